@@ -1,0 +1,168 @@
+//! [`GatewayBody`]: the one body type of this crate.
+//!
+//! A layer that only decides keeps the body types of its service. Where bytes are counted, or an answer must be
+//! made for a service whose body is not made `From<Bytes>`, a body is wrapped once in [`GatewayBody`]: it is either
+//! the inner body, unboxed, or a few bytes of ours.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http_body::Body;
+//! use http_body_util::{BodyExt, Empty};
+//! use tower_gateway::GatewayBody;
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let ours: GatewayBody<Empty<Bytes>> = Bytes::from_static(b"refused").into();
+//! assert_eq!(ours.size_hint().exact(), Some(7));
+//! assert_eq!(ours.collect().await.unwrap().to_bytes(), "refused");
+//! assert!(GatewayBody::new(Empty::<Bytes>::new()).is_end_stream());
+//! # });
+//! ```
+
+#[cfg(feature = "payload-limit")]
+mod meter;
+mod wrap;
+
+#[cfg(feature = "payload-limit")]
+pub(crate) use meter::{MeterConfig, MinimumRate};
+pub use wrap::{BodyLayer, BodyService, WrapBody};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// A boxed error, as `tower` and `hyper` understand it.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why a request body was cut off. The layer that did it answers the client; the handler sees this error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyLimitError {
+    /// More bytes than the limit.
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// Slower than the minimum rate.
+    TooSlow,
+}
+
+impl fmt::Display for BodyLimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { limit } => write!(f, "the request body is longer than {limit} bytes"),
+            Self::TooSlow => f.write_str("the request body arrives below the minimum rate"),
+        }
+    }
+}
+
+impl Error for BodyLimitError {}
+
+pin_project! {
+    /// A body that passed through the gateway; see the [module docs](self).
+    #[derive(Debug)]
+    pub struct GatewayBody<B> {
+        #[pin]
+        kind: Kind<B>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    #[derive(Debug)]
+    enum Kind<B> {
+        Ours { data: Option<Bytes> },
+        Inner { #[pin] body: B, hooks: Hooks },
+    }
+}
+
+/// What watches a body as it streams.
+#[derive(Debug, Default)]
+struct Hooks {
+    #[cfg(feature = "payload-limit")]
+    meter: Option<meter::Meter>,
+}
+
+impl<B> GatewayBody<B> {
+    /// Wraps a body.
+    pub fn new(body: B) -> Self {
+        Self { kind: Kind::Inner { body, hooks: Hooks::default() } }
+    }
+
+    /// Counts this body while it streams. Bytes of our own are not counted.
+    #[cfg(feature = "payload-limit")]
+    pub(crate) fn set_meter(&mut self, config: MeterConfig) {
+        if let Kind::Inner { hooks, .. } = &mut self.kind {
+            hooks.meter = Some(meter::Meter::new(config));
+        }
+    }
+}
+
+impl<B> From<Bytes> for GatewayBody<B> {
+    fn from(data: Bytes) -> Self {
+        Self { kind: Kind::Ours { data: Some(data).filter(|data| !data.is_empty()) } }
+    }
+}
+
+impl<B> Default for GatewayBody<B> {
+    /// An empty body.
+    fn default() -> Self {
+        Bytes::new().into()
+    }
+}
+
+impl<B> Body for GatewayBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project().kind.project() {
+            KindProj::Ours { data } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
+            KindProj::Inner { body, hooks } => hooks.poll(body, cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Ours { data } => data.is_none(),
+            Kind::Inner { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Ours { data } => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
+            Kind::Inner { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl Hooks {
+    fn poll<B>(
+        &mut self,
+        body: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        #[cfg(feature = "payload-limit")]
+        if let Some(meter) = &mut self.meter {
+            return meter.poll(body, cx);
+        }
+        body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+    }
+}

@@ -1,0 +1,304 @@
+//! What the gateway knows of one request: API Gateway's `$context`.
+//!
+//! [`RequestContext`] is made by the first of our layers that sees a request and found in its extensions by the
+//! others, and by the handler. Each slot is written once, by one layer:
+//!
+//! | slot | written by |
+//! |---|---|
+//! | request id, extended id, times, method, URI as received, source address | the layer that makes the context |
+//! | stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
+//! | [`VerifiedApiKey`] | `ApiKeyLayer` |
+//! | [`Principal`] | an authorizer |
+//! | error | the layer that refuses |
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use std::convert::Infallible;
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_gateway::context::{RequestContext, RequestContextLayer};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let handler = service_fn(|request: Request<()>| async move {
+//!     let context = request.extensions().get::<RequestContext>().expect("made by the layer");
+//!     assert_eq!(context.request_id().len(), 36);
+//!     Ok::<_, Infallible>(Response::new(Bytes::from(context.variable("httpMethod").unwrap().into_owned())))
+//! });
+//! let service = RequestContextLayer::new().layer(handler);
+//! let answer = service.oneshot(Request::new(())).await.unwrap();
+//! assert_eq!(answer.into_body(), "GET");
+//! # });
+//! ```
+
+mod identity;
+mod ids;
+mod layer;
+mod proxies;
+mod variables;
+
+pub use identity::{Principal, VerifiedApiKey};
+pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
+pub use proxies::{ForwardedHeader, TrustedProxies};
+
+#[cfg(any(feature = "api-key", feature = "usage-plan"))]
+pub(crate) use identity::subject;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    response::GatewayError,
+    route::MatchedRoute,
+};
+use http::{Extensions, Method, Uri};
+use ids::RequestIds;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
+};
+
+/// Which kind of API answers: it decides the table of refusals (design D4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ApiKind {
+    /// REST API (v1): 21 configurable gateway responses, `x-amzn-RequestId`, 504 on a timeout.
+    #[default]
+    Rest,
+    /// HTTP API (v2): fixed answers, `apigw-requestid`, 404 for an unknown route, 503 on a timeout.
+    Http,
+}
+
+/// One request's context; see the [module docs](self). A clone is a reference count.
+#[derive(Clone, Debug)]
+pub struct RequestContext(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ApiKind,
+    arrived: Timestamp,
+    ids: RequestIds,
+    method: Method,
+    uri: Uri,
+    source_ip: Option<IpAddr>,
+    route: OnceLock<MatchedRoute>,
+    base_path: OnceLock<Arc<str>>,
+    api_key: OnceLock<VerifiedApiKey>,
+    principal: OnceLock<Principal>,
+    error: OnceLock<GatewayError>,
+    body_fault: AtomicU8,
+}
+
+/// What went wrong with the request body while it streamed, for the layer that watches the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "payload-limit"), allow(dead_code, reason = "set by the payload limit only"))]
+pub(crate) enum BodyFault {
+    TooLarge = 1,
+    TooSlow = 2,
+}
+
+/// What a context is made from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ContextConfig {
+    pub(crate) kind: ApiKind,
+    pub(crate) clock: Clock,
+    pub(crate) proxies: TrustedProxies,
+    pub(crate) peer: layer::PeerSource,
+}
+
+impl ContextConfig {
+    #[cfg_attr(
+        not(any(
+            feature = "api-key",
+            feature = "usage-plan",
+            feature = "payload-limit",
+            feature = "timeout"
+        )),
+        allow(dead_code, reason = "for layers with a clock of their own")
+    )]
+    pub(crate) fn with_clock(clock: Clock) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
+    /// The request's context: the one that an outer layer made, or a new one.
+    pub(crate) fn find_or_create<B>(&self, request: &mut http::Request<B>) -> RequestContext {
+        if let Some(found) = request.extensions().get::<RequestContext>() {
+            return found.clone();
+        }
+        let context = self.create(request);
+        request.extensions_mut().insert(context.clone());
+        context
+    }
+
+    fn create<B>(&self, request: &http::Request<B>) -> RequestContext {
+        let peer = self.peer.of(request.extensions());
+        RequestContext(Arc::new(Inner {
+            kind: self.kind,
+            arrived: self.clock.now(),
+            ids: RequestIds::random(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            source_ip: peer.map(|peer| self.proxies.client(peer, request.headers())),
+            route: OnceLock::new(),
+            base_path: OnceLock::new(),
+            api_key: OnceLock::new(),
+            principal: OnceLock::new(),
+            error: OnceLock::new(),
+            body_fault: AtomicU8::new(0),
+        }))
+    }
+}
+
+impl RequestContext {
+    /// The context of a request, if one of our layers has seen it.
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
+    /// `$context.requestId`, a lower-case UUID version 4. Made here; a client's header is not trusted.
+    pub fn request_id(&self) -> &str {
+        self.0.ids.request_id()
+    }
+
+    /// `$context.extendedRequestId`: 16 characters of base64 ending in `=`.
+    pub fn extended_request_id(&self) -> &str {
+        self.0.ids.extended_request_id()
+    }
+
+    /// Which kind of API answers.
+    pub fn api_kind(&self) -> ApiKind {
+        self.0.kind
+    }
+
+    /// When the first of our layers saw the request.
+    pub fn arrived(&self) -> Timestamp {
+        self.0.arrived
+    }
+
+    /// The method as received.
+    pub fn method(&self) -> &Method {
+        &self.0.method
+    }
+
+    /// The URI as received, with stage and base path.
+    pub fn received_uri(&self) -> &Uri {
+        &self.0.uri
+    }
+
+    /// `$context.identity.sourceIp`: the connection's peer, or who stands behind the proxies that are trusted.
+    /// `None` where the server tells no address (see [`PeerAddr`]).
+    pub fn source_ip(&self) -> Option<IpAddr> {
+        self.0.source_ip
+    }
+
+    /// `$context.stage`.
+    pub fn stage(&self) -> Option<&str> {
+        Some(&self.0.route.get()?.scope.stage.as_ref()?.name)
+    }
+
+    /// `$context.deploymentId`: the deployment that serves this request, to its end.
+    pub fn deployment_id(&self) -> Option<&str> {
+        Some(&self.0.route.get()?.scope.stage.as_ref()?.deployment_id)
+    }
+
+    /// `$context.isCanaryRequest`; `None` while the stage has no canary settings.
+    pub fn is_canary_request(&self) -> Option<bool> {
+        self.0.route.get()?.scope.stage.as_ref()?.canary
+    }
+
+    /// A stage variable, with the canary's overrides applied.
+    pub fn stage_variable(&self, name: &str) -> Option<&str> {
+        self.0.route.get()?.scope.stage.as_ref()?.variables.get(name).map(String::as_str)
+    }
+
+    /// `$context.resourcePath`: the template that matched, `/pets/{id}`.
+    pub fn resource_path(&self) -> Option<&str> {
+        Some(&self.0.route.get()?.declared().resource_path)
+    }
+
+    /// A variable of the resource path, as received (not percent-decoded).
+    pub fn path_parameter<'a>(&self, name: &str, path: &'a str) -> Option<&'a str> {
+        let route = self.0.route.get()?;
+        let index = route.declared().variables.iter().position(|variable| **variable == *name)?;
+        path.get(route.params.range(index)?)
+    }
+
+    /// `$context.customDomain.basePathMatched`; `(none)` for the catch-all mapping.
+    pub fn base_path_matched(&self) -> Option<&str> {
+        self.0.base_path.get().map(|path| &**path)
+    }
+
+    /// The API key that was verified.
+    pub fn api_key(&self) -> Option<&VerifiedApiKey> {
+        self.0.api_key.get()
+    }
+
+    /// Who an authorizer says is calling.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.0.principal.get()
+    }
+
+    /// The refusal that ended the request.
+    pub fn error(&self) -> Option<&GatewayError> {
+        self.0.error.get()
+    }
+
+    pub(crate) fn id_bytes(&self) -> &[u8; ids::TEXT_LEN] {
+        self.0.ids.text()
+    }
+
+    pub(crate) fn route(&self) -> Option<&MatchedRoute> {
+        self.0.route.get()
+    }
+
+    #[cfg_attr(
+        not(any(feature = "api-key", feature = "stage")),
+        allow(dead_code, reason = "written by features")
+    )]
+    pub(crate) fn set_route(&self, route: MatchedRoute) {
+        let _first_writer_wins = self.0.route.set(route);
+    }
+
+    #[cfg(feature = "stage")]
+    pub(crate) fn set_base_path(&self, base_path: Arc<str>) {
+        let _first_writer_wins = self.0.base_path.set(base_path);
+    }
+
+    #[cfg(feature = "api-key")]
+    pub(crate) fn set_api_key(&self, key: VerifiedApiKey) {
+        let _first_writer_wins = self.0.api_key.set(key);
+    }
+
+    #[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "written by features"))]
+    pub(crate) fn set_error(&self, error: GatewayError) {
+        let _first_writer_wins = self.0.error.set(error);
+    }
+
+    #[cfg(feature = "payload-limit")]
+    pub(crate) fn set_body_fault(&self, fault: BodyFault) {
+        self.0.body_fault.store(fault as u8, Relaxed);
+    }
+
+    #[cfg_attr(not(feature = "payload-limit"), allow(dead_code, reason = "read by the payload limit"))]
+    pub(crate) fn body_fault(&self) -> Option<BodyFault> {
+        match self.0.body_fault.load(Relaxed) {
+            1 => Some(BodyFault::TooLarge),
+            2 => Some(BodyFault::TooSlow),
+            _ => None,
+        }
+    }
+
+    /// Matches against a layer's own table unless an outer layer already matched.
+    #[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "for layers with per-method settings"))]
+    pub(crate) fn route_or_match<'a>(
+        &'a self,
+        own: Option<&Arc<crate::route::Scope>>,
+        path: &str,
+    ) -> Option<&'a MatchedRoute> {
+        if let (None, Some(scope)) = (self.route(), own)
+            && let Some((method, params)) = scope.routes.search(Some(self.method()), path)
+        {
+            self.set_route(MatchedRoute { scope: Arc::clone(scope), method, params });
+        }
+        self.route()
+    }
+}

@@ -1,0 +1,182 @@
+//! Whose word counts for a client's address.
+
+use crate::error::ConfigError;
+use http::{HeaderMap, HeaderName, header};
+use ipnet::IpNet;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+/// The header in which trusted proxies name the client. Exactly one is read: a proxy that writes one of them passes
+/// a client's forgery of the other through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`, what most proxies write.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239), its `for=` parameters.
+    Forwarded,
+}
+
+/// Proxies whose word on the client's address is taken. The default trusts nobody: the address is the peer's.
+///
+/// The chain is walked from the right: as long as the address at hand is trusted, the next one to the left is
+/// taken; the first that is not trusted is the client. An entry that is not an address ends the walk at the proxy
+/// that sent it. Whatever a client writes stands left of what the proxies write, and is never reached.
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue};
+/// use tower_gateway::context::TrustedProxies;
+///
+/// let proxies = TrustedProxies::new(["10.0.0.0/8"])?;
+/// let mut headers = HeaderMap::new();
+/// headers.insert("x-forwarded-for", HeaderValue::from_static("6.6.6.6, 203.0.113.9, 10.0.0.7"));
+/// let client = |peer: &str| proxies.client(peer.parse().unwrap(), &headers).to_string();
+/// assert_eq!(client("10.0.0.1"), "203.0.113.9");
+/// assert_eq!(client("198.51.100.1"), "198.51.100.1", "not a trusted proxy: its header means nothing");
+/// # Ok::<(), tower_gateway::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies {
+    networks: Arc<[IpNet]>,
+    header: ForwardedHeader,
+}
+
+impl TrustedProxies {
+    /// Trusts the given addresses and networks (`10.0.0.0/8`, `2001:db8::1`).
+    ///
+    /// # Errors
+    ///
+    /// Something that is neither an address nor a network.
+    pub fn new<'a>(networks: impl IntoIterator<Item = &'a str>) -> Result<Self, ConfigError> {
+        let networks = networks.into_iter().map(parse_network).collect::<Result<_, _>>()?;
+        Ok(Self { networks, header: ForwardedHeader::default() })
+    }
+
+    /// Which header the proxies write. Default: `X-Forwarded-For`.
+    #[must_use]
+    pub fn header(mut self, header: ForwardedHeader) -> Self {
+        self.header = header;
+        self
+    }
+
+    /// The client's address, given the connection's peer. IPv4-mapped addresses become IPv4.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        if !self.trusts(client) {
+            return client;
+        }
+        for value in headers.get_all(self.header_name()).iter().rev() {
+            for entry in value.as_bytes().rsplit(|byte| *byte == b',') {
+                let Some(address) = self.address(entry) else { return client };
+                client = address;
+                if !self.trusts(client) {
+                    return client;
+                }
+            }
+        }
+        client
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    fn header_name(&self) -> HeaderName {
+        match self.header {
+            ForwardedHeader::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
+            ForwardedHeader::Forwarded => header::FORWARDED,
+        }
+    }
+
+    fn address(&self, entry: &[u8]) -> Option<IpAddr> {
+        let text = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
+        match self.header {
+            ForwardedHeader::XForwardedFor => parse_address(text),
+            ForwardedHeader::Forwarded => parse_address(forwarded_for(text)?),
+        }
+    }
+}
+
+fn parse_network(text: &str) -> Result<IpNet, ConfigError> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| ConfigError::new("trusted proxy", text, "is neither an address nor a network"))
+}
+
+/// The one `for=` of a `Forwarded` element. Commas inside quotes do not occur in addresses, so an element cut there
+/// fails to parse and ends the walk.
+fn forwarded_for(element: &str) -> Option<&str> {
+    let mut values = element.split(';').filter_map(|pair| {
+        let (name, value) = pair.trim_matches([' ', '\t']).split_once('=')?;
+        name.eq_ignore_ascii_case("for").then_some(value)
+    });
+    let value = values.next()?;
+    let unquoted = value.strip_prefix('"').map_or(Some(value), |rest| rest.strip_suffix('"'))?;
+    values.next().is_none().then_some(unquoted)
+}
+
+/// An address with or without port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let bare = || text.parse::<IpAddr>().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|socket| socket.ip());
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    bare().or_else(with_port).or_else(bracketed).map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn client(header: ForwardedHeader, values: &[&str]) -> String {
+        let proxies = TrustedProxies::new(["10.0.0.0/8", "2001:db8::/32"]).unwrap().header(header);
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(proxies.header_name(), HeaderValue::from_str(value).unwrap());
+        }
+        proxies.client("10.0.0.1".parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn x_forwarded_for_is_walked_from_the_right_over_all_fields() {
+        let walk = |values: &[&str]| client(ForwardedHeader::XForwardedFor, values);
+        assert_eq!(walk(&[]), "10.0.0.1");
+        assert_eq!(walk(&["1.1.1.1"]), "1.1.1.1");
+        assert_eq!(walk(&["6.6.6.6, 1.1.1.1", "10.2.2.2,10.3.3.3:443"]), "1.1.1.1");
+        assert_eq!(walk(&["1.1.1.1, garbage, 10.2.2.2"]), "10.2.2.2");
+        assert_eq!(walk(&["1.1.1.1, , 10.2.2.2"]), "10.2.2.2");
+        assert_eq!(walk(&["10.9.9.9, [2001:db8::5]:99"]), "10.9.9.9");
+        assert_eq!(walk(&["::ffff:203.0.113.7"]), "203.0.113.7");
+    }
+
+    #[test]
+    fn forwarded_takes_one_for_per_element() {
+        let walk = |values: &[&str]| client(ForwardedHeader::Forwarded, values);
+        assert_eq!(walk(&["for=1.1.1.1;proto=https, For=\"[2001:db8::1]:4711\""]), "1.1.1.1");
+        assert_eq!(walk(&["for=1.1.1.1, for=unknown"]), "10.0.0.1");
+        assert_eq!(walk(&["for=1.1.1.1, for=_hidden"]), "10.0.0.1");
+        assert_eq!(walk(&["for=1.1.1.1;for=2.2.2.2"]), "10.0.0.1");
+        assert_eq!(walk(&["proto=http"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn nobody_is_trusted_by_default_and_nonsense_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", HeaderValue::from_static("1.1.1.1"));
+        let peer = "127.0.0.1".parse().unwrap();
+        assert_eq!(TrustedProxies::default().client(peer, &headers), peer);
+        assert_eq!(TrustedProxies::new(["10.0.0.0/99"]).unwrap_err().value(), "10.0.0.0/99");
+    }
+
+    proptest! {
+        /// What a client prepends never changes the outcome once a proxy has appended an untrusted address.
+        #[test]
+        fn a_prefix_never_matters(prefix in "[ -~]{0,40}") {
+            for (header, suffix) in [(ForwardedHeader::XForwardedFor, "203.0.113.9"), (ForwardedHeader::Forwarded, "for=203.0.113.9")] {
+                prop_assert_eq!(client(header, &[&format!("{prefix},{suffix}")]), "203.0.113.9");
+            }
+        }
+    }
+}

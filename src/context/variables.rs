@@ -1,0 +1,89 @@
+//! The `$context` table: one read-only function over the context, used by gateway responses, and later by access
+//! logs, mapping templates and authorizers.
+
+use super::RequestContext;
+use crate::clock::Timestamp;
+use std::borrow::Cow;
+
+impl RequestContext {
+    /// The value of `$context.<name>`; `None` where it has none (an access log prints `-`, a gateway response
+    /// template nothing).
+    ///
+    /// `identity.apiKey` is the key itself, as on AWS: think before you log it.
+    ///
+    /// AWS: "Variables for access logging for API Gateway" in the developer guide.
+    pub fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
+        if let Some(field) = name.strip_prefix("error.") {
+            return self.error_variable(field);
+        }
+        let borrowed = match name {
+            "requestId" => self.request_id(),
+            "extendedRequestId" => self.extended_request_id(),
+            "httpMethod" => self.method().as_str(),
+            "path" => self.received_uri().path(),
+            "protocol" => "HTTP/1.1",
+            "stage" => self.stage()?,
+            "deploymentId" => self.deployment_id()?,
+            "resourcePath" => self.resource_path()?,
+            "isCanaryRequest" => return self.is_canary_request().map(|canary| canary.to_string().into()),
+            "customDomain.basePathMatched" => self.base_path_matched()?,
+            "identity.apiKey" => self.api_key()?.expose_value(),
+            "identity.apiKeyId" => self.api_key()?.id(),
+            "authorizer.principalId" => self.principal()?.id(),
+            "identity.sourceIp" => return Some(self.source_ip()?.to_string().into()),
+            "requestTime" => return Some(common_log_time(self.arrived()).into()),
+            "requestTimeEpoch" => return Some(self.arrived().unix_millis().to_string().into()),
+            "domainName" => self.received_uri().host()?,
+            _ => return None,
+        };
+        Some(Cow::Borrowed(borrowed))
+    }
+
+    fn error_variable(&self, field: &str) -> Option<Cow<'_, str>> {
+        let error = self.error()?;
+        match field {
+            "message" => error.message().map(Cow::Borrowed),
+            "messageString" => Some(error.message_string()),
+            "responseType" => Some(error.response_type().as_str().into()),
+            _ => None,
+        }
+    }
+}
+
+/// `22/Nov/2026:07:18:00 +0000`.
+fn common_log_time(time: Timestamp) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = time.unix_seconds();
+    let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+    let of_day = seconds.rem_euclid(86_400);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{day:02}/{}/{year}:{hour:02}:{minute:02}:{second:02} +0000", MONTHS[month - 1])
+}
+
+/// Year, month (1 to 12) and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+fn civil_from_days(days: i64) -> (i64, usize, i64) {
+    // Years start in March here, so that the leap day is the last of its year.
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month as usize, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_print_as_aws_prints_them() {
+        let at = |seconds: i64| common_log_time(Timestamp::new(0, seconds * 1_000_000_000));
+        assert_eq!(at(1_795_331_880), "22/Nov/2026:07:18:00 +0000");
+        assert_eq!(at(951_782_400), "29/Feb/2000:00:00:00 +0000");
+        assert_eq!(at(-1), "31/Dec/1969:23:59:59 +0000");
+    }
+}

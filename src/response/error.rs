@@ -1,0 +1,189 @@
+//! A refusal as data (design D4).
+
+use super::{
+    ResponseType,
+    render::{self, Rendered},
+};
+use crate::context::ApiKind;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use std::{borrow::Cow, fmt};
+
+/// Why a request was refused. For operators, logs and tests; never in the client's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The path has a dot segment, plain or encoded.
+    DotSegment,
+    /// The path has `%` without two hexadecimal digits, or an encoded NUL.
+    InvalidEscape,
+    /// No stage, no base path mapping, or no host by that name.
+    UnknownStage,
+    /// No resource with that path and method.
+    NoRoute,
+    /// The user's request filter said no.
+    Filtered,
+    /// A key is required and none was sent.
+    ApiKeyMissing,
+    /// More than one key was sent.
+    ApiKeyRepeated,
+    /// The key does not have the form of a key.
+    ApiKeyMalformed,
+    /// No such key.
+    ApiKeyUnknown,
+    /// The key is disabled, or its rotation period has ended.
+    ApiKeyDisabled,
+    /// The key is in no plan that covers this stage.
+    ApiKeyNotInPlan,
+    /// The plan's throttle for this method.
+    PlanMethodThrottle,
+    /// The plan's throttle.
+    PlanThrottle,
+    /// The stage's throttle for this method.
+    StageMethodThrottle,
+    /// The account's throttle.
+    AccountThrottle,
+    /// The plan's quota.
+    Quota,
+    /// The URL is longer than the limit.
+    UrlTooLong,
+    /// The header fields are larger than the limit.
+    HeadersTooLarge,
+    /// The announced length of the body is above the limit.
+    ContentLengthTooLarge,
+    /// The body grew above the limit while it streamed.
+    BodyTooLarge,
+    /// The body arrived below the minimum rate.
+    BodyTooSlow,
+    /// `Content-Length` is not one number.
+    InvalidContentLength,
+    /// The service did not answer in time.
+    IntegrationTimeout,
+}
+
+/// A refusal: its kind, its words, and why. Found in the extensions of the answer and in
+/// [`RequestContext::error`](crate::context::RequestContext::error).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayError {
+    response_type: ResponseType,
+    cause: Cause,
+    status: Option<StatusCode>,
+    /// Replaces the type's message.
+    message: Option<Cow<'static, str>>,
+    error_type: Option<&'static str>,
+    form: Form,
+}
+
+/// How the built-in answer of a refusal looks, and what may change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// JSON, configurable by type and family.
+    Json,
+    /// JSON that no configuration changes: there is no API yet whose configuration could apply.
+    Fixed,
+    /// The plain text of a gateway-made 413, changed only by an entry for exactly its type.
+    PlainText,
+}
+
+impl GatewayError {
+    pub(crate) fn new(response_type: ResponseType, cause: Cause) -> Self {
+        Self { response_type, cause, status: None, message: None, error_type: None, form: Form::Json }
+    }
+
+    /// A refusal of the two families, with its own status, words and error type.
+    pub(crate) fn client_error(
+        cause: Cause,
+        status: StatusCode,
+        message: &'static str,
+        error_type: &'static str,
+    ) -> Self {
+        let mut error = Self::new(ResponseType::Default4xx, cause);
+        error.status = Some(status);
+        error.message = Some(message.into());
+        error.error_type = Some(error_type);
+        error
+    }
+
+    /// 400 for a path that must not be routed. Wording unconfirmed on AWS.
+    #[cfg_attr(not(feature = "stage"), allow(dead_code, reason = "the router refuses"))]
+    pub(crate) fn bad_request(cause: Cause) -> Self {
+        Self::client_error(cause, StatusCode::BAD_REQUEST, "Bad Request", "BadRequestException")
+    }
+
+    /// 403 `Forbidden` for an unknown stage, host or base path: not customisable on AWS either.
+    #[cfg_attr(not(feature = "stage"), allow(dead_code, reason = "the router refuses"))]
+    pub(crate) fn unknown_stage() -> Self {
+        let forbidden = ("Forbidden", "ForbiddenException");
+        let mut error =
+            Self::client_error(Cause::UnknownStage, StatusCode::FORBIDDEN, forbidden.0, forbidden.1);
+        error.form = Form::Fixed;
+        error
+    }
+
+    /// The gateway-made 413: plain text that names the limit.
+    #[cfg_attr(not(feature = "payload-limit"), allow(dead_code, reason = "the payload limit refuses"))]
+    pub(crate) fn content_too_long(cause: Cause, limit: u64) -> Self {
+        let mut error = Self::new(ResponseType::RequestTooLarge, cause);
+        error.message = Some(format!("HTTP content length exceeded {limit} bytes.").into());
+        error.form = Form::PlainText;
+        error
+    }
+
+    /// The kind of gateway response.
+    pub fn response_type(&self) -> ResponseType {
+        self.response_type
+    }
+
+    /// Why, for operators.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// The status of the built-in answer on a REST API.
+    pub fn status(&self) -> StatusCode {
+        self.status.unwrap_or_else(|| self.response_type.fallback_status())
+    }
+
+    /// `$context.error.message`.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref().or_else(|| self.response_type.default_message())
+    }
+
+    /// `$context.error.messageString`: the message as a JSON string, or `null`.
+    pub fn message_string(&self) -> Cow<'_, str> {
+        self.message().map_or(Cow::Borrowed("null"), |message| render::json_string(message).into())
+    }
+
+    /// `x-amzn-ErrorType` of a REST API.
+    pub fn error_type(&self) -> &'static str {
+        self.error_type.unwrap_or_else(|| self.response_type.error_type())
+    }
+
+    pub(super) fn is_plain_text(&self) -> bool {
+        self.form == Form::PlainText
+    }
+
+    pub(super) fn form(&self) -> Form {
+        self.form
+    }
+
+    pub(super) fn has_own_message(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// The built-in answer, with this error in its extensions.
+    pub(crate) fn into_response<B: From<Bytes>>(self, kind: ApiKind) -> Response<B> {
+        let rendered = Rendered::built_in(&self, kind);
+        let mut response = rendered.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl fmt::Display for GatewayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:?}): {}", self.response_type, self.cause, self.message().unwrap_or("null"))
+    }
+}
+
+impl std::error::Error for GatewayError {}

@@ -1,0 +1,171 @@
+//! `GatewayResponseLayer`: re-renders refusals, adds the request ids.
+
+use super::{GatewayError, GatewayResponses, render::X_AMZN_ERROR_TYPE, template::RequestHead};
+use crate::{
+    clock::Clock,
+    context::{ApiKind, ContextConfig, RequestContext},
+    future::{OnResponse, ResponseFuture},
+};
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Request, Response,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+static X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+static X_AMZ_APIGW_ID: HeaderName = HeaderName::from_static("x-amz-apigw-id");
+static APIGW_REQUEST_ID: HeaderName = HeaderName::from_static("apigw-requestid");
+
+/// Answers refusals of the layers inside it as [`GatewayResponses`] says, and marks every answer with its request
+/// id. Stands outside every layer that refuses; see the [module docs](super).
+#[derive(Clone, Debug, Default)]
+pub struct GatewayResponseLayer {
+    config: Arc<Config>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Config {
+    responses: GatewayResponses,
+    context: ContextConfig,
+    bare_413: bool,
+}
+
+impl GatewayResponseLayer {
+    /// A layer with the given configuration; `GatewayResponses::new()` for the built-in answers.
+    pub fn new(responses: GatewayResponses) -> Self {
+        Self { config: Arc::new(Config { responses, ..Config::default() }) }
+    }
+
+    /// The clock of arrival times, where this is the first of our layers. Default: the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        Arc::make_mut(&mut self.config).context.clock = clock;
+        self
+    }
+
+    /// The kind of API, where this is the first of our layers. Default: REST.
+    #[must_use]
+    pub fn api_kind(mut self, kind: ApiKind) -> Self {
+        Arc::make_mut(&mut self.config).context.kind = kind;
+        self
+    }
+
+    /// Leaves the request ids off the plain-text 413, as AWS does. Default: every answer carries them.
+    #[must_use]
+    pub fn bare_413(mut self, bare: bool) -> Self {
+        Arc::make_mut(&mut self.config).bare_413 = bare;
+        self
+    }
+}
+
+impl<S> Layer<S> for GatewayResponseLayer {
+    type Service = GatewayResponseService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        GatewayResponseService { inner, config: Arc::clone(&self.config) }
+    }
+}
+
+/// The service of [`GatewayResponseLayer`].
+#[derive(Clone, Debug)]
+pub struct GatewayResponseService<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S, B, R> Service<Request<B>> for GatewayResponseService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: From<Bytes>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, Finish, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let context = self.config.context.find_or_create(&mut request);
+        let head = self.config.responses.needs_request().then(|| Box::new(keep_head(&request)));
+        let finish = Finish { config: Arc::clone(&self.config), context, head };
+        ResponseFuture::forwarded(self.inner.call(request), finish)
+    }
+}
+
+fn keep_head<B>(request: &Request<B>) -> RequestHead {
+    RequestHead {
+        headers: request.headers().clone(),
+        path: request.uri().path().to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
+    }
+}
+
+/// What is done to an answer on its way out.
+#[derive(Debug)]
+pub struct Finish {
+    config: Arc<Config>,
+    context: RequestContext,
+    head: Option<Box<RequestHead>>,
+}
+
+impl<R: From<Bytes>> OnResponse<R> for Finish {
+    fn on_response(self, response: &mut Response<R>) {
+        let error = response.extensions().get::<GatewayError>().cloned();
+        if let Some(error) = &error {
+            self.context.set_error(error.clone());
+            if self.context.api_kind() == ApiKind::Rest && !self.config.responses.is_empty() {
+                self.rerender(error, response);
+            }
+        }
+        let bare = self.config.bare_413 && error.is_some_and(|error| error.is_plain_text());
+        if !bare {
+            self.add_ids(response);
+        }
+    }
+}
+
+impl Finish {
+    fn rerender<R: From<Bytes>>(&self, error: &GatewayError, response: &mut Response<R>) {
+        let Some(configured) = self.config.responses.render(error, &self.context, self.head.as_deref())
+        else {
+            return;
+        };
+        *response.status_mut() = configured.rendered.status;
+        *response.body_mut() = R::from(configured.rendered.body);
+        let headers = response.headers_mut();
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(CONTENT_TYPE, configured.rendered.content_type);
+        for (name, value) in configured.headers {
+            headers.insert(name, value);
+        }
+        if let Some(error_type) = configured.rendered.error_type {
+            headers.insert(X_AMZN_ERROR_TYPE.clone(), HeaderValue::from_static(error_type));
+        }
+    }
+
+    /// Both ids in one allocation.
+    fn add_ids<R>(&self, response: &mut Response<R>) {
+        let text = Bytes::from_owner(*self.context.id_bytes());
+        let value = |bytes| HeaderValue::from_maybe_shared(bytes).ok();
+        let headers = response.headers_mut();
+        let (id, extended) = (value(text.slice(..36)), value(text.slice(36..)));
+        match (self.context.api_kind(), id, extended) {
+            (ApiKind::Rest, Some(id), Some(extended)) => {
+                headers.insert(X_AMZN_REQUEST_ID.clone(), id);
+                headers.insert(X_AMZ_APIGW_ID.clone(), extended);
+            }
+            (ApiKind::Http, _, Some(extended)) => {
+                headers.insert(APIGW_REQUEST_ID.clone(), extended);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Gateway-response templates and parameters: plain substitution, no VTL.
+
+use crate::{context::RequestContext, error::ConfigError};
+use http::HeaderMap;
+use std::borrow::Cow;
+
+/// The request's parts that a template may name, kept only where one does.
+#[derive(Debug)]
+pub(super) struct RequestHead {
+    pub(super) headers: HeaderMap,
+    /// The path that was routed: without stage and base path.
+    pub(super) path: String,
+    pub(super) query: String,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Literal(String),
+    Context(String),
+    StageVariable(String),
+    Header(String),
+    Path(String),
+    Query(String),
+}
+
+impl Source {
+    /// A reference without `$`: `context.requestId`, `stageVariables.v`, `method.request.header.Origin`.
+    fn reference(text: &str) -> Option<Self> {
+        const FORMS: [(&str, fn(String) -> Source); 5] = [
+            ("context.", Source::Context),
+            ("stageVariables.", Source::StageVariable),
+            ("method.request.header.", Source::Header),
+            ("method.request.path.", Source::Path),
+            ("method.request.querystring.", Source::Query),
+        ];
+        let named = |prefix| text.strip_prefix(prefix).filter(|name: &&str| !name.is_empty());
+        FORMS.iter().find_map(|(prefix, form)| named(*prefix).map(|name| form(name.to_owned())))
+    }
+
+    /// A parameter's right-hand side: `'literal'` or a reference.
+    pub(super) fn parameter(text: &str) -> Result<Self, ConfigError> {
+        let quoted = text.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+        let source =
+            quoted.map(|literal| Self::Literal(literal.to_owned())).or_else(|| Self::reference(text));
+        source.ok_or_else(|| {
+            ConfigError::new(
+                "gateway response parameter",
+                text,
+                "is neither 'quoted' text nor a known reference",
+            )
+        })
+    }
+
+    pub(super) fn needs_request(&self) -> bool {
+        matches!(self, Self::Header(_) | Self::Path(_) | Self::Query(_))
+    }
+
+    /// The value, `None` where there is none.
+    pub(super) fn resolve<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        head: Option<&'a RequestHead>,
+    ) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Literal(text) => Some(text.into()),
+            Self::Context(name) => context.variable(name),
+            Self::StageVariable(name) => context.stage_variable(name).map(Cow::Borrowed),
+            // Repeated single-value headers and query parameters: the last value wins.
+            Self::Header(name) => {
+                head?.headers.get_all(name).iter().next_back()?.to_str().ok().map(Cow::Borrowed)
+            }
+            Self::Path(name) => {
+                context.path_parameter(name, head?.path.trim_end_matches('/')).map(Cow::Borrowed)
+            }
+            Self::Query(name) => query_value(&head?.query, name),
+        }
+    }
+}
+
+/// The last value of a query parameter, percent-decoded, `+` as a blank.
+fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    let pairs = query.split(['&', ';']).rev().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs
+        .map(|(key, value)| (decode_query(key), value))
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| decode_query(value))
+}
+
+fn decode_query(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = |range| {
+            std::str::from_utf8(tail.get(range)?).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
+        };
+        match (first, hex(0..2)) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            (byte, _) => {
+                bytes.push(if byte == b'+' { b' ' } else { byte });
+                rest = tail;
+            }
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A compiled template: literal text and references in turn. What is no reference stays text (`#if` is emitted).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Template(Vec<Source>);
+
+impl Template {
+    pub(super) fn compile(text: &str) -> Self {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(dollar) = rest.find('$') {
+            literal.push_str(&rest[..dollar]);
+            rest = &rest[dollar..];
+            let (length, source) = reference_at(rest);
+            match source {
+                Some(source) => parts.extend([Source::Literal(std::mem::take(&mut literal)), source]),
+                None => literal.push_str(&rest[..length]),
+            }
+            rest = &rest[length..];
+        }
+        literal.push_str(rest);
+        parts.push(Source::Literal(literal));
+        parts.retain(|part| *part != Source::Literal(String::new()));
+        Self(parts)
+    }
+
+    pub(super) fn needs_request(&self) -> bool {
+        self.0.iter().any(Source::needs_request)
+    }
+
+    /// References without a value render as nothing (unconfirmed on AWS).
+    pub(super) fn render(&self, context: &RequestContext, head: Option<&RequestHead>) -> String {
+        self.0.iter().filter_map(|part| part.resolve(context, head)).collect()
+    }
+}
+
+/// The reference at the start of `text` (which starts with `$`), `$name` or `${name}`, and how long it is.
+fn reference_at(text: &str) -> (usize, Option<Source>) {
+    if let Some(braced) = text.strip_prefix("${") {
+        let source =
+            braced.split_once('}').and_then(|(name, _)| Some((name.len() + 3, Source::reference(name)?)));
+        return source.map_or((1, None), |(length, source)| (length, Some(source)));
+    }
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let end = text.bytes().skip(1).position(|byte| !is_name(byte)).map_or(text.len(), |at| at + 1);
+    let name = text[1..end].trim_end_matches(['.', '-']);
+    (name.len() + 1, Source::reference(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_and_text_in_turn() {
+        let literal = |text: &str| Source::Literal(text.into());
+        let compiled = Template::compile(
+            "{\"m\":$context.error.messageString, #if($x) ${stageVariables.v}$ $method.request.header.X-A.\n}",
+        );
+        assert_eq!(
+            compiled.0,
+            [
+                literal("{\"m\":"),
+                Source::Context("error.messageString".into()),
+                literal(", #if($x) "),
+                Source::StageVariable("v".into()),
+                literal("$ "),
+                Source::Header("X-A".into()),
+                literal(".\n}"),
+            ]
+        );
+        assert!(compiled.needs_request());
+        assert!(!Template::compile("$context.stage ${broken $util.x()").needs_request());
+    }
+
+    #[test]
+    fn parameters_are_quoted_or_references() {
+        assert_eq!(Source::parameter("'*'").unwrap(), Source::Literal("*".into()));
+        assert_eq!(Source::parameter("context.requestId").unwrap(), Source::Context("requestId".into()));
+        assert_eq!(Source::parameter("$context.requestId").unwrap_err().value(), "$context.requestId");
+    }
+
+    #[test]
+    fn query_values_are_decoded_and_the_last_wins() {
+        assert_eq!(query_value("a=1&b=x%2By+z&a=2", "a").unwrap(), "2");
+        assert_eq!(query_value("a=1;b=x%2By+z%", "b").unwrap(), "x+y z%");
+        assert_eq!(query_value("a", "a").unwrap(), "");
+        assert_eq!(query_value("a", "b"), None);
+    }
+}

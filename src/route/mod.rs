@@ -1,0 +1,263 @@
+//! Resources and methods: which part of the API a request is for.
+//!
+//! [`Routes`] is an immutable table of resource paths and methods. A `StageRouter` has one per deployment; a layer
+//! used alone under `Router::layer` may be given one for its per-method settings.
+//!
+//! How a request is matched (developer guide, "Methods for REST APIs" and "Set up a proxy integration with a proxy
+//! resource"; recorded from AWS):
+//!
+//! 1. A static segment beats `{name}`, which beats `{name+}`, compared from the left.
+//! 2. Path and method are matched together: where the most specific path lacks the method, the next one is tried.
+//! 3. An explicit method beats `ANY`, which stands for `DELETE GET HEAD OPTIONS PATCH POST PUT`. `HEAD` is not `GET`.
+//! 4. A trailing slash is ignored, and so are repeated slashes before the first segment. Other double slashes are
+//!    kept: they only match a greedy variable.
+//! 5. Escapes of unreserved characters are equal to the characters (`/%61dmin` is `/admin`), `%2F` is not a slash.
+//!
+//! ```
+//! use http::Method;
+//! use tower_gateway::route::{ApiMethod, Routes};
+//!
+//! let routes = Routes::builder()
+//!     .method("/pets", Method::GET, ApiMethod::new())
+//!     .method("/pets/{id}", Method::GET, ApiMethod::new().api_key_required(true))
+//!     .any("/{proxy+}", ApiMethod::new())
+//!     .build()?;
+//! let found = routes.find(&Method::GET, "/pets/7/").expect("declared");
+//! assert_eq!(found.resource_path(), "/pets/{id}");
+//! assert_eq!(found.param("id"), Some("7"));
+//! assert_eq!(routes.find(&Method::POST, "/pets").expect("falls back").resource_path(), "/{proxy+}");
+//! assert!(routes.find(&Method::GET, "/").is_none());
+//! # Ok::<(), tower_gateway::ConfigError>(())
+//! ```
+
+mod params;
+mod path;
+mod scope;
+mod settings;
+mod table;
+mod template;
+
+pub use path::{PathError, check_path};
+pub use settings::MethodSettings;
+
+pub(crate) use params::PathParams;
+pub(crate) use scope::{MatchedRoute, Scope, StageScope};
+#[cfg(feature = "stage")]
+pub(crate) use settings::SettingsMap;
+
+use crate::{error::ConfigError, throttle::SharedBucket};
+use http::Method;
+use std::{sync::Arc, time::Duration};
+use table::{Node, Search};
+
+/// Most variables in one resource path.
+const MAX_VARIABLES: usize = 16;
+
+/// A method of a resource, with the settings that belong to the deployment.
+#[derive(Clone, Debug, Default)]
+pub struct ApiMethod {
+    pub(crate) api_key_required: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) payload_limit: Option<u64>,
+}
+
+impl ApiMethod {
+    /// A method with no key required and the layers' own limits.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the method needs an API key (`apiKeyRequired`). Default: no.
+    #[must_use]
+    pub fn api_key_required(mut self, required: bool) -> Self {
+        self.api_key_required = required;
+        self
+    }
+
+    /// Integration timeout of this method (`timeoutInMillis`), in place of the `TimeoutLayer`'s. Any value;
+    /// AWS allows 50 ms to 29 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Largest request body of this method in bytes, in place of the `PayloadLimitLayer`'s.
+    #[must_use]
+    pub fn payload_limit(mut self, bytes: u64) -> Self {
+        self.payload_limit = Some(bytes);
+        self
+    }
+}
+
+/// A declared method: where it stands in the table.
+#[derive(Debug)]
+pub(crate) struct Declared {
+    pub(crate) resource_path: Arc<str>,
+    /// `None` is `ANY`.
+    pub(crate) verb: Option<Method>,
+    pub(crate) variables: Vec<Box<str>>,
+    pub(crate) method: ApiMethod,
+}
+
+/// An immutable table of resources and methods; see the [module docs](self). Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    table: Arc<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    root: Node,
+    declared: Vec<Declared>,
+    /// For layers that are used alone; clones of the table share the buckets.
+    settings: Box<[settings::ResolvedSettings]>,
+}
+
+impl Routes {
+    /// Starts an empty table.
+    pub fn builder() -> RoutesBuilder {
+        RoutesBuilder::default()
+    }
+
+    /// A table that takes every request: `ANY /` and `ANY /{proxy+}`, what a stage without resources acts as.
+    pub fn catch_all() -> Self {
+        let mut builder = Self::builder();
+        for path in ["/", "/{proxy+}"] {
+            builder.methods.push((path.to_owned(), None, ApiMethod::new()));
+        }
+        builder.build().unwrap_or_else(|_| Self::empty())
+    }
+
+    fn empty() -> Self {
+        Self { table: Arc::new(Table::default()) }
+    }
+
+    /// The method that serves `method path`; `path` starts with `/` and is without stage or query.
+    pub fn find<'a>(&'a self, method: &Method, path: &'a str) -> Option<RouteMatch<'a>> {
+        let (index, params) = self.search(Some(method), path)?;
+        Some(RouteMatch { declared: &self.table.declared[index as usize], path, params })
+    }
+
+    /// Every declared pair of method (`ANY` for any) and resource path, in order of declaration.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.table.declared.iter().map(|method| (method.verb_name(), &*method.resource_path))
+    }
+
+    pub(crate) fn search(&self, method: Option<&Method>, path: &str) -> Option<(u32, PathParams)> {
+        let trimmed = path.strip_suffix('/').unwrap_or(path);
+        let start = trimmed.find(|character| character != '/').unwrap_or(trimmed.len());
+        let rest = (start < trimmed.len()).then_some(start);
+        let mut search = Search { path: trimmed, method, params: PathParams::default() };
+        let index = self.table.root.find(&mut search, rest)?;
+        Some((index, search.params))
+    }
+
+    pub(crate) fn declared(&self, index: u32) -> &Declared {
+        &self.table.declared[index as usize]
+    }
+
+    pub(crate) fn all_declared(&self) -> &[Declared] {
+        &self.table.declared
+    }
+
+    /// The scope of a layer that is used alone with this table: no stage.
+    pub(crate) fn scope(&self) -> Arc<Scope> {
+        Arc::new(Scope { stage: None, routes: self.clone(), settings: self.table.settings.clone() })
+    }
+}
+
+impl Declared {
+    pub(crate) fn verb_name(&self) -> &str {
+        self.verb.as_ref().map_or("ANY", Method::as_str)
+    }
+}
+
+/// A request's place in a [`Routes`] table.
+#[derive(Clone, Debug)]
+pub struct RouteMatch<'a> {
+    declared: &'a Declared,
+    path: &'a str,
+    params: PathParams,
+}
+
+impl RouteMatch<'_> {
+    /// The template that matched, `/pets/{id}`.
+    pub fn resource_path(&self) -> &str {
+        &self.declared.resource_path
+    }
+
+    /// The declared method, `GET`, or `ANY`.
+    pub fn method(&self) -> &str {
+        self.declared.verb_name()
+    }
+
+    /// A path variable, as received (not percent-decoded).
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let index = self.declared.variables.iter().position(|variable| **variable == *name)?;
+        self.path.get(self.params.range(index)?)
+    }
+}
+
+/// Collects resources and methods; see [`Routes`].
+#[derive(Debug, Default)]
+pub struct RoutesBuilder {
+    methods: Vec<(String, Option<Method>, ApiMethod)>,
+    settings: settings::SettingsMap,
+}
+
+impl RoutesBuilder {
+    /// Declares one method of a resource.
+    #[must_use]
+    pub fn method(mut self, resource_path: &str, verb: Method, method: ApiMethod) -> Self {
+        self.methods.push((resource_path.to_owned(), Some(verb), method));
+        self
+    }
+
+    /// Declares `ANY` of a resource.
+    #[must_use]
+    pub fn any(mut self, resource_path: &str, method: ApiMethod) -> Self {
+        self.methods.push((resource_path.to_owned(), None, method));
+        self
+    }
+
+    /// Settings of a method (`pets/GET`, `/pets/GET`, `~1pets/GET`) or of all (`*/*`) for layers that are used
+    /// alone; a stage has its own, which take their place.
+    #[must_use]
+    pub fn settings(mut self, method_path: &str, settings: MethodSettings) -> Self {
+        self.settings.insert(method_path, settings);
+        self
+    }
+
+    /// Compiles the table.
+    ///
+    /// # Errors
+    ///
+    /// A malformed template, two variables at one place, a method declared twice, settings of a method that is
+    /// not declared.
+    pub fn build(self) -> Result<Routes, ConfigError> {
+        let mut table = Table::default();
+        for (path, verb, method) in self.methods {
+            table.declare(&path, verb, method)?;
+        }
+        self.settings.check(&table.declared)?;
+        table.settings = self.settings.resolve(&table.declared, |_, throttle| SharedBucket::new(throttle));
+        Ok(Routes { table: Arc::new(table) })
+    }
+}
+
+impl Table {
+    fn declare(&mut self, path: &str, verb: Option<Method>, method: ApiMethod) -> Result<(), ConfigError> {
+        let segments = template::parse(path)?;
+        let index = self.declared.len() as u32;
+        let place = || format!("{} {path}", verb.as_ref().map_or("ANY", Method::as_str));
+        let inserted = self.root.insert(&segments, (verb.clone(), index));
+        inserted.map_err(|problem| ConfigError::new("resource", place(), problem))?;
+        let variables = segments.iter().filter_map(template::Segment::name).map(Into::into).collect();
+        self.declared.push(Declared { resource_path: path.into(), verb, variables, method });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Paths as they arrive: what is refused before anything looks at them, and how they are cut into segments.
+
+use std::borrow::Cow;
+
+/// Why a path is refused before routing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// A `.` or `..` segment, plain or percent-encoded: what is authorised would not be what is served.
+    DotSegment,
+    /// `%` without two hexadecimal digits, or an encoded NUL.
+    InvalidEscape,
+}
+
+/// Refuses what must not be routed. Double slashes pass as received.
+///
+/// ```
+/// use tower_gateway::route::{PathError, check_path};
+///
+/// assert_eq!(check_path("/pets//1%2F2"), Ok(()));
+/// assert_eq!(check_path("/pets/%2e%2E/admin"), Err(PathError::DotSegment));
+/// assert_eq!(check_path("/100%"), Err(PathError::InvalidEscape));
+/// ```
+///
+/// # Errors
+///
+/// A [`PathError`] that names the first fault.
+pub fn check_path(path: &str) -> Result<(), PathError> {
+    let bytes = path.as_bytes();
+    if !bytes.iter().any(|byte| matches!(byte, b'.' | b'%')) {
+        return Ok(());
+    }
+    check_escapes(bytes)?;
+    // A backslash is a slash to some back ends, so it ends a segment here as well.
+    if path.split(['/', '\\']).any(is_dot_segment) { Err(PathError::DotSegment) } else { Ok(()) }
+}
+
+fn check_escapes(bytes: &[u8]) -> Result<(), PathError> {
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+        match rest[at + 1..] {
+            [b'0', b'0', ..] => return Err(PathError::InvalidEscape),
+            [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest = &rest[at + 3..],
+            _ => return Err(PathError::InvalidEscape),
+        }
+    }
+    Ok(())
+}
+
+/// `.`, `..` and every encoding of them, also where an encoded slash or backslash ends the segment.
+fn is_dot_segment(segment: &str) -> bool {
+    let decoded = decode(segment, |_| true);
+    decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|part| matches!(part, b"." | b".."))
+}
+
+/// Decodes the escapes of *unreserved* characters only (RFC 3986 section 6.2.2.2), so that `/%61dmin` is matched as
+/// `/admin` while `%2F` stays inside its segment.
+pub(crate) fn decode_unreserved(segment: &str) -> Cow<'_, [u8]> {
+    decode(segment, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
+}
+
+fn decode(segment: &str, wanted: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
+    let bytes = segment.as_bytes();
+    if !bytes.contains(&b'%') {
+        return Cow::Borrowed(bytes);
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut index = 0;
+    while index < bytes.len() {
+        match escape_at(&bytes[index..]).filter(|byte| wanted(*byte)) {
+            Some(byte) => {
+                out.push(byte);
+                index += 3;
+            }
+            None => {
+                out.push(bytes[index]);
+                index += 1;
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn escape_at(bytes: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = bytes else { return None };
+    let digit = |byte: &u8| (*byte as char).to_digit(16);
+    Some((digit(high)? * 16 + digit(low)?) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_spelling_of_a_dot_segment_is_refused() {
+        for path in [
+            "/..",
+            "/a/../b",
+            "/a/./b",
+            "/%2e",
+            "/a/%2E%2e/b",
+            "/.%2e/",
+            "/a/..%2fb",
+            "/%2e%2e%5Cb",
+            "/a\\..\\b",
+        ] {
+            assert_eq!(check_path(path), Err(PathError::DotSegment), "{path}");
+        }
+        for path in ["/", "/...", "/a..b", "/.well-known/x", "//a//b/", "/a%2Fb", "/%C3%A9"] {
+            assert_eq!(check_path(path), Ok(()), "{path}");
+        }
+        for path in ["/%", "/%4", "/%zz", "/a%00b"] {
+            assert_eq!(check_path(path), Err(PathError::InvalidEscape), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_path_has_no_dot_segment_after_full_decoding(path in "/[a./%2eE5cC\\\\]{0,12}") {
+            if check_path(&path).is_ok() {
+                let decoded = String::from_utf8_lossy(&decode(&path, |_| true)).into_owned();
+                prop_assert!(!decoded.split(['/', '\\']).any(|part| part == "." || part == ".."));
+            }
+        }
+    }
+}

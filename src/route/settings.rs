@@ -1,0 +1,139 @@
+//! Per-method settings of a stage, keyed the way AWS keys them.
+
+use super::Declared;
+use crate::{
+    error::ConfigError,
+    throttle::{SharedBucket, Throttle},
+};
+use http::Method;
+use std::collections::BTreeMap;
+
+/// Settings of a method on a stage; what is absent is not set (AWS: `MethodSetting`).
+///
+/// They take effect without a new deployment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct MethodSettings {
+    /// The method's own token bucket (`throttlingRateLimit`, `throttlingBurstLimit`). Absent: no limit at this
+    /// level. Under `*/*` every method gets a bucket of its own.
+    pub throttle: Option<Throttle>,
+}
+
+impl MethodSettings {
+    /// Nothing set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the method's token bucket.
+    #[must_use]
+    pub fn throttle(mut self, throttle: Throttle) -> Self {
+        self.throttle = Some(throttle);
+        self
+    }
+}
+
+/// Settings by normalised key: `*/*`, or a resource path, a blank and a method.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SettingsMap(BTreeMap<String, (String, MethodSettings)>);
+
+const ALL: &str = "*/*";
+
+impl SettingsMap {
+    pub(crate) fn insert(&mut self, key: &str, settings: MethodSettings) {
+        self.0.insert(normalise(key), (key.to_owned(), settings));
+    }
+
+    #[cfg(feature = "stage")]
+    pub(crate) fn remove(&mut self, key: &str) -> bool {
+        self.0.remove(&normalise(key)).is_some()
+    }
+
+    /// Every key names a declared method (or a verb of a declared `ANY`).
+    pub(crate) fn check(&self, declared: &[Declared]) -> Result<(), ConfigError> {
+        for (key, (given, _)) in &self.0 {
+            if key != ALL && !declared.iter().any(|method| is_key_of(key, method)) {
+                return Err(ConfigError::new("method settings", given, "names no declared method"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Settings for each declared method; `bucket` finds or makes the state of a bucket by its name.
+    pub(crate) fn resolve(
+        &self,
+        declared: &[Declared],
+        mut bucket: impl FnMut(&str, Throttle) -> SharedBucket,
+    ) -> Box<[ResolvedSettings]> {
+        declared.iter().map(|method| self.resolve_one(method, &mut bucket)).collect()
+    }
+
+    fn resolve_one(
+        &self,
+        method: &Declared,
+        bucket: &mut impl FnMut(&str, Throttle) -> SharedBucket,
+    ) -> ResolvedSettings {
+        let own = key_of(&method.resource_path, method.verb_name());
+        let settings = self.0.get(&own).or_else(|| self.0.get(ALL)).map(|entry| entry.1).unwrap_or_default();
+        let throttle = settings.throttle.map(|throttle| bucket(&own, throttle));
+        let by_verb = if method.verb.is_some() { Vec::new() } else { self.resolve_verbs(method, bucket) };
+        ResolvedSettings { throttle, by_verb }
+    }
+
+    /// Settings of single verbs under a declared `ANY`.
+    fn resolve_verbs(
+        &self,
+        method: &Declared,
+        bucket: &mut impl FnMut(&str, Throttle) -> SharedBucket,
+    ) -> Vec<(Method, Option<SharedBucket>)> {
+        let prefix = key_of(&method.resource_path, "");
+        let mut verbs = Vec::new();
+        for (key, (_, settings)) in self.0.range(prefix.clone()..) {
+            let Some(verb) = key.strip_prefix(&prefix) else { break };
+            if verb != "ANY"
+                && let Ok(verb) = Method::from_bytes(verb.as_bytes())
+            {
+                verbs.push((verb, settings.throttle.map(|throttle| bucket(key, throttle))));
+            }
+        }
+        verbs
+    }
+}
+
+/// The settings in force for one declared method.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ResolvedSettings {
+    throttle: Option<SharedBucket>,
+    by_verb: Vec<(Method, Option<SharedBucket>)>,
+}
+
+impl ResolvedSettings {
+    #[cfg_attr(not(feature = "usage-plan"), allow(dead_code, reason = "only plans charge"))]
+    pub(crate) fn throttle(&self, verb: &Method) -> Option<&SharedBucket> {
+        match self.by_verb.iter().find(|(own, _)| own == verb) {
+            Some((_, throttle)) => throttle.as_ref(),
+            None => self.throttle.as_ref(),
+        }
+    }
+}
+
+fn key_of(resource_path: &str, verb: &str) -> String {
+    format!("{resource_path} {verb}")
+}
+
+fn is_key_of(key: &str, method: &Declared) -> bool {
+    let Some(verb) = key.strip_prefix(&*method.resource_path).and_then(|rest| rest.strip_prefix(' ')) else {
+        return false;
+    };
+    verb == method.verb_name() || method.verb.is_none()
+}
+
+/// `pets/GET`, `/pets/GET`, `~1pets/GET` and the root's `//GET`, `~1/GET`: one form for all.
+pub(crate) fn normalise(key: &str) -> String {
+    if key == ALL {
+        return ALL.to_owned();
+    }
+    let unescaped = key.replace("~1", "/").replace("~0", "~");
+    let (path, verb) = unescaped.rsplit_once('/').unwrap_or(("", &unescaped));
+    key_of(&format!("/{}", path.trim_start_matches('/')), verb)
+}

@@ -1,0 +1,23 @@
+//! One binary, one module per promise.
+#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(missing_docs, reason = "tests")]
+
+mod support;
+
+#[cfg(feature = "api-key")]
+mod api_keys;
+#[cfg(feature = "cors")]
+mod cors;
+#[cfg(feature = "gateway")]
+mod gateway;
+#[cfg(feature = "payload-limit")]
+mod payload_limits;
+#[cfg(feature = "usage-plan")]
+mod quotas;
+mod responses;
+#[cfg(feature = "stage")]
+mod stages;
+#[cfg(feature = "usage-plan")]
+mod throttling;
+#[cfg(feature = "timeout")]
+mod timeouts;

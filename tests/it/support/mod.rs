@@ -1,0 +1,97 @@
+//! What the tests share: a service that insists on tower's contract, and a reader of outside vectors.
+#![allow(dead_code, reason = "each feature set uses a part of it")]
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+use tower::{Layer, Service, ServiceExt};
+
+/// An inner service that panics when it is called without having been polled ready, counts its calls, and is not
+/// ready at first. A clone is unready again.
+#[derive(Debug, Default)]
+pub struct Strict {
+    ready: bool,
+    polls: usize,
+    pub calls: Arc<AtomicUsize>,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self { ready: false, polls: 0, calls: Arc::clone(&self.calls) }
+    }
+}
+
+impl Strict {
+    pub fn called(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+impl<B> Service<Request<B>> for Strict {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.polls += 1;
+        if self.polls == 1 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        assert!(std::mem::take(&mut self.ready), "called without being ready");
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        ready(Ok(Response::new(Full::from("inner"))))
+    }
+}
+
+/// Runs one request through `layer` around a [`Strict`] service and gives back the answer and the number of calls.
+pub async fn through<L>(layer: L, request: Request<Full<Bytes>>) -> (Response<Bytes>, usize)
+where
+    L: Layer<Strict>,
+    L::Service: Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible>,
+{
+    let strict = Strict::default();
+    let answer = layer.layer(strict.clone()).oneshot(request).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    (Response::from_parts(parts, body.collect().await.unwrap().to_bytes()), strict.called())
+}
+
+/// A request without a body.
+pub fn get(uri: &str) -> Request<Full<Bytes>> {
+    Request::builder().uri(uri).body(Full::default()).unwrap()
+}
+
+/// A current-thread runtime's `block_on`.
+pub fn run<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// A file of the outside vectors, parsed; `None` (and one line) where they are not there, as in a user's clone.
+pub fn vectors(file: &str) -> Option<serde_json::Value> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors").join(file);
+    match std::fs::read(&path) {
+        Ok(bytes) => Some(serde_json::from_slice(&bytes).unwrap()),
+        Err(_) => {
+            println!("left out: no ../shared/vectors/{file} here");
+            None
+        }
+    }
+}
+
+/// Compiles only for what axum and hyper servers demand of a service.
+pub fn assert_service<S: Clone + Send + Sync + 'static>(_: &S) {}
