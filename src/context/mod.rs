@@ -81,6 +81,10 @@ struct Inner {
     uri: Uri,
     source_ip: Option<IpAddr>,
     route: OnceLock<MatchedRoute>,
+    /// The resource of a preflight whose method is not declared: CORS answers by the path alone.
+    preflight_route: OnceLock<MatchedRoute>,
+    /// What the route match found wrong, until the phase that refuses.
+    pending_refusal: OnceLock<GatewayError>,
     base_path: OnceLock<Arc<str>>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
@@ -139,6 +143,8 @@ impl ContextConfig {
             uri: request.uri().clone(),
             source_ip: peer.map(|peer| self.proxies.client(peer, request.headers())),
             route: OnceLock::new(),
+            preflight_route: OnceLock::new(),
+            pending_refusal: OnceLock::new(),
             base_path: OnceLock::new(),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
@@ -216,10 +222,8 @@ impl RequestContext {
     }
 
     /// A variable of the resource path, as received (not percent-decoded).
-    pub fn path_parameter<'a>(&self, name: &str, path: &'a str) -> Option<&'a str> {
-        let route = self.0.route.get()?;
-        let index = route.declared().variables.iter().position(|variable| **variable == *name)?;
-        path.get(route.params.range(index)?)
+    pub fn path_parameter(&self, name: &str) -> Option<&str> {
+        self.0.route.get()?.path_parameter(name, self.0.uri.path())
     }
 
     /// `$context.customDomain.basePathMatched`; `(none)` for the catch-all mapping.
@@ -256,6 +260,28 @@ impl RequestContext {
     )]
     pub(crate) fn set_route(&self, route: MatchedRoute) {
         let _first_writer_wins = self.0.route.set(route);
+    }
+
+    /// The resource that CORS settings go by: the route, or for a preflight the path whatever the method.
+    #[cfg(feature = "cors")]
+    pub(crate) fn cors_resource_path(&self) -> Option<&str> {
+        let route = self.0.route.get().or_else(|| self.0.preflight_route.get())?;
+        Some(&route.declared().resource_path)
+    }
+
+    #[cfg(feature = "stage")]
+    pub(crate) fn set_preflight_route(&self, route: MatchedRoute) {
+        let _first_writer_wins = self.0.preflight_route.set(route);
+    }
+
+    #[cfg(feature = "stage")]
+    pub(crate) fn set_pending_refusal(&self, error: GatewayError) {
+        let _first_writer_wins = self.0.pending_refusal.set(error);
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(crate) fn pending_refusal(&self) -> Option<&GatewayError> {
+        self.0.pending_refusal.get()
     }
 
     #[cfg(feature = "stage")]
@@ -295,9 +321,9 @@ impl RequestContext {
         path: &str,
     ) -> Option<&'a MatchedRoute> {
         if let (None, Some(scope)) = (self.route(), own)
-            && let Some((method, params)) = scope.routes.search(Some(self.method()), path)
+            && let Some(found) = MatchedRoute::find(scope, Some(self.method()), path, self.0.uri.path())
         {
-            self.set_route(MatchedRoute { scope: Arc::clone(scope), method, params });
+            self.set_route(found);
         }
         self.route()
     }

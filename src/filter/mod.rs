@@ -122,7 +122,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = ContextConfig::default().find_or_create(&mut request);
-        match (self.layer.filter)(Head::of(&request), &context) {
+        // The URI as received: the gateway's route match has already taken stage and base path off the request's.
+        let head = Head { uri: context.received_uri(), ..Head::of(&request) };
+        match (self.layer.filter)(head, &context) {
             Verdict::Pass => ResponseFuture::forwarded(self.inner.call(request), Untouched),
             Verdict::Block => {
                 let error = GatewayError::new(ResponseType::WafFiltered, Cause::Filtered);

@@ -103,7 +103,6 @@ where
 fn keep_head<B>(request: &Request<B>) -> RequestHead {
     RequestHead {
         headers: request.headers().clone(),
-        path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
     }
 }

@@ -8,8 +8,6 @@ use std::borrow::Cow;
 #[derive(Debug)]
 pub(super) struct RequestHead {
     pub(super) headers: HeaderMap,
-    /// The path that was routed: without stage and base path.
-    pub(super) path: String,
     pub(super) query: String,
 }
 
@@ -53,7 +51,7 @@ impl Source {
     }
 
     pub(super) fn needs_request(&self) -> bool {
-        matches!(self, Self::Header(_) | Self::Path(_) | Self::Query(_))
+        matches!(self, Self::Header(_) | Self::Query(_))
     }
 
     /// The value, `None` where there is none.
@@ -70,9 +68,7 @@ impl Source {
             Self::Header(name) => {
                 head?.headers.get_all(name).iter().next_back()?.to_str().ok().map(Cow::Borrowed)
             }
-            Self::Path(name) => {
-                context.path_parameter(name, head?.path.trim_end_matches('/')).map(Cow::Borrowed)
-            }
+            Self::Path(name) => context.path_parameter(name).map(Cow::Borrowed),
             Self::Query(name) => query_value(&head?.query, name),
         }
     }

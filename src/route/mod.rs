@@ -41,7 +41,11 @@ pub use path::{PathError, check_path};
 pub use settings::MethodSettings;
 
 pub(crate) use params::PathParams;
-pub(crate) use scope::{MatchedRoute, Scope, StageScope};
+#[cfg(feature = "stage")]
+pub(crate) use path::decode_unreserved;
+#[cfg(feature = "stage")]
+pub(crate) use scope::StageScope;
+pub(crate) use scope::{MatchedRoute, Scope};
 #[cfg(feature = "stage")]
 pub(crate) use settings::SettingsMap;
 

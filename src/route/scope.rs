@@ -1,6 +1,7 @@
 //! What one request runs on: an immutable snapshot of stage, resources and settings.
 
 use super::{Declared, PathParams, Routes, settings::ResolvedSettings};
+use http::Method;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The stage part of a snapshot.
@@ -29,9 +30,29 @@ pub(crate) struct MatchedRoute {
     pub(crate) scope: Arc<Scope>,
     pub(crate) method: u32,
     pub(crate) params: PathParams,
+    /// Where in the path as received the routed path begins; `None` where it was rewritten.
+    pub(crate) base: Option<u32>,
 }
 
 impl MatchedRoute {
+    /// Matches `path`, the part of `received` that is routed.
+    pub(crate) fn find(
+        scope: &Arc<Scope>,
+        verb: Option<&Method>,
+        path: &str,
+        received: &str,
+    ) -> Option<Self> {
+        let (method, params) = scope.routes.search(verb, path)?;
+        let base = received.strip_suffix(path).map(|prefix| prefix.len() as u32);
+        Some(Self { scope: Arc::clone(scope), method, params, base })
+    }
+
+    /// A path variable, cut from the path as received.
+    pub(crate) fn path_parameter<'a>(&self, name: &str, received: &'a str) -> Option<&'a str> {
+        let index = self.declared().variables.iter().position(|variable| **variable == *name)?;
+        received.get(self.base? as usize..)?.get(self.params.range(index)?)
+    }
+
     pub(crate) fn declared(&self) -> &Declared {
         self.scope.routes.declared(self.method)
     }

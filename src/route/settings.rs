@@ -73,6 +73,9 @@ impl SettingsMap {
         method: &Declared,
         bucket: &mut impl FnMut(&str, Throttle) -> SharedBucket,
     ) -> ResolvedSettings {
+        if self.0.is_empty() {
+            return ResolvedSettings::default();
+        }
         let own = key_of(&method.resource_path, method.verb_name());
         let settings = self.0.get(&own).or_else(|| self.0.get(ALL)).map(|entry| entry.1).unwrap_or_default();
         let throttle = settings.throttle.map(|throttle| bucket(&own, throttle));

@@ -1,1 +1,459 @@
-//! To come.
+//! Stages, deployments, canaries, custom domains.
+
+use crate::support::{Strict, assert_service, get, run, through, vectors};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_gateway::{
+    context::RequestContext,
+    route::{ApiMethod, MethodSettings, Routes},
+    stage::{CanarySettings, CustomDomain, Deployment, NoRoute, Stage, StageRouter, Stages},
+    throttle::Throttle,
+};
+
+type Answer = Response<Full<Bytes>>;
+
+/// Answers what the context says, one line.
+fn tell() -> impl Service<Request<Full<Bytes>>, Response = Answer, Error = Infallible, Future: Send> + Clone {
+    service_fn(|request: Request<Full<Bytes>>| async move {
+        let context = RequestContext::of(request.extensions()).unwrap();
+        let text = format!(
+            "{} {} {} {}",
+            context.stage().unwrap(),
+            context.deployment_id().unwrap(),
+            context.resource_path().unwrap(),
+            request.uri(),
+        );
+        Ok(Response::new(Full::from(text)))
+    })
+}
+
+fn pets() -> Routes {
+    Routes::builder()
+        .method("/pets", Method::GET, ApiMethod::new())
+        .method("/pets/{id}", Method::GET, ApiMethod::new())
+        .build()
+        .unwrap()
+}
+
+async fn ask(stages: &Stages, request: Request<Full<Bytes>>) -> (u16, String) {
+    let answer = StageRouter::new(stages.clone()).layer(tell()).oneshot(request).await.unwrap();
+    let status = answer.status().as_u16();
+    (status, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+fn with_host(host: &str, path: &str) -> Request<Full<Bytes>> {
+    Request::builder().uri(path).header("host", host).body(Full::default()).unwrap()
+}
+
+const FORBIDDEN: &str = r#"{"message":"Forbidden"}"#;
+const NO_TOKEN: &str = r#"{"message":"Missing Authentication Token"}"#;
+const BAD_REQUEST: &str = r#"{"message":"Bad Request"}"#;
+
+#[test]
+fn stages_are_named_in_the_path_and_the_default_stage_takes_the_rest() {
+    run(async {
+        let stages = Stages::builder()
+            .deployment(Deployment::new("v1", pets()))
+            .deployment(Deployment::catch_all("all"))
+            .stage(Stage::new("prod", "v1"))
+            .stage(Stage::new("$default", "all"))
+            .build()
+            .unwrap();
+        for (path, line) in [
+            ("/prod/pets/7?x=1", "prod v1 /pets/{id} /pets/7?x=1"),
+            ("/prod/pets/", "prod v1 /pets /pets/"),
+            ("//prod/pets", "prod v1 /pets /pets"),
+            ("/prod//pets", "prod v1 /pets /pets"),
+            ("/pr%6fd/pets", "prod v1 /pets /pets"),
+            ("/products/x//y", "$default all /{proxy+} /products/x//y"),
+            ("/$default/x", "$default all /{proxy+} /$default/x"),
+            ("/", "$default all / /"),
+        ] {
+            assert_eq!(ask(&stages, get(path)).await, (200, line.to_owned()), "{path}");
+        }
+        assert_eq!(ask(&stages, get("/prod")).await, (403, NO_TOKEN.to_owned()));
+    });
+}
+
+#[test]
+fn refusals_are_the_documented_bytes_and_never_reach_the_service() {
+    run(async {
+        let stages = Stages::single("prod", pets()).unwrap();
+        let post = Request::post("/prod/pets").body(Full::default()).unwrap();
+        for (request, status, body) in [
+            (get("/dev/pets"), 403, FORBIDDEN),
+            (get("/prod/dogs"), 403, NO_TOKEN),
+            (post, 403, NO_TOKEN),
+            (get("/prod/../pets"), 400, BAD_REQUEST),
+            (get("/prod/%2e%2E/pets"), 400, BAD_REQUEST),
+            (get("/prod/pets/%zz"), 400, BAD_REQUEST),
+            (get("/prod/pets/..%2fadmin"), 400, BAD_REQUEST),
+        ] {
+            let (answer, calls) = through(StageRouter::new(stages.clone()), request).await;
+            assert_eq!((answer.status().as_u16(), &answer.body()[..], calls), (status, body.as_bytes(), 0));
+        }
+        assert_eq!(through(StageRouter::new(stages), get("/prod/pets")).await.1, 1);
+    });
+}
+
+#[test]
+fn an_honest_404_is_one_setting_away() {
+    run(async {
+        let stages = Stages::builder()
+            .deployment(Deployment::new("v1", pets()))
+            .stage(Stage::new("prod", "v1"))
+            .no_route(NoRoute::NotFound)
+            .build()
+            .unwrap();
+        assert_eq!(
+            ask(&stages, get("/prod/dogs")).await,
+            (404, r#"{"message":"Resource not found"}"#.to_owned())
+        );
+    });
+}
+
+#[test]
+fn deploy_roll_back_history_and_deletion() {
+    run(async {
+        let stages = Stages::single("prod", pets()).unwrap();
+        stages.create_deployment(Deployment::catch_all("v2").description("everything")).unwrap();
+        assert!(stages.create_deployment(Deployment::catch_all("v2")).is_err());
+        assert_eq!(ask(&stages, get("/prod/dogs")).await.0, 403);
+        stages.deploy("prod", "v2").unwrap();
+        assert_eq!(ask(&stages, get("/prod/dogs")).await.1, "prod v2 /{proxy+} /dogs");
+        let error = stages.delete_deployment("v2").unwrap_err();
+        assert_eq!(error.problem(), "Active stages pointing to this deployment must be moved or deleted");
+        assert_eq!(stages.history("prod"), ["initial", "v2"]);
+        assert_eq!(stages.roll_back("prod").unwrap(), "initial");
+        assert_eq!(ask(&stages, get("/prod/pets")).await.1, "prod initial /pets /pets");
+        stages.delete_deployment("v2").unwrap();
+        assert_eq!(stages.deploy("prod", "v2").unwrap_err().problem(), "Deployment id does not exist");
+        assert!(stages.roll_back("prod").is_err());
+        assert_eq!(ask(&stages, get("/prod/pets")).await.0, 200, "a failed change changes nothing");
+        stages.create_stage(Stage::new("dev", "initial")).unwrap();
+        assert_eq!(ask(&stages, get("/dev/pets")).await.0, 200);
+        stages.delete_stage("dev").unwrap();
+        assert_eq!(ask(&stages, get("/dev/pets")).await, (403, FORBIDDEN.to_owned()));
+    });
+}
+
+#[test]
+fn canary_takes_its_share_promotes_and_ends() {
+    run(async {
+        let stages = Stages::builder()
+            .deployment(Deployment::new("v1", pets()))
+            .deployment(Deployment::new("v2", pets()))
+            .stage(Stage::new("prod", "v1").variable("back", "one").variable("kept", "yes"))
+            .build()
+            .unwrap();
+        let share = |percent| {
+            let stages = stages.clone();
+            async move {
+                let canary = CanarySettings::new("v2", percent).override_variable("back", "two");
+                stages.set_canary("prod", canary).unwrap();
+                let mut count = 0;
+                for _ in 0..2_000 {
+                    count += usize::from(ask(&stages, get("/prod/pets")).await.1.starts_with("prod v2"));
+                }
+                count
+            }
+        };
+        assert_eq!(share(0.0).await, 0);
+        assert_eq!(share(100.0).await, 2_000);
+        let quarter = share(25.0).await;
+        assert!(
+            (400..=600).contains(&quarter),
+            "{quarter} of 2000 at 25 % is beyond ten standard deviations"
+        );
+        assert!(stages.deploy("prod", "v1").unwrap_err().problem().contains("canary"));
+        assert!(stages.roll_back("prod").is_err());
+        stages.promote_canary("prod").unwrap();
+        assert!(ask(&stages, get("/prod/pets")).await.1.starts_with("prod v2"));
+        stages.remove_canary("prod").unwrap();
+        let error = stages.promote_canary("prod").unwrap_err();
+        assert_eq!(error.problem(), "Promotion not available. Canary does not exist.");
+        let variables =
+            StageRouter::new(stages.clone()).layer(service_fn(|request: Request<Full<Bytes>>| async move {
+                let context = RequestContext::of(request.extensions()).unwrap();
+                assert_eq!(
+                    (context.stage_variable("back"), context.stage_variable("kept")),
+                    (Some("two"), Some("yes"))
+                );
+                assert_eq!(context.is_canary_request(), None);
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            }));
+        variables.oneshot(get("/prod/pets")).await.unwrap();
+        assert_eq!(stages.roll_back("prod").unwrap(), "v1");
+        assert!(stages.set_canary("prod", CanarySettings::new("v2", 101.0)).is_err());
+        assert!(stages.set_canary("prod", CanarySettings::new("nope", 1.0)).is_err());
+    });
+}
+
+#[test]
+fn custom_domains_map_base_paths_and_hide_the_default_endpoint() {
+    run(async {
+        let stages = Stages::builder()
+            .deployment(Deployment::new("v1", pets()))
+            .stage(Stage::new("prod", "v1"))
+            .stage(Stage::new("shop", "v1"))
+            .domain(CustomDomain::new("api.example.com").mapping("store/v1", "shop").mapping("", "prod"))
+            .domain(CustomDomain::new("*.example.com").mapping("only", "shop"))
+            .disable_default_endpoint(true)
+            .build()
+            .unwrap();
+        for (host, path, expected) in [
+            ("api.example.com", "/store/v1/pets?q", (200, "shop v1 /pets /pets?q")),
+            ("API.example.com:8443", "/pets/9", (200, "prod v1 /pets/{id} /pets/9")),
+            ("api.example.com.", "/store/v1X/pets", (403, NO_TOKEN)),
+            ("other.example.com", "/only/pets", (200, "shop v1 /pets /pets")),
+            ("other.example.com", "/pets", (403, FORBIDDEN)),
+            ("localhost", "/prod/pets", (403, FORBIDDEN)),
+        ] {
+            let answer = ask(&stages, with_host(host, path)).await;
+            assert_eq!((answer.0, answer.1.as_str()), expected, "{host} {path}");
+        }
+        let mut twice = with_host("api.example.com", "/pets");
+        twice.headers_mut().append("host", "localhost".parse().unwrap());
+        assert_eq!(ask(&stages, twice).await, (400, BAD_REQUEST.to_owned()));
+        assert_eq!(ask(&stages, get("/prod/pets")).await.0, 403);
+    });
+}
+
+#[test]
+fn faults_of_configuration_are_named() {
+    let v1 = || Stages::builder().deployment(Deployment::new("v1", pets()));
+    let throttle = MethodSettings::new().throttle(Throttle::new(1.0, 1).unwrap());
+    for (builder, value) in [
+        (v1(), ""),
+        (v1().stage(Stage::new("no stage", "v1")), "no stage"),
+        (v1().stage(Stage::new("s", "v9")), "v9"),
+        (v1().stage(Stage::new("s", "v1")).stage(Stage::new("s", "v1")), "s"),
+        (v1().stage(Stage::new("s", "v1").variable("a-b", "x")), "a-b"),
+        (v1().stage(Stage::new("s", "v1").variable("a", "x y")), "x y"),
+        (v1().stage(Stage::new("s", "v1").settings("dogs/GET", throttle)), "dogs/GET"),
+        (v1().stage(Stage::new("s", "v1")).domain(CustomDomain::new("a.example").mapping("", "t")), "t"),
+    ] {
+        assert_eq!(builder.build().unwrap_err().value(), value);
+    }
+    let stages = v1().stage(Stage::new("s", "v1").settings("*/*", throttle)).build().unwrap();
+    stages.remove_settings("s", "*/*").unwrap();
+    let error = stages.remove_settings("s", "*/*").unwrap_err();
+    let text = "Cannot remove method setting */* because there is no method setting for this method ";
+    assert_eq!(error.problem(), text);
+    stages.set_settings("s", "~1pets/GET", throttle).unwrap();
+    assert!(stages.set_settings("s", "pets/PUT", throttle).is_err());
+}
+
+/// 4 threads ask while deployments swap: nobody is refused, and what a request says of itself never mixes.
+#[test]
+fn swaps_under_traffic_lose_and_misroute_nothing() {
+    let marked = |id: &str| {
+        let path = format!("/{id}/{{x}}");
+        Deployment::new(
+            id,
+            Routes::builder().any(&path, ApiMethod::new()).any("/both", ApiMethod::new()).build().unwrap(),
+        )
+    };
+    let stages = Stages::builder()
+        .deployment(marked("a"))
+        .deployment(marked("b"))
+        .stage(Stage::new("prod", "a"))
+        .build()
+        .unwrap();
+    let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                run(async {
+                    while !stop.load(Ordering::Relaxed) {
+                        let (status, line) = ask(&stages, get("/prod/both")).await;
+                        assert_eq!(status, 200);
+                        assert!(line == "prod a /both /both" || line == "prod b /both /both", "{line}");
+                        served.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            });
+        }
+        for round in 0..500 {
+            if round % 3 == 2 {
+                stages.roll_back("prod").unwrap();
+            } else {
+                stages.deploy("prod", if round % 2 == 0 { "b" } else { "a" }).unwrap();
+            }
+        }
+        while served.load(Ordering::Relaxed) < 1_000 {
+            std::thread::yield_now();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_request_in_flight_stays_on_its_deployment() {
+    run(async {
+        let stages = Stages::single("prod", pets()).unwrap();
+        let (entered, wait) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+        let (inside, release) = (Arc::clone(&entered), Arc::clone(&wait));
+        let slow = service_fn(move |request: Request<Full<Bytes>>| {
+            let (inside, release) = (Arc::clone(&inside), Arc::clone(&release));
+            async move {
+                inside.notify_one();
+                release.notified().await;
+                let context = RequestContext::of(request.extensions()).unwrap();
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(
+                    context.deployment_id().unwrap().to_owned(),
+                )))
+            }
+        });
+        let service = StageRouter::new(stages.clone()).layer(slow);
+        let flight = tokio::spawn(service.oneshot(get("/prod/pets")));
+        entered.notified().await;
+        stages.create_deployment(Deployment::catch_all("v2")).unwrap();
+        stages.deploy("prod", "v2").unwrap();
+        stages.delete_deployment("initial").unwrap();
+        wait.notify_one();
+        let body = flight.await.unwrap().unwrap().into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "initial");
+    });
+}
+
+#[test]
+fn it_is_a_service_for_servers_and_wraps_axum_from_outside() {
+    let stages = Stages::single("prod", pets()).unwrap();
+    assert_service(&StageRouter::new(stages.clone()).layer(Strict::default()));
+    run(async {
+        let router = axum::Router::new().route("/pets/{id}", axum::routing::get(|| async { "axum" }));
+        let service = StageRouter::new(stages).layer(router);
+        let answer = service.oneshot(get("/prod/pets/1")).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+    });
+}
+
+/// Resources of a recorded API, and what each declared method answers.
+fn recorded_api(resources: &Value) -> (Routes, HashMap<(String, String), String>) {
+    let (mut builder, mut answers) = (Routes::builder(), HashMap::new());
+    for (path, methods) in resources.as_object().unwrap() {
+        for (verb, method) in methods.as_object().unwrap() {
+            builder = match verb.as_str() {
+                "ANY" => builder.any(path, ApiMethod::new()),
+                verb => builder.method(path, verb.parse().unwrap(), ApiMethod::new()),
+            };
+            let template = &method["integrationResponses"]["200"]["responseTemplates"]["application/json"];
+            answers.insert((path.clone(), verb.clone()), template.as_str().unwrap_or("{}").to_owned());
+        }
+    }
+    (builder.build().unwrap(), answers)
+}
+
+/// A mock integration: the template of the matched method with stage variables and canary flag put in.
+async fn mock(
+    stages: &Stages,
+    answers: &Arc<[(String, HashMap<(String, String), String>)]>,
+    request: &Value,
+) -> Answer {
+    let answers = Arc::clone(answers);
+    let service = StageRouter::new(stages.clone()).layer(service_fn(move |request: Request<Full<Bytes>>| {
+        let answers = Arc::clone(&answers);
+        async move {
+            let context = RequestContext::of(request.extensions()).unwrap();
+            let (_, of) = answers.iter().find(|(id, _)| id == context.deployment_id().unwrap()).unwrap();
+            let resource = context.resource_path().unwrap().to_owned();
+            let template = of
+                .get(&(resource.clone(), request.method().to_string()))
+                .or_else(|| of.get(&(resource, "ANY".to_owned())))
+                .unwrap();
+            let mut text = template.replace(
+                "$context.isCanaryRequest",
+                &context.variable("isCanaryRequest").unwrap_or_default(),
+            );
+            while let Some(at) = text.find("$stageVariables.") {
+                let name: String =
+                    text[at + 16..].chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+                let value = context.stage_variable(&name).unwrap_or_default().to_owned();
+                text.replace_range(at..at + 16 + name.len(), &value);
+            }
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(text)))
+        }
+    }));
+    let path = format!("/dev{}", request["path"].as_str().unwrap());
+    let request = Request::builder().method(request["method"].as_str().unwrap()).uri(path);
+    service.oneshot(request.body(Full::default()).unwrap()).await.unwrap()
+}
+
+async fn judge(id: &str, answer: Answer, expect: &Value) {
+    assert_eq!(u64::from(answer.status().as_u16()), expect["status"].as_u64().unwrap(), "{id}");
+    for (name, value) in expect["headers"].as_object().into_iter().flatten() {
+        assert_eq!(answer.headers()[name.as_str()].to_str().unwrap(), value.as_str().unwrap(), "{id}");
+    }
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    if let Some(json) = expect.get("json") {
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), *json, "{id}");
+    }
+}
+
+#[test]
+fn routing_as_recorded_from_aws() {
+    let Some(file) = vectors("apigateway-recorded/cases.json") else { return };
+    let cases: Vec<_> =
+        file["cases"].as_array().unwrap().iter().filter(|case| case["feature"] == "routing").collect();
+    assert!(!cases.is_empty());
+    run(async {
+        for case in cases {
+            let (routes, answers) = recorded_api(&case["api"]["resources"]);
+            let stages = Stages::single("dev", routes).unwrap();
+            let answer =
+                mock(&stages, &(Arc::new([("initial".to_owned(), answers)]) as Arc<[_]>), &case["request"])
+                    .await;
+            judge(case["id"].as_str().unwrap(), answer, &case["expect"]).await;
+        }
+    });
+}
+
+#[test]
+fn canaries_as_recorded_from_aws() {
+    let Some(file) = vectors("apigateway-recorded/cases.json") else { return };
+    let cases = file["cases"].as_array().unwrap().iter().filter(|case| case["feature"] == "stage-canary");
+    run(async {
+        for case in cases {
+            let api = &case["api"];
+            let (main, main_answers) = recorded_api(&api["deployment"]["resources"]);
+            let (other, other_answers) = recorded_api(&api["canary"]["deployment"]["resources"]);
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let pairs = |object: &Value| -> Vec<(String, String)> {
+                object
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, value)| (name.clone(), text(value)))
+                    .collect()
+            };
+            let canary = CanarySettings::new("canary", api["canary"]["percentTraffic"].as_f64().unwrap());
+            let canary = pairs(&api["canary"]["stageVariableOverrides"])
+                .into_iter()
+                .fold(canary, |canary, (name, value)| canary.override_variable(name, value));
+            let stage = pairs(&api["stageVariables"])
+                .into_iter()
+                .fold(Stage::new("dev", "main"), |stage, (name, value)| stage.variable(name, value));
+            let stages = Stages::builder()
+                .deployment(Deployment::new("main", main))
+                .deployment(Deployment::new("canary", other))
+                .stage(stage.canary(canary))
+                .build()
+                .unwrap();
+            let answers = Arc::new([("main".to_owned(), main_answers), ("canary".to_owned(), other_answers)]);
+            let answer = mock(&stages, &(answers as Arc<[_]>), &case["request"]).await;
+            judge(case["id"].as_str().unwrap(), answer, &case["expect"]).await;
+        }
+    });
+}

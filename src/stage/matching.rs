@@ -1,0 +1,149 @@
+//! The route match of one request: fills the context, takes stage and base path off the URI.
+
+use super::{
+    Stages,
+    config::NoRoute,
+    snapshot::{Snapshot, Target, leading_slashes},
+};
+use crate::{
+    context::RequestContext,
+    response::{Cause, GatewayError, ResponseType},
+    route::{MatchedRoute, PathError, Scope, check_path},
+};
+use bytes::Bytes;
+use http::{
+    HeaderMap, Method, Request, StatusCode, Uri,
+    header::{ACCESS_CONTROL_REQUEST_METHOD, HOST},
+    uri::PathAndQuery,
+};
+use std::sync::Arc;
+
+impl Stages {
+    /// Matches a request. What is found goes into the context; the error is what the router refuses with.
+    pub(crate) fn match_request<B>(
+        &self,
+        context: &RequestContext,
+        request: &mut Request<B>,
+    ) -> Result<(), GatewayError> {
+        check_path(request.uri().path()).map_err(bad_path)?;
+        let snapshot = self.snapshot();
+        let host = host(request.uri(), request.headers())?;
+        let target = snapshot.target(host, request.uri().path()).ok_or_else(GatewayError::unknown_stage)?;
+        if let Some(base_path) = target.base_path {
+            context.set_base_path(base_path.into());
+        }
+        let scope = target.stage.choose(|| fastrand::u32(..));
+        let found = find(context, request, &target, scope, &snapshot);
+        strip(request.uri_mut(), target.path_start);
+        found
+    }
+}
+
+/// Matches resource and method. For a preflight of an undeclared method, the resource is kept for CORS.
+fn find<B>(
+    context: &RequestContext,
+    request: &Request<B>,
+    target: &Target<'_>,
+    scope: &Arc<Scope>,
+    snapshot: &Snapshot,
+) -> Result<(), GatewayError> {
+    let path = routed_path(&request.uri().path()[target.path_start..]);
+    let received = context.received_uri().path();
+    if let Some(found) = MatchedRoute::find(scope, Some(request.method()), path, received) {
+        context.set_route(found);
+        return Ok(());
+    }
+    let preflight =
+        request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    if let Some(found) = preflight.then(|| MatchedRoute::find(scope, None, path, received)).flatten() {
+        context.set_preflight_route(found);
+    }
+    Err(no_route(snapshot.no_route))
+}
+
+fn no_route(answer: NoRoute) -> GatewayError {
+    match answer {
+        NoRoute::MissingAuthenticationToken => {
+            GatewayError::new(ResponseType::MissingAuthenticationToken, Cause::NoRoute)
+        }
+        NoRoute::NotFound => GatewayError::new(ResponseType::ResourceNotFound, Cause::NoRoute),
+    }
+}
+
+fn bad_path(error: PathError) -> GatewayError {
+    GatewayError::bad_request(match error {
+        PathError::DotSegment => Cause::DotSegment,
+        PathError::InvalidEscape => Cause::InvalidEscape,
+    })
+}
+
+/// The host without its port; two `Host` fields are refused, since it decides which stage is served.
+fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, GatewayError> {
+    if let Some(host) = uri.host() {
+        return Ok(Some(host));
+    }
+    let mut fields = headers.get_all(HOST).iter();
+    match (fields.next(), fields.next()) {
+        (Some(_), Some(_)) => {
+            let words = ("Bad Request", "BadRequestException");
+            Err(GatewayError::client_error(Cause::UnknownStage, StatusCode::BAD_REQUEST, words.0, words.1))
+        }
+        (first, _) => Ok(first.and_then(|value| value.to_str().ok()).map(without_port)),
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// The path that resources are matched against: one slash at its start.
+fn routed_path(rest: &str) -> &str {
+    if rest.is_empty() { "/" } else { &rest[leading_slashes(rest)..] }
+}
+
+/// Takes the first `start` bytes off the path; what is left begins with exactly one slash.
+fn strip(uri: &mut Uri, start: usize) {
+    let Some(all) = uri.path_and_query().map(PathAndQuery::as_str) else { return };
+    let start = start + leading_slashes(&all[start..]);
+    if start == 0 {
+        return;
+    }
+    let rest = match all.as_bytes().get(start) {
+        Some(b'/') => Bytes::copy_from_slice(&all.as_bytes()[start..]),
+        _ => Bytes::from(format!("/{}", &all[start..])),
+    };
+    let mut parts = std::mem::take(uri).into_parts();
+    parts.path_and_query = PathAndQuery::from_maybe_shared(rest).ok();
+    // Parts of a valid URI with another path are a valid URI.
+    *uri = Uri::from_parts(parts).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stripping_keeps_query_scheme_and_one_slash() {
+        let strip = |text: &str, start| {
+            let mut uri: Uri = text.parse().unwrap();
+            strip(&mut uri, start);
+            uri.to_string()
+        };
+        assert_eq!(strip("/prod/pets?x=1", 5), "/pets?x=1");
+        assert_eq!(strip("/prod?x=1", 5), "/?x=1");
+        assert_eq!(strip("/prod", 5), "/");
+        assert_eq!(strip("/prod//a//b/", 5), "/a//b/");
+        assert_eq!(strip("/a//b", 0), "/a//b");
+        assert_eq!(strip("https://h:1/prod/pets?y", 5), "https://h:1/pets?y");
+    }
+
+    #[test]
+    fn hosts_lose_their_port() {
+        assert_eq!(without_port("a.example:8080"), "a.example");
+        assert_eq!(without_port("a.example"), "a.example");
+        assert_eq!(without_port("[::1]:80"), "[::1]");
+    }
+}

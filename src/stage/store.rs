@@ -1,0 +1,485 @@
+//! `Stages`: the handle through which stages are read by requests and changed at run time.
+
+use super::{
+    config::{CanarySettings, Deployment, NoRoute, Stage, check_variable},
+    domain::CustomDomain,
+    snapshot::{CanarySnapshot, Snapshot, StageSnapshot},
+};
+use crate::{
+    error::ConfigError,
+    route::{MethodSettings, Routes, Scope, StageScope},
+    throttle::{SharedBucket, Slot},
+};
+use arc_swap::ArcSwap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// All stages of a gateway, their deployments and domains: one handle for requests and for changes at run time.
+/// A clone is a reference count.
+///
+/// Requests read an immutable snapshot without waiting; a request keeps the snapshot it started on to its end. A
+/// change builds a new snapshot and swaps it in, so no request sees half of it.
+#[derive(Clone, Debug)]
+pub struct Stages(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    snapshot: ArcSwap<Snapshot>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    deployments: BTreeMap<String, Deployment>,
+    stages: BTreeMap<String, StageState>,
+    domains: Vec<CustomDomain>,
+    default_endpoint_disabled: bool,
+    no_route: NoRoute,
+}
+
+#[derive(Debug)]
+struct StageState {
+    stage: Stage,
+    /// Deployments this stage pointed to, oldest first, the present one last.
+    history: Vec<String>,
+    /// Throttle state by method; it outlives deployments and edits.
+    buckets: HashMap<String, Arc<Slot>>,
+}
+
+impl Stages {
+    /// Starts with nothing.
+    pub fn builder() -> StagesBuilder {
+        StagesBuilder::default()
+    }
+
+    /// One stage, one deployment: what most services need.
+    ///
+    /// # Errors
+    ///
+    /// An invalid stage name.
+    pub fn single(stage: &str, routes: Routes) -> Result<Self, ConfigError> {
+        Self::builder()
+            .deployment(Deployment::new("initial", routes))
+            .stage(Stage::new(stage, "initial"))
+            .build()
+    }
+
+    pub(super) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.0.snapshot.load()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a deployment to the history without serving it yet.
+    ///
+    /// # Errors
+    ///
+    /// Its id is taken: deployments are immutable.
+    pub fn create_deployment(&self, deployment: Deployment) -> Result<(), ConfigError> {
+        self.state().add_deployment(deployment)
+    }
+
+    /// Deletes a deployment that no stage points to.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist, or a stage (or its canary) points to it.
+    pub fn delete_deployment(&self, id: &str) -> Result<(), ConfigError> {
+        let mut state = self.state();
+        if state.stages.values().any(|stage| stage.points_to(id)) {
+            let problem = "Active stages pointing to this deployment must be moved or deleted";
+            return Err(ConfigError::new("deployment", id, problem));
+        }
+        state.deployments.remove(id).map(drop).ok_or_else(|| unknown_deployment(id))
+    }
+
+    /// Ids and descriptions of all deployments, by id.
+    pub fn deployments(&self) -> Vec<(String, String)> {
+        let state = self.state();
+        state.deployments.values().map(|found| (found.id.clone(), found.description.clone())).collect()
+    }
+
+    /// Adds a stage.
+    ///
+    /// # Errors
+    ///
+    /// Its name is taken or invalid, its deployment unknown, a setting names no method, a variable is invalid.
+    pub fn create_stage(&self, stage: Stage) -> Result<(), ConfigError> {
+        self.change(|state| state.add_stage(stage))
+    }
+
+    /// Deletes a stage; requests in flight on it finish.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist.
+    pub fn delete_stage(&self, name: &str) -> Result<(), ConfigError> {
+        self.change(|state| state.stages.remove(name).map(drop).ok_or_else(|| unknown_stage(name)))
+    }
+
+    /// Names of all stages.
+    pub fn stage_names(&self) -> Vec<String> {
+        self.state().stages.keys().cloned().collect()
+    }
+
+    /// Moves a stage to a deployment: new requests are served by it, requests in flight finish where they started.
+    ///
+    /// # Errors
+    ///
+    /// Stage or deployment is unknown, the stage has a canary (promote or remove it first), a setting of the stage
+    /// names a method that the deployment lacks.
+    pub fn deploy(&self, stage: &str, deployment_id: &str) -> Result<(), ConfigError> {
+        self.change(|state| {
+            let entry = state.stage(stage)?;
+            if entry.stage.canary.is_some() {
+                let problem = "the stage has a canary: promote or remove it before another deployment";
+                return Err(ConfigError::new("stage", stage, problem));
+            }
+            entry.stage.deployment_id = deployment_id.to_owned();
+            entry.history.push(deployment_id.to_owned());
+            Ok(())
+        })
+    }
+
+    /// Moves a stage back to the deployment it had before the present one and returns that one's id.
+    ///
+    /// # Errors
+    ///
+    /// As for [`deploy`](Self::deploy); or there was none before.
+    pub fn roll_back(&self, stage: &str) -> Result<String, ConfigError> {
+        self.change(|state| {
+            let entry = state.stage(stage)?;
+            if entry.stage.canary.is_some() || entry.history.len() < 2 {
+                let problem = "there is no earlier deployment to roll back to, or the stage has a canary";
+                return Err(ConfigError::new("stage", stage, problem));
+            }
+            entry.history.pop();
+            let previous = entry.history.last().cloned().unwrap_or_default();
+            entry.stage.deployment_id.clone_from(&previous);
+            Ok(previous)
+        })
+    }
+
+    /// Deployments the stage pointed to, oldest first, the present one last.
+    pub fn history(&self, stage: &str) -> Vec<String> {
+        self.state().stages.get(stage).map(|entry| entry.history.clone()).unwrap_or_default()
+    }
+
+    /// Sets a stage variable.
+    ///
+    /// # Errors
+    ///
+    /// The stage is unknown, name or value invalid.
+    pub fn set_variable(&self, stage: &str, name: &str, value: &str) -> Result<(), ConfigError> {
+        check_variable(name, value)?;
+        self.change(|state| {
+            state.stage(stage)?.stage.variables.insert(name.to_owned(), value.to_owned());
+            Ok(())
+        })
+    }
+
+    /// Sets the settings of a method or of `*/*`. A bucket keeps its state when its numbers change.
+    ///
+    /// # Errors
+    ///
+    /// The stage is unknown, or the key names no method.
+    pub fn set_settings(&self, stage: &str, key: &str, settings: MethodSettings) -> Result<(), ConfigError> {
+        self.change(|state| {
+            state.stage(stage)?.stage.settings.insert(key, settings);
+            Ok(())
+        })
+    }
+
+    /// Removes settings.
+    ///
+    /// # Errors
+    ///
+    /// The stage is unknown, or there are no settings under that key.
+    pub fn remove_settings(&self, stage: &str, key: &str) -> Result<(), ConfigError> {
+        self.change(|state| {
+            let removed = state.stage(stage)?.stage.settings.remove(key);
+            // AWS's words, with its trailing blank.
+            let problem = || {
+                format!(
+                    "Cannot remove method setting {key} because there is no method setting for this method "
+                )
+            };
+            removed.then_some(()).ok_or_else(|| ConfigError::new("method settings", key, problem()))
+        })
+    }
+
+    /// Creates or replaces the stage's canary.
+    ///
+    /// # Errors
+    ///
+    /// Stage or deployment is unknown, the share is not from 0 to 100, an override is invalid.
+    pub fn set_canary(&self, stage: &str, canary: CanarySettings) -> Result<(), ConfigError> {
+        canary.check()?;
+        self.change(|state| {
+            state.stage(stage)?.stage.canary = Some(canary);
+            Ok(())
+        })
+    }
+
+    /// Makes the canary's deployment and variables those of the stage. Overrides are merged into the variables; the
+    /// canary stays, at 0.0 percent, as on AWS: [`remove_canary`](Self::remove_canary) ends it.
+    ///
+    /// # Errors
+    ///
+    /// The stage is unknown or has no canary.
+    pub fn promote_canary(&self, stage: &str) -> Result<(), ConfigError> {
+        self.change(|state| {
+            let entry = state.stage(stage)?;
+            let Some(canary) = &mut entry.stage.canary else {
+                return Err(ConfigError::new(
+                    "stage",
+                    stage,
+                    "Promotion not available. Canary does not exist.",
+                ));
+            };
+            canary.percent_traffic = 0.0;
+            entry.stage.deployment_id.clone_from(&canary.deployment_id);
+            entry.stage.variables.extend(canary.overrides.clone());
+            entry.history.push(canary.deployment_id.clone());
+            Ok(())
+        })
+    }
+
+    /// Ends the canary: all requests go to the stage's own deployment.
+    ///
+    /// # Errors
+    ///
+    /// The stage is unknown or has no canary.
+    pub fn remove_canary(&self, stage: &str) -> Result<(), ConfigError> {
+        self.change(|state| {
+            let removed = state.stage(stage)?.stage.canary.take();
+            removed.map(drop).ok_or_else(|| ConfigError::new("stage", stage, "has no canary"))
+        })
+    }
+
+    /// Adds or replaces a custom domain.
+    ///
+    /// # Errors
+    ///
+    /// The name or a mapping is invalid, or a stage unknown.
+    pub fn set_domain(&self, domain: CustomDomain) -> Result<(), ConfigError> {
+        let domain = domain.compile()?;
+        self.change(|state| state.set_domain(domain))
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(crate) fn all_routes(&self) -> Vec<Routes> {
+        let state = self.state();
+        state.deployments.values().map(|deployment| deployment.routes.clone()).collect()
+    }
+
+    /// One edit: changes a copy of what is stored, rebuilds, and swaps; on an error nothing has changed.
+    fn change<T>(&self, edit: impl FnOnce(&mut State) -> Result<T, ConfigError>) -> Result<T, ConfigError> {
+        let mut state = self.state();
+        let before = state.backup();
+        let edited = edit(&mut state).and_then(|value| Ok((value, state.snapshot()?)));
+        match edited {
+            Ok((value, snapshot)) => {
+                self.0.snapshot.store(Arc::new(snapshot));
+                Ok(value)
+            }
+            Err(error) => {
+                state.restore(before);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What an edit may have to take back. Deployments are never part of an edit that rebuilds.
+type Backup = (Vec<(String, Stage, Vec<String>)>, Vec<CustomDomain>);
+
+impl State {
+    fn backup(&self) -> Backup {
+        let entry = |(name, entry): (&String, &StageState)| {
+            (name.clone(), entry.stage.clone(), entry.history.clone())
+        };
+        (self.stages.iter().map(entry).collect(), self.domains.clone())
+    }
+
+    fn restore(&mut self, (stages, domains): Backup) {
+        self.domains = domains;
+        let mut kept = std::mem::take(&mut self.stages);
+        for (name, stage, history) in stages {
+            let buckets = kept.remove(&name).map(|entry| entry.buckets).unwrap_or_default();
+            self.stages.insert(name, StageState { stage, history, buckets });
+        }
+    }
+
+    fn stage(&mut self, name: &str) -> Result<&mut StageState, ConfigError> {
+        self.stages.get_mut(name).ok_or_else(|| unknown_stage(name))
+    }
+
+    fn add_deployment(&mut self, deployment: Deployment) -> Result<(), ConfigError> {
+        if self.deployments.contains_key(&deployment.id) {
+            return Err(ConfigError::new(
+                "deployment",
+                deployment.id,
+                "exists already, and deployments are immutable",
+            ));
+        }
+        self.deployments.insert(deployment.id.clone(), deployment);
+        Ok(())
+    }
+
+    fn add_stage(&mut self, stage: Stage) -> Result<(), ConfigError> {
+        stage.check()?;
+        if self.stages.contains_key(&stage.name) {
+            return Err(ConfigError::new("stage", stage.name, "exists already"));
+        }
+        let history = vec![stage.deployment_id.clone()];
+        let entry = StageState { history, buckets: HashMap::new(), stage };
+        self.stages.insert(entry.stage.name.clone(), entry);
+        Ok(())
+    }
+
+    fn set_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
+        let unknown = domain.mappings().iter().find(|mapping| !self.stages.contains_key(&mapping.stage));
+        if let Some(mapping) = unknown {
+            return Err(unknown_stage(&mapping.stage));
+        }
+        self.domains.retain(|own| own.name() != domain.name());
+        self.domains.push(domain);
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, ConfigError> {
+        let (deployments, stages) = (&self.deployments, &mut self.stages);
+        let stages = stages
+            .values_mut()
+            .map(|entry| Ok((entry.stage.name.as_str().into(), entry.build(deployments)?)));
+        Ok(Snapshot {
+            stages: stages.collect::<Result<_, ConfigError>>()?,
+            domains: self.domains.clone(),
+            default_endpoint_disabled: self.default_endpoint_disabled,
+            no_route: self.no_route,
+        })
+    }
+}
+
+impl StageState {
+    fn points_to(&self, deployment: &str) -> bool {
+        let canary = self.stage.canary.as_ref().is_some_and(|canary| canary.deployment_id == deployment);
+        canary || self.stage.deployment_id == deployment
+    }
+
+    fn build(&mut self, deployments: &BTreeMap<String, Deployment>) -> Result<StageSnapshot, ConfigError> {
+        let (has_canary, variables) = (self.stage.canary.is_some(), self.stage.variables.clone());
+        let deployment = self.stage.deployment_id.clone();
+        let main = self.scope(deployments, &deployment, variables, has_canary.then_some(false))?;
+        let Some(canary) = self.stage.canary.clone() else { return Ok(StageSnapshot { main, canary: None }) };
+        let mut variables = self.stage.variables.clone();
+        variables.extend(canary.overrides);
+        let scope = self.scope(deployments, &canary.deployment_id, variables, Some(true))?;
+        let threshold = (canary.percent_traffic / 100.0 * (1_u64 << 32) as f64).round() as u64;
+        Ok(StageSnapshot { main, canary: Some(CanarySnapshot { threshold, scope }) })
+    }
+
+    fn scope(
+        &mut self,
+        deployments: &BTreeMap<String, Deployment>,
+        deployment_id: &str,
+        variables: BTreeMap<String, String>,
+        canary: Option<bool>,
+    ) -> Result<Arc<Scope>, ConfigError> {
+        let deployment = deployments.get(deployment_id).ok_or_else(|| unknown_deployment(deployment_id))?;
+        let (settings, buckets) = (&self.stage.settings, &mut self.buckets);
+        settings.check(deployment.routes.all_declared())?;
+        let settings = settings.resolve(deployment.routes.all_declared(), |name, throttle| SharedBucket {
+            throttle,
+            slot: Arc::clone(buckets.entry(name.to_owned()).or_default()),
+        });
+        let stage = StageScope {
+            name: self.stage.name.as_str().into(),
+            deployment_id: deployment_id.into(),
+            variables: Arc::new(variables),
+            canary,
+        };
+        Ok(Arc::new(Scope { stage: Some(stage), routes: deployment.routes.clone(), settings }))
+    }
+}
+
+fn unknown_stage(name: &str) -> ConfigError {
+    ConfigError::new("stage", name, "does not exist")
+}
+
+fn unknown_deployment(id: &str) -> ConfigError {
+    ConfigError::new("deployment", id, "Deployment id does not exist")
+}
+
+/// Collects what [`Stages`] start with.
+#[derive(Debug, Default)]
+pub struct StagesBuilder {
+    deployments: Vec<Deployment>,
+    stages: Vec<Stage>,
+    domains: Vec<CustomDomain>,
+    default_endpoint_disabled: bool,
+    no_route: NoRoute,
+}
+
+impl StagesBuilder {
+    /// Adds a deployment.
+    #[must_use]
+    pub fn deployment(mut self, deployment: Deployment) -> Self {
+        self.deployments.push(deployment);
+        self
+    }
+
+    /// Adds a stage.
+    #[must_use]
+    pub fn stage(mut self, stage: Stage) -> Self {
+        self.stages.push(stage);
+        self
+    }
+
+    /// Adds a custom domain.
+    #[must_use]
+    pub fn domain(mut self, domain: CustomDomain) -> Self {
+        self.domains.push(domain);
+        self
+    }
+
+    /// Serves custom domains only (`disableExecuteApiEndpoint`): other hosts get 403 `Forbidden`. Default: off.
+    #[must_use]
+    pub fn disable_default_endpoint(mut self, disabled: bool) -> Self {
+        self.default_endpoint_disabled = disabled;
+        self
+    }
+
+    /// What an unmatched path or method is told. Default: 403 `Missing Authentication Token`.
+    #[must_use]
+    pub fn no_route(mut self, answer: NoRoute) -> Self {
+        self.no_route = answer;
+        self
+    }
+
+    /// Checks everything and makes the handle.
+    ///
+    /// # Errors
+    ///
+    /// Two of a name, an unknown deployment or stage, an invalid name, variable, setting or mapping, or no stage.
+    pub fn build(self) -> Result<Stages, ConfigError> {
+        let mut state = State {
+            default_endpoint_disabled: self.default_endpoint_disabled,
+            no_route: self.no_route,
+            ..State::default()
+        };
+        self.deployments.into_iter().try_for_each(|deployment| state.add_deployment(deployment))?;
+        self.stages.into_iter().try_for_each(|stage| state.add_stage(stage))?;
+        self.domains.into_iter().try_for_each(|domain| state.set_domain(domain.compile()?))?;
+        if state.stages.is_empty() {
+            return Err(ConfigError::new("stages", "", "there is no stage: every request would be refused"));
+        }
+        let snapshot = ArcSwap::from_pointee(state.snapshot()?);
+        Ok(Stages(Arc::new(Shared { snapshot, state: Mutex::new(state) })))
+    }
+}
