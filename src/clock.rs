@@ -126,7 +126,7 @@ fn wall_nanos(time: SystemTime) -> i64 {
 pub struct ManualClock(Arc<ManualState>);
 
 #[derive(Debug)]
-struct ManualState {
+pub(crate) struct ManualState {
     monotonic_nanos: AtomicU64,
     wall_offset: AtomicI64,
     #[cfg(any(feature = "timeout", feature = "payload-limit"))]
@@ -180,6 +180,7 @@ mod timer {
         sync::PoisonError,
         task::{Context, Poll},
     };
+    use tokio::task::coop::unconstrained;
 
     impl ManualState {
         pub(super) fn wake_all(&self) {
@@ -213,7 +214,8 @@ mod timer {
 
         fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
             match &mut *self {
-                Self::System(sleep) => sleep.as_mut().poll(cx),
+                // A service that always uses up its cooperative budget must not starve its own deadline.
+                Self::System(sleep) => Pin::new(&mut unconstrained(sleep.as_mut())).poll(cx),
                 Self::Manual { state, deadline } => poll_manual(state, *deadline, cx),
             }
         }

@@ -1,5 +1,64 @@
-//! The features of Amazon API Gateway as tower layers.
+//! The features of Amazon API Gateway inside your own process, as tower layers around any hyper or axum service.
+//!
+//! Take the whole [`gateway`], or one layer; each is correct alone. Answers are AWS's, to the byte; limits admit
+//! exactly what they say; a refused request is charged nothing.
+//!
+//! ```
+//! # #[cfg(feature = "gateway")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use axum::{Router, body::Body, routing::get};
+//! use http::{Method, Request};
+//! use tower::{Layer, ServiceExt};
+//! use tower_gateway::{
+//!     api_key::{ApiKey, ApiKeys},
+//!     gateway::Gateway,
+//!     route::{ApiMethod, Routes},
+//!     stage::Stages,
+//!     throttle::Throttle,
+//!     usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
+//! };
+//!
+//! let api = Router::new().route("/pets", get(|| async { "cat, dog" }));
+//! let routes = Routes::builder().method("/pets", Method::GET, ApiMethod::new().api_key_required(true)).build()?;
+//! let keys = ApiKeys::builder().key(ApiKey::new("partner").value("0123456789abcdefghij")).build()?;
+//! let gold = UsagePlan::new("gold").throttle(Throttle::new(10.0, 1)?).quota(Quota::new(1000, QuotaPeriod::Month)?);
+//! let plans = UsagePlans::builder().plan(gold).attach("gold", "partner").build()?;
+//! let gateway =
+//!     Gateway::builder().stages(Stages::single("prod", routes)?).api_keys(keys).usage_plans(plans).build()?;
+//! let app = gateway.layer(api);
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let ask = || Request::get("/prod/pets").header("x-api-key", "0123456789abcdefghij").body(Body::empty());
+//! assert_eq!(app.clone().oneshot(ask()?).await?.status(), 200);
+//! assert_eq!(app.oneshot(ask()?).await?.status(), 429);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "gateway"))]
+//! # fn main() {}
+//! ```
+//!
+//! | module | feature | what it decides |
+//! |---|---|---|
+//! | [`gateway`] | `gateway` (default) | the order of all of these |
+//! | [`api_key`] | `api-key` | which key is calling |
+//! | [`usage_plan`] | `usage-plan` | how much and how fast |
+//! | [`stage`] | `stage` | which stage, deployment, resource and method |
+//! | [`cors`] | `cors` | which pages may read the answer |
+//! | [`payload_limit`] | `payload-limit` | how large and how slow a request may be |
+//! | [`timeout`] | `timeout` | how long the service may take |
+//! | [`filter`] | | whatever a function of yours decides |
+//! | [`response`] | | what a refused client is told |
+//! | [`context`] | | what is known of a request: `$context` |
+//!
+//! Layers share one [`RequestContext`](context::RequestContext), found in the request's extensions. Time comes from
+//! one [`clock`]. A [`ConfigError`] names the value that is at fault, when something is built and never later.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "gateway"),
+    allow(dead_code, reason = "the core serves every layer, a single feature uses a part of it")
+)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 pub mod body;
@@ -29,3 +88,8 @@ pub mod usage_plan;
 
 pub use body::GatewayBody;
 pub use error::ConfigError;
+
+#[cfg(all(doctest, feature = "gateway"))]
+#[doc = include_str!("../README.md")]
+#[allow(missing_debug_implementations, reason = "only carries the README's example")]
+struct ReadmeExamples;

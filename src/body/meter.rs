@@ -22,29 +22,35 @@ pub(crate) struct MinimumRate {
 }
 
 impl MinimumRate {
-    /// Longest total wait after `received` bytes.
-    fn allowance(self, received: u64) -> Duration {
-        self.grace + Duration::from_secs_f64(received as f64 / self.bytes_per_second as f64)
+    /// Longest total wait after `received` bytes. Never, where no rate is asked for.
+    pub(crate) fn allowance(self, received: u64) -> Duration {
+        let seconds = received as f64 / self.bytes_per_second as f64;
+        let earned = if self.bytes_per_second == 0 { f64::INFINITY } else { seconds };
+        self.grace.saturating_add(Duration::try_from_secs_f64(earned).unwrap_or(Duration::MAX))
     }
+}
+
+/// The minimum rate, and the clock it is measured with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pace {
+    pub(crate) rate: Option<MinimumRate>,
+    pub(crate) clock: Clock,
 }
 
 /// What a meter is set to, and whom it tells.
 #[derive(Clone, Debug)]
 pub(crate) struct MeterConfig {
     pub(crate) limit: u64,
-    pub(crate) minimum_rate: Option<MinimumRate>,
+    pub(crate) pace: Pace,
     pub(crate) context: RequestContext,
-    pub(crate) clock: Clock,
 }
 
+/// Small, because it moves with its request; nothing is allocated before the client keeps us waiting.
 #[derive(Debug)]
 pub(super) struct Meter {
     config: MeterConfig,
     received: u64,
-    /// Time spent waiting for the client before the present wait.
-    waited: Duration,
-    waiting_since: Option<Timestamp>,
-    timer: Option<Sleep>,
+    wait: Option<Box<Wait>>,
     ended: bool,
 }
 
@@ -52,7 +58,7 @@ type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 impl Meter {
     pub(super) fn new(config: MeterConfig) -> Self {
-        Self { config, received: 0, waited: Duration::ZERO, waiting_since: None, timer: None, ended: false }
+        Self { config, received: 0, wait: None, ended: false }
     }
 
     pub(super) fn poll<B>(&mut self, body: Pin<&mut B>, cx: &mut Context<'_>) -> Polled
@@ -64,53 +70,87 @@ impl Meter {
             return Poll::Ready(None);
         }
         match body.poll_frame(cx) {
-            Poll::Ready(frame) => {
-                self.stop_waiting();
-                self.count(frame.map(|frame| frame.map_err(Into::into)))
-            }
+            Poll::Ready(frame) => self.count(frame.map(|frame| frame.map_err(Into::into))),
             Poll::Pending => self.wait(cx),
         }
     }
 
+    /// Whether the body was cut off: nothing follows.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
     fn count(&mut self, frame: Option<Result<Frame<Bytes>, BoxError>>) -> Polled {
+        if let (Some(wait), Some(rate)) = (&mut self.wait, self.config.pace.rate) {
+            wait.stop(&self.config.pace.clock, rate.allowance(self.received));
+        }
         if let Some(Ok(frame)) = &frame {
-            self.received += frame.data_ref().map_or(0, Bytes::len) as u64;
+            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            self.received = self.received.saturating_add(length);
         }
         if self.received > self.config.limit {
-            return self.cut_off(BodyFault::TooLarge, BodyLimitError::TooLarge { limit: self.config.limit });
+            let limit = self.config.limit;
+            return self.cut_off(BodyFault::TooLarge { limit }, BodyLimitError::TooLarge { limit });
         }
         Poll::Ready(frame)
     }
 
+    /// Armed only while the client keeps us waiting: a handler that does not read costs the client nothing.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Polled {
+        let Some(rate) = self.config.pace.rate else { return Poll::Pending };
+        let clock = &self.config.pace.clock;
+        let allowance = rate.allowance(self.received);
+        let wait = self.wait.get_or_insert_with(|| Box::new(Wait::new(clock, allowance)));
+        if wait.expired(clock, allowance, cx) {
+            return self.cut_off(BodyFault::TooSlow, BodyLimitError::TooSlow);
+        }
+        Poll::Pending
+    }
+
     fn cut_off(&mut self, fault: BodyFault, error: BodyLimitError) -> Polled {
         self.ended = true;
-        self.timer = None;
+        self.wait = None;
         self.config.context.set_body_fault(fault);
         Poll::Ready(Some(Err(error.into())))
     }
+}
 
-    fn stop_waiting(&mut self) {
-        if let Some(since) = self.waiting_since.take() {
-            self.waited += self.config.clock.now().since(since);
-            self.timer = None;
+/// The time spent waiting for the client.
+#[derive(Debug)]
+struct Wait {
+    /// Before the present wait.
+    waited: Duration,
+    since: Option<Timestamp>,
+    /// Rings when the allowance may be used up, never later: bytes and pauses only move that moment away. So it
+    /// runs on from frame to frame, and one timer serves about `grace` of waiting.
+    timer: Sleep,
+}
+
+impl Wait {
+    fn new(clock: &Clock, allowance: Duration) -> Self {
+        Self { waited: Duration::ZERO, since: None, timer: clock.sleep(allowance) }
+    }
+
+    /// The client sent something. A wait beyond the allowance is one that nobody watched (the timer would have
+    /// ended it): the handler stopped reading meanwhile, and nobody knows when the bytes came, so it is forgiven.
+    fn stop(&mut self, clock: &Clock, allowance: Duration) {
+        if let Some(since) = self.since.take() {
+            let waited = self.waited + clock.now().since(since);
+            if waited <= allowance {
+                self.waited = waited;
+            }
         }
     }
 
-    /// Armed only while the client keeps us waiting: a handler that does not read costs the client nothing.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Polled {
-        let Some(rate) = self.config.minimum_rate else { return Poll::Pending };
-        let clock = &self.config.clock;
-        let since = *self.waiting_since.get_or_insert_with(|| clock.now());
-        let timer = match &mut self.timer {
-            Some(timer) => timer,
-            None => {
-                let waited = self.waited + clock.now().since(since);
-                self.timer.insert(clock.sleep(rate.allowance(self.received).saturating_sub(waited)))
+    fn expired(&mut self, clock: &Clock, allowance: Duration, cx: &mut Context<'_>) -> bool {
+        let since = *self.since.get_or_insert_with(|| clock.now());
+        while Pin::new(&mut self.timer).poll(cx).is_ready() {
+            let left = allowance.saturating_sub(self.waited + clock.now().since(since));
+            if left.is_zero() {
+                return true;
             }
-        };
-        match Pin::new(timer).poll(cx) {
-            Poll::Ready(()) => self.cut_off(BodyFault::TooSlow, BodyLimitError::TooSlow),
-            Poll::Pending => Poll::Pending,
+            self.timer = clock.sleep(left);
         }
+        false
     }
 }

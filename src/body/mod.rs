@@ -23,7 +23,7 @@ mod meter;
 mod wrap;
 
 #[cfg(feature = "payload-limit")]
-pub(crate) use meter::{MeterConfig, MinimumRate};
+pub(crate) use meter::{MeterConfig, MinimumRate, Pace};
 pub use wrap::{BodyLayer, BodyService, WrapBody};
 
 use bytes::Bytes;
@@ -94,6 +94,12 @@ impl<B> GatewayBody<B> {
         Self { kind: Kind::Inner { body, hooks: Hooks::default() } }
     }
 
+    /// Wraps a body and counts it while it streams.
+    #[cfg(feature = "payload-limit")]
+    pub(crate) fn metered(body: B, meter: Option<MeterConfig>) -> Self {
+        Self { kind: Kind::Inner { body, hooks: Hooks { meter: meter.map(meter::Meter::new) } } }
+    }
+
     /// Counts this body while it streams. Bytes of our own are not counted.
     #[cfg(feature = "payload-limit")]
     pub(crate) fn set_meter(&mut self, config: MeterConfig) {
@@ -137,19 +143,28 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Ours { data } => data.is_none(),
-            Kind::Inner { body, .. } => body.is_end_stream(),
+            Kind::Inner { body, hooks } => hooks.ended() || body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Ours { data } => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
+            Kind::Inner { hooks, .. } if hooks.ended() => SizeHint::with_exact(0),
             Kind::Inner { body, .. } => body.size_hint(),
         }
     }
 }
 
 impl Hooks {
+    /// Whether a hook ended the body before its end.
+    fn ended(&self) -> bool {
+        #[cfg(feature = "payload-limit")]
+        return self.meter.as_ref().is_some_and(meter::Meter::ended);
+        #[cfg(not(feature = "payload-limit"))]
+        false
+    }
+
     fn poll<B>(
         &mut self,
         body: Pin<&mut B>,

@@ -8,7 +8,7 @@
 //! | request id, extended id, times, method, URI as received, source address | the layer that makes the context |
 //! | stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
-//! | [`Principal`] | an authorizer |
+//! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
 //! | error | the layer that refuses |
 //!
 //! ```
@@ -30,18 +30,27 @@
 //! # });
 //! ```
 
+mod header_text;
 mod identity;
 mod ids;
 mod layer;
+mod principal;
 mod proxies;
 mod variables;
 
 pub use identity::{Principal, VerifiedApiKey};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
+pub use principal::{PrincipalLayer, PrincipalService};
 pub use proxies::{ForwardedHeader, TrustedProxies};
 
+pub(crate) use header_text::HeaderText;
+
+#[cfg(feature = "api-key")]
+pub(crate) use identity::KeyId;
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
 pub(crate) use identity::subject;
+#[cfg(feature = "gateway")]
+pub(crate) use layer::PeerSource;
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -54,8 +63,13 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
+};
+#[cfg(feature = "payload-limit")]
+use std::{
+    sync::{Mutex, PoisonError},
+    task::Waker,
 };
 
 /// Which kind of API answers: it decides the table of refusals (design D4).
@@ -88,16 +102,21 @@ struct Inner {
     base_path: OnceLock<Arc<str>>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
+    /// The `RateLimit` field of the answer, until it is written.
+    rate_limit: OnceLock<HeaderText>,
     error: OnceLock<GatewayError>,
-    body_fault: AtomicU8,
+    /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
+    body_fault: AtomicU64,
+    /// Who waits for the answer: the body may be read, and cut off, by another task.
+    #[cfg(feature = "payload-limit")]
+    body_watcher: Mutex<Option<Waker>>,
 }
 
 /// What went wrong with the request body while it streamed, for the layer that watches the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "payload-limit"), allow(dead_code, reason = "set by the payload limit only"))]
 pub(crate) enum BodyFault {
-    TooLarge = 1,
-    TooSlow = 2,
+    TooLarge { limit: u64 },
+    TooSlow,
 }
 
 /// What a context is made from.
@@ -110,15 +129,6 @@ pub(crate) struct ContextConfig {
 }
 
 impl ContextConfig {
-    #[cfg_attr(
-        not(any(
-            feature = "api-key",
-            feature = "usage-plan",
-            feature = "payload-limit",
-            feature = "timeout"
-        )),
-        allow(dead_code, reason = "for layers with a clock of their own")
-    )]
     pub(crate) fn with_clock(clock: Clock) -> Self {
         Self { clock, ..Self::default() }
     }
@@ -148,8 +158,11 @@ impl ContextConfig {
             base_path: OnceLock::new(),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
+            rate_limit: OnceLock::new(),
             error: OnceLock::new(),
-            body_fault: AtomicU8::new(0),
+            body_fault: AtomicU64::new(0),
+            #[cfg(feature = "payload-limit")]
+            body_watcher: Mutex::default(),
         }))
     }
 }
@@ -246,6 +259,15 @@ impl RequestContext {
         self.0.error.get()
     }
 
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn set_rate_limit(&self, text: HeaderText) {
+        let _first_writer_wins = self.0.rate_limit.set(text);
+    }
+
+    pub(crate) fn rate_limit(&self) -> Option<&HeaderText> {
+        self.0.rate_limit.get()
+    }
+
     pub(crate) fn id_bytes(&self) -> &[u8; ids::TEXT_LEN] {
         self.0.ids.text()
     }
@@ -254,10 +276,6 @@ impl RequestContext {
         self.0.route.get()
     }
 
-    #[cfg_attr(
-        not(any(feature = "api-key", feature = "stage")),
-        allow(dead_code, reason = "written by features")
-    )]
     pub(crate) fn set_route(&self, route: MatchedRoute) {
         let _first_writer_wins = self.0.route.set(route);
     }
@@ -265,7 +283,7 @@ impl RequestContext {
     /// The resource that CORS settings go by: the route, or for a preflight the path whatever the method.
     #[cfg(feature = "cors")]
     pub(crate) fn cors_resource_path(&self) -> Option<&str> {
-        let route = self.0.route.get().or_else(|| self.0.preflight_route.get())?;
+        let route = self.0.preflight_route.get().or_else(|| self.0.route.get())?;
         Some(&route.declared().resource_path)
     }
 
@@ -294,27 +312,47 @@ impl RequestContext {
         let _first_writer_wins = self.0.api_key.set(key);
     }
 
-    #[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "written by features"))]
+    pub(crate) fn set_principal(&self, principal: Principal) {
+        let _first_writer_wins = self.0.principal.set(principal);
+    }
+
     pub(crate) fn set_error(&self, error: GatewayError) {
         let _first_writer_wins = self.0.error.set(error);
     }
 
+    /// Notes the first fault and wakes the watcher. The lock orders the note before the watcher's next look.
     #[cfg(feature = "payload-limit")]
     pub(crate) fn set_body_fault(&self, fault: BodyFault) {
-        self.0.body_fault.store(fault as u8, Relaxed);
+        let code = match fault {
+            BodyFault::TooSlow => 1,
+            BodyFault::TooLarge { limit } => limit.saturating_add(2),
+        };
+        let _first_fault_wins = self.0.body_fault.compare_exchange(0, code, Relaxed, Relaxed);
+        let watcher = self.0.body_watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(watcher) = watcher {
+            watcher.wake();
+        }
     }
 
-    #[cfg_attr(not(feature = "payload-limit"), allow(dead_code, reason = "read by the payload limit"))]
+    /// Has `waker` woken at the next fault; look at [`Self::body_fault`] afterwards, not before.
+    #[cfg(feature = "payload-limit")]
+    pub(crate) fn watch_body(&self, waker: &Waker) {
+        let mut watcher = self.0.body_watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *watcher {
+            Some(known) => known.clone_from(waker),
+            None => *watcher = Some(waker.clone()),
+        }
+    }
+
     pub(crate) fn body_fault(&self) -> Option<BodyFault> {
         match self.0.body_fault.load(Relaxed) {
-            1 => Some(BodyFault::TooLarge),
-            2 => Some(BodyFault::TooSlow),
-            _ => None,
+            0 => None,
+            1 => Some(BodyFault::TooSlow),
+            code => Some(BodyFault::TooLarge { limit: code - 2 }),
         }
     }
 
     /// Matches against a layer's own table unless an outer layer already matched.
-    #[cfg_attr(not(feature = "api-key"), allow(dead_code, reason = "for layers with per-method settings"))]
     pub(crate) fn route_or_match<'a>(
         &'a self,
         own: Option<&Arc<crate::route::Scope>>,

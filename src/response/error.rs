@@ -105,13 +105,11 @@ impl GatewayError {
     }
 
     /// 400 for a path that must not be routed. Wording unconfirmed on AWS.
-    #[cfg_attr(not(feature = "stage"), allow(dead_code, reason = "the router refuses"))]
     pub(crate) fn bad_request(cause: Cause) -> Self {
         Self::client_error(cause, StatusCode::BAD_REQUEST, "Bad Request", "BadRequestException")
     }
 
     /// 403 `Forbidden` for an unknown stage, host or base path: not customisable on AWS either.
-    #[cfg_attr(not(feature = "stage"), allow(dead_code, reason = "the router refuses"))]
     pub(crate) fn unknown_stage() -> Self {
         let forbidden = ("Forbidden", "ForbiddenException");
         let mut error =
@@ -121,7 +119,6 @@ impl GatewayError {
     }
 
     /// The gateway-made 413: plain text that names the limit.
-    #[cfg_attr(not(feature = "payload-limit"), allow(dead_code, reason = "the payload limit refuses"))]
     pub(crate) fn content_too_long(cause: Cause, limit: u64) -> Self {
         let mut error = Self::new(ResponseType::RequestTooLarge, cause);
         error.message = Some(format!("HTTP content length exceeded {limit} bytes.").into());

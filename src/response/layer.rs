@@ -20,6 +20,7 @@ use tower_service::Service;
 
 static X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 static X_AMZ_APIGW_ID: HeaderName = HeaderName::from_static("x-amz-apigw-id");
+pub(crate) static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static APIGW_REQUEST_ID: HeaderName = HeaderName::from_static("apigw-requestid");
 
 /// Answers refusals of the layers inside it as [`GatewayResponses`] says, and marks every answer with its request
@@ -150,21 +151,54 @@ impl Finish {
         }
     }
 
-    /// Both ids in one allocation.
+    /// Both ids, and the `RateLimit` field of a plan inside, in one allocation.
     fn add_ids<R>(&self, response: &mut Response<R>) {
-        let text = Bytes::from_owner(*self.context.id_bytes());
-        let value = |bytes| HeaderValue::from_maybe_shared(bytes).ok();
+        let text = AnswerText::of(&self.context);
+        let end = text.length;
+        let text = Bytes::from_owner(text);
         let headers = response.headers_mut();
-        let (id, extended) = (value(text.slice(..36)), value(text.slice(36..)));
-        match (self.context.api_kind(), id, extended) {
-            (ApiKind::Rest, Some(id), Some(extended)) => {
-                headers.insert(X_AMZN_REQUEST_ID.clone(), id);
-                headers.insert(X_AMZ_APIGW_ID.clone(), extended);
+        let mut insert = |name: &HeaderName, range| {
+            if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(range)) {
+                headers.insert(name.clone(), value);
             }
-            (ApiKind::Http, _, Some(extended)) => {
-                headers.insert(APIGW_REQUEST_ID.clone(), extended);
+        };
+        match self.context.api_kind() {
+            ApiKind::Rest => {
+                insert(&X_AMZN_REQUEST_ID, 0..ID_LEN);
+                insert(&X_AMZ_APIGW_ID, ID_LEN..IDS_LEN);
             }
-            _ => {}
+            ApiKind::Http => insert(&APIGW_REQUEST_ID, ID_LEN..IDS_LEN),
         }
+        if end > IDS_LEN {
+            insert(&RATELIMIT, IDS_LEN..end);
+        }
+    }
+}
+
+/// Request id, extended id.
+const ID_LEN: usize = 36;
+const IDS_LEN: usize = ID_LEN + 16;
+
+/// The text of the header values that this layer adds, one after the other.
+struct AnswerText {
+    bytes: [u8; IDS_LEN + 128],
+    length: usize,
+}
+
+impl AnswerText {
+    fn of(context: &RequestContext) -> Self {
+        let mut text = Self { bytes: [0; IDS_LEN + 128], length: IDS_LEN };
+        text.bytes[..IDS_LEN].copy_from_slice(context.id_bytes());
+        if let Some(field) = context.rate_limit().map(crate::context::HeaderText::as_bytes) {
+            text.length += field.len();
+            text.bytes[IDS_LEN..text.length].copy_from_slice(field);
+        }
+        text
+    }
+}
+
+impl AsRef<[u8]> for AnswerText {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }

@@ -51,7 +51,7 @@
 //! let service = tower::ServiceBuilder::new()
 //!     .layer(GatewayResponseLayer::new(responses))
 //!     .layer(PayloadLimitLayer::new(10))
-//!     .service(service_fn(|_: Request<_>| async { Ok::<_, Infallible>(Response::new(http_body_util::Full::from("ok"))) }));
+//!     .service(service_fn(|_: Request<_>| async { Ok::<_, Infallible>(Response::new(http_body_util::Full::<Bytes>::from("ok"))) }));
 //!
 //! let allowed = service.clone().oneshot(Request::new(http_body_util::Full::<Bytes>::from("short"))).await.unwrap();
 //! assert_eq!(allowed.status(), 200);
@@ -80,3 +80,8 @@ pub use config::{GatewayResponse, GatewayResponses};
 pub use error::{Cause, GatewayError};
 pub use layer::{Finish, GatewayResponseLayer, GatewayResponseService};
 pub use response_type::{ResponseType, UnknownResponseType};
+
+#[cfg(feature = "usage-plan")]
+pub(crate) use layer::RATELIMIT;
+#[cfg(feature = "usage-plan")]
+pub(crate) use render::json_string;

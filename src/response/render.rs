@@ -102,7 +102,7 @@ fn http_api_answer(error: &GatewayError) -> (u16, Bytes) {
 }
 
 /// A JSON string literal of the text, with its quotes (RFC 8259 section 7).
-pub(super) fn json_string(text: &str) -> String {
+pub(crate) fn json_string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for character in text.chars() {

@@ -22,10 +22,13 @@ pub(super) enum Source {
     Query(String),
 }
 
+/// How a name becomes a source.
+type Form = fn(String) -> Source;
+
 impl Source {
     /// A reference without `$`: `context.requestId`, `stageVariables.v`, `method.request.header.Origin`.
     fn reference(text: &str) -> Option<Self> {
-        const FORMS: [(&str, fn(String) -> Source); 5] = [
+        const FORMS: [(&str, Form); 5] = [
             ("context.", Source::Context),
             ("stageVariables.", Source::StageVariable),
             ("method.request.header.", Source::Header),

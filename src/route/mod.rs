@@ -43,11 +43,14 @@ pub use settings::MethodSettings;
 pub(crate) use params::PathParams;
 #[cfg(feature = "stage")]
 pub(crate) use path::decode_unreserved;
-#[cfg(feature = "stage")]
+#[cfg(any(feature = "stage", test))]
+#[cfg_attr(not(feature = "stage"), allow(unused_imports, reason = "for the tests of single layers"))]
 pub(crate) use scope::StageScope;
 pub(crate) use scope::{MatchedRoute, Scope};
 #[cfg(feature = "stage")]
 pub(crate) use settings::SettingsMap;
+#[cfg(feature = "usage-plan")]
+pub(crate) use settings::normalise;
 
 use crate::{error::ConfigError, throttle::SharedBucket};
 use http::Method;

@@ -6,7 +6,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// The stage part of a snapshot.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(feature = "stage"), allow(dead_code, reason = "made by the stage router only"))]
 pub(crate) struct StageScope {
     pub(crate) name: Arc<str>,
     pub(crate) deployment_id: Arc<str>,
@@ -57,7 +56,6 @@ impl MatchedRoute {
         self.scope.routes.declared(self.method)
     }
 
-    #[cfg_attr(not(feature = "usage-plan"), allow(dead_code, reason = "only plans have settings yet"))]
     pub(crate) fn settings(&self) -> Option<&ResolvedSettings> {
         self.scope.settings.get(self.method as usize)
     }

@@ -111,7 +111,6 @@ pub(crate) struct ResolvedSettings {
 }
 
 impl ResolvedSettings {
-    #[cfg_attr(not(feature = "usage-plan"), allow(dead_code, reason = "only plans charge"))]
     pub(crate) fn throttle(&self, verb: &Method) -> Option<&SharedBucket> {
         match self.by_verb.iter().find(|(own, _)| own == verb) {
             Some((_, throttle)) => throttle.as_ref(),

@@ -39,7 +39,8 @@ impl Stages {
     }
 }
 
-/// Matches resource and method. For a preflight of an undeclared method, the resource is kept for CORS.
+/// Matches resource and method. A preflight asks on behalf of another method, and of a path at least: CORS goes by
+/// that resource, whether or not it declares `OPTIONS`.
 fn find<B>(
     context: &RequestContext,
     request: &Request<B>,
@@ -49,16 +50,26 @@ fn find<B>(
 ) -> Result<(), GatewayError> {
     let path = routed_path(&request.uri().path()[target.path_start..]);
     let received = context.received_uri().path();
+    if let Some(requested) = requested_method(request) {
+        let by_method = requested.and_then(|method| MatchedRoute::find(scope, Some(&method), path, received));
+        if let Some(found) = by_method.or_else(|| MatchedRoute::find(scope, None, path, received)) {
+            context.set_preflight_route(found);
+        }
+    }
     if let Some(found) = MatchedRoute::find(scope, Some(request.method()), path, received) {
         context.set_route(found);
         return Ok(());
     }
-    let preflight =
-        request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    if let Some(found) = preflight.then(|| MatchedRoute::find(scope, None, path, received)).flatten() {
-        context.set_preflight_route(found);
-    }
     Err(no_route(snapshot.no_route))
+}
+
+/// The method that a preflight asks for, `Some(None)` if it is none; `None` if the request is not a preflight.
+fn requested_method<B>(request: &Request<B>) -> Option<Option<Method>> {
+    if request.method() != Method::OPTIONS {
+        return None;
+    }
+    let requested = request.headers().get(ACCESS_CONTROL_REQUEST_METHOD)?;
+    Some(Method::from_bytes(requested.as_bytes()).ok())
 }
 
 fn no_route(answer: NoRoute) -> GatewayError {
@@ -111,14 +122,39 @@ fn strip(uri: &mut Uri, start: usize) {
     if start == 0 {
         return;
     }
-    let rest = match all.as_bytes().get(start) {
-        Some(b'/') => Bytes::copy_from_slice(&all.as_bytes()[start..]),
-        _ => Bytes::from(format!("/{}", &all[start..])),
-    };
+    let rest = shared_path(&all[start..]);
     let mut parts = std::mem::take(uri).into_parts();
     parts.path_and_query = PathAndQuery::from_maybe_shared(rest).ok();
     // Parts of a valid URI with another path are a valid URI.
     *uri = Uri::from_parts(parts).unwrap_or_default();
+}
+
+/// Most paths fit; longer ones go to the heap twice.
+const SHORT: usize = 112;
+
+/// A short path beside its reference count: one allocation, and none when routers clone the URI.
+struct ShortPath {
+    bytes: [u8; SHORT],
+    length: usize,
+}
+
+impl AsRef<[u8]> for ShortPath {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// The path and query, with a slash at its start.
+fn shared_path(rest: &str) -> Bytes {
+    let slash = if rest.starts_with('/') { "" } else { "/" };
+    let length = slash.len() + rest.len();
+    if length > SHORT {
+        return Bytes::from(format!("{slash}{rest}"));
+    }
+    let mut bytes = [0; SHORT];
+    bytes[..slash.len()].copy_from_slice(slash.as_bytes());
+    bytes[slash.len()..length].copy_from_slice(rest.as_bytes());
+    Bytes::from_owner(ShortPath { bytes, length })
 }
 
 #[cfg(test)]
@@ -135,6 +171,8 @@ mod tests {
         assert_eq!(strip("/prod/pets?x=1", 5), "/pets?x=1");
         assert_eq!(strip("/prod?x=1", 5), "/?x=1");
         assert_eq!(strip("/prod", 5), "/");
+        let long = format!("/{}", "x".repeat(200));
+        assert_eq!(strip(&format!("/prod{long}"), 5), long);
         assert_eq!(strip("/prod//a//b/", 5), "/a//b/");
         assert_eq!(strip("/a//b", 0), "/a//b");
         assert_eq!(strip("https://h:1/prod/pets?y", 5), "https://h:1/pets?y");

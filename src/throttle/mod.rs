@@ -14,7 +14,9 @@ pub mod bucket;
 mod shared;
 
 use crate::error::ConfigError;
-pub(crate) use shared::{SharedBucket, Slot};
+pub(crate) use shared::SharedBucket;
+#[cfg(feature = "stage")]
+pub(crate) use shared::Slot;
 
 /// A token bucket's setting: `rate_limit` tokens per second, at most `burst_limit` at once.
 ///

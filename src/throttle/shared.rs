@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) struct Slot(Mutex<Bucket>);
 
 impl Slot {
-    #[cfg_attr(not(feature = "usage-plan"), allow(dead_code, reason = "only plans charge"))]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Bucket> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -17,7 +16,6 @@ impl Slot {
 
 /// A throttle in force: the numbers, and the state that outlives an edit of the numbers.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(feature = "usage-plan"), allow(dead_code, reason = "only plans charge"))]
 pub(crate) struct SharedBucket {
     pub(crate) throttle: Throttle,
     pub(crate) slot: Arc<Slot>,

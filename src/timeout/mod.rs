@@ -1,1 +1,170 @@
-//! Placeholder.
+//! The integration timeout: how long the service inside may take to begin its answer.
+//!
+//! 1. The service's future is polled first. If it answers at once, no timer is made and no clock is read.
+//! 2. At its first `Pending` the timer starts: the method's own
+//!    ([`ApiMethod::timeout`](crate::route::ApiMethod::timeout)), or the layer's. The deadline counts from there, which
+//!    is the call and what the service did without waiting. Waiting for readiness is not counted.
+//! 3. When it rings, the service's future is dropped and the client gets `INTEGRATION_TIMEOUT`. An answer that is there
+//!    at that moment wins.
+//! 4. Only the head of the answer is bounded: a streaming body or an upgraded connection (101) may go on. Work that the
+//!    service has spawned goes on too, as a back end does after AWS has answered.
+//!
+//! | API | status | `x-amzn-ErrorType` | body |
+//! |---|---|---|---|
+//! | REST | 504 | `InternalServerErrorException` | `{"message": "Endpoint request timed out"}` |
+//! | HTTP | 503 | none | `{"message":"Service Unavailable"}` |
+//!
+//! Both are `content-type: application/json`. Errors of the service pass through untouched. The timers of the system's
+//! clock are tokio's: a service that waits must be polled in a tokio runtime with time enabled.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use std::{convert::Infallible, time::Duration};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_gateway::{clock::ManualClock, timeout::TimeoutLayer};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let clock = ManualClock::at_unix_seconds(0);
+//! let timeout = TimeoutLayer::new(Duration::from_secs(2)).clock(clock.clock());
+//!
+//! let quick = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hi"))) });
+//! let answer = timeout.layer(quick).oneshot(Request::new(())).await.unwrap();
+//! assert_eq!(answer.status(), 200);
+//!
+//! let never = service_fn(|_: Request<()>| std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>());
+//! let asked = timeout.layer(never).oneshot(Request::new(()));
+//! let (answer, ()) = futures_util::future::join(asked, async { clock.advance(Duration::from_secs(2)) }).await;
+//! let answer = answer.unwrap();
+//! assert_eq!(answer.status(), 504);
+//! let body = answer.into_body().collect().await.unwrap().to_bytes();
+//! assert_eq!(body, r#"{"message": "Endpoint request timed out"}"#);
+//! # });
+//! ```
+//!
+//! AWS: "Gateway response types for API Gateway" and "Quotas" (`timeoutInMillis`) in the developer guide.
+
+mod future;
+
+use future::Deadline;
+pub use future::TimeoutFuture;
+
+use crate::{
+    clock::Clock,
+    context::{ContextConfig, RequestContext},
+    route::{Routes, Scope},
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// AWS's largest timeout without a quota increase (`timeoutInMillis` 29000).
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(29);
+
+/// Bounds the time to the head of the answer; see the [module docs](self).
+#[derive(Clone, Debug)]
+pub struct TimeoutLayer {
+    config: Arc<Config>,
+}
+
+#[derive(Clone, Debug)]
+struct Config {
+    timeout: Duration,
+    context: ContextConfig,
+    /// The layer's own table, for timeouts per method where no `StageRouter` has matched.
+    scope: Option<Arc<Scope>>,
+}
+
+impl Default for TimeoutLayer {
+    /// AWS's 29 s.
+    fn default() -> Self {
+        Self::new(DEFAULT_TIMEOUT)
+    }
+}
+
+impl TimeoutLayer {
+    /// Any value: AWS's bounds (50 ms to 29 s, 30 s on an HTTP API) do not apply. A method's own timeout
+    /// ([`ApiMethod::timeout`](crate::route::ApiMethod::timeout)) takes its place, shorter or longer.
+    pub fn new(timeout: Duration) -> Self {
+        Self { config: Arc::new(Config { timeout, context: ContextConfig::default(), scope: None }) }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    /// Timeouts per method for a layer used alone: the table is matched where no `StageRouter` has matched before.
+    #[must_use]
+    pub fn routes(self, routes: &Routes) -> Self {
+        self.change(|config| config.scope = Some(routes.scope()))
+    }
+
+    /// The clock of the timers. Default: the system's.
+    #[must_use]
+    pub fn clock(self, clock: Clock) -> Self {
+        self.change(|config| config.context.clock = clock)
+    }
+}
+
+impl Config {
+    /// A context is made only where a table is to be matched.
+    fn match_own_table<B>(&self, request: &mut Request<B>) {
+        if let Some(scope) = &self.scope {
+            let context = self.context.find_or_create(request);
+            context.route_or_match(Some(scope), request.uri().path());
+        }
+    }
+
+    fn timeout(&self, context: Option<&RequestContext>) -> Duration {
+        let route = context.and_then(RequestContext::route);
+        route.and_then(|route| route.declared().method.timeout).unwrap_or(self.timeout)
+    }
+}
+
+impl<S> Layer<S> for TimeoutLayer {
+    type Service = TimeoutService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        TimeoutService { inner, config: Arc::clone(&self.config) }
+    }
+}
+
+/// The service of [`TimeoutLayer`].
+#[derive(Clone, Debug)]
+pub struct TimeoutService<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S, B, R> Service<Request<B>> for TimeoutService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: From<Bytes>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = TimeoutFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        self.config.match_own_table(&mut request);
+        let context = RequestContext::of(request.extensions()).cloned();
+        let timeout = self.config.timeout(context.as_ref());
+        let clock = self.config.context.clock.clone();
+        TimeoutFuture::new(self.inner.call(request), Deadline { timer: None, timeout, clock, context })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,81 @@
-//! Placeholder.
+//! Usage plans: how much, and how fast.
+//!
+//! When does a request pass [`UsagePlanLayer`]?
+//!
+//! 1. A verified API key is charged to the one plan it is in for this stage; in none, it is refused like no key.
+//! 2. Without a key, a plan may be chosen by principal; otherwise no plan applies.
+//! 3. Every limit of the request is looked at under its lock: the plan's throttle for the method (in place of the
+//!    plan's general one), the stage's throttle for the method, the account's, the quota.
+//! 4. All of them have the cost: all are charged. One has not: none is charged, and the first one in that order is
+//!    reported.
+//!
+//! | refused by | REST | `Cause` |
+//! |---|---|---|
+//! | any throttle | 429 `{"message":"Too Many Requests"}`, `TooManyRequestsException` | `PlanMethodThrottle`, `PlanThrottle`, `StageMethodThrottle`, `AccountThrottle` |
+//! | quota | 429 `{"message":"Limit Exceeded"}`, `LimitExceededException` | `Quota` |
+//! | no plan for this stage | 403 `{"message":"Forbidden"}`, `ForbiddenException` | `ApiKeyNotInPlan` |
+//!
+//! Answers carry `RateLimit-Policy` (`"throttle";q=20;w=2, "quota";q=1000;w=2592000`) and `RateLimit`
+//! (`"throttle";r=19;t=1, "quota";r=999;t=86400`; draft-ietf-httpapi-ratelimit-headers), refusals `Retry-After` where
+//! waiting helps. AWS sends none of them; [`UsagePlansBuilder::rate_limit_headers`] and the gateway's `aws_exact`
+//! switch them off.
+//!
+//! Limits are exact at any number of threads: a throttle admits `burst + rate x time`, a quota its limit. Absent is
+//! never zero. An edit of a plan keeps its counts. A quota's day, week or month is a calendar one, in UTC or a given
+//! time zone. State lives in memory, about 100 bytes a key.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use std::convert::Infallible;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_gateway::{
+//!     context::PrincipalLayer,
+//!     throttle::Throttle,
+//!     usage_plan::{UsagePlan, UsagePlanLayer, UsagePlans},
+//! };
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let one = UsagePlan::new("one").throttle(Throttle::new(0.1, 1).unwrap());
+//! let plans = UsagePlans::builder().plan(one).build().unwrap();
+//! let service = ServiceBuilder::new()
+//!     .layer(PrincipalLayer::new(|_| Some("alice".to_owned())))
+//!     .layer(UsagePlanLayer::new(plans).plan_by_principal(|_| Some("one".to_owned())))
+//!     .service(service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok"))) }));
+//!
+//! let allowed = service.clone().oneshot(Request::new(())).await.unwrap();
+//! assert_eq!(allowed.status(), 200);
+//! assert_eq!(allowed.headers()["ratelimit"], "\"throttle\";r=0;t=10");
+//! let refused = service.oneshot(Request::new(())).await.unwrap();
+//! assert_eq!(refused.status(), 429);
+//! assert_eq!(refused.headers()["retry-after"], "10");
+//! # });
+//! ```
+//!
+//! AWS: "Usage plans and API keys for REST APIs in API Gateway" and "Throttle requests to your REST APIs" in the
+//! developer guide.
+
+mod admit;
+mod days;
+mod directory;
+mod entry;
+mod headers;
+mod layer;
+mod methods;
+mod plan;
+mod plans;
+mod quota;
+mod report;
+mod reservation;
+mod shard;
+mod table;
+
+pub use directory::ShadowCounts;
+pub use headers::RateLimitFields;
+pub use layer::{UsagePlanLayer, UsagePlanService};
+pub use plan::{ThrottleScope, UsagePlan};
+pub use plans::{UsagePlans, UsagePlansBuilder};
+pub use quota::{Quota, QuotaPeriod, Window};
+pub use report::{DailyUsage, UsageReport};
+pub use reservation::UsageReservation;

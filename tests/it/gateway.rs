@@ -1,1 +1,453 @@
-//! To come.
+//! The assembled gateway: order of the phases, senseless combinations, allocations, hostile input over a socket.
+
+use crate::support::{Strict, assert_service, run, vectors};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use std::{convert::Infallible, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_gateway::{
+    GatewayBody,
+    api_key::{ApiKey, ApiKeys},
+    clock::ManualClock,
+    context::{ApiKind, RequestContext},
+    cors::{Cors, CorsLayer},
+    filter::{FilterLayer, Verdict},
+    gateway::{BuildError, Gateway, GatewayBuilder},
+    payload_limit::PayloadLimitLayer,
+    response::{Cause, GatewayError},
+    route::{ApiMethod, Routes},
+    stage::{Deployment, Stage, Stages},
+    throttle::Throttle,
+    timeout::TimeoutLayer,
+    usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
+};
+
+const FREE: &str = "free-0123456789abcdefghij";
+const RATE: &str = "rate-0123456789abcdefghij";
+const SPENT: &str = "spent-0123456789abcdefghij";
+
+fn keys() -> ApiKeys {
+    let key = |id: &str, value: &str| ApiKey::new(id).value(value);
+    ApiKeys::builder().key(key("free", FREE)).key(key("rate", RATE)).key(key("spent", SPENT)).build().unwrap()
+}
+
+/// `free` admits, `rate` throttles all (and its quota is empty too), `spent` has an empty quota.
+fn plans() -> UsagePlans {
+    let none = || Quota::new(0, QuotaPeriod::Day).unwrap();
+    let full = Throttle::new(1_000.0, 1_000).unwrap();
+    UsagePlans::builder()
+        .plan(UsagePlan::new("free").throttle(full).quota(Quota::new(1_000_000, QuotaPeriod::Month).unwrap()))
+        .plan(UsagePlan::new("rate").throttle(Throttle::new(1.0, 0).unwrap()).quota(none()))
+        .plan(UsagePlan::new("spent").throttle(full).quota(none()))
+        .attach("free", "free")
+        .attach("rate", "rate")
+        .attach("spent", "spent")
+        .build()
+        .unwrap()
+}
+
+fn stages() -> Stages {
+    let keyed = ApiMethod::new().api_key_required(true);
+    let routes = Routes::builder()
+        .method("/pets", Method::GET, keyed.clone())
+        .method("/pets", Method::POST, keyed)
+        .method("/open", Method::POST, ApiMethod::new())
+        .method("/open", Method::GET, ApiMethod::new())
+        .build()
+        .unwrap();
+    Stages::builder()
+        .deployment(Deployment::new("v1", routes))
+        .stage(Stage::new("prod", "v1"))
+        .build()
+        .unwrap()
+}
+
+fn cors() -> CorsLayer {
+    Cors::new().allow_origins(["https://shop.example"]).allow_methods(["GET", "POST"]).build().unwrap()
+}
+
+fn full_gateway() -> GatewayBuilder {
+    let filter = FilterLayer::new(|head, _| match head.headers.contains_key("x-block") {
+        true => Verdict::Block,
+        false => Verdict::Pass,
+    });
+    Gateway::builder().stages(stages()).api_keys(keys()).usage_plans(plans()).cors(cors()).filter(filter)
+}
+
+/// Faults of one request, outermost phase first: a request with all faults from one phase on is answered by it.
+const PHASES: [(&str, u16, Option<Cause>); 9] = [
+    ("preflight", 204, None),
+    ("filter", 403, Some(Cause::Filtered)),
+    ("stage", 403, Some(Cause::UnknownStage)),
+    ("limits", 413, Some(Cause::ContentLengthTooLarge)),
+    ("no key", 403, Some(Cause::ApiKeyMissing)),
+    ("throttle", 429, Some(Cause::PlanThrottle)),
+    ("quota", 429, Some(Cause::Quota)),
+    ("timeout", 504, Some(Cause::IntegrationTimeout)),
+    ("service", 200, None),
+];
+
+fn faulty(first: usize, upgrade: bool) -> Request<Full<Bytes>> {
+    let from =
+        |name: &str| PHASES.iter().position(|phase| phase.0 == name).is_some_and(|index| index >= first);
+    let method = if from("preflight") { Method::OPTIONS } else { Method::GET };
+    let stage = if from("stage") { "nowhere" } else { "prod" };
+    let slow = if from("timeout") { "slow" } else { "quick" };
+    let mut request = Request::builder().method(method).uri(format!("/{stage}/pets?{slow}"));
+    request = request.header("origin", "https://shop.example").header("access-control-request-method", "GET");
+    if from("filter") {
+        request = request.header("x-block", "1");
+    }
+    if from("limits") {
+        request = request.header("content-length", "10485761");
+    }
+    if !from("no key") {
+        let key = if from("throttle") {
+            RATE
+        } else if from("quota") {
+            SPENT
+        } else {
+            FREE
+        };
+        request = request.header("x-api-key", key);
+    }
+    if upgrade {
+        request = request.header("connection", "upgrade").header("upgrade", "websocket");
+    }
+    request.body(Full::default()).unwrap()
+}
+
+#[test]
+fn the_order_of_the_phases_for_http_and_for_websocket_upgrades() {
+    run(async {
+        for upgrade in [false, true] {
+            for (index, (name, status, cause)) in PHASES.into_iter().enumerate() {
+                let time = ManualClock::at_unix_seconds(0);
+                let slow = time.clone();
+                let service = service_fn(move |request: Request<GatewayBody<Full<Bytes>>>| {
+                    let slow = slow.clone();
+                    async move {
+                        if request.uri().query() == Some("slow") {
+                            slow.advance(Duration::from_secs(30));
+                            std::future::pending::<()>().await;
+                        }
+                        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("inner")))
+                    }
+                });
+                let gateway = full_gateway().clock(time.clock()).build().unwrap().layer(service);
+                let flight = gateway.oneshot(faulty(index, upgrade));
+                let answer = tokio::select! {
+                    biased;
+                    answer = flight => answer.unwrap(),
+                    () = async { loop { tokio::task::yield_now().await; time.advance(Duration::from_secs(30)); } } => unreachable!(),
+                };
+                assert_eq!(answer.status().as_u16(), status, "{name}");
+                assert_eq!(
+                    answer.extensions().get::<GatewayError>().map(GatewayError::cause),
+                    cause,
+                    "{name}"
+                );
+                assert_eq!(answer.headers()["access-control-allow-origin"], "https://shop.example", "{name}");
+                assert_eq!(answer.headers()["x-amzn-requestid"].len(), 36, "{name}");
+            }
+        }
+    });
+}
+
+#[test]
+fn refused_requests_cost_nothing_and_never_reach_the_service() {
+    run(async {
+        let plans = plans();
+        let strict = Strict::default();
+        let gateway = full_gateway().usage_plans(plans.clone()).build().unwrap().layer(strict.clone());
+        for index in 0..7 {
+            gateway.clone().oneshot(faulty(index, false)).await.unwrap();
+        }
+        assert_eq!(strict.called(), 0);
+        let used = plans.usage("free", Some("free"), "1970-01-01", "1970-01-01").unwrap().to_json();
+        assert!(!used.contains("[1,"), "{used}");
+        gateway.oneshot(faulty(8, false)).await.unwrap();
+        assert_eq!(strict.called(), 1);
+    });
+}
+
+#[test]
+fn senseless_stacks_name_both_parts() {
+    let conflict = |builder: GatewayBuilder| match builder.build() {
+        Err(BuildError::Conflict { part, other, .. }) => (part, other),
+        other => panic!("{other:?}"),
+    };
+    let keyed = Routes::builder().any("/a", ApiMethod::new().api_key_required(true)).build().unwrap();
+    let open = Routes::catch_all();
+    assert_eq!(conflict(Gateway::builder().routes(keyed)), ("method `ANY /a`".to_owned(), "api_keys"));
+    assert_eq!(conflict(Gateway::builder().routes(open).stages(stages()).api_keys(keys())).1, "stages");
+    let plan = conflict(Gateway::builder().usage_plans(plans()));
+    assert_eq!(plan, ("usage plan `free`".to_owned(), "api_keys or principal"));
+    assert!(Gateway::builder().build().is_ok());
+}
+
+#[test]
+fn without_stages_it_serves_at_the_root() {
+    run(async {
+        let gateway = Gateway::builder().build().unwrap().layer(Strict::default());
+        let answer =
+            gateway.clone().oneshot(Request::get("/any/thing").body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let dots =
+            gateway.oneshot(Request::get("/any/../thing").body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(dots.status(), 400);
+    });
+}
+
+#[test]
+fn http_apis_answer_as_http_apis() {
+    run(async {
+        let gateway = full_gateway().api_kind(ApiKind::Http).build().unwrap().layer(Strict::default());
+        let ask = async |path: &str| {
+            let request = Request::get(path).body(Full::<Bytes>::default()).unwrap();
+            let answer = gateway.clone().oneshot(request).await.unwrap();
+            assert!(answer.headers().contains_key("apigw-requestid"));
+            (answer.status().as_u16(), answer.into_body().collect().await.unwrap().to_bytes())
+        };
+        assert_eq!(ask("/nowhere").await, (404, Bytes::from(r#"{"message":"Not Found"}"#)));
+        assert_eq!(ask("/prod/nothing").await, (404, Bytes::from(r#"{"message":"Not Found"}"#)));
+        assert_eq!(ask("/prod/pets").await, (403, Bytes::from(r#"{"message":"Forbidden"}"#)));
+    });
+}
+
+#[test]
+fn aws_exact_leaves_out_what_aws_does_not_send() {
+    run(async {
+        for exact in [false, true] {
+            let gateway = full_gateway().aws_exact(exact).build().unwrap().layer(Strict::default());
+            let throttled = gateway.clone().oneshot(faulty(5, false)).await.unwrap();
+            assert_eq!(throttled.headers().contains_key("ratelimit-policy"), !exact);
+            let long = gateway.oneshot(faulty(3, false)).await.unwrap();
+            assert_eq!(
+                (long.status(), long.headers().contains_key("x-amzn-requestid")),
+                (StatusCode::PAYLOAD_TOO_LARGE, !exact)
+            );
+        }
+    });
+}
+
+#[test]
+fn api_keys_as_recorded_from_aws() {
+    let Some(file) = vectors("apigateway-recorded/cases.json") else { return };
+    run(async {
+        for case in file["cases"].as_array().unwrap().iter().filter(|case| case["feature"] == "api-key") {
+            let (api, id) = (&case["api"], case["id"].as_str().unwrap());
+            let mut routes = Routes::builder();
+            for (path, methods) in api["resources"].as_object().unwrap() {
+                for (verb, method) in methods.as_object().unwrap() {
+                    let required = method["apiKeyRequired"].as_bool().unwrap_or(false);
+                    routes = routes.method(
+                        path,
+                        verb.parse().unwrap(),
+                        ApiMethod::new().api_key_required(required),
+                    );
+                }
+            }
+            let mut keys = ApiKeys::builder();
+            let (throttle, quota) = (&api["usagePlan"]["throttle"], &api["usagePlan"]["quota"]);
+            let throttle = Throttle::new(
+                throttle["rateLimit"].as_f64().unwrap(),
+                throttle["burstLimit"].as_u64().unwrap() as u32,
+            );
+            let quota = Quota::new(quota["limit"].as_u64().unwrap(), QuotaPeriod::Day);
+            let mut plans = UsagePlans::builder()
+                .plan(UsagePlan::new("p").throttle(throttle.unwrap()).quota(quota.unwrap()));
+            for (index, key) in api["apiKeys"].as_array().unwrap().iter().enumerate() {
+                let enabled = key["enabled"].as_bool().unwrap_or(false);
+                keys = keys.key(
+                    ApiKey::new(format!("k{index}")).value(key["value"].as_str().unwrap()).enabled(enabled),
+                );
+                plans = plans.attach("p", &format!("k{index}"));
+            }
+            let gateway = Gateway::builder()
+                .stages(Stages::single("dev", routes.build().unwrap()).unwrap())
+                .api_keys(keys.build().unwrap())
+                .usage_plans(plans.build().unwrap())
+                .build()
+                .unwrap();
+            let recorded = &case["request"];
+            let mut request = Request::builder()
+                .method(recorded["method"].as_str().unwrap())
+                .uri(format!("/dev{}", recorded["path"].as_str().unwrap()));
+            for (name, value) in recorded["headers"].as_object().into_iter().flatten() {
+                request = request.header(name, value.as_str().unwrap());
+            }
+            let answer = gateway
+                .layer(Strict::default())
+                .oneshot(request.body(Full::default()).unwrap())
+                .await
+                .unwrap();
+            assert_eq!(
+                u64::from(answer.status().as_u16()),
+                case["expect"]["status"].as_u64().unwrap(),
+                "{id}"
+            );
+        }
+    });
+}
+
+fn axum_router() -> axum::Router {
+    axum::Router::new().route("/pets", axum::routing::get(|| async { "pets" }))
+}
+
+fn allowed() -> Request<Full<Bytes>> {
+    let request =
+        Request::get("/prod/pets").header("x-api-key", FREE).header("origin", "https://shop.example");
+    request.body(Full::default()).unwrap()
+}
+
+/// Allocations of one warm call; the request is made outside, and its URI shares its bytes as a server's does.
+fn allocations<S>(service: &S, request: impl Fn() -> Request<Full<Bytes>>) -> u64
+where
+    S: Service<Request<Full<Bytes>>, Error = Infallible> + Clone,
+    S::Response: Sized,
+{
+    let call = |measured: Request<Full<Bytes>>| {
+        let mut service = service.clone();
+        let mut answer = None;
+        let info = allocation_counter::measure(|| {
+            let ready =
+                futures_util::FutureExt::now_or_never(std::future::poll_fn(|cx| service.poll_ready(cx)));
+            ready.unwrap().unwrap();
+            answer = futures_util::FutureExt::now_or_never(service.call(measured));
+        });
+        assert!(answer.is_some());
+        info.count_total
+    };
+    call(request());
+    let one = request();
+    // A second handle makes URI and header bytes shared, as those cut from a connection's buffer are.
+    let _shared = (one.uri().clone(), one.headers().clone());
+    call(one)
+}
+
+#[test]
+fn the_whole_stack_allocates_at_most_seven_times_more_than_bare_axum() {
+    let bare = || {
+        Request::get("/pets")
+            .header("x-api-key", FREE)
+            .header("origin", "https://shop.example")
+            .body(Full::default())
+            .unwrap()
+    };
+    let floor = allocations(&axum_router(), bare);
+    let gateway = full_gateway().build().unwrap().layer(axum_router());
+    let ours = allocations(&gateway, allowed);
+    println!("bare axum {floor}, the whole stack {ours}");
+    assert!(ours <= floor + 7, "{ours} allocations, bare axum has {floor}");
+}
+
+#[test]
+fn it_is_a_service_for_servers() {
+    assert_service(&full_gateway().build().unwrap().layer(Strict::default()));
+    assert_service(&full_gateway().build().unwrap().layer(axum_router()));
+}
+
+/// Sends raw bytes to the gateway behind hyper, and gives back the raw answer.
+async fn over_a_socket(bytes: &[u8]) -> String {
+    let service = full_gateway()
+        .payload_limit(PayloadLimitLayer::new(1_000).header_limit(2_000).url_limit(500))
+        .timeout(TimeoutLayer::new(Duration::from_secs(5)))
+        .build()
+        .unwrap()
+        .layer(service_fn(|request: Request<GatewayBody<hyper::body::Incoming>>| async {
+            // A handler that swallows every error of the body.
+            let context = RequestContext::of(request.extensions()).cloned();
+            let length = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
+            assert!(context.is_some());
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(length.to_string())))
+        }));
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let connection = hyper::server::conn::http1::Builder::new().serve_connection(
+        hyper_util::rt::TokioIo::new(server),
+        hyper_util::service::TowerToHyperService::new(service),
+    );
+    let serving = tokio::spawn(async move {
+        let _closed = connection.await;
+    });
+    client.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    serving.await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[test]
+fn hostile_input_over_hyper_gets_the_documented_bytes() {
+    let forbidden = r#"{"message":"Forbidden"}"#;
+    let head = |path: &str, headers: &str| {
+        format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n")
+    };
+    let chunked = |chunks: &str| {
+        format!(
+            "POST /prod/open HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"
+        )
+    };
+    let long_chunk = format!("258\r\n{}\r\n", "x".repeat(0x258));
+    let key = format!("x-api-key: {FREE}\r\n");
+    let cases = [
+        (head("/prod/pets", &key), "HTTP/1.1 200 OK", "0"),
+        (head("/prod/pets", ""), "HTTP/1.1 403 Forbidden", forbidden),
+        (head("/prod/pets", &format!("{key}{key}")), "HTTP/1.1 403 Forbidden", forbidden),
+        (head("/prod/pets", "x-api-key: \u{e9}\r\n"), "HTTP/1.1 403 Forbidden", forbidden),
+        (head("/prod/pets", "x-api-key:\r\n"), "HTTP/1.1 403 Forbidden", forbidden),
+        (head("/prod/open", "authorization: x\r\nauthorization: y\r\n"), "HTTP/1.1 200 OK", "0"),
+        (
+            head("/prod/open", "x-forwarded-for: garbage\r\nx-forwarded-for: \u{ff}\r\n"),
+            "HTTP/1.1 200 OK",
+            "0",
+        ),
+        (
+            head("/prod/open", "origin: https://shop.example\r\norigin: https://evil.example\r\n"),
+            "HTTP/1.1 200 OK",
+            "0",
+        ),
+        (head("/prod//open", ""), "HTTP/1.1 200 OK", "0"),
+        (head("/prod/../open", ""), "HTTP/1.1 400 Bad Request", r#"{"message":"Bad Request"}"#),
+        (head("/prod/%2e%2e/open", ""), "HTTP/1.1 400 Bad Request", r#"{"message":"Bad Request"}"#),
+        (head("/prod/open%", ""), "HTTP/1.1 400 Bad Request", r#"{"message":"Bad Request"}"#),
+        (
+            head(&format!("/prod/open?{}", "x".repeat(600)), ""),
+            "HTTP/1.1 414 URI Too Long",
+            r#"{"message":"Request URI too long"}"#,
+        ),
+        (
+            head("/prod/open", &format!("x-long: {}\r\n", "x".repeat(2_000))),
+            "HTTP/1.1 431 Request Header Fields Too Large",
+            r#"{"message":"Request Header Fields Too Large"}"#,
+        ),
+        (chunked(&format!("{long_chunk}0\r\n\r\n")), "HTTP/1.1 200 OK", "600"),
+        (
+            chunked(&format!("{long_chunk}{long_chunk}{long_chunk}")),
+            "HTTP/1.1 413 Payload Too Large",
+            "HTTP content length exceeded 1000 bytes.",
+        ),
+        (
+            head("/prod/open", "content-length: 1001\r\n"),
+            "HTTP/1.1 413 Payload Too Large",
+            "HTTP content length exceeded 1000 bytes.",
+        ),
+    ];
+    run(async {
+        for (bytes, status, body) in cases {
+            let answer = over_a_socket(bytes.as_bytes()).await;
+            assert!(answer.starts_with(status), "{bytes}\n{answer}");
+            assert!(answer.ends_with(body), "{bytes}\n{answer}");
+            assert!(!answer.contains("evil.example"), "{answer}");
+        }
+        // What hyper refuses by itself is only a 4xx.
+        for bytes in [
+            "GET /prod/open HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+            "G\0T / HTTP/1.1\r\n\r\n",
+        ] {
+            assert!(over_a_socket(bytes.as_bytes()).await.starts_with("HTTP/1.1 4"), "{bytes}");
+        }
+    });
+}

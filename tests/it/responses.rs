@@ -14,13 +14,13 @@ use tower_gateway::{
 
 /// Refuses everything as the filter does: `WAF_FILTERED`, 403.
 fn blocked(
-    layer: GatewayResponseLayer,
+    layer: &GatewayResponseLayer,
 ) -> impl Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible> {
     layer.layer(FilterLayer::new(|_, _| Verdict::Block).layer(Strict::default()))
 }
 
 async fn ask(layer: GatewayResponseLayer, request: Request<Full<Bytes>>) -> (Response<()>, String) {
-    let (parts, body) = blocked(layer).oneshot(request).await.unwrap().into_parts();
+    let (parts, body) = blocked(&layer).oneshot(request).await.unwrap().into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     (Response::from_parts(parts, ()), String::from_utf8(bytes.to_vec()).unwrap())
 }

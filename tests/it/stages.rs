@@ -22,6 +22,8 @@ use tower_gateway::{
 };
 
 type Answer = Response<Full<Bytes>>;
+/// Templates by resource path and verb.
+type Answers = HashMap<(String, String), String>;
 
 /// Answers what the context says, one line.
 fn tell() -> impl Service<Request<Full<Bytes>>, Response = Answer, Error = Infallible, Future: Send> + Clone {
@@ -341,7 +343,7 @@ fn it_is_a_service_for_servers_and_wraps_axum_from_outside() {
 }
 
 /// Resources of a recorded API, and what each declared method answers.
-fn recorded_api(resources: &Value) -> (Routes, HashMap<(String, String), String>) {
+fn recorded_api(resources: &Value) -> (Routes, Answers) {
     let (mut builder, mut answers) = (Routes::builder(), HashMap::new());
     for (path, methods) in resources.as_object().unwrap() {
         for (verb, method) in methods.as_object().unwrap() {
@@ -357,11 +359,7 @@ fn recorded_api(resources: &Value) -> (Routes, HashMap<(String, String), String>
 }
 
 /// A mock integration: the template of the matched method with stage variables and canary flag put in.
-async fn mock(
-    stages: &Stages,
-    answers: &Arc<[(String, HashMap<(String, String), String>)]>,
-    request: &Value,
-) -> Answer {
+async fn mock(stages: &Stages, answers: &Arc<[(String, Answers)]>, request: &Value) -> Answer {
     let answers = Arc::clone(answers);
     let service = StageRouter::new(stages.clone()).layer(service_fn(move |request: Request<Full<Bytes>>| {
         let answers = Arc::clone(&answers);

@@ -1,5 +1,5 @@
 //! What the tests share: a service that insists on tower's contract, and a reader of outside vectors.
-#![allow(dead_code, reason = "each feature set uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each feature set uses a part of it")]
 
 use bytes::Bytes;
 use http::{Request, Response};

@@ -1,0 +1,275 @@
+//! The layer: where the key comes from, whether one is needed, and the judgement.
+
+use super::{ApiKeys, digest::KeyDigest, store::ApiKeyStore, store::KeyEntry};
+use crate::{
+    clock::Clock,
+    context::{ContextConfig, RequestContext},
+    future::{ResponseFuture, Untouched},
+    response::{Cause, GatewayError, ResponseType},
+    route::{Routes, Scope},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Where the key value is found (`apiKeySource`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ApiKeySource {
+    /// The request header `x-api-key`.
+    #[default]
+    Header,
+    /// The `usageIdentifierKey` of the authorizer's result; the header is ignored.
+    Authorizer,
+}
+
+/// For which requests a key is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyRequirement {
+    /// For every request.
+    Always,
+    /// Where [`ApiMethod::api_key_required`](crate::route::ApiMethod::api_key_required) says so. A request that no
+    /// declared method matches needs one: a route that was forgotten stays closed.
+    PerMethod,
+}
+
+/// The key value that an authorizer found (`usageIdentifierKey`). A proof, made by the authorizers of this crate:
+///
+/// ```compile_fail
+/// let forged = tower_gateway::api_key::UsageIdentifierKey::new("0123456789abcdefghij");
+/// ```
+#[derive(Clone)]
+pub struct UsageIdentifierKey(HeaderValue);
+
+impl UsageIdentifierKey {
+    /// A text that no header could carry becomes the empty one, which is no key either.
+    #[allow(dead_code, reason = "made by authorizers")]
+    pub(crate) fn new(value: &str) -> Self {
+        Self(HeaderValue::from_str(value).unwrap_or(HeaderValue::from_static("")))
+    }
+}
+
+/// Shows nothing: it is the key.
+impl fmt::Debug for UsageIdentifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UsageIdentifierKey(..)")
+    }
+}
+
+/// Asks for an API key; see the [module docs](super).
+#[derive(Clone)]
+#[must_use]
+pub struct ApiKeyLayer<K = ApiKeys> {
+    config: Arc<Config<K>>,
+}
+
+#[derive(Clone)]
+struct Config<K> {
+    keys: K,
+    source: ApiKeySource,
+    requirement: Option<KeyRequirement>,
+    /// The layer's own table, for use without a stage.
+    scope: Option<Arc<Scope>>,
+    context: ContextConfig,
+}
+
+impl<K: ApiKeyStore + Clone> ApiKeyLayer<K> {
+    /// A key in the `x-api-key` header is needed: behind a stage where the method says so, otherwise always.
+    /// `keys` is a handle, [`ApiKeys`] or an `Arc` of another [`ApiKeyStore`].
+    pub fn new(keys: K) -> Self {
+        let context = ContextConfig::with_clock(keys.clock());
+        let config = Config { keys, source: ApiKeySource::Header, requirement: None, scope: None, context };
+        Self { config: Arc::new(config) }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Config<K>)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    /// Asks for a key only where the method of this table says so, when used without a stage. Behind a stage the
+    /// stage's own table decides.
+    pub fn routes(self, routes: &Routes) -> Self {
+        self.change(|config| config.scope = Some(routes.scope()))
+    }
+
+    /// For which requests a key is needed. Default: [`PerMethod`](KeyRequirement::PerMethod) behind a stage or with
+    /// [`routes`](Self::routes), otherwise [`Always`](KeyRequirement::Always).
+    pub fn require(self, requirement: KeyRequirement) -> Self {
+        self.change(|config| config.requirement = Some(requirement))
+    }
+
+    /// Where the key value is found. Default: [`ApiKeySource::Header`].
+    pub fn source(self, source: ApiKeySource) -> Self {
+        self.change(|config| config.source = source)
+    }
+
+    /// The clock that ends of rotations are compared with. Default: that of the keys.
+    pub fn clock(self, clock: Clock) -> Self {
+        self.change(|config| config.context.clock = clock)
+    }
+}
+
+impl<K: fmt::Debug> fmt::Debug for ApiKeyLayer<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.config.describe("ApiKeyLayer", f)
+    }
+}
+
+impl<K: fmt::Debug> Config<K> {
+    fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct(name);
+        out.field("keys", &self.keys).field("source", &self.source);
+        out.field("requirement", &self.requirement).finish_non_exhaustive()
+    }
+}
+
+impl<K: ApiKeyStore> Config<K> {
+    fn decide<B>(&self, context: &RequestContext, request: &mut Request<B>) -> Result<(), Cause> {
+        if !self.is_required(context, request.uri().path()) {
+            mark(request.headers_mut());
+            return Ok(());
+        }
+        let value = self.value(request)?.ok_or(Cause::ApiKeyMissing)?;
+        let entry = judge(&self.keys, &self.context.clock, value.as_bytes())?;
+        context.set_api_key(entry.verified(value));
+        Ok(())
+    }
+
+    fn value<B>(&self, request: &mut Request<B>) -> Result<Option<HeaderValue>, Cause> {
+        match self.source {
+            ApiKeySource::Header => header_value(request.headers_mut()),
+            ApiKeySource::Authorizer => {
+                mark(request.headers_mut());
+                Ok(request.extensions().get::<UsageIdentifierKey>().map(|key| key.0.clone()))
+            }
+        }
+    }
+
+    fn is_required(&self, context: &RequestContext, path: &str) -> bool {
+        let on_stage = context.route().is_some_and(|route| route.scope.stage.is_some());
+        match self.requirement {
+            Some(KeyRequirement::Always) => true,
+            None if !on_stage && self.scope.is_none() => true,
+            Some(KeyRequirement::PerMethod) | None => self.method_requires(context, path),
+        }
+    }
+
+    fn method_requires(&self, context: &RequestContext, path: &str) -> bool {
+        match (context.route_or_match(self.scope.as_ref(), path), &self.scope) {
+            // Another layer matched against a table of its own, which may know nothing of keys.
+            (Some(route), Some(own)) if route.scope.stage.is_none() && !Arc::ptr_eq(&route.scope, own) => {
+                let found = own.routes.search(Some(context.method()), path);
+                found.is_none_or(|(index, _)| own.routes.declared(index).method.api_key_required)
+            }
+            (Some(route), _) => route.declared().method.api_key_required,
+            (None, _) => true,
+        }
+    }
+}
+
+/// The one `x-api-key`, if there is one. It goes on to the service, marked as sensitive.
+fn header_value(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, Cause> {
+    let repeats = has_repeats(headers);
+    let Some(value) = headers.get_mut(X_API_KEY) else { return Ok(None) };
+    value.set_sensitive(true);
+    let value = value.clone();
+    if repeats && headers.get_all(X_API_KEY).iter().nth(1).is_some() {
+        return Err(Cause::ApiKeyRepeated);
+    }
+    Ok(Some(value))
+}
+
+/// Whether any name stands twice; without one, the first look-up has seen everything.
+fn has_repeats(headers: &HeaderMap) -> bool {
+    headers.len() > headers.keys_len()
+}
+
+/// Marks every `x-api-key` as sensitive, so that nobody behind prints one.
+fn mark(headers: &mut HeaderMap) {
+    if has_repeats(headers) {
+        let named = headers.iter_mut().filter(|(name, _)| **name == X_API_KEY);
+        named.for_each(|(_, value)| value.set_sensitive(true));
+    } else if let Some(value) = headers.get_mut(X_API_KEY) {
+        value.set_sensitive(true);
+    }
+}
+
+/// The decision about a value. Unknown and disabled keys take the same way through digest and look-up, so that time
+/// tells them apart as little as the answer does.
+fn judge(keys: &impl ApiKeyStore, clock: &Clock, value: &[u8]) -> Result<KeyEntry, Cause> {
+    if !keys.is_plausible(value) {
+        return Err(Cause::ApiKeyMalformed);
+    }
+    let entry = keys.lookup(&KeyDigest::of(value)).ok_or(Cause::ApiKeyUnknown)?;
+    if !entry.is_usable(|| clock.now()) {
+        return Err(Cause::ApiKeyDisabled);
+    }
+    Ok(entry)
+}
+
+fn refuse<R: From<Bytes>>(context: &RequestContext, cause: Cause) -> Response<R> {
+    let error = GatewayError::new(ResponseType::InvalidApiKey, cause);
+    context.set_error(error.clone());
+    error.into_response(context.api_kind())
+}
+
+impl<S, K> Layer<S> for ApiKeyLayer<K> {
+    type Service = ApiKeyService<S, K>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ApiKeyService { inner, config: Arc::clone(&self.config) }
+    }
+}
+
+/// The service of [`ApiKeyLayer`].
+pub struct ApiKeyService<S, K = ApiKeys> {
+    inner: S,
+    config: Arc<Config<K>>,
+}
+
+impl<S: Clone, K> Clone for ApiKeyService<S, K> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), config: Arc::clone(&self.config) }
+    }
+}
+
+impl<S, K: fmt::Debug> fmt::Debug for ApiKeyService<S, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.config.describe("ApiKeyService", f)
+    }
+}
+
+impl<S, K, B, R> Service<Request<B>> for ApiKeyService<S, K>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    K: ApiKeyStore,
+    R: From<Bytes>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, Untouched, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let config = &*self.config;
+        let context = config.context.find_or_create(&mut request);
+        match config.decide(&context, &mut request) {
+            Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Untouched),
+            Err(cause) => ResponseFuture::refused(refuse(&context, cause)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

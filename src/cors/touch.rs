@@ -1,0 +1,141 @@
+//! What is done to the answer of an ordinary request.
+
+use super::{
+    config::BackEndHeaders,
+    policy::{ALLOW_PRIVATE_NETWORK, Policy, TRUE, joined, push_item},
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+        ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, VARY,
+    },
+};
+use std::sync::Arc;
+
+const VARY_ORIGIN: HeaderValue = HeaderValue::from_static("Origin");
+
+/// `Access-Control-Expose-Headers`.
+#[derive(Debug)]
+pub(super) enum Expose {
+    Nothing,
+    Fixed(HeaderValue),
+    /// `*` with credentials: the names of the answer's own headers stand for it, and these.
+    Everything {
+        besides: String,
+    },
+}
+
+/// The ids (and the gateway's `RateLimit`) are put on the answer further outside, so they are not seen here.
+const SET_LATER: &str = "x-amzn-RequestId,x-amz-apigw-id,apigw-requestid,RateLimit";
+
+impl Expose {
+    pub(super) fn compile(names: &[String], credentials: bool) -> Self {
+        let star = names.iter().any(|name| name == "*");
+        match joined(names) {
+            Some(_) if star && credentials => {
+                let mut besides = SET_LATER.to_owned();
+                names.iter().filter(|name| *name != "*").for_each(|name| push_item(&mut besides, name));
+                Self::Everything { besides }
+            }
+            Some(list) => Self::Fixed(list),
+            None => Self::Nothing,
+        }
+    }
+
+    fn value(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        match self {
+            Self::Nothing => None,
+            Self::Fixed(list) => Some(list.clone()),
+            Self::Everything { besides } => {
+                let mut names = besides.clone();
+                let own = headers.keys().filter(|name| !is_cors_answer(name) && *name != "*");
+                own.for_each(|name| push_item(&mut names, name.as_str()));
+                HeaderValue::try_from(names).ok()
+            }
+        }
+    }
+}
+
+/// Adds our headers to an answer; see the [module docs](super).
+#[derive(Debug)]
+pub(crate) struct Touch {
+    policy: Arc<Policy>,
+    origin: Option<HeaderValue>,
+}
+
+impl Touch {
+    pub(super) fn new(policy: Arc<Policy>, origin: Option<HeaderValue>) -> Self {
+        Self { policy, origin }
+    }
+
+    pub(super) fn apply(self, headers: &mut HeaderMap) {
+        let found = Found::among(headers);
+        if self.policy.varies() && !found.vary_on_origin {
+            headers.append(VARY, VARY_ORIGIN);
+        }
+        if found.cors_answer {
+            if self.policy.back_end == BackEndHeaders::Replace {
+                strip(headers);
+            } else if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+                return;
+            }
+        }
+        if let Some(origin) = self.origin {
+            allow(&self.policy, origin, headers);
+        }
+    }
+}
+
+/// What the answer has already; one walk over a few headers costs less than looking up each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    cors_answer: bool,
+    vary_on_origin: bool,
+}
+
+impl Found {
+    fn among(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            found.cors_answer |= is_cors_answer(name);
+            found.vary_on_origin |= *name == VARY && covers_origin(value);
+        }
+        found
+    }
+}
+
+fn allow(policy: &Policy, origin: HeaderValue, headers: &mut HeaderMap) {
+    if let Some(names) = policy.expose.value(headers) {
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, names);
+    }
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    if policy.credentials {
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE);
+    }
+}
+
+/// Removes what the back end said.
+fn strip(headers: &mut HeaderMap) {
+    for name in [
+        ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_ALLOW_CREDENTIALS,
+        ACCESS_CONTROL_ALLOW_METHODS,
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        ACCESS_CONTROL_MAX_AGE,
+    ] {
+        headers.remove(name);
+    }
+    headers.remove(&ALLOW_PRIVATE_NETWORK);
+}
+
+fn is_cors_answer(name: &HeaderName) -> bool {
+    name.as_str().as_bytes().starts_with(b"access-control-")
+}
+
+/// Whether a `Vary` says `Origin`, or everything.
+fn covers_origin(value: &HeaderValue) -> bool {
+    let mut items = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    items.any(|item| item == b"*" || item.eq_ignore_ascii_case(b"origin"))
+}

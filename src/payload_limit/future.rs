@@ -1,0 +1,104 @@
+//! Watches the body while the service inside works on the answer.
+
+use super::{
+    check::{answers_fault, refusal_of},
+    layer::{Refusal, Watch},
+};
+use crate::{
+    context::{BodyFault, RequestContext},
+    response::GatewayError,
+};
+use bytes::Bytes;
+use http::Response;
+use pin_project_lite::pin_project;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+pin_project! {
+    /// Response future of [`PayloadLimitService`](super::PayloadLimitService).
+    #[derive(Debug)]
+    pub struct PayloadLimitFuture<F, R> {
+        #[pin]
+        state: State<F, R>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    #[derive(Debug)]
+    enum State<F, R> {
+        Forwarded { #[pin] future: F, watch: Option<Watch> },
+        Refused { response: Option<Box<Response<R>>> },
+    }
+}
+
+impl<F, R> PayloadLimitFuture<F, R> {
+    pub(super) fn forwarded(future: F, watch: Option<Watch>) -> Self {
+        Self { state: State::Forwarded { future, watch } }
+    }
+}
+
+impl<F, R: From<Bytes>> PayloadLimitFuture<F, R> {
+    #[cold]
+    pub(super) fn refused((context, error): Refusal) -> Self {
+        let kind = context.as_ref().map(RequestContext::api_kind).unwrap_or_default();
+        if let Some(context) = &context {
+            context.set_error(error.clone());
+        }
+        Self { state: State::Refused { response: Some(Box::new(error.into_response(kind))) } }
+    }
+}
+
+impl<F, R, E> Future for PayloadLimitFuture<F, R>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: From<Bytes>,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.as_mut().project().state.project() {
+            StateProj::Forwarded { future, watch } => {
+                let Some(watch) = watch else { return future.poll(cx) };
+                let polled = future.poll(cx);
+                let Some(replacement) = watch.replace(&polled, cx) else { return polled };
+                // Drops the service's future: the client does not wait for what it still does.
+                self.project().state.set(State::Refused { response: None });
+                Poll::Ready(Ok(replacement))
+            }
+            StateProj::Refused { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(*response)),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl Watch {
+    /// Our answer, if the body was cut off: whatever the service made of that, an error too, was caused by the cut.
+    fn replace<R, E>(&self, polled: &Poll<Result<Response<R>, E>>, cx: &Context<'_>) -> Option<Response<R>>
+    where
+        R: From<Bytes>,
+    {
+        if polled.is_pending() {
+            self.context.watch_body(cx.waker());
+        }
+        let fault = self.context.body_fault()?;
+        (!is_answered(polled)).then(|| self.refuse(fault))
+    }
+
+    fn refuse<R: From<Bytes>>(&self, fault: BodyFault) -> Response<R> {
+        let error = refusal_of(fault, self.as_json);
+        self.context.set_error(error.clone());
+        error.into_response(self.context.api_kind())
+    }
+}
+
+/// Whether a payload limit inside this one has answered, with its own limit.
+fn is_answered<R, E>(polled: &Poll<Result<Response<R>, E>>) -> bool {
+    let Poll::Ready(Ok(response)) = polled else { return false };
+    response.extensions().get::<GatewayError>().is_some_and(answers_fault)
+}

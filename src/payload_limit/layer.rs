@@ -1,0 +1,218 @@
+//! Configuration, and what is decided when a request arrives.
+
+use super::{
+    PayloadLimitInGateway, PayloadLimitService,
+    check::{Limits, check_head},
+};
+use crate::{
+    body::{MeterConfig, MinimumRate, Pace},
+    clock::Clock,
+    context::{ContextConfig, RequestContext},
+    response::GatewayError,
+    route::{Routes, Scope},
+};
+use http::Request;
+use http_body::{Body, SizeHint};
+use std::{sync::Arc, time::Duration};
+use tower_layer::Layer;
+
+/// 10 MiB, what AWS calls 10 MB.
+const DEFAULT_BODY_LIMIT: u64 = 10_485_760;
+/// Total size of the header fields on a REST API, as documented; not confirmed by a recording.
+const DEFAULT_HEADER_LIMIT: u64 = 20_480;
+/// URL length on a Regional endpoint.
+const DEFAULT_URL_LIMIT: u64 = 10_240;
+/// Kestrel's `MinRequestBodyDataRate`; AWS documents none.
+const DEFAULT_RATE: MinimumRate = MinimumRate { bytes_per_second: 240, grace: Duration::from_secs(5) };
+
+/// Limits the size of requests and the slowness of their bodies; see the [module docs](super).
+#[derive(Clone, Debug)]
+pub struct PayloadLimitLayer {
+    config: Arc<Config>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    limits: Limits,
+    pace: Pace,
+    context: ContextConfig,
+    /// The layer's own table, for limits per method where no `StageRouter` has matched.
+    scope: Option<Arc<Scope>>,
+}
+
+impl Default for PayloadLimitLayer {
+    /// AWS's limit of 10 MB: 10 485 760 bytes.
+    fn default() -> Self {
+        Self::new(DEFAULT_BODY_LIMIT)
+    }
+}
+
+impl PayloadLimitLayer {
+    /// At most `limit_bytes` of request body: exactly that many pass, one more does not. Any value; 0 lets only
+    /// requests without a body pass. A method's own limit
+    /// ([`ApiMethod::payload_limit`](crate::route::ApiMethod::payload_limit)) takes its place, larger or smaller.
+    pub fn new(limit_bytes: u64) -> Self {
+        let limits = Limits {
+            body: limit_bytes,
+            headers: Some(DEFAULT_HEADER_LIMIT),
+            url: Some(DEFAULT_URL_LIMIT),
+            as_json: false,
+        };
+        let pace = Pace { rate: Some(DEFAULT_RATE), clock: Clock::system() };
+        Self { config: Arc::new(Config { limits, pace, context: ContextConfig::default(), scope: None }) }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    /// Largest total of the header fields in bytes: names, values, and four bytes for the `": "` and CRLF of each
+    /// line. Default: 20 480, what AWS documents for REST APIs (unconfirmed by a recording). An HTTP API has 10 240.
+    /// A limit above what the HTTP server accepts has no effect: the server refuses first.
+    #[must_use]
+    pub fn header_limit(self, bytes: u64) -> Self {
+        self.change(|config| config.limits.headers = Some(bytes))
+    }
+
+    /// No limit on header fields besides the HTTP server's.
+    #[must_use]
+    pub fn no_header_limit(self) -> Self {
+        self.change(|config| config.limits.headers = None)
+    }
+
+    /// Longest URL in bytes: path and query as received, with stage and base path, without scheme and host.
+    /// Default: 10 240, AWS's for Regional endpoints (edge and private endpoints have 8 192).
+    #[must_use]
+    pub fn url_limit(self, bytes: u64) -> Self {
+        self.change(|config| config.limits.url = Some(bytes))
+    }
+
+    /// No limit on the URL besides the HTTP server's.
+    #[must_use]
+    pub fn no_url_limit(self) -> Self {
+        self.change(|config| config.limits.url = None)
+    }
+
+    /// How slow a body may be: in all, its reader may wait for the client `grace` long, plus the time that the bytes
+    /// received so far take at `bytes_per_second`. Only waiting counts: a handler that reads late or never costs the
+    /// client nothing. Default: 240 bytes per second after 5 s, as ASP.NET's Kestrel has it; AWS documents none.
+    /// At 0 bytes per second every body is fast enough.
+    ///
+    /// Streams that idle by design (gRPC client streaming, server-sent uploads) want
+    /// [`no_minimum_rate`](Self::no_minimum_rate).
+    #[must_use]
+    pub fn minimum_rate(self, bytes_per_second: u64, grace: Duration) -> Self {
+        let rate = MinimumRate { bytes_per_second, grace };
+        self.pace(|pace| pace.rate = Some(rate).filter(|rate| rate.bytes_per_second > 0))
+    }
+
+    /// Bodies may take as long as they like.
+    #[must_use]
+    pub fn no_minimum_rate(self) -> Self {
+        self.pace(|pace| pace.rate = None)
+    }
+
+    /// Limits per method for a layer used alone: the table is matched where no `StageRouter` has matched before.
+    #[must_use]
+    pub fn routes(self, routes: &Routes) -> Self {
+        self.change(|config| config.scope = Some(routes.scope()))
+    }
+
+    /// The clock of the minimum rate. Default: the system's, whose timers need a tokio runtime with time enabled.
+    #[must_use]
+    pub fn clock(self, clock: Clock) -> Self {
+        let layer = self.change(|config| config.context.clock = clock.clone());
+        layer.pace(|pace| pace.clock = clock)
+    }
+
+    /// Answers a body above the limit with `REQUEST_TOO_LARGE` in JSON, `{"message":"Request Too Long"}` with
+    /// `x-amzn-ErrorType`, instead of the plain text that AWS sends today. Default: plain text.
+    #[must_use]
+    pub fn as_json(self, json: bool) -> Self {
+        self.change(|config| config.limits.as_json = json)
+    }
+
+    fn pace(self, change: impl FnOnce(&mut Pace)) -> Self {
+        self.change(|config| change(&mut config.pace))
+    }
+
+    /// The layer as it stands inside `Gateway`, where bodies are [`GatewayBody`](crate::GatewayBody) already.
+    pub(crate) fn in_gateway(self) -> InGateway {
+        InGateway { config: self.config }
+    }
+}
+
+impl<S> Layer<S> for PayloadLimitLayer {
+    type Service = PayloadLimitService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        PayloadLimitService { inner, config: Arc::clone(&self.config) }
+    }
+}
+
+/// The payload limit as `Gateway` stacks it: bodies are [`GatewayBody`](crate::GatewayBody) already.
+#[derive(Clone, Debug)]
+pub struct InGateway {
+    config: Arc<Config>,
+}
+
+impl<S> Layer<S> for InGateway {
+    type Service = PayloadLimitInGateway<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        PayloadLimitInGateway { inner, config: Arc::clone(&self.config) }
+    }
+}
+
+/// What becomes of a request that is let in: its body is metered and its answer watched, or neither.
+pub(super) type Admission = Option<(MeterConfig, Watch)>;
+
+/// A refusal, and the request's context if an outer layer made one.
+pub(super) type Refusal = (Option<RequestContext>, GatewayError);
+
+/// What the response future needs to replace an answer.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    pub(super) context: RequestContext,
+    pub(super) as_json: bool,
+}
+
+impl Config {
+    pub(super) fn admit<B: Body>(&self, request: &mut Request<B>) -> Result<Admission, Refusal> {
+        self.match_own_table(request);
+        let context = RequestContext::of(request.extensions());
+        let limit = self.body_limit(context);
+        let size = request.body().size_hint();
+        let url = context.map_or(request.uri(), RequestContext::received_uri);
+        let url_length = url.path_and_query().map_or(0, |target| target.as_str().len());
+        if let Err(error) = check_head(&self.limits, limit, url_length, request.headers(), size.lower()) {
+            return Err((context.cloned(), error));
+        }
+        if !self.needs_meter(&size, limit) || request.body().is_end_stream() {
+            return Ok(None);
+        }
+        let context = context.cloned().unwrap_or_else(|| self.context.find_or_create(request));
+        let watch = Watch { context: context.clone(), as_json: self.limits.as_json };
+        Ok(Some((MeterConfig { limit, pace: self.pace.clone(), context }, watch)))
+    }
+
+    /// A context is made early only where a table is to be matched.
+    fn match_own_table<B>(&self, request: &mut Request<B>) {
+        if let Some(scope) = &self.scope {
+            let context = self.context.find_or_create(request);
+            context.route_or_match(Some(scope), request.uri().path());
+        }
+    }
+
+    fn body_limit(&self, context: Option<&RequestContext>) -> u64 {
+        let route = context.and_then(RequestContext::route);
+        route.and_then(|route| route.declared().method.payload_limit).unwrap_or(self.limits.body)
+    }
+
+    /// What a body says of its own length is trusted (hyper holds it to that); `Content-Length` is not.
+    fn needs_meter(&self, size: &SizeHint, limit: u64) -> bool {
+        let fits = size.upper().is_some_and(|upper| upper <= limit);
+        !fits || self.pace.rate.is_some() && size.upper() != Some(0)
+    }
+}

@@ -1,0 +1,81 @@
+//! The two services: one wraps the body, one finds it wrapped.
+
+use super::{future::PayloadLimitFuture, layer::Config};
+use crate::body::GatewayBody;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// The service of [`PayloadLimitLayer`](super::PayloadLimitLayer): the service inside gets its request body as
+/// [`GatewayBody`].
+#[derive(Clone, Debug)]
+pub struct PayloadLimitService<S> {
+    pub(super) inner: S,
+    pub(super) config: Arc<Config>,
+}
+
+impl<S, B, R> Service<Request<B>> for PayloadLimitService<S>
+where
+    S: Service<Request<GatewayBody<B>>, Response = Response<R>>,
+    B: Body,
+    R: From<Bytes>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = PayloadLimitFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match self.config.admit(&mut request) {
+            Ok(admission) => {
+                let (meter, watch) = admission.unzip();
+                let request = request.map(|body| GatewayBody::metered(body, meter));
+                PayloadLimitFuture::forwarded(self.inner.call(request), watch)
+            }
+            Err(refusal) => PayloadLimitFuture::refused(refusal),
+        }
+    }
+}
+
+/// The service of the payload limit inside `Gateway`: no body changes its type.
+#[derive(Clone, Debug)]
+pub struct PayloadLimitInGateway<S> {
+    pub(super) inner: S,
+    pub(super) config: Arc<Config>,
+}
+
+impl<S, B, R> Service<Request<GatewayBody<B>>> for PayloadLimitInGateway<S>
+where
+    S: Service<Request<GatewayBody<B>>, Response = Response<R>>,
+    GatewayBody<B>: Body,
+    R: From<Bytes>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = PayloadLimitFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<GatewayBody<B>>) -> Self::Future {
+        match self.config.admit(&mut request) {
+            Ok(admission) => {
+                let (meter, watch) = admission.unzip();
+                if let Some(meter) = meter {
+                    request.body_mut().set_meter(meter);
+                }
+                PayloadLimitFuture::forwarded(self.inner.call(request), watch)
+            }
+            Err(refusal) => PayloadLimitFuture::refused(refusal),
+        }
+    }
+}

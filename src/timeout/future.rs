@@ -1,0 +1,80 @@
+//! Polls the service first, and waits for a timer only if it must.
+
+use crate::{
+    clock::{Clock, Sleep},
+    context::RequestContext,
+    response::{Cause, GatewayError, ResponseType},
+};
+use bytes::Bytes;
+use http::Response;
+use pin_project_lite::pin_project;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+pin_project! {
+    /// Response future of [`TimeoutService`](super::TimeoutService).
+    #[derive(Debug)]
+    pub struct TimeoutFuture<F> {
+        // `None` once the timer has rung: the service's future is dropped before the answer is given.
+        #[pin]
+        inner: Option<F>,
+        deadline: Deadline,
+    }
+}
+
+/// The timer, made at the first `Pending`, and what it is made from.
+#[derive(Debug)]
+pub(super) struct Deadline {
+    pub(super) timer: Option<Sleep>,
+    pub(super) timeout: Duration,
+    pub(super) clock: Clock,
+    pub(super) context: Option<RequestContext>,
+}
+
+impl<F> TimeoutFuture<F> {
+    pub(super) fn new(inner: F, deadline: Deadline) -> Self {
+        Self { inner: Some(inner), deadline }
+    }
+}
+
+impl<F, R, E> Future for TimeoutFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: From<Bytes>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Pending };
+        if let Poll::Ready(answer) = inner.poll(cx) {
+            return Poll::Ready(answer);
+        }
+        if this.deadline.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        this.inner.set(None);
+        Poll::Ready(Ok(this.deadline.refuse()))
+    }
+}
+
+impl Deadline {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { timer, timeout, clock, .. } = self;
+        let timer = timer.get_or_insert_with(|| clock.sleep(*timeout));
+        Pin::new(timer).poll(cx)
+    }
+
+    fn refuse<R: From<Bytes>>(&self) -> Response<R> {
+        let error = GatewayError::new(ResponseType::IntegrationTimeout, Cause::IntegrationTimeout);
+        if let Some(context) = &self.context {
+            context.set_error(error.clone());
+        }
+        let kind = self.context.as_ref().map(RequestContext::api_kind).unwrap_or_default();
+        error.into_response(kind)
+    }
+}

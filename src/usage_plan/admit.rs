@@ -1,0 +1,231 @@
+//! The decision: all limits of a request are charged together or not at all (design D9). Pure.
+
+use crate::{
+    response::Cause,
+    throttle::{
+        Throttle,
+        bucket::{Bucket, Verdict},
+    },
+};
+
+/// The limits that apply to one request; what is `None` does not exist.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    pub(super) plan: Option<PlanThrottle>,
+    pub(super) stage: Option<Throttle>,
+    pub(super) account: Option<Throttle>,
+    pub(super) quota: Option<QuotaInForce>,
+}
+
+/// A plan's throttle, general or of the method.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PlanThrottle {
+    pub(super) throttle: Throttle,
+    pub(super) cause: Cause,
+    pub(super) shadow: bool,
+}
+
+/// A plan's quota at this moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QuotaInForce {
+    pub(super) limit: u64,
+    pub(super) reset_seconds: u64,
+    pub(super) shadow: bool,
+}
+
+/// What has been spent of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spent {
+    pub(super) plan: Bucket,
+    pub(super) stage: Bucket,
+    pub(super) account: Bucket,
+    pub(super) used: u64,
+    /// What `UpdateUsage` added to the limit, or took from it, in this period.
+    pub(super) granted: i64,
+}
+
+/// Why not, and when again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) cause: Cause,
+    /// Whole seconds, rounded up; `None`: waiting does not help.
+    pub(super) retry_after: Option<u64>,
+}
+
+/// Limits in shadow mode that would have refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shadowed {
+    pub(super) throttle: bool,
+    pub(super) quota: bool,
+}
+
+/// Charges `cost` to every limit, or says which refuses and changes nothing.
+///
+/// The first refusal in this order is reported: plan (its method's throttle stands in for the general one), stage
+/// method, account, quota.
+pub(super) fn charge(limits: &Limits, spent: &mut Spent, now: u64, cost: u32) -> Result<Shadowed, Refusal> {
+    let mut next = *spent;
+    let mut shadowed = Shadowed::default();
+    if let Some(limit) = limits.plan {
+        match take(&mut next.plan, limit.throttle, now, cost, limit.cause) {
+            Err(_) if limit.shadow => shadowed.throttle = true,
+            taken => taken?,
+        }
+    }
+    if let Some(throttle) = limits.stage {
+        take(&mut next.stage, throttle, now, cost, Cause::StageMethodThrottle)?;
+    }
+    if let Some(throttle) = limits.account {
+        take(&mut next.account, throttle, now, cost, Cause::AccountThrottle)?;
+    }
+    if let Some(quota) = limits.quota
+        && u64::from(cost) > remaining(quota.limit, spent)
+    {
+        if !quota.shadow {
+            return Err(quota.refusal(cost));
+        }
+        shadowed.quota = true;
+    }
+    next.used = next.used.saturating_add(u64::from(cost));
+    *spent = next;
+    Ok(shadowed)
+}
+
+/// What is left of the quota.
+pub(super) fn remaining(limit: u64, spent: &Spent) -> u64 {
+    let left = i128::from(limit) + i128::from(spent.granted) - i128::from(spent.used);
+    left.clamp(0, i128::from(u64::MAX)) as u64
+}
+
+impl QuotaInForce {
+    /// A request that costs more than a whole period has need not come again.
+    fn refusal(&self, cost: u32) -> Refusal {
+        let retry_after = (u64::from(cost) <= self.limit).then_some(self.reset_seconds);
+        Refusal { cause: Cause::Quota, retry_after }
+    }
+}
+
+/// What costs nothing is never refused, not even by an overdrawn bucket.
+fn take(bucket: &mut Bucket, throttle: Throttle, now: u64, cost: u32, cause: Cause) -> Result<(), Refusal> {
+    if cost == 0 {
+        return Ok(());
+    }
+    match bucket.check(throttle, now, cost) {
+        Verdict::Admit(next) => {
+            *bucket = next;
+            Ok(())
+        }
+        Verdict::Refuse { retry_after_nanos } => {
+            Err(Refusal { cause, retry_after: retry_after_nanos.map(whole_seconds) })
+        }
+    }
+}
+
+/// Seconds of `nanos`, rounded up.
+pub(super) fn whole_seconds(nanos: u64) -> u64 {
+    nanos.div_ceil(1_000_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn limits(plan: Option<(f64, u32)>, quota: Option<u64>) -> Limits {
+        let throttle = |(rate, burst)| Throttle::new(rate, burst).unwrap();
+        let cause = Cause::PlanThrottle;
+        let plan = plan.map(|plan| PlanThrottle { throttle: throttle(plan), cause, shadow: false });
+        let quota = quota.map(|limit| QuotaInForce { limit, reset_seconds: 60, shadow: false });
+        Limits { plan, quota, ..Limits::default() }
+    }
+
+    fn cause(limits: &Limits, spent: &mut Spent, cost: u32) -> Option<Cause> {
+        charge(limits, spent, 0, cost).err().map(|refusal| refusal.cause)
+    }
+
+    #[test]
+    fn a_refusal_by_one_limit_leaves_the_others_unchanged() {
+        let by_rate = limits(Some((1.0, 1)), Some(10));
+        let mut spent = Spent::default();
+        assert_eq!(cause(&by_rate, &mut spent, 1), None);
+        let before = spent;
+        assert_eq!(cause(&by_rate, &mut spent, 1), Some(Cause::PlanThrottle));
+        assert_eq!(spent, before);
+
+        let by_quota = limits(Some((1.0, 10)), Some(1));
+        let mut spent = Spent::default();
+        assert_eq!(cause(&by_quota, &mut spent, 1), None);
+        let before = spent;
+        let refusal = charge(&by_quota, &mut spent, 0, 1).unwrap_err();
+        assert_eq!(refusal, Refusal { cause: Cause::Quota, retry_after: Some(60) });
+        assert_eq!(spent, before);
+    }
+
+    #[test]
+    fn absent_is_never_zero_and_zero_is_never_absent() {
+        for (plan, quota, refused) in [
+            (None, None, None),
+            (Some((5.0, 5)), None, None),
+            (None, Some(5), None),
+            (Some((5.0, 0)), None, Some(Cause::PlanThrottle)),
+            (None, Some(0), Some(Cause::Quota)),
+        ] {
+            assert_eq!(cause(&limits(plan, quota), &mut Spent::default(), 1), refused, "{plan:?} {quota:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_level_is_reported() {
+        let none = Throttle::new(0.0, 0).unwrap();
+        let mut all = limits(Some((0.0, 0)), Some(0));
+        (all.stage, all.account) = (Some(none), Some(none));
+        let mut spent = Spent::default();
+        assert_eq!(cause(&all, &mut spent, 1), Some(Cause::PlanThrottle));
+        all.plan = None;
+        assert_eq!(cause(&all, &mut spent, 1), Some(Cause::StageMethodThrottle));
+        all.stage = None;
+        assert_eq!(cause(&all, &mut spent, 1), Some(Cause::AccountThrottle));
+        all.account = None;
+        assert_eq!(cause(&all, &mut spent, 1), Some(Cause::Quota));
+        assert_eq!(spent, Spent::default());
+        assert_eq!(cause(&all, &mut spent, 0), None, "what costs nothing is free");
+    }
+
+    #[test]
+    fn shadow_limits_count_and_admit() {
+        let mut both = limits(Some((0.0, 1)), Some(1));
+        both.plan.as_mut().unwrap().shadow = true;
+        both.quota.as_mut().unwrap().shadow = true;
+        let mut spent = Spent::default();
+        assert_eq!(charge(&both, &mut spent, 0, 1), Ok(Shadowed::default()));
+        assert_eq!(charge(&both, &mut spent, 0, 1), Ok(Shadowed { throttle: true, quota: true }));
+        assert_eq!(spent.used, 2);
+    }
+
+    proptest! {
+        /// Either everything is charged or nothing is, whatever the limits.
+        #[test]
+        fn all_or_nothing(
+            bursts in proptest::array::uniform3(proptest::option::of(0_u32..6)),
+            quota in proptest::option::of(0_u64..8),
+            costs in proptest::collection::vec(0_u32..4, 1..20),
+        ) {
+            let throttle = |burst: u32| Throttle::new(0.0, burst).unwrap();
+            let mut limits = limits(bursts[0].map(|burst| (0.0, burst)), quota);
+            (limits.stage, limits.account) = (bursts[1].map(throttle), bursts[2].map(throttle));
+            let (mut spent, mut admitted) = (Spent::default(), 0_u64);
+            for cost in costs {
+                let fits = bursts.iter().flatten().map(|burst| u64::from(*burst)).chain(quota)
+                    .all(|limit| admitted + u64::from(cost) <= limit);
+                let verdict = charge(&limits, &mut spent, 0, cost);
+                prop_assert_eq!(verdict.is_ok(), fits || cost == 0);
+                admitted += if verdict.is_ok() { u64::from(cost) } else { 0 };
+                prop_assert_eq!(spent.used, admitted);
+                for (limit, bucket) in [(limits.stage, spent.stage), (limits.account, spent.account)] {
+                    let Some(limit) = limit else { continue };
+                    prop_assert_eq!(u64::from(limit.burst_limit() - bucket.available(limit, 0)), admitted);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Use per day: today's stands in the entry, past days' here, for the keys that were used on several.
+
+use super::{
+    admit::{Spent, remaining},
+    entry::{Entry, NEVER},
+    quota::{Quota, Span},
+    shard::Change,
+};
+use std::collections::{HashMap, VecDeque};
+
+/// Days that are kept, as on AWS.
+pub(super) const KEPT_DAYS: i32 = 90;
+
+/// A past day of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PastDay {
+    pub(super) day: i32,
+    pub(super) used: u64,
+    /// What was left of the quota when the day was over.
+    pub(super) remaining: Option<u64>,
+}
+
+/// Past days by index of the entry, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct History(HashMap<u32, VecDeque<PastDay>>);
+
+impl History {
+    pub(super) fn of(&self, entry: u32) -> impl DoubleEndedIterator<Item = &PastDay> {
+        self.0.get(&entry).into_iter().flatten()
+    }
+
+    pub(super) fn forget(&mut self, entry: u32) {
+        self.0.remove(&entry);
+    }
+
+    fn push(&mut self, entry: u32, past: PastDay) {
+        let days = self.0.entry(entry).or_default();
+        let at = days.partition_point(|kept| kept.day < past.day);
+        days.insert(at, past);
+        while days.front().is_some_and(|first| first.day < past.day - KEPT_DAYS) {
+            days.pop_front();
+        }
+    }
+
+    /// A day leaves the history when the wall clock is set back to it.
+    fn take(&mut self, entry: u32, day: i32) -> Option<PastDay> {
+        let days = self.0.get_mut(&entry)?;
+        let at = days.iter().position(|past| past.day == day)?;
+        days.remove(at)
+    }
+
+    fn used_in_period(&self, entry: u32, span: &Span) -> u64 {
+        let period = span.window_day..span.next_window_day;
+        self.of(entry).filter(|past| period.contains(&past.day)).map(|past| past.used).sum()
+    }
+
+    /// Changes a past day, for a cost that became known later. A day of which nothing is kept has cost nothing yet.
+    pub(super) fn change(&mut self, entry: u32, day: i32, change: Change) {
+        let found = self.0.get_mut(&entry).and_then(|days| days.iter_mut().find(|past| past.day == day));
+        match found {
+            Some(past) => {
+                past.used = change.of(past.used);
+                past.remaining = past.remaining.map(|remaining| change.reverse().of(remaining));
+            }
+            None => self.push(entry, PastDay { day, used: change.of(0), remaining: None }),
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn spent(&self) -> Spent {
+        Spent { plan: self.bucket, used: self.used, granted: self.granted, ..Spent::default() }
+    }
+
+    pub(super) fn remaining(&self, quota: Option<&Quota>) -> Option<u64> {
+        quota.map(|quota| remaining(quota.limit(), &self.spent()))
+    }
+
+    /// Brings the entry to the present day and period.
+    ///
+    /// What a new period starts with is what its days have used: nothing where the calendar moved on, and what
+    /// belongs to it where an edit changed the period or the wall clock was set.
+    pub(super) fn roll(&mut self, index: u32, span: &Span, quota: Option<&Quota>, history: &mut History) {
+        if self.today != span.day {
+            self.roll_day(index, span.day, quota, history);
+        }
+        let period = if quota.is_some() { span.window_day } else { NEVER };
+        if self.period != period {
+            self.period = period;
+            self.used = self.used_today + history.used_in_period(index, span);
+            self.granted = 0;
+        }
+    }
+
+    fn roll_day(&mut self, index: u32, day: i32, quota: Option<&Quota>, history: &mut History) {
+        let changed = self.used_today > 0 || self.granted != 0;
+        if self.today != NEVER && changed {
+            let remaining = self.remaining(quota);
+            history.push(index, PastDay { day: self.today, used: self.used_today, remaining });
+        }
+        let again = history.take(index, day);
+        self.used_today = again.map_or(0, |past| past.used);
+        self.today = day;
+    }
+
+    pub(super) fn use_up(&mut self, cost: u64) {
+        self.used = self.used.saturating_add(cost);
+        self.used_today = self.used_today.saturating_add(cost);
+    }
+}

@@ -1,0 +1,233 @@
+//! The plans as requests read them: an immutable snapshot behind one `ArcSwap`.
+
+use super::{
+    headers,
+    plan::{ThrottleScope, UsagePlan},
+    quota::{Calendar, Quota, Span},
+};
+use crate::{
+    error::ConfigError,
+    response::Cause,
+    route::{MatchedRoute, normalise},
+    throttle::{SharedBucket, Throttle},
+};
+use arc_swap::ArcSwap;
+use http::{HeaderValue, Method};
+use std::{
+    cmp::Ordering,
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+/// Every plan by its slot. A slot is given once and never again, so that state of a deleted plan is never taken for
+/// another's.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Directory {
+    plans: Vec<Option<Arc<PlanState>>>,
+    by_id: HashMap<Arc<str>, u32>,
+    pub(super) account: Option<SharedBucket>,
+}
+
+impl Directory {
+    pub(super) fn at(&self, slot: u32) -> Option<&PlanState> {
+        self.plans.get(slot as usize)?.as_deref()
+    }
+
+    pub(super) fn named(&self, id: &str) -> Option<&PlanState> {
+        self.at(*self.by_id.get(id)?)
+    }
+
+    /// The same, for callers who asked for it by name.
+    pub(super) fn require(&self, id: &str) -> Result<&PlanState, ConfigError> {
+        self.named(id).ok_or_else(|| ConfigError::new("usage plan", id, "there is no such plan"))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &PlanState> {
+        self.plans.iter().flatten().map(|plan| &**plan)
+    }
+
+    /// Adds a plan, or edits the one with its id: slot and counts stay.
+    pub(super) fn put(&mut self, plan: UsagePlan) {
+        let slot = self.by_id.get(plan.id()).copied().unwrap_or(self.plans.len() as u32);
+        let shadow = self.at(slot).map(|old| Arc::clone(&old.shadow)).unwrap_or_default();
+        if slot as usize == self.plans.len() {
+            self.plans.push(None);
+            self.by_id.insert(plan.id().into(), slot);
+        }
+        self.plans[slot as usize] = Some(Arc::new(PlanState::new(plan, slot, shadow)));
+    }
+
+    pub(super) fn remove(&mut self, id: &str) {
+        if let Some(slot) = self.by_id.remove(id) {
+            self.plans[slot as usize] = None;
+        }
+    }
+}
+
+/// How often limits in shadow mode would have refused, since the plan was first put.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShadowCounts {
+    /// By the throttles of the plan.
+    pub throttle: u64,
+    /// By its quota.
+    pub quota: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Shadow {
+    throttle: AtomicU64,
+    quota: AtomicU64,
+}
+
+impl Shadow {
+    pub(super) fn count(&self, shadowed: super::admit::Shadowed) {
+        for (count, was) in [(&self.throttle, shadowed.throttle), (&self.quota, shadowed.quota)] {
+            if was {
+                count.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn counts(&self) -> ShadowCounts {
+        ShadowCounts { throttle: self.throttle.load(Relaxed), quota: self.quota.load(Relaxed) }
+    }
+}
+
+/// A plan, compiled.
+#[derive(Debug)]
+pub(super) struct PlanState {
+    pub(super) plan: UsagePlan,
+    pub(super) slot: u32,
+    pub(super) shadow: Arc<Shadow>,
+    calendar: Calendar,
+    /// The present day, so that the calendar is asked once a day.
+    span: ArcSwap<Span>,
+    /// `RateLimit-Policy` of the general throttle and the quota.
+    policy: Option<HeaderValue>,
+    /// Sorted by stage and method.
+    overrides: Box<[Override]>,
+}
+
+#[derive(Debug)]
+struct Override {
+    stage: String,
+    /// Resource path, a blank, verb.
+    method: String,
+    id: u64,
+    throttle: Throttle,
+    policy: Option<HeaderValue>,
+}
+
+/// The plan's throttle for one request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InForce<'a> {
+    pub(super) throttle: Option<Throttle>,
+    pub(super) cause: Cause,
+    /// Whose bucket: the key's own, or the one of this method.
+    pub(super) method: Option<u64>,
+    pub(super) policy: Option<&'a HeaderValue>,
+}
+
+impl PlanState {
+    fn new(plan: UsagePlan, slot: u32, shadow: Arc<Shadow>) -> Self {
+        let mut overrides: Vec<_> =
+            plan.methods().iter().map(|method| Override::new(&plan, method)).collect();
+        overrides.sort_by(|one, other| one.place().cmp(&other.place()));
+        Self {
+            slot,
+            shadow,
+            calendar: plan.general_quota().map_or_else(Calendar::utc_days, |quota| quota.calendar().clone()),
+            span: ArcSwap::default(),
+            policy: headers::policy(&plan, plan.general_throttle()),
+            overrides: overrides.into(),
+            plan,
+        }
+    }
+
+    pub(super) fn quota(&self) -> Option<&Quota> {
+        self.plan.general_quota()
+    }
+
+    pub(super) fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    pub(super) fn span(&self, unix: i64) -> Span {
+        let kept = **self.span.load();
+        if kept.holds_at(unix) {
+            return kept;
+        }
+        let span = self.calendar.span(unix);
+        self.span.store(Arc::new(span));
+        span
+    }
+
+    pub(super) fn in_force(
+        &self,
+        stage: Option<&str>,
+        route: Option<&MatchedRoute>,
+        verb: &Method,
+    ) -> InForce<'_> {
+        if let Some(route) = route
+            && let Some(own) = self.override_of(stage.unwrap_or_default(), route, verb)
+        {
+            let (throttle, policy) = (Some(own.throttle), own.policy.as_ref());
+            return InForce { throttle, cause: Cause::PlanMethodThrottle, method: Some(own.id), policy };
+        }
+        let by_method =
+            self.plan.scope() == ThrottleScope::KeyAndMethod && self.plan.general_throttle().is_some();
+        let method = route.filter(|_| by_method).map(|route| {
+            let declared = route.declared();
+            method_id(stage.unwrap_or_default(), &declared.resource_path, declared.verb_name())
+        });
+        let (throttle, policy) = (self.plan.general_throttle(), self.policy.as_ref());
+        InForce { throttle, cause: Cause::PlanThrottle, method, policy }
+    }
+
+    /// The request's own verb before the declared one, which may be `ANY`.
+    fn override_of(&self, stage: &str, route: &MatchedRoute, verb: &Method) -> Option<&Override> {
+        if self.overrides.is_empty() {
+            return None;
+        }
+        let declared = route.declared();
+        let find = |verb: &str| {
+            let at = self.overrides.binary_search_by(|own| own.compare(stage, &declared.resource_path, verb));
+            at.ok().map(|at| &self.overrides[at])
+        };
+        find(verb.as_str()).or_else(|| find("ANY").filter(|_| declared.verb.is_none()))
+    }
+}
+
+impl Override {
+    fn new(plan: &UsagePlan, given: &super::plan::MethodThrottle) -> Self {
+        let method = normalise(&given.key);
+        let (path, verb) = method.rsplit_once(' ').unwrap_or((&method, ""));
+        Self {
+            stage: given.stage.clone(),
+            id: method_id(&given.stage, path, verb),
+            throttle: given.throttle,
+            policy: headers::policy(plan, Some(given.throttle)),
+            method,
+        }
+    }
+
+    fn place(&self) -> (&str, &str) {
+        (&self.stage, &self.method)
+    }
+
+    /// Orders like `place`, without putting path and verb together.
+    fn compare(&self, stage: &str, path: &str, verb: &str) -> Ordering {
+        let wanted = path.bytes().chain([b' ']).chain(verb.bytes());
+        (*self.stage).cmp(stage).then_with(|| self.method.bytes().cmp(wanted))
+    }
+}
+
+/// FNV-1a over what names a method of a stage. All of it is configuration, so nobody can choose it to collide.
+fn method_id(stage: &str, path: &str, verb: &str) -> u64 {
+    let name = stage.bytes().chain([0]).chain(path.bytes()).chain([b' ']).chain(verb.bytes());
+    name.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

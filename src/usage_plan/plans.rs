@@ -1,0 +1,376 @@
+//! `UsagePlans`: the handle through which requests are charged and plans are changed at run time.
+
+use super::{
+    directory::{Directory, PlanState, ShadowCounts},
+    plan::UsagePlan,
+    quota::parse_day,
+    report::UsageReport,
+    table::Table,
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    context::subject,
+    error::ConfigError,
+    throttle::{SharedBucket, Throttle},
+};
+use arc_swap::ArcSwap;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Plans, the keys attached to them, and what those have used. A clone is a reference count.
+///
+/// ```
+/// use tower_gateway::throttle::Throttle;
+/// use tower_gateway::usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans};
+///
+/// let basic = |limit| Ok::<_, tower_gateway::ConfigError>(
+///     UsagePlan::new("basic").throttle(Throttle::new(2.0, 2)?).quota(Quota::new(limit, QuotaPeriod::Day)?),
+/// );
+/// let plans = UsagePlans::builder().plan(basic(5)?).attach("basic", "alice").build()?;
+/// plans.put_plan(basic(10)?)?; // an edit keeps what was used
+/// plans.update_remaining("basic", "alice", 50)?; // fifty more, in this period only
+/// assert_eq!(plans.attach("gold", "alice").unwrap_err().value(), "gold");
+/// # Ok::<(), tower_gateway::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct UsagePlans(Arc<Shared>);
+
+/// Names the plans only: there may be millions of keys.
+impl fmt::Debug for UsagePlans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let directory = self.directory();
+        f.debug_set().entries(directory.iter().map(|plan| plan.plan.id())).finish()
+    }
+}
+
+struct Shared {
+    directory: ArcSwap<Directory>,
+    /// One edit at a time; requests never wait for it.
+    edits: Mutex<()>,
+    table: Table,
+    clock: Clock,
+    headers: bool,
+}
+
+/// The subject of a key id; [`VerifiedApiKey`](crate::context::VerifiedApiKey) carries it precomputed.
+pub(super) fn subject_of_key(key_id: &str) -> u128 {
+    subject("key", key_id)
+}
+
+impl UsagePlans {
+    /// Starts with no plans.
+    pub fn builder() -> UsagePlansBuilder {
+        UsagePlansBuilder { headers: true, ..UsagePlansBuilder::default() }
+    }
+
+    pub(super) fn directory(&self) -> arc_swap::Guard<Arc<Directory>> {
+        self.0.directory.load()
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.0.table
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    pub(super) fn sends_headers(&self) -> bool {
+        self.0.headers
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(crate) fn first_plan_id(&self) -> Option<String> {
+        self.directory().iter().next().map(|plan| plan.plan.id().to_owned())
+    }
+
+    fn edit(&self) -> MutexGuard<'_, ()> {
+        self.0.edits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut Directory)) {
+        let mut next = Directory::clone(&self.directory());
+        change(&mut next);
+        self.0.directory.store(Arc::new(next));
+    }
+
+    /// Adds a plan, or edits the one with its id. An edit keeps every count: what was spent of the throttle and of
+    /// the quota stays spent.
+    ///
+    /// # Errors
+    ///
+    /// A method throttle that is malformed or for a stage the plan does not have; a change of stages by which an
+    /// attached key would be in two plans for one stage.
+    pub fn put_plan(&self, plan: UsagePlan) -> Result<(), ConfigError> {
+        plan.check()?;
+        let _one_at_a_time = self.edit();
+        self.check_stages(&plan)?;
+        self.publish(|directory| directory.put(plan));
+        Ok(())
+    }
+
+    /// Widening the stages of a plan must not put a key into two plans of one stage.
+    fn check_stages(&self, plan: &UsagePlan) -> Result<(), ConfigError> {
+        let directory = self.directory();
+        let Some(old) = directory.named(plan.id()).filter(|old| old.plan.stages() != plan.stages()) else {
+            return Ok(());
+        };
+        let conflicts =
+            |slot| slot != old.slot && directory.at(slot).is_some_and(|other| other.plan.overlaps(plan));
+        match self.0.table.iter().any(|shard| shard.has_conflict(old.slot, conflicts)) {
+            true => Err(ConfigError::new("usage plan", plan.id(), ONE_PLAN)),
+            false => Ok(()),
+        }
+    }
+
+    /// Deletes a plan, with its attachments and all that is known of its use.
+    ///
+    /// # Errors
+    ///
+    /// There is no such plan.
+    pub fn delete_plan(&self, plan_id: &str) -> Result<(), ConfigError> {
+        let _one_at_a_time = self.edit();
+        let slot = self.directory().require(plan_id)?.slot;
+        self.publish(|directory| directory.remove(plan_id));
+        self.0.table.iter().for_each(|mut shard| shard.forget_plan(slot));
+        Ok(())
+    }
+
+    /// The plan as it is configured.
+    pub fn plan(&self, plan_id: &str) -> Option<UsagePlan> {
+        self.directory().named(plan_id).map(|plan| plan.plan.clone())
+    }
+
+    /// Attaches a key, by its id, to a plan. Attaching again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// There is no such plan, or the key is in another plan that shares a stage with it.
+    pub fn attach(&self, plan_id: &str, key_id: &str) -> Result<(), ConfigError> {
+        self.attach_all(plan_id, [key_id])
+    }
+
+    /// Attaches many keys; those before the first fault stay attached.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach`](Self::attach).
+    pub fn attach_all<'a>(
+        &self,
+        plan_id: &str,
+        key_ids: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), ConfigError> {
+        let _one_at_a_time = self.edit();
+        let directory = self.directory();
+        let plan = directory.require(plan_id)?;
+        key_ids.into_iter().try_for_each(|key_id| self.attach_one(&directory, plan, key_id))
+    }
+
+    fn attach_one(&self, directory: &Directory, plan: &PlanState, key_id: &str) -> Result<(), ConfigError> {
+        let subject = subject_of_key(key_id);
+        let mut shard = self.0.table.lock(subject);
+        let plans = shard.plans_of(subject);
+        if plans.contains(&plan.slot) {
+            return Ok(());
+        }
+        let others = plans.iter().filter_map(|slot| directory.at(*slot));
+        if others.into_iter().any(|other| other.plan.overlaps(&plan.plan)) {
+            return Err(ConfigError::new("API key id", key_id, ONE_PLAN));
+        }
+        shard.attach(subject, plan.slot, key_id);
+        Ok(())
+    }
+
+    /// Takes a key out of a plan; what it has used is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// There is no such plan, or the key is not in it.
+    pub fn detach(&self, plan_id: &str, key_id: &str) -> Result<(), ConfigError> {
+        let _one_at_a_time = self.edit();
+        let slot = self.directory().require(plan_id)?.slot;
+        let subject = subject_of_key(key_id);
+        let detached = self.0.table.lock(subject).detach(subject, slot);
+        detached.then_some(()).ok_or_else(|| not_attached(key_id))
+    }
+
+    /// Sets the throttle that all requests of all stages share; `None` removes it. Its state outlives an edit.
+    pub fn account_throttle(&self, throttle: Option<Throttle>) {
+        let _one_at_a_time = self.edit();
+        self.publish(|directory| {
+            directory.account = throttle.map(|throttle| match directory.account.take() {
+                Some(old) => SharedBucket { throttle, ..old },
+                None => SharedBucket::new(throttle),
+            });
+        });
+    }
+
+    /// What the plan's keys used on each calendar day from `start_date` to `end_date` (`2026-11-22`, both included),
+    /// for one key or, with `None`, for all. There is no lag. At most 90 days are kept.
+    ///
+    /// # Errors
+    ///
+    /// There is no such plan or key, a date is none, or the range is empty or above 366 days.
+    pub fn usage(
+        &self,
+        plan_id: &str,
+        key_id: Option<&str>,
+        start_date: &str,
+        end_date: &str,
+    ) -> Result<UsageReport, ConfigError> {
+        let report = UsageReport::new(plan_id, start_date, end_date)?;
+        let directory = self.directory();
+        let plan = directory.require(plan_id)?;
+        match key_id {
+            Some(key_id) => report.with_key(self, plan, key_id),
+            None => Ok(report.with_all(self, plan, (0, 0), usize::MAX)),
+        }
+    }
+
+    /// One page of [`usage`](Self::usage) over all keys: at most `limit` keys (1 to 500, AWS's default is 25) from
+    /// `position` on, which is that of the page before.
+    ///
+    /// # Errors
+    ///
+    /// As [`usage`](Self::usage), and a limit or position that is none.
+    pub fn usage_page(
+        &self,
+        plan_id: &str,
+        start_date: &str,
+        end_date: &str,
+        position: Option<&str>,
+        limit: usize,
+    ) -> Result<UsageReport, ConfigError> {
+        if !(1..=500).contains(&limit) {
+            return Err(ConfigError::new("usage limit", limit, "must be from 1 to 500"));
+        }
+        let from = position.map_or(Ok((0, 0)), UsageReport::parse_position)?;
+        let report = UsageReport::new(plan_id, start_date, end_date)?;
+        let directory = self.directory();
+        Ok(report.with_all(self, directory.require(plan_id)?, from, limit))
+    }
+
+    /// Sets what is left of a key's quota in the present period, and in no other (AWS: `UpdateUsage`).
+    ///
+    /// # Errors
+    ///
+    /// There is no such plan, it has no quota, or the key is not in it.
+    pub fn update_remaining(&self, plan_id: &str, key_id: &str, remaining: u64) -> Result<(), ConfigError> {
+        let directory = self.directory();
+        let plan = directory.require(plan_id)?;
+        if plan.quota().is_none() {
+            return Err(ConfigError::new("usage plan", plan_id, "has no quota"));
+        }
+        let subject = subject_of_key(key_id);
+        let mut shard = self.0.table.lock(subject);
+        let index = shard.find(subject, |slot| slot == plan.slot).ok_or_else(|| not_attached(key_id))?;
+        shard.set_remaining(index, plan, self.now().unix_seconds(), remaining);
+        Ok(())
+    }
+
+    /// How often the plan's limits in shadow mode would have refused.
+    ///
+    /// # Errors
+    ///
+    /// There is no such plan.
+    pub fn shadow_counts(&self, plan_id: &str) -> Result<ShadowCounts, ConfigError> {
+        Ok(self.directory().require(plan_id)?.shadow.counts())
+    }
+
+    pub(super) fn parse_range(start: &str, end: &str) -> Result<(i32, i32), ConfigError> {
+        let days = (parse_day("usage start date", start)?, parse_day("usage end date", end)?);
+        match days.1 - days.0 {
+            0..=366 => Ok(days),
+            _ => Err(ConfigError::new(
+                "usage end date",
+                end,
+                "is before the start date or above 366 days after it",
+            )),
+        }
+    }
+}
+
+const ONE_PLAN: &str = "a key may be in one usage plan per stage only";
+
+pub(super) fn not_attached(key_id: &str) -> ConfigError {
+    ConfigError::new("API key id", key_id, "is not attached to the usage plan")
+}
+
+/// Collects what [`UsagePlans`] start with.
+#[derive(Debug, Default)]
+pub struct UsagePlansBuilder {
+    plans: Vec<UsagePlan>,
+    attachments: Vec<(String, String)>,
+    account: Option<Throttle>,
+    clock: Clock,
+    headers: bool,
+}
+
+impl UsagePlansBuilder {
+    /// Adds a plan.
+    #[must_use]
+    pub fn plan(mut self, plan: UsagePlan) -> Self {
+        self.plans.push(plan);
+        self
+    }
+
+    /// Attaches a key, by its id, to a plan.
+    #[must_use]
+    pub fn attach(mut self, plan_id: &str, key_id: &str) -> Self {
+        self.attachments.push((plan_id.to_owned(), key_id.to_owned()));
+        self
+    }
+
+    /// The throttle that all requests of all stages share. Default: none (AWS has 10,000 per second, burst 5,000).
+    #[must_use]
+    pub fn account_throttle(mut self, throttle: Throttle) -> Self {
+        self.account = Some(throttle);
+        self
+    }
+
+    /// The clock of throttles and calendars. Default: the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Whether answers carry `RateLimit`, `RateLimit-Policy` and `Retry-After`, which AWS does not send. Default: yes.
+    #[must_use]
+    pub fn rate_limit_headers(mut self, send: bool) -> Self {
+        self.headers = send;
+        self
+    }
+
+    /// Makes the handle.
+    ///
+    /// # Errors
+    ///
+    /// As [`UsagePlans::put_plan`] and [`UsagePlans::attach`]; two plans with one id.
+    pub fn build(self) -> Result<UsagePlans, ConfigError> {
+        let (clock, headers) = (self.clock, self.headers);
+        let shared = Shared {
+            directory: ArcSwap::default(),
+            edits: Mutex::default(),
+            table: Table::default(),
+            clock,
+            headers,
+        };
+        let plans = UsagePlans(Arc::new(shared));
+        for plan in self.plans {
+            if plans.directory().named(plan.id()).is_some() {
+                return Err(ConfigError::new("usage plan id", plan.id(), "is given twice"));
+            }
+            plans.put_plan(plan)?;
+        }
+        plans.account_throttle(self.account);
+        self.attachments.iter().try_for_each(|(plan, key)| plans.attach(plan, key))?;
+        Ok(plans)
+    }
+}

@@ -1,0 +1,149 @@
+//! Usage reports in the shape of AWS's GetUsage.
+
+use super::{
+    days::PastDay,
+    directory::PlanState,
+    plans::{UsagePlans, not_attached, subject_of_key},
+};
+use crate::{error::ConfigError, response::json_string};
+
+/// Use of one day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DailyUsage {
+    /// What was charged on the day.
+    pub used: u64,
+    /// What was left of the period's quota at the end of the day, or is left now; `None` without a quota.
+    pub remaining: Option<u64>,
+}
+
+/// Use per key and calendar day, oldest day first (AWS: `GetUsage`). Days are days of the quota's time zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageReport {
+    plan_id: String,
+    start_date: String,
+    end_date: String,
+    range: (i32, i32),
+    position: Option<String>,
+    items: Vec<(String, Vec<DailyUsage>)>,
+}
+
+impl UsageReport {
+    pub(super) fn new(plan_id: &str, start: &str, end: &str) -> Result<Self, ConfigError> {
+        let range = UsagePlans::parse_range(start, end)?;
+        let (start_date, end_date) = (start.to_owned(), end.to_owned());
+        Ok(Self {
+            plan_id: plan_id.to_owned(),
+            start_date,
+            end_date,
+            range,
+            position: None,
+            items: Vec::new(),
+        })
+    }
+
+    /// Keys with one entry per day of the range.
+    pub fn items(&self) -> impl Iterator<Item = (&str, &[DailyUsage])> {
+        self.items.iter().map(|(key, days)| (key.as_str(), days.as_slice()))
+    }
+
+    /// The days of one key.
+    pub fn of(&self, key_id: &str) -> Option<&[DailyUsage]> {
+        self.items.iter().find(|(key, _)| key == key_id).map(|(_, days)| days.as_slice())
+    }
+
+    /// Where the next page starts; `None` on the last.
+    pub fn position(&self) -> Option<&str> {
+        self.position.as_deref()
+    }
+
+    /// The document of GetUsage; the map is called `values` on the wire. A day is `[used, remaining]`, and `[used]`
+    /// where the plan has no quota.
+    pub fn to_json(&self) -> String {
+        let field = |name: &str, text: &str| format!("\"{name}\":{}", json_string(text));
+        let mut parts = vec![
+            field("usagePlanId", &self.plan_id),
+            field("startDate", &self.start_date),
+            field("endDate", &self.end_date),
+        ];
+        parts.extend(self.position.iter().map(|position| field("position", position)));
+        let values: Vec<_> = self
+            .items
+            .iter()
+            .map(|(key, days)| format!("{}:{}", json_string(key), json_days(days)))
+            .collect();
+        parts.push(format!("\"values\":{{{}}}", values.join(",")));
+        format!("{{{}}}", parts.join(","))
+    }
+
+    pub(super) fn with_key(
+        mut self,
+        plans: &UsagePlans,
+        plan: &PlanState,
+        key_id: &str,
+    ) -> Result<Self, ConfigError> {
+        let subject = subject_of_key(key_id);
+        let shard = plans.table().lock(subject);
+        let index = shard.find(subject, |slot| slot == plan.slot).ok_or_else(|| not_attached(key_id))?;
+        let days = shard.days(index, plan, plans.now().unix_seconds());
+        self.items.push((key_id.to_owned(), daily(plan, &days, self.range)));
+        Ok(self)
+    }
+
+    /// All attached keys from a place (shard, entry) on, at most `limit`.
+    pub(super) fn with_all(
+        mut self,
+        plans: &UsagePlans,
+        plan: &PlanState,
+        from: (usize, u32),
+        limit: usize,
+    ) -> Self {
+        let unix = plans.now().unix_seconds();
+        let (mut at, mut start) = from;
+        while let Some(shard) = plans.table().shard(at) {
+            for (index, key_id) in shard.attached(plan.slot, start) {
+                if self.items.len() == limit {
+                    self.position = Some(format!("{at}.{index}"));
+                    return self;
+                }
+                self.items.push((key_id.to_owned(), daily(plan, &shard.days(index, plan, unix), self.range)));
+            }
+            (at, start) = (at + 1, 0);
+        }
+        self
+    }
+
+    pub(super) fn parse_position(text: &str) -> Result<(usize, u32), ConfigError> {
+        let parsed =
+            text.split_once('.').and_then(|(shard, index)| Some((shard.parse().ok()?, index.parse().ok()?)));
+        parsed.ok_or_else(|| ConfigError::new("usage position", text, "is not a position of a report"))
+    }
+}
+
+fn json_days(days: &[DailyUsage]) -> String {
+    let pair = |day: &DailyUsage| match day.remaining {
+        Some(remaining) => format!("[{},{remaining}]", day.used),
+        None => format!("[{}]", day.used),
+    };
+    format!("[{}]", days.iter().map(pair).collect::<Vec<_>>().join(","))
+}
+
+/// One entry for each day of the range. A day without use has what the day before left, or a new period's limit.
+fn daily(plan: &PlanState, days: &[PastDay], (start, end): (i32, i32)) -> Vec<DailyUsage> {
+    (start..=end).map(|day| on_day(plan, days, day)).collect()
+}
+
+fn on_day(plan: &PlanState, days: &[PastDay], day: i32) -> DailyUsage {
+    let until = days.partition_point(|past| past.day <= day);
+    let last = days[..until].last();
+    DailyUsage {
+        used: last.filter(|last| last.day == day).map_or(0, |last| last.used),
+        remaining: plan.quota().map(|quota| left_over(plan, last, day, quota.limit())),
+    }
+}
+
+fn left_over(plan: &PlanState, last: Option<&PastDay>, day: i32, limit: u64) -> u64 {
+    let period = |day| plan.calendar().span_of_day(day).window_day;
+    let same_period = last.filter(|last| period(last.day) == period(day));
+    same_period.and_then(|last| last.remaining).unwrap_or(limit)
+}

@@ -1,0 +1,133 @@
+//! A cost that is known only afterwards: reserve, then commit.
+
+use super::{directory::InForce, entry::Entry, plans::UsagePlans, quota::Span, shard::Change};
+use crate::throttle::{SharedBucket, Throttle};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// What was taken from the state of a key, and where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Charged {
+    pub(super) subject: u128,
+    pub(super) plan: u32,
+    pub(super) period: i32,
+    pub(super) day: i32,
+    /// `None` where no tokens were taken.
+    pub(super) throttle: Option<Throttle>,
+    pub(super) method: Option<u64>,
+}
+
+impl Charged {
+    pub(super) fn new(entry: &Entry, in_force: &InForce<'_>, span: &Span, took_tokens: bool) -> Self {
+        Self {
+            subject: entry.subject(),
+            plan: entry.plan,
+            period: entry.period,
+            day: span.day,
+            throttle: in_force.throttle.filter(|_| took_tokens),
+            method: in_force.method,
+        }
+    }
+}
+
+/// The handle of a reserved cost, in the extensions of the request. Whoever learns the real cost commits it, once;
+/// clones are the same reservation.
+///
+/// The reserved cost is charged when the request is admitted. Dropped without a commit (the client hung up, the
+/// handler failed) it stays charged: work may have been done. Nothing else is kept, so nothing can leak.
+///
+/// ```
+/// # use http::Request;
+/// use tower_gateway::usage_plan::UsageReservation;
+///
+/// # fn handler(request: Request<()>) {
+/// let reservation = request.extensions().get::<UsageReservation>().cloned();
+/// let tokens_spent = 37; // known when the work is done
+/// if let Some(reservation) = reservation {
+///     reservation.commit(tokens_spent);
+/// }
+/// # }
+/// # handler(Request::new(()));
+/// ```
+#[derive(Clone)]
+pub struct UsageReservation(Arc<Reserved>);
+
+struct Reserved {
+    plans: UsagePlans,
+    amount: u32,
+    charged: Option<Charged>,
+    stage: Option<SharedBucket>,
+    account: Option<SharedBucket>,
+    settled: AtomicBool,
+}
+
+impl UsageReservation {
+    pub(super) fn new(
+        plans: UsagePlans,
+        amount: u32,
+        charged: Option<Charged>,
+        stage: Option<&SharedBucket>,
+        account: Option<&SharedBucket>,
+    ) -> Self {
+        let settled = AtomicBool::new(false);
+        Self(Arc::new(Reserved {
+            plans,
+            amount,
+            charged,
+            stage: stage.cloned(),
+            account: account.cloned(),
+            settled,
+        }))
+    }
+
+    /// What was reserved.
+    pub fn amount(&self) -> u32 {
+        self.0.amount
+    }
+
+    /// Charges `actual` in place of what was reserved: the difference is given back, or taken even where the limits
+    /// no longer have it (the next request then waits longer). `false` if it was settled before.
+    pub fn commit(&self, actual: u32) -> bool {
+        if self.0.settled.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        self.0.settle(actual);
+        true
+    }
+
+    /// Gives all of it back, as if the request had not come. `false` if it was settled before.
+    pub fn refund_all(&self) -> bool {
+        self.commit(0)
+    }
+}
+
+impl Reserved {
+    fn settle(&self, actual: u32) {
+        let change = match actual.checked_sub(self.amount) {
+            Some(0) => return,
+            Some(more) => Change::TakeMore(more),
+            None => Change::GiveBack(self.amount - actual),
+        };
+        let now = self.plans.now().monotonic_nanos();
+        // The same order of locks as when it was charged: key, stage, account.
+        let mut shard = self.charged.map(|charged| self.plans.table().lock(charged.subject));
+        if let (Some(shard), Some(charged)) = (&mut shard, &self.charged) {
+            shard.settle(charged, change, now);
+        }
+        for shared in self.stage.iter().chain(&self.account) {
+            let mut bucket = shared.slot.lock();
+            *bucket = change.of_bucket(*bucket, shared.throttle, now);
+        }
+    }
+}
+
+impl fmt::Debug for UsageReservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UsageReservation").field("amount", &self.0.amount).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,373 @@
+//! One shard of the usage state: everything that one lock guards.
+
+use super::{
+    admit::{self, Limits, PlanThrottle, QuotaInForce, Refusal, Spent},
+    days::{History, PastDay},
+    directory::{Directory, InForce, PlanState},
+    entry::{Entry, NONE, Names, Slab},
+    headers::Report,
+    methods::MethodBuckets,
+    quota::Span,
+    reservation::Charged,
+};
+use crate::{
+    clock::Timestamp,
+    throttle::{SharedBucket, bucket::Bucket},
+};
+use hashbrown::HashTable;
+use std::sync::MutexGuard;
+
+/// What a request asks for, beside its plan.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Demand<'a> {
+    pub(super) stage: Option<&'a SharedBucket>,
+    pub(super) account: Option<&'a SharedBucket>,
+    pub(super) now: Timestamp,
+    pub(super) cost: u32,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) refusal: Option<Refusal>,
+    pub(super) report: Report,
+    /// What was taken from where, if it was admitted.
+    pub(super) charged: Charged,
+}
+
+/// Entries of some subjects, in chains of one subject's plans.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    heads: HashTable<u32>,
+    entries: Slab,
+    names: Names,
+    history: History,
+    methods: MethodBuckets,
+    /// Where the sweep of idle entries goes on.
+    cursor: u32,
+}
+
+/// Subjects are digests: any of their bits are as good as a hash. The topmost choose the shard.
+fn hash(subject: u128) -> u64 {
+    subject as u64
+}
+
+impl Shard {
+    /// The subject's entry on a plan that will do.
+    pub(super) fn find(&self, subject: u128, mut will_do: impl FnMut(u32) -> bool) -> Option<u32> {
+        let mut at = *self.heads.find(hash(subject), |head| self.is_of(*head, subject))?;
+        loop {
+            let entry = self.entries.get(at)?;
+            if will_do(entry.plan) {
+                return Some(at);
+            }
+            at = entry.next;
+        }
+    }
+
+    fn is_of(&self, index: u32, subject: u128) -> bool {
+        self.entries.get(index).is_some_and(|entry| entry.subject() == subject)
+    }
+
+    pub(super) fn plan_at(&self, index: u32) -> Option<u32> {
+        self.entries.get(index).map(|entry| entry.plan)
+    }
+
+    /// A new entry at the head of its subject's chain.
+    fn insert(&mut self, subject: u128, plan: u32, name: u32) -> u32 {
+        let Self { heads, entries, .. } = self;
+        let head = heads.find_mut(hash(subject), |head| {
+            entries.get(*head).is_some_and(|entry| entry.subject() == subject)
+        });
+        match head {
+            Some(head) => {
+                *head = entries.insert(Entry::new(subject, plan, *head, name));
+                *head
+            }
+            None => {
+                let index = entries.insert(Entry::new(subject, plan, NONE, name));
+                heads.insert_unique(hash(subject), index, |head| {
+                    entries.get(*head).map_or(0, |entry| hash(entry.subject()))
+                });
+                index
+            }
+        }
+    }
+
+    pub(super) fn attach(&mut self, subject: u128, plan: u32, key_id: &str) {
+        let name = self.names.push(key_id);
+        self.insert(subject, plan, name);
+    }
+
+    /// The entry of a principal, made on demand. Each new one looks at two others that may leave, so that there are
+    /// never many more than are in use, and nobody has to clean.
+    pub(super) fn find_or_insert(
+        &mut self,
+        subject: u128,
+        plan: &PlanState,
+        directory: &Directory,
+        now: Timestamp,
+    ) -> u32 {
+        if let Some(found) = self.find(subject, |slot| slot == plan.slot) {
+            return found;
+        }
+        for _ in 0..2 {
+            self.sweep_one(directory, now);
+        }
+        self.insert(subject, plan.slot, NONE)
+    }
+
+    fn sweep_one(&mut self, directory: &Directory, now: Timestamp) {
+        let at = self.cursor;
+        self.cursor = if at + 1 < self.entries.len() { at + 1 } else { 0 };
+        if let Some(entry) = self.entries.get(at)
+            && !entry.is_free()
+            && entry.is_on_demand()
+            && is_idle(entry, directory, now)
+        {
+            let (subject, plan) = (entry.subject(), entry.plan);
+            self.unlink(subject, plan);
+        }
+    }
+
+    /// Takes an entry away, with its past; its method buckets stay until they are full.
+    fn unlink(&mut self, subject: u128, plan: u32) -> bool {
+        let Some(index) = self.find(subject, |slot| slot == plan) else { return false };
+        let next = self.entries.get(index).map_or(NONE, |entry| entry.next);
+        self.bypass(subject, index, next);
+        if let Some(name) = self.entries.get(index).map(|entry| entry.name) {
+            self.names.remove(name);
+        }
+        self.entries.free(index);
+        self.history.forget(index);
+        if self.names.wants_compaction() {
+            self.names.compact(&mut self.entries);
+        }
+        true
+    }
+
+    /// Lets whatever points at `index` point at `next`.
+    fn bypass(&mut self, subject: u128, index: u32, next: u32) {
+        let entries = &self.entries;
+        let of = |head: &u32| entries.get(*head).is_some_and(|entry| entry.subject() == subject);
+        let Ok(mut head) = self.heads.find_entry(hash(subject), of) else { return };
+        match (*head.get() == index, next) {
+            (true, NONE) => drop(head.remove()),
+            (true, next) => *head.get_mut() = next,
+            (false, next) => {
+                let mut at = *head.get();
+                while let Some(entry) = self.entries.get_mut(at) {
+                    if entry.next == index {
+                        entry.next = next;
+                        return;
+                    }
+                    at = entry.next;
+                }
+            }
+        }
+    }
+
+    pub(super) fn detach(&mut self, subject: u128, plan: u32) -> bool {
+        self.methods.forget(subject, plan);
+        self.unlink(subject, plan)
+    }
+
+    pub(super) fn forget_plan(&mut self, plan: u32) {
+        let of_plan = self.entries.iter_from(0).filter(|(_, entry)| entry.plan == plan);
+        let subjects: Vec<_> = of_plan.map(|(_, entry)| entry.subject()).collect();
+        for subject in subjects {
+            self.detach(subject, plan);
+        }
+    }
+
+    /// Every plan of a subject.
+    pub(super) fn plans_of(&self, subject: u128) -> Vec<u32> {
+        let mut plans = Vec::new();
+        let _none = self.find(subject, |plan| {
+            plans.push(plan);
+            false
+        });
+        plans
+    }
+
+    /// Is there an attached key on this plan that is also on one that is not compatible with it?
+    pub(super) fn has_conflict(&self, plan: u32, conflicts: impl Fn(u32) -> bool) -> bool {
+        let mut of_plan = self.entries.iter_from(0).filter(|(_, entry)| entry.plan == plan);
+        of_plan.any(|(_, entry)| self.find(entry.subject(), &conflicts).is_some())
+    }
+
+    /// Decides on a request of an entry, under the lock of this shard: see [`admit::charge`].
+    pub(super) fn charge(
+        &mut self,
+        index: u32,
+        plan: &PlanState,
+        in_force: InForce<'_>,
+        demand: &Demand<'_>,
+    ) -> Option<Outcome> {
+        let (now, span) = (demand.now.monotonic_nanos(), plan.span(demand.now.unix_seconds()));
+        let Self { entries, history, methods, .. } = self;
+        let entry = entries.get_mut(index)?;
+        entry.roll(index, &span, plan.quota(), history);
+        let place = in_force.method.map(|method| (entry.subject(), entry.plan, method));
+        let mut spent = entry.spent();
+        if let Some((subject, plan, method)) = place {
+            spent.plan = methods.get(subject, plan, method);
+        }
+        let limits = limits(plan, &in_force, &span, demand);
+        let verdict = charge_shared(&limits, &mut spent, demand);
+        let mut took_tokens = false;
+        if let Ok(shadowed) = verdict {
+            took_tokens = in_force.throttle.is_some() && !shadowed.throttle;
+            plan.shadow.count(shadowed);
+            entry.use_up(demand.cost.into());
+            match (place, in_force.throttle) {
+                (Some(place), Some(throttle)) if took_tokens => methods.put(place, spent.plan, throttle, now),
+                (Some(_), _) => {}
+                (None, _) => entry.bucket = spent.plan,
+            }
+        }
+        let charged = Charged::new(entry, &in_force, &span, took_tokens);
+        Some(Outcome { refusal: verdict.err(), report: report(&limits, &spent, now), charged })
+    }
+
+    /// Gives back or takes more, now that the cost is known: exactly the difference, from where it was taken.
+    pub(super) fn settle(&mut self, charged: &Charged, change: Change, now: u64) {
+        let Some(index) = self.find(charged.subject, |plan| plan == charged.plan) else { return };
+        let Self { entries, history, methods, .. } = self;
+        let Some(entry) = entries.get_mut(index) else { return };
+        if entry.period == charged.period {
+            entry.used = change.of(entry.used);
+        }
+        if entry.today == charged.day {
+            entry.used_today = change.of(entry.used_today);
+        } else {
+            history.change(index, charged.day, change);
+        }
+        match (charged.throttle, charged.method) {
+            (Some(throttle), None) => entry.bucket = change.of_bucket(entry.bucket, throttle, now),
+            (Some(throttle), Some(method)) => {
+                let place = (charged.subject, charged.plan, method);
+                let bucket = change.of_bucket(methods.get(place.0, place.1, place.2), throttle, now);
+                methods.put(place, bucket, throttle, now);
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Sets what is left of the present period.
+    pub(super) fn set_remaining(&mut self, index: u32, plan: &PlanState, unix: i64, remaining: u64) {
+        let (Some(quota), Some(entry)) = (plan.quota(), self.entries.get_mut(index)) else { return };
+        entry.roll(index, &plan.span(unix), Some(quota), &mut self.history);
+        let granted = i128::from(remaining) + i128::from(entry.used) - i128::from(quota.limit());
+        entry.granted = granted.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+    }
+
+    /// The days of an entry on which something happened, oldest first, up to now; nothing is changed.
+    pub(super) fn days(&self, index: u32, plan: &PlanState, unix: i64) -> Vec<PastDay> {
+        let mut days: Vec<_> = self.history.of(index).copied().collect();
+        let Some(entry) = self.entries.get(index) else { return days };
+        let span = plan.span(unix);
+        // The day that the entry stands at, which may be past: it rolls when it is next used.
+        if entry.today <= span.day && entry.today != super::entry::NEVER {
+            let remaining = entry.remaining(plan.quota());
+            let day = PastDay { day: entry.today, used: entry.used_today, remaining };
+            days.insert(days.partition_point(|past| past.day < day.day), day);
+        }
+        days
+    }
+
+    /// Attached keys of a plan from an index on, with their ids.
+    pub(super) fn attached(&self, plan: u32, start: u32) -> impl Iterator<Item = (u32, &str)> {
+        let of_plan = self.entries.iter_from(start).filter(move |(_, entry)| entry.plan == plan);
+        of_plan.filter_map(|(index, entry)| Some((index, self.names.get(entry.name)?)))
+    }
+}
+
+/// Nothing would be different if the entry were made anew.
+fn is_idle(entry: &Entry, directory: &Directory, now: Timestamp) -> bool {
+    let Some(plan) = directory.at(entry.plan) else { return true };
+    let full = plan
+        .plan
+        .general_throttle()
+        .is_none_or(|throttle| entry.bucket.full_in(throttle, now.monotonic_nanos()) == Some(0));
+    full && plan.quota().is_none_or(|_| entry.period != plan.span(now.unix_seconds()).window_day)
+}
+
+fn limits(plan: &PlanState, in_force: &InForce<'_>, span: &Span, demand: &Demand<'_>) -> Limits {
+    let unix = demand.now.unix_seconds();
+    Limits {
+        plan: in_force.throttle.map(|throttle| PlanThrottle {
+            throttle,
+            cause: in_force.cause,
+            shadow: plan.plan.throttle_is_shadow(),
+        }),
+        stage: demand.stage.map(|stage| stage.throttle),
+        account: demand.account.map(|account| account.throttle),
+        quota: plan.quota().map(|quota| QuotaInForce {
+            limit: quota.limit(),
+            reset_seconds: (span.window_end - unix).max(0) as u64,
+            shadow: plan.plan.quota_is_shadow(),
+        }),
+    }
+}
+
+/// Locks the shared buckets, always the stage's before the account's, and charges all or none.
+pub(super) fn charge_shared(
+    limits: &Limits,
+    spent: &mut Spent,
+    demand: &Demand<'_>,
+) -> Result<admit::Shadowed, Refusal> {
+    let mut stage = demand.stage.map(|stage| stage.slot.lock());
+    let mut account = demand.account.map(|account| account.slot.lock());
+    let read =
+        |guard: &Option<MutexGuard<'_, Bucket>>| guard.as_ref().map_or_else(Bucket::default, |it| **it);
+    (spent.stage, spent.account) = (read(&stage), read(&account));
+    let shadowed = admit::charge(limits, spent, demand.now.monotonic_nanos(), demand.cost)?;
+    for (guard, bucket) in [(&mut stage, spent.stage), (&mut account, spent.account)] {
+        if let Some(guard) = guard {
+            **guard = bucket;
+        }
+    }
+    Ok(shadowed)
+}
+
+/// Limits in shadow mode are not announced.
+fn report(limits: &Limits, spent: &Spent, now: u64) -> Report {
+    let throttle = limits.plan.filter(|plan| !plan.shadow).map(|plan| plan.throttle);
+    let quota = limits.quota.filter(|quota| !quota.shadow);
+    Report {
+        throttle: throttle
+            .map(|throttle| (spent.plan.available(throttle, now), spent.plan.full_in(throttle, now))),
+        quota: quota.map(|quota| (admit::remaining(quota.limit, spent), quota.reset_seconds)),
+    }
+}
+
+/// The difference between what was reserved and what it cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    GiveBack(u32),
+    TakeMore(u32),
+}
+
+impl Change {
+    pub(super) fn reverse(self) -> Self {
+        match self {
+            Self::GiveBack(amount) => Self::TakeMore(amount),
+            Self::TakeMore(amount) => Self::GiveBack(amount),
+        }
+    }
+
+    pub(super) fn of(self, used: u64) -> u64 {
+        match self {
+            Self::GiveBack(amount) => used.saturating_sub(amount.into()),
+            Self::TakeMore(amount) => used.saturating_add(amount.into()),
+        }
+    }
+
+    pub(super) fn of_bucket(self, bucket: Bucket, throttle: crate::throttle::Throttle, now: u64) -> Bucket {
+        match self {
+            Self::GiveBack(amount) => bucket.refund(amount),
+            Self::TakeMore(amount) => bucket.overdraw(throttle, now, amount),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+#!/usr/bin/env bash
+# Installs what the tests need where it is missing, then runs everything. One line per step; a failed step prints its output.
+#
+#   ./test.sh            everything
+#   ./test.sh STEP...    only the named steps (the words before the colons below)
+set -euo pipefail
+cd "$(dirname "$0")"
+
+export CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
+export RUSTFLAGS="${RUSTFLAGS:-} -D warnings" RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -D warnings"
+target=${CARGO_TARGET_DIR:-$PWD/target}
+log=$(mktemp)
+failed=()
+left_out=()
+server=
+current="setting up"
+finished=no
+
+cleanup() {
+  local status=$?
+  [ $finished = yes ] || echo "stopped with status $status before the end: $current"
+  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+  rm -f "$log"
+}
+trap cleanup EXIT
+
+wanted=("$@")
+is_wanted() {
+  [ ${#wanted[@]} -eq 0 ] && return 0
+  local name
+  for name in "${wanted[@]}"; do [ "$name" = "$1" ] && return 0; done
+  return 1
+}
+
+# step GROUP "what it does" command...: the command's output is shown only where it fails.
+step() {
+  local group=$1 what=$2 start=$SECONDS
+  shift 2
+  is_wanted "$group" || return 0
+  current="$group: $what"
+  if "$@" >"$log" 2>&1; then
+    printf 'ok    %-9s %s (%d s)\n' "$group:" "$what" $((SECONDS - start))
+    grep '^left out:' "$log" | sort -u || true
+  else
+    printf 'FAIL  %-9s %s (%d s)\n' "$group:" "$what" $((SECONDS - start))
+    sed 's/^/      /' "$log"
+    failed+=("$group: $what")
+  fi
+}
+
+# The last line of a check that reports a figure belongs to the reader.
+reporting() {
+  local group=$1
+  shift
+  step "$group" "$*" "$@"
+  is_wanted "$group" && sed 's/^/      /' "$log"
+  return 0
+}
+
+skip() {
+  left_out+=("$1")
+  echo "left out: $1"
+}
+
+# need COMMAND PACKAGE: installs a Debian package where the command is missing and we may.
+need() {
+  command -v "$1" >/dev/null && return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing $2"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2"; } >"$log" 2>&1 || cat "$log"
+  fi
+  command -v "$1" >/dev/null || { echo "missing: $1 (Debian package $2)"; return 1; }
+}
+
+[ -x "$(command -v cargo)" ] || PATH="$HOME/.cargo/bin:$PATH"
+command -v cargo >/dev/null || { echo "missing: cargo (see rustup's page)"; exit 1; }
+need cc build-essential || exit 1
+need python3 python3 || exit 1
+have_curl=yes
+need curl curl || have_curl=no
+cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+
+# nextest where it is installed, cargo's own runner elsewhere.
+run_tests() {
+  if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --locked --no-fail-fast --no-tests=pass "$@"
+  else
+    cargo test --locked --no-fail-fast "$@"
+  fi
+}
+
+# --- the examples, driven by plain curl -------------------------------------------------------------------------
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# curls STATUS BODY arguments...: one request against the running example; BODY "*" is any.
+curls() {
+  local status=$1 body=$2 got
+  shift 2
+  got=$(curl --silent --max-time 10 --write-out '\n%{http_code}' "$@") || true
+  if [ "${got##*$'\n'}" = "$status" ] && { [ "$body" = '*' ] || [ "${got%$'\n'*}" = "$body" ]; }; then
+    echo "ok: $status curl $*"
+  else
+    printf 'curl %s\n  wanted: %s %s\n  got:    %s %s\n' "$*" "$status" "$body" "${got##*$'\n'}" "${got%$'\n'*}"
+    return 1
+  fi
+}
+
+smoke_requests() {
+  local base=$1 bad=0
+  local key=(-H 'x-api-key: WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9')
+  curls 403 '{"message":"Forbidden"}' "$base/prod/pets" || bad=1
+  curls 200 '*' "${key[@]}" "$base/prod/pets" || bad=1
+  curls 403 '{"message":"Forbidden"}' "${key[@]}" "$base/nope/pets" || bad=1
+  curls 403 '{"message":"Missing Authentication Token"}' "${key[@]}" "$base/prod/nope" || bad=1
+  curls 204 '' -X OPTIONS -H 'Origin: https://shop.example' -H 'Access-Control-Request-Method: GET' "$base/prod/pets" || bad=1
+  curls 504 '{"message": "Endpoint request timed out"}' "$base/prod/slow?ms=3000" || bad=1
+  return $bad
+}
+
+smoke_examples() {
+  local port tries=100 result=0
+  cargo build --locked --quiet --example gateway || return 1
+  port=$(free_port)
+  PORT=$port cargo run --locked --quiet --example gateway &
+  server=$!
+  until curl --silent --output /dev/null "http://127.0.0.1:$port/"; do
+    tries=$((tries - 1))
+    [ $tries -gt 0 ] && kill -0 "$server" 2>/dev/null || { echo "the example does not listen on port $port"; return 1; }
+    sleep 0.1
+  done
+  smoke_requests "http://127.0.0.1:$port" || result=1
+  kill "$server" 2>/dev/null || true
+  wait "$server" 2>/dev/null || true
+  server=
+  return $result
+}
+
+# --- the steps --------------------------------------------------------------------------------------------------
+
+features=$(python3 .ci/metadata.py features) || { echo "Cargo.lock does not fit Cargo.toml"; exit 1; }
+
+step format "cargo fmt --check" cargo fmt --check -- --color never
+for tool in benches/peers fuzz; do
+  step format "$tool" cargo fmt --check --manifest-path "$tool/Cargo.toml" -- --color never
+done
+reporting deps python3 .ci/metadata.py licences
+reporting deps python3 .ci/metadata.py tree-size
+reporting deps python3 .ci/metadata.py msrv
+
+# All features first: what follows rebuilds little more than the crate itself.
+step clippy "all features, all targets" cargo clippy --locked --all-targets --all-features
+step clippy "no features, all targets" cargo clippy --locked --all-targets --no-default-features
+for feature in $features; do
+  step clippy "$feature alone, all targets" cargo clippy --locked --all-targets --no-default-features --features "$feature"
+done
+
+[ -d ../shared/vectors ] || skip "outside test vectors (no ../shared/vectors here)"
+cargo nextest --version >/dev/null 2>&1 || echo "cargo-nextest is not installed: cargo test runs the tests"
+step test "all features" run_tests --all-features --lib --tests
+step test "no features" run_tests --no-default-features --lib --tests
+for feature in $features; do
+  step test "$feature alone, unit tests" run_tests --no-default-features --features "$feature" --lib
+done
+step doc "doc tests, compile-fail included" cargo test --locked --doc --all-features
+step doc "pages, broken links denied" cargo doc --locked --no-deps --all-features
+
+step build "benches compile" cargo check --locked --benches --all-features
+step build "examples compile" cargo build --locked --all-features --examples
+step build "benches/peers compiles" cargo check --locked --manifest-path benches/peers/Cargo.toml --target-dir "$target/peers"
+step build "fuzz targets compile" cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir "$target/fuzz"
+
+if [ ! -f examples/gateway.rs ]; then
+  skip "the examples (no examples/gateway.rs yet)"
+elif [ $have_curl = no ]; then
+  skip "the gateway example under curl (no curl here)"
+else
+  step examples "gateway, driven by curl" smoke_examples
+fi
+
+finished=yes
+for item in "${left_out[@]+"${left_out[@]}"}"; do echo "left out: $item"; done
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'failed: %s\n' "${failed[@]}"
+  exit 1
+fi
+echo "everything passed in $SECONDS s"
