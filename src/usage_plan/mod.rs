@@ -14,6 +14,7 @@
 //! | any throttle | 429 `{"message":"Too Many Requests"}`, `TooManyRequestsException` | `PlanMethodThrottle`, `PlanThrottle`, `StageMethodThrottle`, `AccountThrottle` |
 //! | quota | 429 `{"message":"Limit Exceeded"}`, `LimitExceededException` | `Quota` |
 //! | no plan for this stage | 403 `{"message":"Forbidden"}`, `ForbiddenException` | `ApiKeyNotInPlan` |
+//! | a method that requires a key, and none was verified | the same 403 | `ApiKeyMissing` |
 //!
 //! Answers carry `RateLimit-Policy` (`"throttle";q=20;w=2, "quota";q=1000;w=2592000`) and `RateLimit`
 //! (`"throttle";r=19;t=1, "quota";r=999;t=86400`; draft-ietf-httpapi-ratelimit-headers), refusals `Retry-After` where
