@@ -216,9 +216,7 @@ fn judge(keys: &impl ApiKeyStore, clock: &Clock, value: &[u8]) -> Result<KeyEntr
 }
 
 fn refuse<R: From<Bytes>>(context: &RequestContext, cause: Cause) -> Response<R> {
-    let error = GatewayError::new(ResponseType::InvalidApiKey, cause);
-    context.set_error(error.clone());
-    error.into_response(context.api_kind())
+    GatewayError::new(ResponseType::InvalidApiKey, cause).refuse(context)
 }
 
 impl<S, K> Layer<S> for ApiKeyLayer<K> {

@@ -128,8 +128,7 @@ where
             Verdict::Pass => ResponseFuture::forwarded(self.inner.call(request), Untouched),
             Verdict::Block => {
                 let error = GatewayError::new(ResponseType::WafFiltered, Cause::Filtered);
-                context.set_error(error.clone());
-                ResponseFuture::refused(error.into_response(context.api_kind()))
+                ResponseFuture::refused(error.refuse(&context))
             }
         }
     }

@@ -93,7 +93,6 @@ where
         else {
             return ResponseFuture::forwarded(self.inner.call(request), Untouched);
         };
-        context.set_error(error.clone());
-        ResponseFuture::refused(error.clone().into_response(context.api_kind()))
+        ResponseFuture::refused(error.clone().refuse(context))
     }
 }

@@ -4,10 +4,7 @@ use super::{
     check::{answers_fault, refusal_of},
     layer::{Refusal, Watch},
 };
-use crate::{
-    context::{BodyFault, RequestContext},
-    response::GatewayError,
-};
+use crate::{context::BodyFault, response::GatewayError};
 use bytes::Bytes;
 use http::Response;
 use pin_project_lite::pin_project;
@@ -44,11 +41,7 @@ impl<F, R> PayloadLimitFuture<F, R> {
 impl<F, R: From<Bytes>> PayloadLimitFuture<F, R> {
     #[cold]
     pub(super) fn refused((context, error): Refusal) -> Self {
-        let kind = context.as_ref().map(RequestContext::api_kind).unwrap_or_default();
-        if let Some(context) = &context {
-            context.set_error(error.clone());
-        }
-        Self { state: State::Refused { response: Some(Box::new(error.into_response(kind))) } }
+        Self { state: State::Refused { response: Some(Box::new(error.refuse_in(context.as_ref()))) } }
     }
 }
 
@@ -91,9 +84,7 @@ impl Watch {
     }
 
     fn refuse<R: From<Bytes>>(&self, fault: BodyFault) -> Response<R> {
-        let error = refusal_of(fault, self.as_json);
-        self.context.set_error(error.clone());
-        error.into_response(self.context.api_kind())
+        refusal_of(fault, self.as_json).refuse(&self.context)
     }
 }
 

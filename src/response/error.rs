@@ -4,7 +4,7 @@ use super::{
     ResponseType,
     render::{self, Rendered},
 };
-use crate::context::ApiKind;
+use crate::context::{ApiKind, RequestContext};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::{borrow::Cow, fmt};
@@ -166,6 +166,21 @@ impl GatewayError {
 
     pub(super) fn has_own_message(&self) -> bool {
         self.message.is_some()
+    }
+
+    /// The built-in answer, with this error noted in the context too: how a layer refuses.
+    pub(crate) fn refuse<B: From<Bytes>>(self, context: &RequestContext) -> Response<B> {
+        context.set_error(self.clone());
+        self.into_response(context.api_kind())
+    }
+
+    /// The same for layers that do without a context where no outer layer made one: a REST answer then.
+    #[cfg(any(feature = "payload-limit", feature = "timeout"))]
+    pub(crate) fn refuse_in<B: From<Bytes>>(self, context: Option<&RequestContext>) -> Response<B> {
+        match context {
+            Some(context) => self.refuse(context),
+            None => self.into_response(ApiKind::default()),
+        }
     }
 
     /// The built-in answer, with this error in its extensions.

@@ -75,10 +75,7 @@ where
         let context = self.config.context.find_or_create(&mut request);
         match self.config.stages.match_request(&context, &mut request) {
             Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Untouched),
-            Err(error) => {
-                context.set_error(error.clone());
-                ResponseFuture::refused(error.into_response(context.api_kind()))
-            }
+            Err(error) => ResponseFuture::refused(error.refuse(&context)),
         }
     }
 }

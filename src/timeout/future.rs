@@ -71,10 +71,6 @@ impl Deadline {
 
     fn refuse<R: From<Bytes>>(&self) -> Response<R> {
         let error = GatewayError::new(ResponseType::IntegrationTimeout, Cause::IntegrationTimeout);
-        if let Some(context) = &self.context {
-            context.set_error(error.clone());
-        }
-        let kind = self.context.as_ref().map(RequestContext::api_kind).unwrap_or_default();
-        error.into_response(kind)
+        error.refuse_in(self.context.as_ref())
     }
 }

@@ -166,9 +166,7 @@ impl Refused {
             Cause::ApiKeyNotInPlan | Cause::ApiKeyMissing => ResponseType::InvalidApiKey,
             _ => ResponseType::Throttled,
         };
-        let error = GatewayError::new(response_type, self.cause);
-        context.set_error(error.clone());
-        let mut response = error.into_response(context.api_kind());
+        let mut response = GatewayError::new(response_type, self.cause).refuse(context);
         self.fields.write(response.headers_mut());
         if let Some(seconds) = self.retry_after.filter(|_| headers) {
             write_retry_after(response.headers_mut(), seconds);
