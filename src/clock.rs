@@ -85,6 +85,15 @@ impl Clock {
         }
     }
 
+    /// Whether both tell the same time: the system's, or one manual clock's.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Repr::System, Repr::System) => true,
+            (Repr::Manual(one), Repr::Manual(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+
     /// A future that completes when `delay` has passed on this clock.
     #[cfg(any(feature = "timeout", feature = "payload-limit"))]
     pub(crate) fn sleep(&self, delay: Duration) -> timer::Sleep {

@@ -1,6 +1,5 @@
 //! Who is calling: proofs that only our own layers can make (design D6).
 
-use http::HeaderValue;
 use std::{fmt, sync::Arc};
 
 /// An API key that [`ApiKeyLayer`](crate::api_key) found valid.
@@ -15,7 +14,7 @@ use std::{fmt, sync::Arc};
 pub struct VerifiedApiKey {
     id: KeyId,
     customer_id: Option<Arc<str>>,
-    value: HeaderValue,
+    value: KeyText,
     subject: u128,
 }
 
@@ -51,16 +50,42 @@ impl From<&str> for KeyId {
     }
 }
 
+/// A key value, kept in place where it is no longer than most: copying it costs less than counting a reference.
+#[derive(Clone)]
+enum KeyText {
+    Short { len: u8, text: [u8; SHORT_VALUE] },
+    Long(Arc<[u8]>),
+}
+
+const SHORT_VALUE: usize = 46;
+
+impl KeyText {
+    fn as_str(&self) -> &str {
+        let bytes = match self {
+            Self::Short { len, text } => &text[..usize::from(*len)],
+            Self::Long(text) => text,
+        };
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl From<&[u8]> for KeyText {
+    fn from(value: &[u8]) -> Self {
+        let mut text = [0; SHORT_VALUE];
+        match text.get_mut(..value.len()) {
+            Some(start) => {
+                start.copy_from_slice(value);
+                Self::Short { len: value.len() as u8, text }
+            }
+            None => Self::Long(value.into()),
+        }
+    }
+}
+
 impl VerifiedApiKey {
     #[cfg(feature = "api-key")]
-    pub(crate) fn new(
-        id: KeyId,
-        customer_id: Option<Arc<str>>,
-        mut value: HeaderValue,
-        subject: u128,
-    ) -> Self {
-        value.set_sensitive(true);
-        Self { id, customer_id, value, subject }
+    pub(crate) fn new(id: KeyId, customer_id: Option<Arc<str>>, value: &[u8], subject: u128) -> Self {
+        Self { id, customer_id, value: value.into(), subject }
     }
 
     /// `$context.identity.apiKeyId`.
@@ -75,7 +100,7 @@ impl VerifiedApiKey {
 
     /// `$context.identity.apiKey`: the secret itself. The one accessor that shows it.
     pub fn expose_value(&self) -> &str {
-        self.value.to_str().unwrap_or_default()
+        self.value.as_str()
     }
 
     /// The id in the form that usage tables are keyed by.

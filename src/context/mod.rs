@@ -30,12 +30,13 @@
 //! # });
 //! ```
 
-mod header_text;
 mod identity;
 mod ids;
 mod layer;
 mod principal;
 mod proxies;
+#[cfg(feature = "usage-plan")]
+mod rate_limit;
 mod variables;
 
 pub use identity::{Principal, VerifiedApiKey};
@@ -43,14 +44,14 @@ pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};
 pub use proxies::{ForwardedHeader, TrustedProxies};
 
-pub(crate) use header_text::HeaderText;
-
 #[cfg(feature = "api-key")]
 pub(crate) use identity::KeyId;
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
 pub(crate) use identity::subject;
 #[cfg(feature = "gateway")]
 pub(crate) use layer::PeerSource;
+#[cfg(feature = "usage-plan")]
+pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -96,14 +97,13 @@ struct Inner {
     source_ip: Option<IpAddr>,
     route: OnceLock<MatchedRoute>,
     /// The resource of a preflight whose method is not declared: CORS answers by the path alone.
-    preflight_route: OnceLock<MatchedRoute>,
-    /// What the route match found wrong, until the phase that refuses.
-    pending_refusal: OnceLock<GatewayError>,
+    preflight_route: OnceLock<Box<MatchedRoute>>,
     base_path: OnceLock<Arc<str>>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
-    /// The `RateLimit` field of the answer, until it is written.
-    rate_limit: OnceLock<HeaderText>,
+    /// What the answer will say of the plan's limits, until it is written.
+    #[cfg(feature = "usage-plan")]
+    rate_limit: OnceLock<RateLimit>,
     error: OnceLock<GatewayError>,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
@@ -138,12 +138,17 @@ impl ContextConfig {
         if let Some(found) = request.extensions().get::<RequestContext>() {
             return found.clone();
         }
-        let context = self.create(request);
+        let context = self.create(request, None);
         request.extensions_mut().insert(context.clone());
         context
     }
 
-    fn create<B>(&self, request: &http::Request<B>) -> RequestContext {
+    /// A new context, with the route where it has been matched before.
+    pub(crate) fn create<B>(
+        &self,
+        request: &http::Request<B>,
+        route: Option<MatchedRoute>,
+    ) -> RequestContext {
         let peer = self.peer.of(request.extensions());
         RequestContext(Arc::new(Inner {
             kind: self.kind,
@@ -152,12 +157,12 @@ impl ContextConfig {
             method: request.method().clone(),
             uri: request.uri().clone(),
             source_ip: peer.map(|peer| self.proxies.client(peer, request.headers())),
-            route: OnceLock::new(),
+            route: route.map_or_else(OnceLock::new, OnceLock::from),
             preflight_route: OnceLock::new(),
-            pending_refusal: OnceLock::new(),
             base_path: OnceLock::new(),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
+            #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
             body_fault: AtomicU64::new(0),
@@ -260,11 +265,12 @@ impl RequestContext {
     }
 
     #[cfg(feature = "usage-plan")]
-    pub(crate) fn set_rate_limit(&self, text: HeaderText) {
-        let _first_writer_wins = self.0.rate_limit.set(text);
+    pub(crate) fn set_rate_limit(&self, rate_limit: RateLimit) {
+        let _first_writer_wins = self.0.rate_limit.set(rate_limit);
     }
 
-    pub(crate) fn rate_limit(&self) -> Option<&HeaderText> {
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn rate_limit(&self) -> Option<&RateLimit> {
         self.0.rate_limit.get()
     }
 
@@ -283,23 +289,13 @@ impl RequestContext {
     /// The resource that CORS settings go by: the route, or for a preflight the path whatever the method.
     #[cfg(feature = "cors")]
     pub(crate) fn cors_resource_path(&self) -> Option<&str> {
-        let route = self.0.preflight_route.get().or_else(|| self.0.route.get())?;
+        let route = self.0.preflight_route.get().map(|route| &**route).or_else(|| self.0.route.get())?;
         Some(&route.declared().resource_path)
     }
 
     #[cfg(feature = "stage")]
-    pub(crate) fn set_preflight_route(&self, route: MatchedRoute) {
+    pub(crate) fn set_preflight_route(&self, route: Box<MatchedRoute>) {
         let _first_writer_wins = self.0.preflight_route.set(route);
-    }
-
-    #[cfg(feature = "stage")]
-    pub(crate) fn set_pending_refusal(&self, error: GatewayError) {
-        let _first_writer_wins = self.0.pending_refusal.set(error);
-    }
-
-    #[cfg(feature = "gateway")]
-    pub(crate) fn pending_refusal(&self) -> Option<&GatewayError> {
-        self.0.pending_refusal.get()
     }
 
     #[cfg(feature = "stage")]

@@ -1,6 +1,6 @@
 //! The builder: one optional slot a phase, in any order of calls.
 
-use super::{Gateway, Phases, Slot, entry::Entry};
+use super::{Gateway, Phases};
 use crate::{
     api_key::{ApiKeyLayer, ApiKeys},
     clock::Clock,
@@ -229,17 +229,17 @@ impl GatewayBuilder {
         let stages = self.stages.map_or_else(|| Stages::single(DEFAULT_STAGE, routes), Ok)?;
         let (clock, kind) = (self.context.clock.clone(), self.context.kind);
         let responses = GatewayResponseLayer::new(self.responses).clock(clock.clone()).api_kind(kind);
-        let limit = self.payload_limit.map(|layer| layer.clock(clock.clone()).in_gateway());
         let phases = Phases {
-            entry: Arc::new(Entry { context: self.context, stages }),
+            context: self.context,
+            stages,
             responses: responses.bare_413(self.aws_exact),
-            cors: Slot(self.cors),
-            filter: Slot(self.filter),
-            payload_limit: Slot(limit),
-            principal: Slot(self.principal),
-            api_key: Slot(self.api_key),
-            usage_plan: Slot(self.usage_plan.map(|layer| layer.in_gateway(self.aws_exact))),
-            timeout: Slot(self.timeout.map(|layer| layer.clock(clock))),
+            cors: self.cors,
+            filter: self.filter,
+            payload_limit: self.payload_limit.map(|layer| layer.clock(clock.clone())),
+            principal: self.principal,
+            api_key: self.api_key,
+            usage_plan: self.usage_plan.map(|layer| layer.in_gateway(self.aws_exact, &clock)),
+            timeout: self.timeout.map(|layer| layer.clock(clock)),
         };
         Ok(Gateway { phases: Arc::new(phases) })
     }

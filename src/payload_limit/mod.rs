@@ -67,11 +67,13 @@
 mod check;
 mod future;
 mod layer;
+#[cfg(feature = "gateway")]
+mod phase;
 mod service;
 
 pub use future::PayloadLimitFuture;
-pub use layer::{InGateway, PayloadLimitLayer};
-pub use service::{PayloadLimitInGateway, PayloadLimitService};
+pub use layer::PayloadLimitLayer;
+pub use service::PayloadLimitService;
 
 #[cfg(test)]
 mod tests;

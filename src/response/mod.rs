@@ -82,6 +82,8 @@ pub use layer::{Finish, GatewayResponseLayer, GatewayResponseService};
 pub use response_type::{ResponseType, UnknownResponseType};
 
 #[cfg(feature = "usage-plan")]
-pub(crate) use layer::RATELIMIT;
+pub(crate) use layer::{RATELIMIT, RATELIMIT_POLICY};
 #[cfg(feature = "usage-plan")]
 pub(crate) use render::json_string;
+#[cfg(feature = "gateway")]
+pub(crate) use template::RequestHead;

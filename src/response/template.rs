@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 /// The request's parts that a template may name, kept only where one does.
 #[derive(Debug)]
-pub(super) struct RequestHead {
+pub(crate) struct RequestHead {
     pub(super) headers: HeaderMap,
     pub(super) query: String,
 }

@@ -1,10 +1,6 @@
-//! The route match of one request: fills the context, takes stage and base path off the URI.
+//! The route match of one request: what goes into the context, and what is taken off the URI.
 
-use super::{
-    Stages,
-    config::NoRoute,
-    snapshot::{Snapshot, Target, leading_slashes},
-};
+use super::{Stages, config::NoRoute, snapshot::leading_slashes};
 use crate::{
     context::RequestContext,
     response::{Cause, GatewayError, ResponseType},
@@ -18,49 +14,69 @@ use http::{
 };
 use std::sync::Arc;
 
-impl Stages {
-    /// Matches a request. What is found goes into the context; the error is what the router refuses with.
-    pub(crate) fn match_request<B>(
-        &self,
-        context: &RequestContext,
-        request: &mut Request<B>,
-    ) -> Result<(), GatewayError> {
-        check_path(request.uri().path()).map_err(bad_path)?;
-        let snapshot = self.snapshot();
-        let host = host(request.uri(), request.headers())?;
-        let target = snapshot.target(host, request.uri().path()).ok_or_else(GatewayError::unknown_stage)?;
-        if let Some(base_path) = target.base_path {
-            context.set_base_path(base_path.into());
+/// Where a request goes, found before a context is made of it.
+#[derive(Debug, Default)]
+pub(crate) struct StageMatch {
+    pub(crate) route: Option<MatchedRoute>,
+    /// What CORS goes by: a preflight asks on behalf of another method, and of a path at least.
+    pub(crate) preflight_route: Option<Box<MatchedRoute>>,
+    base_path: Option<Arc<str>>,
+    /// Where the routed path begins in the path as received.
+    path_start: usize,
+    pub(crate) refusal: Option<Box<GatewayError>>,
+}
+
+impl StageMatch {
+    fn refused(error: GatewayError) -> Self {
+        Self { refusal: Some(Box::new(error)), ..Self::default() }
+    }
+
+    /// Notes in the context what is not in it yet, and takes stage and base path off the request's URI.
+    pub(crate) fn note<B>(&mut self, context: &RequestContext, request: &mut Request<B>) {
+        if let Some(base_path) = self.base_path.take() {
+            context.set_base_path(base_path);
         }
-        let scope = target.stage.choose(|| fastrand::u32(..));
-        let found = find(context, request, &target, scope, &snapshot);
-        strip(request.uri_mut(), target.path_start);
-        found
+        if let Some(route) = self.preflight_route.take() {
+            context.set_preflight_route(route);
+        }
+        if let Some(route) = self.route.take() {
+            context.set_route(route);
+        }
+        strip(request.uri_mut(), self.path_start);
     }
 }
 
-/// Matches resource and method. A preflight asks on behalf of another method, and of a path at least: CORS goes by
-/// that resource, whether or not it declares `OPTIONS`.
-fn find<B>(
-    context: &RequestContext,
-    request: &Request<B>,
-    target: &Target<'_>,
-    scope: &Arc<Scope>,
-    snapshot: &Snapshot,
-) -> Result<(), GatewayError> {
-    let path = routed_path(&request.uri().path()[target.path_start..]);
-    let received = context.received_uri().path();
-    if let Some(requested) = requested_method(request) {
-        let by_method = requested.and_then(|method| MatchedRoute::find(scope, Some(&method), path, received));
-        if let Some(found) = by_method.or_else(|| MatchedRoute::find(scope, None, path, received)) {
-            context.set_preflight_route(found);
-        }
+impl Stages {
+    /// Matches a request; nothing is changed yet.
+    pub(crate) fn match_request<B>(&self, request: &Request<B>) -> StageMatch {
+        self.try_match(request).unwrap_or_else(StageMatch::refused)
     }
-    if let Some(found) = MatchedRoute::find(scope, Some(request.method()), path, received) {
-        context.set_route(found);
-        return Ok(());
+
+    fn try_match<B>(&self, request: &Request<B>) -> Result<StageMatch, GatewayError> {
+        let received = request.uri().path();
+        check_path(received).map_err(bad_path)?;
+        let snapshot = self.snapshot();
+        let host = host(request.uri(), request.headers())?;
+        let target = snapshot.target(host, received).ok_or_else(GatewayError::unknown_stage)?;
+        let scope = target.stage.choose(|| fastrand::u32(..));
+        let path = routed_path(&received[target.path_start..]);
+        let route = MatchedRoute::find(scope, Some(request.method()), path, received);
+        Ok(StageMatch {
+            refusal: route.is_none().then(|| Box::new(no_route(snapshot.no_route))),
+            route,
+            preflight_route: preflight_route(request, scope, path),
+            base_path: target.base_path.map(Arc::from),
+            path_start: target.path_start,
+        })
     }
-    Err(no_route(snapshot.no_route))
+}
+
+/// The resource of a preflight by the method it asks for, or by the path alone, whether or not it declares `OPTIONS`.
+fn preflight_route<B>(request: &Request<B>, scope: &Arc<Scope>, path: &str) -> Option<Box<MatchedRoute>> {
+    let requested = requested_method(request)?;
+    let received = request.uri().path();
+    let by_method = requested.and_then(|method| MatchedRoute::find(scope, Some(&method), path, received));
+    by_method.or_else(|| MatchedRoute::find(scope, None, path, received)).map(Box::new)
 }
 
 /// The method that a preflight asks for, `Some(None)` if it is none; `None` if the request is not a preflight.

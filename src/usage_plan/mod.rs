@@ -70,6 +70,7 @@ mod quota;
 mod report;
 mod reservation;
 mod shard;
+mod span_cell;
 mod table;
 
 pub use directory::ShadowCounts;
