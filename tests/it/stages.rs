@@ -110,6 +110,27 @@ fn refusals_are_the_documented_bytes_and_never_reach_the_service() {
 }
 
 #[test]
+fn a_target_without_a_path_is_refused_and_nothing_panics() {
+    run(async {
+        let named = Stages::single("prod", pets()).unwrap();
+        let at_root = Stages::single("$default", pets()).unwrap();
+        let domain = CustomDomain::new("a.example").mapping("", "prod");
+        named.set_domain(domain).unwrap();
+        for (stages, uri, body) in [
+            (&named, "b.example:443", FORBIDDEN),
+            (&at_root, "b.example:443", NO_TOKEN),
+            (&named, "a.example:443", NO_TOKEN),
+            (&named, "*", FORBIDDEN),
+            (&at_root, "*", NO_TOKEN),
+        ] {
+            let method = if uri == "*" { Method::OPTIONS } else { Method::CONNECT };
+            let request = Request::builder().method(method).uri(uri).body(Full::default()).unwrap();
+            assert_eq!(ask(stages, request).await, (403, body.to_owned()), "{uri}");
+        }
+    });
+}
+
+#[test]
 fn an_honest_404_is_one_setting_away() {
     run(async {
         let stages = Stages::builder()
