@@ -4,6 +4,7 @@ use crate::{
     body::GatewayBody,
     context::{ContextConfig, RequestContext},
     future::{ResponseFuture, Untouched},
+    response::{Cause, GatewayError, ResponseType},
     stage::Stages,
 };
 use bytes::Bytes;
@@ -20,15 +21,29 @@ use tower_service::Service;
 pub(super) struct Entry {
     pub(super) context: ContextConfig,
     pub(super) stages: Stages,
+    /// There is no phase that checks keys.
+    pub(super) keyless: bool,
 }
 
 impl Entry {
     fn admit<B>(&self, mut request: Request<B>) -> Request<GatewayBody<B>> {
         let context = self.context.find_or_create(&mut request);
-        if let Err(error) = self.stages.match_request(&context, &mut request) {
+        let matched = self.stages.match_request(&context, &mut request);
+        if let Err(error) = matched.and_then(|()| self.check_keys(&context)) {
             context.set_pending_refusal(error);
         }
         request.map(GatewayBody::new)
+    }
+
+    /// The builder has refused such a method; a later deployment may bring one.
+    fn check_keys(&self, context: &RequestContext) -> Result<(), GatewayError> {
+        let keyed = |context: &RequestContext| {
+            context.route().is_some_and(|route| route.declared().method.api_key_required)
+        };
+        match self.keyless && keyed(context) {
+            true => Err(GatewayError::new(ResponseType::InvalidApiKey, Cause::ApiKeyMissing)),
+            false => Ok(()),
+        }
     }
 }
 
