@@ -6,7 +6,7 @@
 //! | slot | written by |
 //! |---|---|
 //! | request id, extended id, times, method, URI as received, source address | the layer that makes the context |
-//! | stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
+//! | host, stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
 //! | error | the layer that refuses |
@@ -57,7 +57,7 @@ use crate::{
     response::GatewayError,
     route::MatchedRoute,
 };
-use http::{Extensions, Method, Uri};
+use http::{Extensions, HeaderValue, Method, Uri};
 use ids::RequestIds;
 use std::{
     net::IpAddr,
@@ -100,6 +100,8 @@ struct Inner {
     /// What the route match found wrong, until the phase that refuses.
     pending_refusal: OnceLock<GatewayError>,
     base_path: OnceLock<Arc<str>>,
+    /// The `Host` field, where the URI names no host.
+    host: OnceLock<HeaderValue>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
     /// The `RateLimit` field of the answer, until it is written.
@@ -156,6 +158,7 @@ impl ContextConfig {
             preflight_route: OnceLock::new(),
             pending_refusal: OnceLock::new(),
             base_path: OnceLock::new(),
+            host: OnceLock::new(),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
             rate_limit: OnceLock::new(),
@@ -164,6 +167,14 @@ impl ContextConfig {
             #[cfg(feature = "payload-limit")]
             body_watcher: Mutex::default(),
         }))
+    }
+}
+
+/// `example.com` of `example.com:8080`.
+pub(crate) fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
     }
 }
 
@@ -244,6 +255,13 @@ impl RequestContext {
         self.0.base_path.get().map(|path| &**path)
     }
 
+    /// `$context.domainName`: the host that was asked for, without its port. Of HTTP/1.1, behind a `StageRouter` or a
+    /// gateway, it is what the `Host` field says: a client may write anything there.
+    pub fn domain_name(&self) -> Option<&str> {
+        let field = || Some(without_port(self.0.host.get()?.to_str().ok()?));
+        self.0.uri.host().or_else(field)
+    }
+
     /// The API key that was verified.
     pub fn api_key(&self) -> Option<&VerifiedApiKey> {
         self.0.api_key.get()
@@ -305,6 +323,11 @@ impl RequestContext {
     #[cfg(feature = "stage")]
     pub(crate) fn set_base_path(&self, base_path: Arc<str>) {
         let _first_writer_wins = self.0.base_path.set(base_path);
+    }
+
+    #[cfg(feature = "stage")]
+    pub(crate) fn set_host(&self, field: HeaderValue) {
+        let _first_writer_wins = self.0.host.set(field);
     }
 
     #[cfg(feature = "api-key")]

@@ -12,7 +12,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
     header::{ACCESS_CONTROL_REQUEST_METHOD, HOST},
     uri::PathAndQuery,
 };
@@ -27,8 +27,12 @@ impl Stages {
     ) -> Result<(), GatewayError> {
         check_path(request.uri().path()).map_err(bad_path)?;
         let snapshot = self.snapshot();
-        let host = host(request.uri(), request.headers())?;
-        let target = snapshot.target(host, request.uri().path()).ok_or_else(GatewayError::unknown_stage)?;
+        if let Some(host) = host_field(request.uri(), request.headers())? {
+            context.set_host(host.clone());
+        }
+        let target = snapshot
+            .target(context.domain_name(), request.uri().path())
+            .ok_or_else(GatewayError::unknown_stage)?;
         if let Some(base_path) = target.base_path {
             context.set_base_path(base_path.into());
         }
@@ -88,10 +92,10 @@ fn bad_path(error: PathError) -> GatewayError {
     })
 }
 
-/// The host without its port; two `Host` fields are refused, since it decides which stage is served.
-fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, GatewayError> {
-    if let Some(host) = uri.host() {
-        return Ok(Some(host));
+/// The `Host` field where the URI names no host; two are refused, since it decides which stage is served.
+fn host_field<'a>(uri: &Uri, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, GatewayError> {
+    if uri.host().is_some() {
+        return Ok(None);
     }
     let mut fields = headers.get_all(HOST).iter();
     match (fields.next(), fields.next()) {
@@ -99,14 +103,7 @@ fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, Gat
             let words = ("Bad Request", "BadRequestException");
             Err(GatewayError::client_error(Cause::UnknownStage, StatusCode::BAD_REQUEST, words.0, words.1))
         }
-        (first, _) => Ok(first.and_then(|value| value.to_str().ok()).map(without_port)),
-    }
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
+        (first, _) => Ok(first),
     }
 }
 
@@ -176,12 +173,5 @@ mod tests {
         assert_eq!(strip("/prod//a//b/", 5), "/a//b/");
         assert_eq!(strip("/a//b", 0), "/a//b");
         assert_eq!(strip("https://h:1/prod/pets?y", 5), "https://h:1/pets?y");
-    }
-
-    #[test]
-    fn hosts_lose_their_port() {
-        assert_eq!(without_port("a.example:8080"), "a.example");
-        assert_eq!(without_port("a.example"), "a.example");
-        assert_eq!(without_port("[::1]:80"), "[::1]");
     }
 }

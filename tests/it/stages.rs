@@ -131,6 +131,26 @@ fn a_target_without_a_path_is_refused_and_nothing_panics() {
 }
 
 #[test]
+fn the_domain_name_is_known_over_both_versions_of_http() {
+    run(async {
+        let name = service_fn(|request: Request<Full<Bytes>>| async move {
+            let context = RequestContext::of(request.extensions()).unwrap();
+            let name = context.variable("domainName").map(|name| name.into_owned()).unwrap_or_default();
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(name)))
+        });
+        let router = StageRouter::new(Stages::single("prod", pets()).unwrap()).layer(name);
+        for (request, expected) in [
+            (with_host("api.example:8080", "/prod/pets"), "api.example"),
+            (with_host("api.example", "https://h2.example/prod/pets"), "h2.example"),
+            (get("/prod/pets"), ""),
+        ] {
+            let answer = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), expected);
+        }
+    });
+}
+
+#[test]
 fn an_honest_404_is_one_setting_away() {
     run(async {
         let stages = Stages::builder()
