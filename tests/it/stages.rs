@@ -217,7 +217,7 @@ fn canary_takes_its_share_promotes_and_ends() {
         let quarter = share(25.0).await;
         assert!(
             (400..=600).contains(&quarter),
-            "{quarter} of 2000 at 25 % is beyond ten standard deviations"
+            "{quarter} of 2000 at 25 % is beyond five standard deviations"
         );
         assert!(stages.deploy("prod", "v1").unwrap_err().problem().contains("canary"));
         assert!(stages.roll_back("prod").is_err());
@@ -237,7 +237,11 @@ fn canary_takes_its_share_promotes_and_ends() {
                 Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
             }));
         variables.oneshot(get("/prod/pets")).await.unwrap();
+        stages.deploy("prod", "v2").unwrap();
+        assert_eq!(stages.history("prod"), ["v1", "v2"], "the same deployment again is no new step");
         assert_eq!(stages.roll_back("prod").unwrap(), "v1");
+        stages.remove_variable("prod", "back").unwrap();
+        assert_eq!(stages.remove_variable("prod", "back").unwrap_err().value(), "back");
         assert!(stages.set_canary("prod", CanarySettings::new("v2", 101.0)).is_err());
         assert!(stages.set_canary("prod", CanarySettings::new("nope", 1.0)).is_err());
     });
@@ -270,6 +274,11 @@ fn custom_domains_map_base_paths_and_hide_the_default_endpoint() {
         twice.headers_mut().append("host", "localhost".parse().unwrap());
         assert_eq!(ask(&stages, twice).await, (400, BAD_REQUEST.to_owned()));
         assert_eq!(ask(&stages, get("/prod/pets")).await.0, 403);
+        stages.remove_domain("API.example.com").unwrap();
+        let wildcard = ask(&stages, with_host("api.example.com", "/only/pets")).await;
+        assert_eq!(wildcard, (200, "shop v1 /pets /pets".to_owned()));
+        let gone = stages.remove_domain("api.example.com").unwrap_err();
+        assert_eq!((gone.value(), gone.problem()), ("api.example.com", "does not exist"));
     });
 }
 
