@@ -14,7 +14,7 @@ use http::{
 use std::collections::HashMap;
 
 const JSON: &str = "application/json";
-const DEFAULT_TEMPLATE: &str = r#"{"message":$context.error.messageString}"#;
+pub(super) const DEFAULT_TEMPLATE: &str = r#"{"message":$context.error.messageString}"#;
 
 /// One customised gateway response: status, headers, templates. What is left out takes the *built-in* value of the
 /// type, not that of `DEFAULT_4XX` or `DEFAULT_5XX`.

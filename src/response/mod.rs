@@ -88,3 +88,6 @@ pub use response_type::{ResponseType, UnknownResponseType};
 pub(crate) use layer::RATELIMIT;
 #[cfg(feature = "usage-plan")]
 pub(crate) use render::json_string;
+
+#[cfg(test)]
+mod tests;
