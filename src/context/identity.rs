@@ -1,5 +1,6 @@
 //! Who is calling: proofs that only our own layers can make (design D6).
 
+use super::short_text::ShortText;
 use std::{fmt, sync::Arc};
 
 /// An API key that [`ApiKeyLayer`](crate::api_key) found valid.
@@ -14,78 +15,18 @@ use std::{fmt, sync::Arc};
 pub struct VerifiedApiKey {
     id: KeyId,
     customer_id: Option<Arc<str>>,
-    value: KeyText,
+    value: ShortText<46>,
     subject: u128,
 }
 
-/// A key id, kept in place where it is as short as AWS's: at a million keys, every pointer that is followed costs a
-/// cache miss.
-#[derive(Clone)]
-pub(crate) enum KeyId {
-    Short { len: u8, text: [u8; SHORT_ID] },
-    Long(Arc<str>),
-}
-
-const SHORT_ID: usize = 22;
-
-impl KeyId {
-    pub(crate) fn as_str(&self) -> &str {
-        match self {
-            Self::Short { len, text } => std::str::from_utf8(&text[..usize::from(*len)]).unwrap_or_default(),
-            Self::Long(text) => text,
-        }
-    }
-}
-
-impl From<&str> for KeyId {
-    fn from(id: &str) -> Self {
-        let mut text = [0; SHORT_ID];
-        match text.get_mut(..id.len()) {
-            Some(start) => {
-                start.copy_from_slice(id.as_bytes());
-                Self::Short { len: id.len() as u8, text }
-            }
-            None => Self::Long(id.into()),
-        }
-    }
-}
-
-/// A key value, kept in place where it is no longer than most: copying it costs less than counting a reference.
-#[derive(Clone)]
-enum KeyText {
-    Short { len: u8, text: [u8; SHORT_VALUE] },
-    Long(Arc<[u8]>),
-}
-
-const SHORT_VALUE: usize = 46;
-
-impl KeyText {
-    fn as_str(&self) -> &str {
-        let bytes = match self {
-            Self::Short { len, text } => &text[..usize::from(*len)],
-            Self::Long(text) => text,
-        };
-        std::str::from_utf8(bytes).unwrap_or_default()
-    }
-}
-
-impl From<&[u8]> for KeyText {
-    fn from(value: &[u8]) -> Self {
-        let mut text = [0; SHORT_VALUE];
-        match text.get_mut(..value.len()) {
-            Some(start) => {
-                start.copy_from_slice(value);
-                Self::Short { len: value.len() as u8, text }
-            }
-            None => Self::Long(value.into()),
-        }
-    }
-}
+/// A key id; AWS's have 10 characters.
+pub(crate) type KeyId = ShortText<22>;
 
 impl VerifiedApiKey {
     #[cfg(feature = "api-key")]
     pub(crate) fn new(id: KeyId, customer_id: Option<Arc<str>>, value: &[u8], subject: u128) -> Self {
-        Self { id, customer_id, value: value.into(), subject }
+        let value = std::str::from_utf8(value).unwrap_or_default().into();
+        Self { id, customer_id, value, subject }
     }
 
     /// `$context.identity.apiKeyId`.

@@ -6,7 +6,7 @@
 //! | slot | written by |
 //! |---|---|
 //! | request id, extended id, times, method, URI as received, source address | the layer that makes the context |
-//! | stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
+//! | host, stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
 //! | error | the layer that refuses |
@@ -37,6 +37,7 @@ mod principal;
 mod proxies;
 #[cfg(feature = "usage-plan")]
 mod rate_limit;
+mod short_text;
 mod variables;
 
 pub use identity::{Principal, VerifiedApiKey};
@@ -99,6 +100,8 @@ struct Inner {
     /// The resource of a preflight whose method is not declared: CORS answers by the path alone.
     preflight_route: OnceLock<Box<MatchedRoute>>,
     base_path: OnceLock<Arc<str>>,
+    /// The `Host` field, where the URI names no host.
+    host: OnceLock<HostText>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
     /// What the answer will say of the plan's limits, until it is written.
@@ -138,16 +141,17 @@ impl ContextConfig {
         if let Some(found) = request.extensions().get::<RequestContext>() {
             return found.clone();
         }
-        let context = self.create(request, None);
+        let context = self.create(request, None, None);
         request.extensions_mut().insert(context.clone());
         context
     }
 
-    /// A new context, with the route where it has been matched before.
+    /// A new context, with route and `Host` field where they have been looked at before.
     pub(crate) fn create<B>(
         &self,
         request: &http::Request<B>,
         route: Option<MatchedRoute>,
+        host: Option<HostText>,
     ) -> RequestContext {
         let peer = self.peer.of(request.extensions());
         RequestContext(Arc::new(Inner {
@@ -160,6 +164,7 @@ impl ContextConfig {
             route: route.map_or_else(OnceLock::new, OnceLock::from),
             preflight_route: OnceLock::new(),
             base_path: OnceLock::new(),
+            host: host.map_or_else(OnceLock::new, OnceLock::from),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
             #[cfg(feature = "usage-plan")]
@@ -169,6 +174,17 @@ impl ContextConfig {
             #[cfg(feature = "payload-limit")]
             body_watcher: Mutex::default(),
         }))
+    }
+}
+
+/// A `Host` field.
+pub(crate) type HostText = short_text::ShortText<46>;
+
+/// `example.com` of `example.com:8080`.
+pub(crate) fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
     }
 }
 
@@ -249,6 +265,13 @@ impl RequestContext {
         self.0.base_path.get().map(|path| &**path)
     }
 
+    /// `$context.domainName`: the host that was asked for, without its port. Of HTTP/1.1, behind a `StageRouter` or a
+    /// gateway, it is what the `Host` field says: a client may write anything there.
+    pub fn domain_name(&self) -> Option<&str> {
+        let field = || Some(without_port(self.0.host.get()?.as_str()));
+        self.0.uri.host().or_else(field)
+    }
+
     /// The API key that was verified.
     pub fn api_key(&self) -> Option<&VerifiedApiKey> {
         self.0.api_key.get()
@@ -301,6 +324,11 @@ impl RequestContext {
     #[cfg(feature = "stage")]
     pub(crate) fn set_base_path(&self, base_path: Arc<str>) {
         let _first_writer_wins = self.0.base_path.set(base_path);
+    }
+
+    #[cfg(feature = "stage")]
+    pub(crate) fn set_host(&self, field: HostText) {
+        let _first_writer_wins = self.0.host.set(field);
     }
 
     #[cfg(feature = "api-key")]

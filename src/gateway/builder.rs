@@ -221,8 +221,9 @@ impl GatewayBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a principal, a method that requires
-    /// a key but no keys, both `stages` and `routes`, plans by principal without a principal.
+    /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
+    /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal.
+    /// A deployment that requires keys and comes later, where there are none, is closed: 403 `INVALID_API_KEY`.
     pub fn build(self) -> Result<Gateway, BuildError> {
         self.check()?;
         let routes = self.routes.unwrap_or_else(Routes::catch_all);
@@ -261,14 +262,11 @@ impl GatewayBuilder {
             return conflict("plan by principal".into(), "principal", "nothing establishes a principal");
         }
         match plans.first_plan_id() {
-            Some(plan) if self.api_key.is_none() && self.principal.is_none() => {
-                let part = format!("usage plan `{plan}`");
-                conflict(
-                    part,
-                    "api_keys or principal",
-                    "a plan applies to keys or principals, and there are neither",
-                )
-            }
+            Some(plan) if self.api_key.is_none() && !plans.is_by_principal() => conflict(
+                format!("usage plan `{plan}`"),
+                "api_keys or plan_by_principal",
+                "a plan applies to keys or, by your choice, to principals, and there are neither",
+            ),
             _ => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     body::GatewayBody,
     context::RequestContext,
     cors::{CorsDecision, PendingTouch},
-    response::RequestHead,
+    response::{Cause, GatewayError, RequestHead, ResponseType},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -40,7 +40,7 @@ impl Phases {
         let context = match RequestContext::of(request.extensions()) {
             Some(found) => found.clone(),
             None => {
-                let context = self.context.create(&request, matched.route.take());
+                let context = self.context.create(&request, matched.route.take(), matched.host.take());
                 request.extensions_mut().insert(context.clone());
                 context
             }
@@ -75,6 +75,10 @@ impl Phases {
         if let Some(error) = refusal.take() {
             return Err(error.refuse(context));
         }
+        // The builder has refused such a method; a later deployment may bring one.
+        if self.api_key.is_none() && needs_key(context) {
+            return Err(GatewayError::new(ResponseType::InvalidApiKey, Cause::ApiKeyMissing).refuse(context));
+        }
         // After the route: limits are per method.
         if let Some(limit) = &self.payload_limit {
             *watched = limit.admit(context, request).map_err(|error| error.refuse(context))?;
@@ -97,6 +101,10 @@ impl Phases {
     }
 }
 
+fn needs_key(context: &RequestContext) -> bool {
+    context.route().is_some_and(|route| route.declared().method.api_key_required)
+}
+
 fn no_content<R: From<Bytes>>(headers: HeaderMap) -> Response<R> {
     let mut response = Response::new(R::from(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -109,7 +117,7 @@ fn no_content<R: From<Bytes>>(headers: HeaderMap) -> Response<R> {
 struct Passage {
     context: RequestContext,
     /// What the route match found wrong, until the phase that refuses.
-    refusal: Option<Box<crate::response::GatewayError>>,
+    refusal: Option<Box<GatewayError>>,
     touch: Option<PendingTouch>,
     head: Option<Box<RequestHead>>,
     /// Whether the request body is metered, and may be cut off.

@@ -2,24 +2,25 @@
 
 use super::{Stages, config::NoRoute, snapshot::leading_slashes};
 use crate::{
-    context::RequestContext,
+    context::{HostText, RequestContext, without_port},
     response::{Cause, GatewayError, ResponseType},
     route::{MatchedRoute, PathError, Scope, check_path},
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
     header::{ACCESS_CONTROL_REQUEST_METHOD, HOST},
     uri::PathAndQuery,
 };
 use std::sync::Arc;
 
 /// Where a request goes, found before a context is made of it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct StageMatch {
     pub(crate) route: Option<MatchedRoute>,
+    pub(crate) host: Option<HostText>,
     /// What CORS goes by: a preflight asks on behalf of another method, and of a path at least.
-    pub(crate) preflight_route: Option<Box<MatchedRoute>>,
+    preflight_route: Option<Box<MatchedRoute>>,
     base_path: Option<Arc<str>>,
     /// Where the routed path begins in the path as received.
     path_start: usize,
@@ -27,12 +28,11 @@ pub(crate) struct StageMatch {
 }
 
 impl StageMatch {
-    fn refused(error: GatewayError) -> Self {
-        Self { refusal: Some(Box::new(error)), ..Self::default() }
-    }
-
     /// Notes in the context what is not in it yet, and takes stage and base path off the request's URI.
     pub(crate) fn note<B>(&mut self, context: &RequestContext, request: &mut Request<B>) {
+        if let Some(host) = self.host.take() {
+            context.set_host(host);
+        }
         if let Some(base_path) = self.base_path.take() {
             context.set_base_path(base_path);
         }
@@ -47,27 +47,30 @@ impl StageMatch {
 }
 
 impl Stages {
-    /// Matches a request; nothing is changed yet.
+    /// Matches a request; nothing is changed yet. What was found before a refusal is there all the same.
     pub(crate) fn match_request<B>(&self, request: &Request<B>) -> StageMatch {
-        self.try_match(request).unwrap_or_else(StageMatch::refused)
+        let mut matched = StageMatch::default();
+        if let Err(error) = self.find(request, &mut matched) {
+            matched.refusal = Some(Box::new(error));
+        }
+        matched
     }
 
-    fn try_match<B>(&self, request: &Request<B>) -> Result<StageMatch, GatewayError> {
+    fn find<B>(&self, request: &Request<B>, matched: &mut StageMatch) -> Result<(), GatewayError> {
         let received = request.uri().path();
         check_path(received).map_err(bad_path)?;
         let snapshot = self.snapshot();
-        let host = host(request.uri(), request.headers())?;
+        let field = host_field(request.uri(), request.headers())?.and_then(|field| field.to_str().ok());
+        matched.host = field.map(HostText::from);
+        let host = request.uri().host().or(field.map(without_port));
         let target = snapshot.target(host, received).ok_or_else(GatewayError::unknown_stage)?;
+        matched.base_path = target.base_path.map(Arc::from);
+        matched.path_start = target.path_start;
         let scope = target.stage.choose(|| fastrand::u32(..));
         let path = routed_path(&received[target.path_start..]);
-        let route = MatchedRoute::find(scope, Some(request.method()), path, received);
-        Ok(StageMatch {
-            refusal: route.is_none().then(|| Box::new(no_route(snapshot.no_route))),
-            route,
-            preflight_route: preflight_route(request, scope, path),
-            base_path: target.base_path.map(Arc::from),
-            path_start: target.path_start,
-        })
+        matched.preflight_route = preflight_route(request, scope, path);
+        matched.route = MatchedRoute::find(scope, Some(request.method()), path, received);
+        if matched.route.is_some() { Ok(()) } else { Err(no_route(snapshot.no_route)) }
     }
 }
 
@@ -104,26 +107,22 @@ fn bad_path(error: PathError) -> GatewayError {
     })
 }
 
-/// The host without its port; two `Host` fields are refused, since it decides which stage is served.
-fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, GatewayError> {
-    if let Some(host) = uri.host() {
-        return Ok(Some(host));
+/// The `Host` field where the URI names no host; two are refused, since it decides which stage is served.
+fn host_field<'a>(uri: &Uri, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, GatewayError> {
+    if uri.host().is_some() {
+        return Ok(None);
     }
-    let mut fields = headers.get_all(HOST).iter();
-    match (fields.next(), fields.next()) {
-        (Some(_), Some(_)) => {
-            let words = ("Bad Request", "BadRequestException");
-            Err(GatewayError::client_error(Cause::UnknownStage, StatusCode::BAD_REQUEST, words.0, words.1))
-        }
-        (first, _) => Ok(first.and_then(|value| value.to_str().ok()).map(without_port)),
+    // Without a repeat of any name, which is the usual case, one look-up has seen everything.
+    if headers.len() > headers.keys_len() && headers.get_all(HOST).iter().nth(1).is_some() {
+        let words = ("Bad Request", "BadRequestException");
+        return Err(GatewayError::client_error(
+            Cause::UnknownStage,
+            StatusCode::BAD_REQUEST,
+            words.0,
+            words.1,
+        ));
     }
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
+    Ok(headers.get(HOST))
 }
 
 /// The path that resources are matched against: one slash at its start.
@@ -192,12 +191,5 @@ mod tests {
         assert_eq!(strip("/prod//a//b/", 5), "/a//b/");
         assert_eq!(strip("/a//b", 0), "/a//b");
         assert_eq!(strip("https://h:1/prod/pets?y", 5), "https://h:1/pets?y");
-    }
-
-    #[test]
-    fn hosts_lose_their_port() {
-        assert_eq!(without_port("a.example:8080"), "a.example");
-        assert_eq!(without_port("a.example"), "a.example");
-        assert_eq!(without_port("[::1]:80"), "[::1]");
     }
 }

@@ -232,7 +232,7 @@ impl Shard {
         let Self { entries, history, methods, .. } = self;
         let Some(entry) = entries.get_mut(index) else { return };
         if entry.period == charged.period {
-            entry.used = change.of(entry.used);
+            entry.charged = change.of_charged(entry.charged);
         }
         if entry.today == charged.day {
             entry.used_today = change.of(entry.used_today);
@@ -254,8 +254,8 @@ impl Shard {
     pub(super) fn set_remaining(&mut self, index: u32, plan: &PlanState, unix: i64, remaining: u64) {
         let (Some(quota), Some(entry)) = (plan.quota(), self.entries.get_mut(index)) else { return };
         entry.roll(index, &plan.span(unix), Some(quota), &mut self.history);
-        let granted = i128::from(remaining) + i128::from(entry.used) - i128::from(quota.limit());
-        entry.granted = granted.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        let charged = i128::from(quota.limit()) - i128::from(remaining);
+        entry.charged = charged.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
     }
 
     /// The days of an entry on which something happened, oldest first, up to now; nothing is changed.
@@ -357,6 +357,13 @@ impl Change {
         match self {
             Self::GiveBack(amount) => used.saturating_sub(amount.into()),
             Self::TakeMore(amount) => used.saturating_add(amount.into()),
+        }
+    }
+
+    fn of_charged(self, charged: i64) -> i64 {
+        match self {
+            Self::GiveBack(amount) => charged.saturating_sub(amount.into()),
+            Self::TakeMore(amount) => charged.saturating_add(amount.into()),
         }
     }
 
