@@ -1,11 +1,11 @@
 //! Configuration, and what is decided when a request arrives.
 
 use super::{
-    PayloadLimitService,
+    PayloadLimitService, SameBodyLayer,
     check::{Limits, check_head},
 };
 use crate::{
-    body::{MeterConfig, MinimumRate, Pace},
+    body::{GatewayBody, MeterConfig, MinimumRate, Pace},
     clock::Clock,
     context::{ContextConfig, RequestContext},
     response::GatewayError,
@@ -131,6 +131,28 @@ impl PayloadLimitLayer {
     #[must_use]
     pub fn as_json(self, json: bool) -> Self {
         self.change(|config| config.limits.as_json = json)
+    }
+
+    /// The same limits for a service whose body type can hold any body, as axum's does: bodies keep their type, and
+    /// only one that must be watched is wrapped. `wrap` makes the service's body of it.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, routing::post};
+    /// use http::Request;
+    /// use tower::ServiceExt;
+    /// use tower_gateway::payload_limit::PayloadLimitLayer;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let limit = PayloadLimitLayer::new(5).same_body(Body::new);
+    /// let app = Router::new().route("/", post(|text: String| async { text })).layer(limit);
+    /// let ask = |text: &'static str| app.clone().oneshot(Request::post("/").body(text.into()).unwrap());
+    /// assert_eq!(ask("short").await.unwrap().status(), 200);
+    /// assert_eq!(ask("longer").await.unwrap().status(), 413);
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn same_body<B>(self, wrap: fn(GatewayBody<B>) -> B) -> SameBodyLayer<B> {
+        SameBodyLayer::new(self.config, wrap)
     }
 
     fn pace(self, change: impl FnOnce(&mut Pace)) -> Self {
