@@ -218,6 +218,10 @@ impl Shard {
         let Some(index) = self.find(charged.subject, |plan| plan == charged.plan) else { return };
         let Self { entries, history, methods, .. } = self;
         let Some(entry) = entries.get_mut(index) else { return };
+        let used =
+            if entry.today == charged.day { entry.used_today } else { history.used_on(index, charged.day) };
+        // The key may have left the plan meanwhile and come back: then nothing of it is kept that could come back.
+        let change = change.within(used);
         if entry.period == charged.period {
             entry.charged = change.of_charged(entry.charged);
         }
@@ -337,6 +341,16 @@ impl Change {
         match self {
             Self::GiveBack(amount) => Self::TakeMore(amount),
             Self::TakeMore(amount) => Self::GiveBack(amount),
+        }
+    }
+
+    /// Gives back no more than was used.
+    fn within(self, used: u64) -> Self {
+        match self {
+            Self::GiveBack(amount) => {
+                Self::GiveBack(u32::try_from(used).map_or(amount, |used| amount.min(used)))
+            }
+            more @ Self::TakeMore(_) => more,
         }
     }
 

@@ -6,6 +6,8 @@ mod support;
 
 #[cfg(feature = "api-key")]
 mod api_keys;
+#[cfg(feature = "gateway")]
+mod browser;
 #[cfg(feature = "cors")]
 mod cors;
 #[cfg(feature = "gateway")]
