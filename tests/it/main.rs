@@ -12,6 +12,8 @@ mod cors;
 mod gateway;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
+#[cfg(feature = "policy")]
+mod policy_vectors;
 #[cfg(feature = "usage-plan")]
 mod quotas;
 mod responses;
