@@ -77,6 +77,10 @@ pub enum Cause {
     AuthorizerExplicitDeny,
     /// Neither the authorizer's policy nor a resource policy allows.
     AuthorizerImplicitDeny,
+    /// The resource policy denies explicitly.
+    ResourcePolicyDenied,
+    /// The resource policy does not allow.
+    ResourcePolicySilent,
 }
 
 /// A refusal: its kind, its words, and why. Found in the extensions of the answer and in
@@ -133,6 +137,14 @@ impl GatewayError {
         let mut error =
             Self::client_error(Cause::UnknownStage, StatusCode::FORBIDDEN, forbidden.0, forbidden.1);
         error.form = Form::Fixed;
+        error
+    }
+
+    /// A 403 `ACCESS_DENIED` in its own words.
+    #[cfg(feature = "policy")]
+    pub(crate) fn access_denied(cause: Cause, message: String) -> Self {
+        let mut error = Self::new(ResponseType::AccessDenied, cause);
+        error.message = Some(message.into());
         error
     }
 

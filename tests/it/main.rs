@@ -16,6 +16,8 @@ mod payload_limits;
 mod policy_vectors;
 #[cfg(feature = "usage-plan")]
 mod quotas;
+#[cfg(feature = "policy")]
+mod resource_policies;
 mod responses;
 #[cfg(feature = "stage")]
 mod stages;
