@@ -9,6 +9,7 @@
 //! | host, stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
+//! | [`AuthorizerContext`] | an authorizer |
 //! | error | the layer that refuses |
 //!
 //! ```
@@ -30,8 +31,10 @@
 //! # });
 //! ```
 
+mod authorizer;
 mod identity;
 mod ids;
+mod ingress;
 mod layer;
 mod principal;
 mod proxies;
@@ -40,11 +43,15 @@ mod rate_limit;
 mod short_text;
 mod variables;
 
+pub use authorizer::{AuthorizerContext, AuthorizerValue};
 pub use identity::{Principal, VerifiedApiKey};
+pub use ingress::{Ingress, IngressLayer, IngressService};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};
 pub use proxies::{ForwardedHeader, TrustedProxies};
 
+#[allow(unused_imports, reason = "made by authorizers")]
+pub(crate) use authorizer::AuthorizerRun;
 #[cfg(feature = "api-key")]
 pub(crate) use identity::KeyId;
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
@@ -104,6 +111,8 @@ struct Inner {
     host: OnceLock<HostText>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
+    authorizer: OnceLock<Arc<AuthorizerContext>>,
+    authorizer_run: OnceLock<Box<authorizer::AuthorizerRun>>,
     /// What the answer will say of the plan's limits, until it is written.
     #[cfg(feature = "usage-plan")]
     rate_limit: OnceLock<RateLimit>,
@@ -167,6 +176,8 @@ impl ContextConfig {
             host: host.map_or_else(OnceLock::new, OnceLock::from),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
+            authorizer: OnceLock::new(),
+            authorizer_run: OnceLock::new(),
             #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),

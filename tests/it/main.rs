@@ -16,8 +16,12 @@ mod gateway;
 mod grpc;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
+#[cfg(feature = "policy")]
+mod policy_vectors;
 #[cfg(feature = "usage-plan")]
 mod quotas;
+#[cfg(feature = "policy")]
+mod resource_policies;
 mod responses;
 #[cfg(feature = "stage")]
 mod stages;
