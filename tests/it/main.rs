@@ -6,10 +6,14 @@ mod support;
 
 #[cfg(feature = "api-key")]
 mod api_keys;
+#[cfg(feature = "gateway")]
+mod browser;
 #[cfg(feature = "cors")]
 mod cors;
 #[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(feature = "gateway")]
+mod grpc;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
 #[cfg(feature = "policy")]
