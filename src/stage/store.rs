@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::ConfigError,
-    route::{MethodSettings, Routes, Scope, StageScope},
+    route::{ALL_METHODS, MethodSettings, Routes, Scope, StageScope, normalise},
     throttle::{SharedBucket, Slot},
 };
 use arc_swap::ArcSwap;
@@ -223,6 +223,19 @@ impl Stages {
         })
     }
 
+    /// How often the throttle of a method (`pets/GET`), or of all (`*/*`), would have refused in shadow mode since the
+    /// stage was created.
+    ///
+    /// # Errors
+    ///
+    /// The stage is unknown.
+    pub fn shadow_count(&self, stage: &str, method_path: &str) -> Result<u64, ConfigError> {
+        let (mut state, key) = (self.state(), normalise(method_path));
+        let buckets = &state.stage(stage)?.buckets;
+        let wanted = buckets.iter().filter(|(name, _)| key == ALL_METHODS || **name == key);
+        Ok(wanted.map(|(_, slot)| slot.shadowed()).sum())
+    }
+
     /// Creates or replaces the stage's canary.
     ///
     /// # Errors
@@ -428,8 +441,8 @@ impl StageState {
         let (settings, buckets) = (&self.stage.settings, &mut self.buckets);
         settings.check(deployment.routes.all_declared())?;
         let settings = settings.resolve(deployment.routes.all_declared(), |name, throttle| SharedBucket {
-            throttle,
             slot: Arc::clone(buckets.entry(name.to_owned()).or_default()),
+            ..SharedBucket::new(throttle)
         });
         let stage = StageScope {
             name: self.stage.name.as_str().into(),
