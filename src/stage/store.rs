@@ -1,6 +1,7 @@
 //! `Stages`: the handle through which stages are read by requests and changed at run time.
 
 use super::{
+    builder::StagesBuilder,
     config::{CanarySettings, Deployment, NoRoute, Stage, check_variable},
     domain::CustomDomain,
     snapshot::{CanarySnapshot, Snapshot, StageSnapshot},
@@ -31,12 +32,12 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     deployments: BTreeMap<String, Deployment>,
     stages: BTreeMap<String, StageState>,
     domains: Vec<CustomDomain>,
-    default_endpoint_disabled: bool,
-    no_route: NoRoute,
+    pub(super) default_endpoint_disabled: bool,
+    pub(super) no_route: NoRoute,
 }
 
 #[derive(Debug)]
@@ -64,6 +65,15 @@ impl Stages {
             .deployment(Deployment::new("initial", routes))
             .stage(Stage::new(stage, "initial"))
             .build()
+    }
+
+    /// Of checked parts, with the first snapshot of them.
+    pub(super) fn start(mut state: State) -> Result<Self, ConfigError> {
+        if state.stages.is_empty() {
+            return Err(ConfigError::new("stages", "", "there is no stage: every request would be refused"));
+        }
+        let snapshot = ArcSwap::from_pointee(state.snapshot()?);
+        Ok(Self(Arc::new(Shared { snapshot, state: Mutex::new(state) })))
     }
 
     pub(super) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
@@ -357,7 +367,7 @@ impl State {
         self.stages.get_mut(name).ok_or_else(|| unknown_stage(name))
     }
 
-    fn add_deployment(&mut self, deployment: Deployment) -> Result<(), ConfigError> {
+    pub(super) fn add_deployment(&mut self, deployment: Deployment) -> Result<(), ConfigError> {
         if self.deployments.contains_key(&deployment.id) {
             return Err(ConfigError::new(
                 "deployment",
@@ -369,7 +379,7 @@ impl State {
         Ok(())
     }
 
-    fn add_stage(&mut self, stage: Stage) -> Result<(), ConfigError> {
+    pub(super) fn add_stage(&mut self, stage: Stage) -> Result<(), ConfigError> {
         stage.check()?;
         if self.stages.contains_key(&stage.name) {
             return Err(ConfigError::new("stage", stage.name, "exists already"));
@@ -380,7 +390,7 @@ impl State {
         Ok(())
     }
 
-    fn set_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
+    pub(super) fn set_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
         let unknown = domain.mappings().iter().find(|mapping| !self.stages.contains_key(&mapping.stage));
         if let Some(mapping) = unknown {
             return Err(unknown_stage(&mapping.stage));
@@ -460,72 +470,4 @@ fn unknown_stage(name: &str) -> ConfigError {
 
 fn unknown_deployment(id: &str) -> ConfigError {
     ConfigError::new("deployment", id, "Deployment id does not exist")
-}
-
-/// Collects what [`Stages`] start with.
-#[derive(Debug, Default)]
-pub struct StagesBuilder {
-    deployments: Vec<Deployment>,
-    stages: Vec<Stage>,
-    domains: Vec<CustomDomain>,
-    default_endpoint_disabled: bool,
-    no_route: NoRoute,
-}
-
-impl StagesBuilder {
-    /// Adds a deployment.
-    #[must_use]
-    pub fn deployment(mut self, deployment: Deployment) -> Self {
-        self.deployments.push(deployment);
-        self
-    }
-
-    /// Adds a stage.
-    #[must_use]
-    pub fn stage(mut self, stage: Stage) -> Self {
-        self.stages.push(stage);
-        self
-    }
-
-    /// Adds a custom domain.
-    #[must_use]
-    pub fn domain(mut self, domain: CustomDomain) -> Self {
-        self.domains.push(domain);
-        self
-    }
-
-    /// Serves custom domains only (`disableExecuteApiEndpoint`): other hosts get 403 `Forbidden`. Default: off.
-    #[must_use]
-    pub fn disable_default_endpoint(mut self, disabled: bool) -> Self {
-        self.default_endpoint_disabled = disabled;
-        self
-    }
-
-    /// What an unmatched path or method is told. Default: 403 `Missing Authentication Token`.
-    #[must_use]
-    pub fn no_route(mut self, answer: NoRoute) -> Self {
-        self.no_route = answer;
-        self
-    }
-
-    /// Checks everything and makes the handle.
-    ///
-    /// # Errors
-    ///
-    /// Two of a name, an unknown deployment or stage, an invalid name, variable, setting or mapping, or no stage.
-    pub fn build(self) -> Result<Stages, ConfigError> {
-        let mut state = State {
-            default_endpoint_disabled: self.default_endpoint_disabled,
-            no_route: self.no_route,
-            ..State::default()
-        };
-        self.deployments.into_iter().try_for_each(|deployment| state.add_deployment(deployment))?;
-        self.stages.into_iter().try_for_each(|stage| state.add_stage(stage))?;
-        self.domains.into_iter().try_for_each(|domain| state.set_domain(domain.compile()?))?;
-        if state.stages.is_empty() {
-            return Err(ConfigError::new("stages", "", "there is no stage: every request would be refused"));
-        }
-        let snapshot = ArcSwap::from_pointee(state.snapshot()?);
-        Ok(Stages(Arc::new(Shared { snapshot, state: Mutex::new(state) })))
-    }
 }
