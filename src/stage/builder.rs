@@ -63,7 +63,7 @@ impl StagesBuilder {
         (state.default_endpoint_disabled, state.no_route) = (self.default_endpoint_disabled, self.no_route);
         self.deployments.into_iter().try_for_each(|deployment| state.add_deployment(deployment))?;
         self.stages.into_iter().try_for_each(|stage| state.add_stage(stage))?;
-        self.domains.into_iter().try_for_each(|domain| state.set_domain(domain.compile()?))?;
+        self.domains.into_iter().try_for_each(|domain| state.add_domain(domain.compile()?))?;
         Stages::start(state)
     }
 }

@@ -390,7 +390,14 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn set_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
+    pub(super) fn add_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
+        if self.domains.iter().any(|own| own.name() == domain.name()) {
+            return Err(ConfigError::new("custom domain", domain.name(), "is given twice"));
+        }
+        self.set_domain(domain)
+    }
+
+    fn set_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
         let unknown = domain.mappings().iter().find(|mapping| !self.stages.contains_key(&mapping.stage));
         if let Some(mapping) = unknown {
             return Err(unknown_stage(&mapping.stage));
