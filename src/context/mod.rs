@@ -9,6 +9,7 @@
 //! | stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
+//! | [`AuthorizerContext`] | an authorizer |
 //! | error | the layer that refuses |
 //!
 //! ```
@@ -30,6 +31,7 @@
 //! # });
 //! ```
 
+mod authorizer;
 mod header_text;
 mod identity;
 mod ids;
@@ -38,11 +40,14 @@ mod principal;
 mod proxies;
 mod variables;
 
+pub use authorizer::{AuthorizerContext, AuthorizerValue};
 pub use identity::{Principal, VerifiedApiKey};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};
 pub use proxies::{ForwardedHeader, TrustedProxies};
 
+#[allow(unused_imports, reason = "made by authorizers")]
+pub(crate) use authorizer::AuthorizerRun;
 pub(crate) use header_text::HeaderText;
 
 #[cfg(feature = "api-key")]
@@ -102,6 +107,8 @@ struct Inner {
     base_path: OnceLock<Arc<str>>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
+    authorizer: OnceLock<Arc<AuthorizerContext>>,
+    authorizer_run: OnceLock<Box<authorizer::AuthorizerRun>>,
     /// The `RateLimit` field of the answer, until it is written.
     rate_limit: OnceLock<HeaderText>,
     error: OnceLock<GatewayError>,
@@ -158,6 +165,8 @@ impl ContextConfig {
             base_path: OnceLock::new(),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
+            authorizer: OnceLock::new(),
+            authorizer_run: OnceLock::new(),
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
             body_fault: AtomicU64::new(0),

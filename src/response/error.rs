@@ -59,6 +59,24 @@ pub enum Cause {
     InvalidContentLength,
     /// The service did not answer in time.
     IntegrationTimeout,
+    /// An identity source of the authorizer is missing or empty.
+    IdentityMissing,
+    /// An identity source is not text, or does not match the validation expression.
+    IdentityMalformed,
+    /// The method names an authorizer that the layer does not have.
+    AuthorizerUnknown,
+    /// The authorizer said `Unauthorized`.
+    AuthorizerUnauthorized,
+    /// The authorizer answered something that is not an authorizer's answer.
+    AuthorizerMalformed,
+    /// The authorizer failed or could not be reached.
+    AuthorizerFailed,
+    /// The authorizer did not answer in time.
+    AuthorizerTimeout,
+    /// The authorizer's policy, or the resource policy with it, denies explicitly.
+    AuthorizerExplicitDeny,
+    /// Neither the authorizer's policy nor a resource policy allows.
+    AuthorizerImplicitDeny,
 }
 
 /// A refusal: its kind, its words, and why. Found in the extensions of the answer and in
