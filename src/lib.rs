@@ -77,6 +77,8 @@ pub mod cors;
 pub mod filter;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 #[cfg(feature = "payload-limit")]
 pub mod payload_limit;
 #[cfg(feature = "stage")]

@@ -32,15 +32,21 @@
 //! ```
 
 mod authorizer;
+#[cfg(feature = "jwt")]
+mod claims;
 mod header_text;
 mod identity;
 mod ids;
+#[cfg(feature = "jwt")]
+pub(crate) mod json_object;
 mod layer;
 mod principal;
 mod proxies;
 mod variables;
 
 pub use authorizer::{AuthorizerContext, AuthorizerValue};
+#[cfg(feature = "jwt")]
+pub use claims::{ClaimStyle, Claims};
 pub use identity::{Principal, VerifiedApiKey};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};

@@ -52,10 +52,23 @@ impl RequestContext {
     }
 }
 
+pub(super) const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// `Sun Nov 22 12:34:56 UTC 2026`.
+#[cfg(feature = "jwt")]
+pub(super) fn utc_text(unix_seconds: i64) -> String {
+    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let days = unix_seconds.div_euclid(86_400);
+    let (year, month, day) = civil_from_days(days);
+    let of_day = unix_seconds.rem_euclid(86_400);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let (weekday, month) = (WEEKDAYS[days.rem_euclid(7) as usize], MONTHS[month - 1]);
+    format!("{weekday} {month} {day:02} {hour:02}:{minute:02}:{second:02} UTC {year}")
+}
+
 /// `22/Nov/2026:07:18:00 +0000`.
 fn common_log_time(time: Timestamp) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let seconds = time.unix_seconds();
     let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
     let of_day = seconds.rem_euclid(86_400);
@@ -64,7 +77,7 @@ fn common_log_time(time: Timestamp) -> String {
 }
 
 /// Year, month (1 to 12) and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
-fn civil_from_days(days: i64) -> (i64, usize, i64) {
+pub(super) fn civil_from_days(days: i64) -> (i64, usize, i64) {
     // Years start in March here, so that the leap day is the last of its year.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

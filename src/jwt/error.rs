@@ -83,9 +83,12 @@ impl JwtError {
 
     pub(super) fn cause(self) -> Cause {
         match self {
-            Self::TooLong | Self::Segments | Self::Encoding | Self::Header | Self::Extension | Self::Claims => {
-                Cause::TokenMalformed
-            }
+            Self::TooLong
+            | Self::Segments
+            | Self::Encoding
+            | Self::Header
+            | Self::Extension
+            | Self::Claims => Cause::TokenMalformed,
             Self::Algorithm(_) => Cause::TokenAlgorithm,
             Self::UnknownKey => Cause::TokenKeyUnknown,
             Self::Signature => Cause::TokenSignature,

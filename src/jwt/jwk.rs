@@ -123,7 +123,8 @@ impl Jwk<'_> {
         if (self.kty == "oct") != (kind == Kind::Secret) {
             return Err(JwkProblem::Mixed);
         }
-        if self.d.is_some() || self.p.is_some() || self.q.is_some() || (self.k.is_some() && self.kty != "oct") {
+        if self.d.is_some() || self.p.is_some() || self.q.is_some() || (self.k.is_some() && self.kty != "oct")
+        {
             return Err(JwkProblem::Private);
         }
         if self.public_key_use.as_ref().is_some_and(|purpose| purpose != "sig") {
@@ -184,6 +185,9 @@ fn is_sound_rsa(n: &[u8], e: &[u8]) -> Result<(), JwkProblem> {
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
     if bits < 2048 {
         return Err(JwkProblem::TooShort);
+    }
+    if bits > 8192 {
+        return Err(JwkProblem::Unsupported);
     }
     let is_odd = e.last().is_some_and(|last| last & 1 == 1);
     if !is_odd || matches!(e, [.., 1] if e[..e.len() - 1].iter().all(|byte| *byte == 0)) || roca::is_weak(n) {

@@ -107,10 +107,6 @@ impl JwkSet {
         self.0.digest == other.0.digest
     }
 
-    pub(super) fn has(&self, kid: &str) -> bool {
-        self.0.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
-    }
-
     /// The key that a token names. One without `kid` fits only a set of a single key.
     pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&VerifyingKey, JwtError> {
         let keys = &self.0.keys;
@@ -176,11 +172,13 @@ impl Inner {
             });
             kid.is_some() && alike.count() > 1
         };
-        let (dropped, kept) =
-            std::mem::take(&mut self.keys).into_iter().partition(|key: &Key| clashes(&key.kid, key.algorithms()));
+        let (dropped, kept) = std::mem::take(&mut self.keys)
+            .into_iter()
+            .partition(|key: &Key| clashes(&key.kid, key.algorithms()));
         self.keys = kept;
         let dropped: Vec<Key> = dropped;
-        let unused = dropped.into_iter().map(|key| UnusedJwk { kid: key.kid, problem: JwkProblem::Ambiguous });
+        let unused =
+            dropped.into_iter().map(|key| UnusedJwk { kid: key.kid, problem: JwkProblem::Ambiguous });
         self.unused.extend(unused);
     }
 }

@@ -3,8 +3,8 @@
 use super::{
     algorithm::Algorithm,
     error::{AlgorithmName, JwtError},
-    json::{self, Members},
 };
+use crate::context::json_object::{self, Members};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use std::borrow::Cow;
 
@@ -102,7 +102,7 @@ pub(super) struct Header<'t> {
 impl<'t> Header<'t> {
     fn string(&self, name: &str) -> Result<Option<Cow<'t, str>>, JwtError> {
         let Some(value) = self.members.get(self.text, name) else { return Ok(None) };
-        json::string(value).map(Some).ok_or(JwtError::Header)
+        json_object::string(value).map(Some).ok_or(JwtError::Header)
     }
 
     /// `alg`, if it is one that `is_allowed`. Extensions that would change the meaning are refused with it.

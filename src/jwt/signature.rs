@@ -19,7 +19,7 @@ pub(super) enum VerifyingKey {
 impl VerifyingKey {
     /// An RSA key of 2048 to 8192 bits (RFC 7518 section 3.3 asks for at least 2048).
     pub(super) fn rsa(algorithm: Algorithm, n: &[u8], e: &[u8]) -> Option<Self> {
-        let key = RsaPublicKeyComponents { n, e }.parse(rsa_parameters(algorithm)?).ok()?;
+        let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?).ok()?;
         Some(Self::Public(key))
     }
 

@@ -2,13 +2,15 @@
 
 use super::{
     algorithm::{Algorithm, Algorithms},
-    claims::Claims,
     error::JwtError,
-    json::MAX_TEXT,
     jwk_set::JwkSet,
     segments::Segments,
 };
-use crate::{ConfigError, clock::Timestamp};
+use crate::{
+    ConfigError,
+    clock::Timestamp,
+    context::{Claims, json_object::MAX_TEXT},
+};
 use std::time::Duration;
 
 /// The sum of header values that API Gateway takes: no longer token could arrive.
@@ -100,7 +102,7 @@ impl JwtVerifier {
     pub fn verify(&self, token: &[u8], keys: &JwkSet, now: Timestamp) -> Result<Claims, JwtError> {
         let parts = self.split(token)?;
         keys.verify_parts(&parts, self.algorithms)?;
-        let claims = Claims::parse(parts.payload()?)?;
+        let claims = Claims::parse(parts.payload()?).ok_or(JwtError::Claims)?;
         self.check(&claims, now)?;
         Ok(claims)
     }
@@ -139,9 +141,10 @@ impl JwtVerifier {
     /// When the token may be used. One without `exp` never may: AWS lists it among the claims that are checked, and
     /// a token for ever is no token.
     pub(super) fn window(&self, claims: &Claims) -> Result<Window, JwtError> {
-        let expires = claims.date("exp")?.ok_or(JwtError::Expired)? + self.leeway;
-        let not_before = claims.date("nbf")?.unwrap_or(f64::MIN) - self.leeway;
-        let issued = claims.date("iat")?.unwrap_or(f64::MIN) - self.leeway;
+        let date = |name| claims.date(name).map_err(|_| JwtError::Claims);
+        let expires = date("exp")?.ok_or(JwtError::Expired)? + self.leeway;
+        let not_before = date("nbf")?.unwrap_or(f64::MIN) - self.leeway;
+        let issued = date("iat")?.unwrap_or(f64::MIN) - self.leeway;
         Ok(Window { expires, not_before, issued })
     }
 
@@ -160,6 +163,13 @@ pub(super) struct Window {
     pub(super) expires: f64,
     pub(super) not_before: f64,
     pub(super) issued: f64,
+}
+
+impl Window {
+    pub(super) fn contains(&self, now: Timestamp) -> bool {
+        let now = now.unix_seconds() as f64;
+        self.not_before <= now && self.issued <= now && now < self.expires
+    }
 }
 
 impl Audience {

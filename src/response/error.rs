@@ -77,6 +77,30 @@ pub enum Cause {
     AuthorizerExplicitDeny,
     /// Neither the authorizer's policy nor a resource policy allows.
     AuthorizerImplicitDeny,
+    /// More than one token was sent.
+    TokenRepeated,
+    /// The token is not a signed JWT, or demands an extension.
+    TokenMalformed,
+    /// The token's algorithm is not a configured one, or not its key's.
+    TokenAlgorithm,
+    /// No key has the token's `kid`.
+    TokenKeyUnknown,
+    /// The issuer's keys could not be had.
+    TokenKeysUnavailable,
+    /// The token's signature is wrong.
+    TokenSignature,
+    /// The token is another issuer's.
+    TokenIssuer,
+    /// The token is for another audience.
+    TokenAudience,
+    /// The token has another use: an access token in place of an ID token, or the other way round.
+    TokenUse,
+    /// The token has expired.
+    TokenExpired,
+    /// The token's time is still to come.
+    TokenNotYetValid,
+    /// The token has none of the method's scopes.
+    TokenScope,
 }
 
 /// A refusal: its kind, its words, and why. Found in the extensions of the answer and in
@@ -119,6 +143,14 @@ impl GatewayError {
         error.status = Some(status);
         error.message = Some(message.into());
         error.error_type = Some(error_type);
+        error
+    }
+
+    /// A refusal of one of the types, in other words.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn in_words(response_type: ResponseType, cause: Cause, message: &'static str) -> Self {
+        let mut error = Self::new(response_type, cause);
+        error.message = Some(message.into());
         error
     }
 

@@ -12,11 +12,11 @@ const MAX_MEMBERS: usize = 128;
 /// As many as tokens commonly have stand in place.
 const IN_PLACE: usize = 24;
 /// Longest text: spans are counted in 16 bits.
-pub(super) const MAX_TEXT: usize = u16::MAX as usize;
+pub(crate) const MAX_TEXT: usize = u16::MAX as usize;
 
 /// The members of an object whose text is kept elsewhere.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Members {
+pub(crate) struct Members {
     in_place: [Member; IN_PLACE],
     count: usize,
     rest: Vec<Member>,
@@ -49,7 +49,7 @@ impl Span {
 
 impl Members {
     /// The members of the one object that `text` is; `None` for everything else, duplicate names included.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut reader = serde_json::Deserializer::from_str(text);
         let members = reader.deserialize_map(Reader { text }).ok()?;
         reader.end().ok()?;
@@ -61,14 +61,15 @@ impl Members {
     }
 
     /// The value of a member, as its JSON text.
-    pub(super) fn get<'t>(&self, text: &'t str, name: &str) -> Option<&'t str> {
+    pub(crate) fn get<'t>(&self, text: &'t str, name: &str) -> Option<&'t str> {
         let member = self.iter_spans().find(|member| is_name(&text[member.name.range()], name))?;
         text.get(member.value.range())
     }
 
     /// Every name (unescaped) and value (as JSON text), in the order of the text.
-    pub(super) fn iter<'t>(&self, text: &'t str) -> impl Iterator<Item = (Cow<'t, str>, &'t str)> {
-        self.iter_spans().map(move |member| (unescaped(&text[member.name.range()]), &text[member.value.range()]))
+    pub(crate) fn iter<'t>(&self, text: &'t str) -> impl Iterator<Item = (Cow<'t, str>, &'t str)> {
+        self.iter_spans()
+            .map(move |member| (unescaped(&text[member.name.range()]), &text[member.value.range()]))
     }
 
     fn push(&mut self, member: Member) {
@@ -94,7 +95,7 @@ fn is_name(quoted: &str, name: &str) -> bool {
 }
 
 /// The content of a JSON string with its quotes. One that stands for no text (half a surrogate pair) stays as it is.
-pub(super) fn unescaped(quoted: &str) -> Cow<'_, str> {
+pub(crate) fn unescaped(quoted: &str) -> Cow<'_, str> {
     let plain = &quoted[1..quoted.len() - 1];
     if !plain.contains('\\') {
         return Cow::Borrowed(plain);
@@ -103,7 +104,7 @@ pub(super) fn unescaped(quoted: &str) -> Cow<'_, str> {
 }
 
 /// The text of a JSON value that is a string.
-pub(super) fn string(value: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn string(value: &str) -> Option<Cow<'_, str>> {
     if !value.starts_with('"') {
         return None;
     }
@@ -159,7 +160,9 @@ mod tests {
 
     #[test]
     fn a_name_twice_is_refused_however_it_is_written() {
-        for text in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"\u0061":1,"a":2}"#, r#"{"\/":1,"/":2}"#] {
+        for text in
+            [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"\u0061":1,"a":2}"#, r#"{"\/":1,"/":2}"#]
+        {
             assert!(Members::parse(text).is_none(), "{text}");
         }
         assert!(Members::parse(r#"{"a":1,"A":1,"a ":1}"#).is_some());
@@ -169,14 +172,18 @@ mod tests {
     fn what_is_not_one_object_is_refused() {
         let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(20_000), "]".repeat(20_000));
         assert!(Members::parse(&deep).is_some(), "skipped without recursion");
-        for text in ["", "[]", "1", "null", "{}{}", "{} x", r#"{"a"}"#, r#"{"a":1,}"#, r#"{'a':1}"#, "{\"a\":\u{1}}"] {
+        for text in
+            ["", "[]", "1", "null", "{}{}", "{} x", r#"{"a"}"#, r#"{"a":1,}"#, r#"{'a':1}"#, "{\"a\":\u{1}}"]
+        {
             assert!(Members::parse(text).is_none(), "{text}");
         }
         let many = |count: usize| {
             let members: Vec<_> = (0..count).map(|index| format!(r#""{index}":0"#)).collect();
             format!("{{{}}}", members.join(","))
         };
-        assert!(Members::parse(&many(MAX_MEMBERS)).is_some() && Members::parse(&many(MAX_MEMBERS + 1)).is_none());
+        assert!(
+            Members::parse(&many(MAX_MEMBERS)).is_some() && Members::parse(&many(MAX_MEMBERS + 1)).is_none()
+        );
         let text = many(40);
         assert_eq!(Members::parse(&text).unwrap().iter(&text).count(), 40);
         let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_TEXT));
@@ -189,7 +196,8 @@ mod tests {
             let text = serde_json::to_string(&names).unwrap();
             let members = Members::parse(&text).unwrap();
             for (name, value) in &names {
-                prop_assert_eq!(members.get(&text, name), Some(value.to_string().as_str()));
+                let value = value.to_string();
+                prop_assert_eq!(members.get(&text, name), Some(value.as_str()));
             }
             let _no_panic = Members::parse(&noise);
         }

@@ -1,10 +1,9 @@
 //! The claims of a token: its JSON text, and where each claim stands. Values are read when they are asked for.
 
 use super::{
-    error::JwtError,
-    json::{self, MAX_TEXT, Members},
+    json_object::{self, MAX_TEXT, Members},
+    variables::utc_text,
 };
-use crate::context::utc_text;
 use std::{borrow::Cow, fmt};
 
 /// The claims of a verified token (RFC 7519 section 4).
@@ -12,7 +11,7 @@ use std::{borrow::Cow, fmt};
 /// A proof: only a verification makes one. `Debug` shows the names of the claims, not their values.
 ///
 /// ```compile_fail
-/// let forged = tower_gateway::jwt::Claims::parse(b"{}".to_vec());
+/// let forged = tower_gateway::context::Claims::parse(b"{}".to_vec());
 /// ```
 #[derive(Clone)]
 pub struct Claims {
@@ -21,13 +20,11 @@ pub struct Claims {
 }
 
 impl Claims {
-    pub(super) fn parse(payload: Vec<u8>) -> Result<Self, JwtError> {
-        let json = String::from_utf8(payload).map_err(|_| JwtError::Claims)?.into_boxed_str();
-        if json.len() > MAX_TEXT {
-            return Err(JwtError::TooLong);
-        }
-        let members = Members::parse(&json).ok_or(JwtError::Claims)?;
-        Ok(Self { json, members })
+    /// `None` for what is not one JSON object in UTF-8, and where a name stands twice.
+    pub(crate) fn parse(payload: Vec<u8>) -> Option<Self> {
+        let json = String::from_utf8(payload).ok()?.into_boxed_str();
+        let members = (json.len() <= MAX_TEXT).then(|| Members::parse(&json)).flatten()?;
+        Some(Self { json, members })
     }
 
     /// The payload as the token carried it: one JSON object.
@@ -42,7 +39,7 @@ impl Claims {
 
     /// A claim that is a string.
     pub fn string(&self, name: &str) -> Option<Cow<'_, str>> {
-        json::string(self.json(name)?)
+        json_object::string(self.json(name)?)
     }
 
     /// Every claim: its name and the JSON text of its value, in the order of the token.
@@ -62,14 +59,14 @@ impl Claims {
     }
 
     /// Whether the token has at least one of `required`; one of none is not asked for.
-    pub(super) fn has_any_scope<T: AsRef<str>>(&self, required: &[T]) -> bool {
+    pub(crate) fn has_any_scope<T: AsRef<str>>(&self, required: &[T]) -> bool {
         required.is_empty() || self.find_scope(|scope| required.iter().any(|wanted| wanted.as_ref() == scope))
     }
 
     /// Shows the scopes to `is_wanted` until it says yes.
     fn find_scope(&self, mut is_wanted: impl FnMut(&str) -> bool) -> bool {
         let Some(value) = self.json("scope").or_else(|| self.json("scp")) else { return false };
-        if let Some(text) = json::string(value) {
+        if let Some(text) = json_object::string(value) {
             // Only spaces separate (RFC 6749 section 3.3).
             return text.split(' ').filter(|scope| !scope.is_empty()).any(is_wanted);
         }
@@ -83,15 +80,15 @@ impl Claims {
     }
 
     /// A NumericDate (RFC 7519 section 2); `Err` where the claim is something else.
-    pub(super) fn date(&self, name: &str) -> Result<Option<f64>, JwtError> {
+    pub(crate) fn date(&self, name: &str) -> Result<Option<f64>, NotADate> {
         let Some(value) = self.json(name) else { return Ok(None) };
-        serde_json::from_str(value).map(Some).map_err(|_| JwtError::Claims)
+        serde_json::from_str(value).map(Some).map_err(|_| NotADate)
     }
 
     /// Whether the claim is, or as an array of strings contains, a text that `is_wanted`.
-    pub(super) fn names_any(&self, name: &str, is_wanted: impl Fn(&str) -> bool) -> bool {
+    pub(crate) fn names_any(&self, name: &str, is_wanted: impl Fn(&str) -> bool) -> bool {
         let Some(value) = self.json(name) else { return false };
-        match json::string(value) {
+        match json_object::string(value) {
             Some(text) => is_wanted(&text),
             None => {
                 let list: Vec<Cow<'_, str>> = serde_json::from_str(value).unwrap_or_default();
@@ -108,6 +105,10 @@ impl fmt::Debug for Claims {
     }
 }
 
+/// A claim that should be a NumericDate is something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotADate;
+
 /// How claims that are no strings become text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimStyle {
@@ -119,8 +120,8 @@ pub enum ClaimStyle {
 }
 
 impl ClaimStyle {
-    fn render(self, name: &str, value: &str) -> Cow<'static, str> {
-        if let Some(text) = json::string(value) {
+    pub(super) fn render(self, name: &str, value: &str) -> Cow<'static, str> {
+        if let Some(text) = json_object::string(value) {
             return text.into_owned().into();
         }
         if self == Self::Rest && matches!(name, "exp" | "iat" | "auth_time") {
@@ -159,7 +160,10 @@ mod tests {
     fn scopes_come_from_scope_or_scp() {
         let has = |json: &str, wanted: &[&str]| claims(json).has_any_scope(wanted);
         for json in [r#"{"scope":"a b"}"#, r#"{"scp":"b a"}"#, r#"{"scp":["x","a"]}"#, r#"{"scope":["a"]}"#] {
-            assert!(has(json, &["a"]) && has(json, &["z", "a"]) && !has(json, &["z"]) && has(json, &[]), "{json}");
+            assert!(
+                has(json, &["a"]) && has(json, &["z", "a"]) && !has(json, &["z"]) && has(json, &[]),
+                "{json}"
+            );
         }
         for json in [
             "{}",
@@ -180,7 +184,8 @@ mod tests {
 
     #[test]
     fn claims_show_as_text() {
-        let claims = claims(r#"{"s":"a\"b","n":1800000000.5,"t":true,"l":["a","b",1],"o":{"a":1},"exp":1795350896}"#);
+        let claims =
+            claims(r#"{"s":"a\"b","n":1800000000.5,"t":true,"l":["a","b",1],"o":{"a":1},"exp":1795350896}"#);
         for (name, http, rest) in [
             ("s", "a\"b", "a\"b"),
             ("n", "1800000000.5", "1800000000.5"),
@@ -200,9 +205,12 @@ mod tests {
     #[test]
     fn dates_are_numbers() {
         let claims = claims(r#"{"a":1,"b":1.5,"c":"1","d":null,"e":1e400,"f":true}"#);
-        assert_eq!((claims.date("a"), claims.date("b"), claims.date("z")), (Ok(Some(1.0)), Ok(Some(1.5)), Ok(None)));
+        assert_eq!(
+            (claims.date("a"), claims.date("b"), claims.date("z")),
+            (Ok(Some(1.0)), Ok(Some(1.5)), Ok(None))
+        );
         for name in ["c", "d", "e", "f"] {
-            assert_eq!(claims.date(name), Err(JwtError::Claims), "{name}");
+            assert_eq!(claims.date(name), Err(NotADate), "{name}");
         }
     }
 }
