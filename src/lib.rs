@@ -47,6 +47,8 @@
 //! | [`stage`] | `stage` | which stage, deployment, resource and method |
 //! | [`cors`] | `cors` | which pages may read the answer |
 //! | [`payload_limit`] | `payload-limit` | how large and how slow a request may be |
+//! | [`jwt`] | `jwt` | who is calling, by a signed token |
+//! | [`mtls`] | `mtls` | who is calling, by the connection's client certificate |
 //! | [`timeout`] | `timeout` | how long the service may take |
 //! | [`filter`] | | whatever a function of yours decides |
 //! | [`response`] | | what a refused client is told |
@@ -79,6 +81,8 @@ pub mod filter;
 pub mod gateway;
 #[cfg(feature = "jwt")]
 pub mod jwt;
+#[cfg(feature = "mtls")]
+pub mod mtls;
 #[cfg(feature = "payload-limit")]
 pub mod payload_limit;
 #[cfg(feature = "stage")]

@@ -34,6 +34,8 @@
 mod authorizer;
 #[cfg(feature = "jwt")]
 mod claims;
+#[cfg(feature = "mtls")]
+mod client_certificate;
 mod header_text;
 mod identity;
 mod ids;
@@ -47,6 +49,8 @@ mod variables;
 pub use authorizer::{AuthorizerContext, AuthorizerValue};
 #[cfg(feature = "jwt")]
 pub use claims::{ClaimStyle, Claims};
+#[cfg(feature = "mtls")]
+pub use client_certificate::ClientCertificate;
 pub use identity::{Principal, VerifiedApiKey};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};
@@ -105,6 +109,8 @@ struct Inner {
     method: Method,
     uri: Uri,
     source_ip: Option<IpAddr>,
+    #[cfg(feature = "mtls")]
+    client_certificate: Option<ClientCertificate>,
     route: OnceLock<MatchedRoute>,
     /// The resource of a preflight whose method is not declared: CORS answers by the path alone.
     preflight_route: OnceLock<MatchedRoute>,
@@ -165,6 +171,8 @@ impl ContextConfig {
             method: request.method().clone(),
             uri: request.uri().clone(),
             source_ip: peer.map(|peer| self.proxies.client(peer, request.headers())),
+            #[cfg(feature = "mtls")]
+            client_certificate: request.extensions().get().cloned(),
             route: OnceLock::new(),
             preflight_route: OnceLock::new(),
             pending_refusal: OnceLock::new(),
@@ -222,6 +230,12 @@ impl RequestContext {
     /// `None` where the server tells no address (see [`PeerAddr`]).
     pub fn source_ip(&self) -> Option<IpAddr> {
         self.0.source_ip
+    }
+
+    /// The certificate that the listener found the client to have.
+    #[cfg(feature = "mtls")]
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.0.client_certificate.as_ref()
     }
 
     /// `$context.stage`.

@@ -19,6 +19,10 @@ impl RequestContext {
         if let Some(field) = name.strip_prefix("authorizer.") {
             return self.authorizer_variable(field);
         }
+        #[cfg(feature = "mtls")]
+        if let Some(field) = name.strip_prefix("identity.clientCert.") {
+            return self.client_certificate()?.variable(field).map(Cow::Borrowed);
+        }
         let borrowed = match name {
             "requestId" => self.request_id(),
             "extendedRequestId" => self.extended_request_id(),

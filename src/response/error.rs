@@ -77,6 +77,10 @@ pub enum Cause {
     AuthorizerExplicitDeny,
     /// Neither the authorizer's policy nor a resource policy allows.
     AuthorizerImplicitDeny,
+    /// The connection has no client certificate.
+    ClientCertificateMissing,
+    /// The client certificate was given to another domain name than the request is for.
+    ClientCertificateForeign,
     /// More than one token was sent.
     TokenRepeated,
     /// The token is not a signed JWT, or demands an extension.
@@ -164,6 +168,14 @@ impl GatewayError {
         let forbidden = ("Forbidden", "ForbiddenException");
         let mut error =
             Self::client_error(Cause::UnknownStage, StatusCode::FORBIDDEN, forbidden.0, forbidden.1);
+        error.form = Form::Fixed;
+        error
+    }
+
+    /// 403 `Forbidden` before an API is chosen: not customisable.
+    #[cfg(feature = "mtls")]
+    pub(crate) fn forbidden(cause: Cause) -> Self {
+        let mut error = Self::client_error(cause, StatusCode::FORBIDDEN, "Forbidden", "ForbiddenException");
         error.form = Form::Fixed;
         error
     }
