@@ -79,6 +79,8 @@ pub mod filter;
 pub mod gateway;
 #[cfg(feature = "payload-limit")]
 pub mod payload_limit;
+#[cfg(feature = "policy")]
+pub mod policy;
 #[cfg(feature = "stage")]
 pub mod stage;
 #[cfg(feature = "timeout")]
