@@ -126,9 +126,13 @@ impl AuthorizerBuilder {
     /// refused with 401 and the function is not called. Together they are the key of the cache, with the stage.
     ///
     /// `method.request.header.X`, `method.request.querystring.X`, `stageVariables.X`, `context.X`, or in the words of
-    /// HTTP APIs `$request.header.X`, `$request.querystring.X`, `$stageVariables.X`, `$context.X`.
-    pub fn identity_sources<T: Into<String>>(mut self, sources: impl IntoIterator<Item = T>) -> Self {
-        self.sources = sources.into_iter().map(Into::into).collect();
+    /// HTTP APIs `$request.header.X`, `$request.querystring.X`, `$stageVariables.X`, `$context.X`. A text may hold
+    /// several with commas between, as AWS writes them.
+    pub fn identity_sources<T: AsRef<str>>(mut self, sources: impl IntoIterator<Item = T>) -> Self {
+        let split = |list: T| -> Vec<String> {
+            list.as_ref().split(',').map(|source| source.trim().to_owned()).collect()
+        };
+        self.sources = sources.into_iter().flat_map(split).collect();
         self
     }
 

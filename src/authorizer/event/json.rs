@@ -217,10 +217,7 @@ fn resource_path(context: &RequestContext) -> &str {
 }
 
 fn route_key(context: &RequestContext) -> String {
-    match declared(context) {
-        Some(method) => format!("{} {}", method.verb_name(), method.resource_path),
-        None => "$default".to_owned(),
-    }
+    context.route_key().unwrap_or_else(|| "$default".to_owned())
 }
 
 fn path_parameters(context: &RequestContext, form: fn(&str) -> String) -> Value {
