@@ -42,6 +42,7 @@
 //! | module | feature | what it decides |
 //! |---|---|---|
 //! | [`gateway`] | `gateway` (default) | the order of all of these |
+//! | [`authorizer`] | `authorizer` | who is calling, by a function of yours, and what they may |
 //! | [`api_key`] | `api-key` | which key is calling |
 //! | [`usage_plan`] | `usage-plan` | how much and how fast |
 //! | [`stage`] | `stage` | which stage, deployment, resource and method |
@@ -74,6 +75,8 @@ pub mod throttle;
 
 #[cfg(feature = "api-key")]
 pub mod api_key;
+#[cfg(feature = "authorizer")]
+pub mod authorizer;
 #[cfg(feature = "cors")]
 pub mod cors;
 pub mod filter;
@@ -85,6 +88,8 @@ pub mod jwt;
 pub mod mtls;
 #[cfg(feature = "payload-limit")]
 pub mod payload_limit;
+#[cfg(feature = "policy")]
+pub mod policy;
 #[cfg(feature = "stage")]
 pub mod stage;
 #[cfg(feature = "timeout")]

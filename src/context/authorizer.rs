@@ -64,6 +64,42 @@ impl AuthorizerValue {
     }
 }
 
+impl From<&str> for AuthorizerValue {
+    fn from(text: &str) -> Self {
+        Self::string(text)
+    }
+}
+
+impl From<String> for AuthorizerValue {
+    fn from(text: String) -> Self {
+        Self::string(text)
+    }
+}
+
+impl From<bool> for AuthorizerValue {
+    fn from(flag: bool) -> Self {
+        Self::json(flag.to_string())
+    }
+}
+
+impl From<i32> for AuthorizerValue {
+    fn from(number: i32) -> Self {
+        Self::json(number.to_string())
+    }
+}
+
+impl From<i64> for AuthorizerValue {
+    fn from(number: i64) -> Self {
+        Self::json(number.to_string())
+    }
+}
+
+impl From<u64> for AuthorizerValue {
+    fn from(number: u64) -> Self {
+        Self::json(number.to_string())
+    }
+}
+
 #[allow(dead_code, reason = "made by authorizers")]
 impl AuthorizerContext {
     pub(crate) fn new(principal_id: Option<Arc<str>>) -> Self {

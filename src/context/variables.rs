@@ -37,12 +37,19 @@ impl RequestContext {
             "identity.apiKey" => self.api_key()?.expose_value(),
             "identity.apiKeyId" => self.api_key()?.id(),
             "identity.sourceIp" => return Some(self.source_ip()?.to_string().into()),
+            "routeKey" => return self.route_key().map(Cow::Owned),
             "requestTime" => return Some(common_log_time(self.arrived()).into()),
             "requestTimeEpoch" => return Some(self.arrived().unix_millis().to_string().into()),
             "domainName" => self.received_uri().host()?,
             _ => return None,
         };
         Some(Cow::Borrowed(borrowed))
+    }
+
+    /// `$context.routeKey`: the declared method and resource path, `GET /pets/{id}`.
+    pub(crate) fn route_key(&self) -> Option<String> {
+        let method = self.route()?.declared();
+        Some(format!("{} {}", method.verb_name(), method.resource_path))
     }
 
     fn error_variable(&self, field: &str) -> Option<Cow<'_, str>> {

@@ -180,6 +180,14 @@ impl GatewayError {
         error
     }
 
+    /// A 403 `ACCESS_DENIED` in its own words.
+    #[cfg(feature = "authorizer")]
+    pub(crate) fn access_denied(cause: Cause, message: String) -> Self {
+        let mut error = Self::new(ResponseType::AccessDenied, cause);
+        error.message = Some(message.into());
+        error
+    }
+
     /// The gateway-made 413: plain text that names the limit.
     pub(crate) fn content_too_long(cause: Cause, limit: u64) -> Self {
         let mut error = Self::new(ResponseType::RequestTooLarge, cause);

@@ -6,6 +6,8 @@ mod support;
 
 #[cfg(feature = "api-key")]
 mod api_keys;
+#[cfg(feature = "authorizer")]
+mod authorizers;
 #[cfg(feature = "cors")]
 mod cors;
 #[cfg(feature = "gateway")]
