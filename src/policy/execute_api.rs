@@ -20,6 +20,13 @@ pub struct ExecuteApi {
     prefix: Arc<str>,
 }
 
+/// What an API is called that nobody has named: `us-east-1`, account `000000000000`, API `local`.
+impl Default for ExecuteApi {
+    fn default() -> Self {
+        Self { prefix: "arn:aws:execute-api:us-east-1:000000000000:local/".into() }
+    }
+}
+
 const SERVICE: &str = "execute-api";
 const ACCOUNT_LENGTH: usize = 12;
 

@@ -6,6 +6,8 @@ mod support;
 
 #[cfg(feature = "api-key")]
 mod api_keys;
+#[cfg(feature = "authorizer")]
+mod authorizers;
 #[cfg(feature = "gateway")]
 mod browser;
 #[cfg(feature = "cors")]
@@ -14,6 +16,8 @@ mod cors;
 mod gateway;
 #[cfg(feature = "gateway")]
 mod grpc;
+#[cfg(feature = "jwt")]
+mod jwt;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
 #[cfg(feature = "policy")]
