@@ -21,6 +21,8 @@ mod jwt;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
 #[cfg(feature = "policy")]
+mod policy_costs;
+#[cfg(feature = "policy")]
 mod policy_vectors;
 #[cfg(feature = "usage-plan")]
 mod quotas;
