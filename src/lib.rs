@@ -44,6 +44,7 @@
 //! | [`gateway`] | `gateway` (default) | the order of all of these |
 //! | [`api_key`] | `api-key` | which key is calling |
 //! | [`usage_plan`] | `usage-plan` | how much and how fast |
+//! | [`sigv4`] | `sigv4` | whether the signature is the caller's, and what the caller may do |
 //! | [`stage`] | `stage` | which stage, deployment, resource and method |
 //! | [`cors`] | `cors` | which pages may read the answer |
 //! | [`payload_limit`] | `payload-limit` | how large and how slow a request may be |
@@ -79,6 +80,8 @@ pub mod filter;
 pub mod gateway;
 #[cfg(feature = "payload-limit")]
 pub mod payload_limit;
+#[cfg(feature = "sigv4")]
+pub mod sigv4;
 #[cfg(feature = "stage")]
 pub mod stage;
 #[cfg(feature = "timeout")]

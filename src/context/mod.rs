@@ -9,6 +9,7 @@
 //! | stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
+//! | [`CallerIdentity`] | `SigV4AuthLayer` |
 //! | error | the layer that refuses |
 //!
 //! ```
@@ -30,6 +31,7 @@
 //! # });
 //! ```
 
+mod caller;
 mod header_text;
 mod identity;
 mod ids;
@@ -38,6 +40,7 @@ mod principal;
 mod proxies;
 mod variables;
 
+pub use caller::{Caller, CallerIdentity, CallerKind};
 pub use identity::{Principal, VerifiedApiKey};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};
@@ -51,6 +54,8 @@ pub(crate) use identity::KeyId;
 pub(crate) use identity::subject;
 #[cfg(feature = "gateway")]
 pub(crate) use layer::PeerSource;
+#[cfg(feature = "sigv4")]
+pub(crate) use variables::civil_from_days;
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -102,6 +107,7 @@ struct Inner {
     base_path: OnceLock<Arc<str>>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
+    caller: OnceLock<CallerIdentity>,
     /// The `RateLimit` field of the answer, until it is written.
     rate_limit: OnceLock<HeaderText>,
     error: OnceLock<GatewayError>,
@@ -158,6 +164,7 @@ impl ContextConfig {
             base_path: OnceLock::new(),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
+            caller: OnceLock::new(),
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
             body_fault: AtomicU64::new(0),
@@ -254,6 +261,11 @@ impl RequestContext {
         self.0.principal.get()
     }
 
+    /// Whose signature was verified.
+    pub fn caller(&self) -> Option<&CallerIdentity> {
+        self.0.caller.get()
+    }
+
     /// The refusal that ended the request.
     pub fn error(&self) -> Option<&GatewayError> {
         self.0.error.get()
@@ -314,6 +326,11 @@ impl RequestContext {
 
     pub(crate) fn set_principal(&self, principal: Principal) {
         let _first_writer_wins = self.0.principal.set(principal);
+    }
+
+    #[cfg(feature = "sigv4")]
+    pub(crate) fn set_caller(&self, caller: CallerIdentity) {
+        let _first_writer_wins = self.0.caller.set(caller);
     }
 
     pub(crate) fn set_error(&self, error: GatewayError) {
