@@ -80,6 +80,8 @@ pub mod filter;
 pub mod gateway;
 #[cfg(feature = "payload-limit")]
 pub mod payload_limit;
+#[cfg(feature = "policy")]
+pub mod policy;
 #[cfg(feature = "sigv4")]
 pub mod sigv4;
 #[cfg(feature = "stage")]

@@ -1,0 +1,1 @@
+//! The engine against appendix B and against itself.
