@@ -208,7 +208,10 @@ mod tests {
         let root = read("arn:aws:iam::111122223333:root").unwrap();
         assert_eq!((root.kind().as_str(), root.user(), root.user_name()), ("Account", "111122223333", None));
         let role = read("arn:aws-cn:sts::111122223333:assumed-role/reader/s1").unwrap();
-        assert_eq!((role.kind().as_str(), role.user(), role.account_id()), ("AssumedRole", "s1", "111122223333"));
+        assert_eq!(
+            (role.kind().as_str(), role.user(), role.account_id()),
+            ("AssumedRole", "s1", "111122223333")
+        );
         assert_eq!(role.principal_arn, "arn:aws-cn:iam::111122223333:role/reader");
         assert!(read("arn:aws:sts::111122223333:federated-user/ada").is_some());
     }

@@ -93,6 +93,14 @@ pub enum Cause {
     CredentialsUnavailable,
     /// The request body could not be read to its end.
     BodyUnreadable,
+    /// The caller's identity policies do not allow the call.
+    IdentityPolicySilent,
+    /// The caller's identity policies deny the call.
+    IdentityPolicyDenied,
+    /// The resource policy does not allow the call of a caller from another account.
+    CrossAccountNotAllowed,
+    /// The resource policy denies the signed caller.
+    CallerDeniedByResourcePolicy,
     /// The ARN of the request is longer than policies may judge.
     ResourceArnTooLong,
 }

@@ -41,7 +41,7 @@ pub use path::{PathError, check_path};
 pub use settings::MethodSettings;
 
 pub(crate) use params::PathParams;
-#[cfg(feature = "stage")]
+#[cfg(any(feature = "stage", feature = "sigv4"))]
 pub(crate) use path::decode_unreserved;
 #[cfg(any(feature = "stage", test))]
 #[cfg_attr(not(feature = "stage"), allow(unused_imports, reason = "for the tests of single layers"))]

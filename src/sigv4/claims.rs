@@ -19,7 +19,9 @@ pub(super) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-a
 pub(super) enum Form {
     Header,
     /// Presigned, and how long it is good for.
-    Query { expires: Option<u64> },
+    Query {
+        expires: Option<u64>,
+    },
 }
 
 /// A signature and what it claims, not yet believed.
@@ -103,10 +105,7 @@ impl<'a> Parameters<'a> {
             (self.credential.is_none(), "Authorization header requires 'Credential' parameter."),
             (self.signature.is_none(), "Authorization header requires 'Signature' parameter."),
             (self.signed_headers.is_none(), "Authorization header requires 'SignedHeaders' parameter."),
-            (
-                no_date,
-                "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.",
-            ),
+            (no_date, "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."),
         ];
         // Nothing is allocated where nothing is missing.
         checks.into_iter().filter(|check| check.0).map(|check| check.1).collect()
@@ -164,7 +163,11 @@ fn read_expires(text: &str) -> Result<u64, SignatureError> {
     }
     // A number too long to count is out of range as well.
     let seconds = text.parse().unwrap_or(u64::MAX);
-    if (1..=LONGEST).contains(&seconds) { Ok(seconds) } else { Err(SignatureError::expires_out_of_range(seconds)) }
+    if (1..=LONGEST).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(SignatureError::expires_out_of_range(seconds))
+    }
 }
 
 /// The session token: in the query of a presigned request, or in a header field. `Err` where it is repeated.

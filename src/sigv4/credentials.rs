@@ -202,7 +202,11 @@ impl CredentialsBuilder {
         let id = &self.caller.access_key;
         let is_id = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if id.is_empty() || !id.bytes().all(is_id) {
-            return Err(ConfigError::new("access key id", id, "is empty or has other characters than A-Za-z0-9-_."));
+            return Err(ConfigError::new(
+                "access key id",
+                id,
+                "is empty or has other characters than A-Za-z0-9-_.",
+            ));
         }
         if self.secret.is_empty() || self.session_token.as_ref().is_some_and(Secret::is_empty) {
             return Err(ConfigError::new("credentials", id, "have an empty secret or session token"));

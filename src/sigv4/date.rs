@@ -73,7 +73,9 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 fn digits(bytes: &[u8]) -> Option<i64> {
-    bytes.iter().try_fold(0, |sum, byte| Some(sum * 10 + i64::from(byte.is_ascii_digit().then(|| byte - b'0')?)))
+    bytes
+        .iter()
+        .try_fold(0, |sum, byte| Some(sum * 10 + i64::from(byte.is_ascii_digit().then(|| byte - b'0')?)))
 }
 
 fn two(text: &str, length: usize) -> Option<i64> {
@@ -142,7 +144,9 @@ mod tests {
         ] {
             assert_eq!(SignedTime::parse_basic(text), None, "{text}");
         }
-        for text in ["Sun, 22 Nov 2026 12:34:56", "Sun, 22 Nov 2026 12:34:56 UTC", "22 Nov 2026 12:34:56 GMT", ""] {
+        for text in
+            ["Sun, 22 Nov 2026 12:34:56", "Sun, 22 Nov 2026 12:34:56 UTC", "22 Nov 2026 12:34:56 GMT", ""]
+        {
             assert_eq!(SignedTime::parse_http_date(text), None, "{text}");
         }
         assert!(SignedTime::parse_basic("20240229T000000Z").is_some());

@@ -93,7 +93,9 @@ struct Derived {
 
 impl Derived {
     fn is_for(&self, scope: &Scope<'_>) -> bool {
-        self.date == *scope.date.as_bytes() && *self.region == *scope.region && *self.service == *scope.service
+        self.date == *scope.date.as_bytes()
+            && *self.region == *scope.region
+            && *self.service == *scope.service
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::{
     canonical::{
-        CanonicalFault, CanonicalTexts, PathRule, Reading, RequestHead, SECURITY_TOKEN, Scope, TERMINATOR, check_escapes,
-        check_list, parameter, signs_host, write_request, write_string_to_sign,
+        CanonicalFault, CanonicalTexts, PathRule, Reading, RequestHead, SECURITY_TOKEN, Scope, TERMINATOR,
+        check_escapes, check_list, parameter, signs_host, write_request, write_string_to_sign,
     },
     claims::{Claims, Form, check_algorithm, credential_parts, session_token},
     credentials::Credentials,
     encode::{Plus, hex, unhex},
     error::SignatureError,
-    sink::{Gathered, Sink},
+    sink::Gathered,
 };
 use crate::{context::CallerIdentity, error::ConfigError};
 use hmac::{Hmac, Mac};
@@ -48,8 +48,8 @@ impl Payload {
 
     /// The hash of no body: `e3b0c442...`.
     pub const EMPTY: Self = Self::Sha256([
-        0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae,
-        0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+        0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
+        0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
     ]);
 
     fn with_text<T>(&self, use_text: impl FnOnce(&[u8]) -> T) -> T {
@@ -186,7 +186,11 @@ impl SigV4Verifier {
     }
 
     /// Everything that can be said before the access key is looked up.
-    pub(super) fn examine<'a>(&self, request: &RequestHead<'a>, now: i64) -> Result<Claims<'a>, SignatureError> {
+    pub(super) fn examine<'a>(
+        &self,
+        request: &RequestHead<'a>,
+        now: i64,
+    ) -> Result<Claims<'a>, SignatureError> {
         let claims = Claims::read(request)?;
         self.check_time(&claims, now)?;
         if !signs_host(&claims.signed_headers) {
@@ -281,8 +285,7 @@ impl SigV4Verifier {
         let query = request.query();
         let plus = self.lenient && query.contains('+');
         let slashes = self.lenient && self.path == PathRule::Normalised && has_slips(request.uri.path());
-        let token =
-            self.unsigned_query_token && is_presigned && parameter(query, SECURITY_TOKEN).is_some();
+        let token = self.unsigned_query_token && is_presigned && parameter(query, SECURITY_TOKEN).is_some();
         let paths = [Some(own.path), slashes.then_some(PathRule::AsSent)];
         let pluses = [Some(own.plus), plus.then_some(Plus::Blank)];
         let tokens = [Some(false), token.then_some(true)];

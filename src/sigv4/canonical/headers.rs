@@ -59,7 +59,9 @@ fn host<'a>(request: &RequestHead<'a>) -> Option<&'a [u8]> {
     let mut fields = request.headers.get_all(HOST).iter();
     match (fields.next(), fields.next(), authority) {
         (Some(field), None, None) => Some(field.as_bytes()),
-        (Some(field), None, Some(name)) => Some(field.as_bytes()).filter(|field| field.eq_ignore_ascii_case(name)),
+        (Some(field), None, Some(name)) => {
+            Some(field.as_bytes()).filter(|field| field.eq_ignore_ascii_case(name))
+        }
         (None, _, authority) => authority,
         (Some(_), Some(_), _) => None,
     }

@@ -137,7 +137,12 @@ impl CanonicalTexts {
         &self.string_to_sign
     }
 
-    pub(super) fn new(mut canonical: Vec<u8>, payload: &[u8], timestamp: &[u8; 16], scope: &Scope<'_>) -> Self {
+    pub(super) fn new(
+        mut canonical: Vec<u8>,
+        payload: &[u8],
+        timestamp: &[u8; 16],
+        scope: &Scope<'_>,
+    ) -> Self {
         canonical.extend_from_slice(payload);
         let mut to_sign = Vec::new();
         write_string_to_sign(&mut to_sign, timestamp, scope);

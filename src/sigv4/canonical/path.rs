@@ -104,7 +104,12 @@ mod tests {
             ("/.well-known", "/.well-known", "/.well-known", "/.well-known"),
             ("/a%20b%2fc", "/a%2520b%252fc", "/a%2520b%252fc", "/a%20b%2Fc"),
             ("/a b", "/a%20b", "/a%20b", "/a%20b"),
-            ("/@connections/abc=", "/%40connections/abc%3D", "/%40connections/abc%3D", "/%40connections/abc%3D"),
+            (
+                "/@connections/abc=",
+                "/%40connections/abc%3D",
+                "/%40connections/abc%3D",
+                "/%40connections/abc%3D",
+            ),
             ("/%40%7e%zz%", "/%2540%257e%25zz%25", "/%2540%257e%25zz%25", "/%40~%25zz%25"),
             ("/\u{1234}", "/%E1%88%B4", "/%E1%88%B4", "/%E1%88%B4"),
         ] {

@@ -9,6 +9,8 @@ use std::{borrow::Cow, cmp::Ordering};
 /// A parameter as received: still encoded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pair<'a> {
+    /// The pair as received.
+    raw: &'a [u8],
     name: Text<'a>,
     value: Text<'a>,
 }
@@ -48,7 +50,7 @@ impl<'a> Pair<'a> {
     fn new(raw: &'a [u8]) -> Self {
         let equals = raw.iter().position(|byte| *byte == b'=');
         let (name, value) = equals.map_or((raw, &raw[raw.len()..]), |at| (&raw[..at], &raw[at + 1..]));
-        Self { name: Text::new(name), value: Text::new(value) }
+        Self { raw, name: Text::new(name), value: Text::new(value) }
     }
 
     fn cmp(&self, other: &Self, plus: Plus) -> Ordering {
@@ -64,6 +66,11 @@ impl<'a> Pair<'a> {
     /// Whether this is the parameter `name`, however it is encoded.
     pub(crate) fn is(&self, name: &str) -> bool {
         self.name.is(name)
+    }
+
+    /// The pair as received: a piece of a text between ASCII characters.
+    pub(crate) fn raw(&self) -> &'a str {
+        std::str::from_utf8(self.raw).unwrap_or_default()
     }
 
     /// The decoded value; bytes that are not UTF-8 become the replacement character, which no valid value has.

@@ -84,7 +84,12 @@ impl Setting {
         let omits_token = texts.canonical_request() != expected.canonical_request;
         if omits_token {
             // `post-sts-header-after`: the token was appended to the signed query.
-            assert!(name.contains("after"), "{name}\n{}\n{}", texts.canonical_request(), expected.canonical_request);
+            assert!(
+                name.contains("after"),
+                "{name}\n{}\n{}",
+                texts.canonical_request(),
+                expected.canonical_request
+            );
         } else {
             assert_eq!(texts.string_to_sign(), expected.string_to_sign, "{name}");
         }
