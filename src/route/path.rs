@@ -48,6 +48,10 @@ fn check_escapes(bytes: &[u8]) -> Result<(), PathError> {
 
 /// `.`, `..` and every encoding of them, also where an encoded slash or backslash ends the segment.
 fn is_dot_segment(segment: &str) -> bool {
+    let may_be = |bytes: &[u8]| bytes[0] == b'.' || escape_at(bytes) == Some(b'.');
+    if !(0..segment.len()).any(|at| may_be(&segment.as_bytes()[at..])) {
+        return false;
+    }
     let decoded = decode(segment, |_| true);
     decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|part| matches!(part, b"." | b".."))
 }
@@ -60,7 +64,8 @@ pub(crate) fn decode_unreserved(segment: &str) -> Cow<'_, [u8]> {
 
 fn decode(segment: &str, wanted: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
     let bytes = segment.as_bytes();
-    if !bytes.contains(&b'%') {
+    let is_wanted = |at| escape_at(&bytes[at..]).is_some_and(&wanted);
+    if !bytes.contains(&b'%') || !(0..bytes.len()).any(is_wanted) {
         return Cow::Borrowed(bytes);
     }
     let mut out = Vec::with_capacity(bytes.len());

@@ -15,6 +15,8 @@ mod payload_limits;
 #[cfg(feature = "usage-plan")]
 mod quotas;
 mod responses;
+#[cfg(all(feature = "sigv4", feature = "stage", feature = "payload-limit"))]
+mod sigv4;
 #[cfg(feature = "stage")]
 mod stages;
 #[cfg(feature = "usage-plan")]

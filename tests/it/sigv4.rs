@@ -1,0 +1,8 @@
+//! Signed requests at the door: who passes, who is refused and with which words.
+
+mod costs;
+mod live;
+mod permission;
+mod refusals;
+mod support;
+mod transport;
