@@ -9,6 +9,7 @@
 //! | stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
+//! | [`AuthorizerContext`] | an authorizer |
 //! | [`CallerIdentity`] | `SigV4AuthLayer` |
 //! | error | the layer that refuses |
 //!
@@ -31,21 +32,27 @@
 //! # });
 //! ```
 
+mod authorizer;
 mod caller;
 mod header_text;
 mod identity;
 mod ids;
+mod ingress;
 mod layer;
 mod principal;
 mod proxies;
 mod variables;
 
+pub use authorizer::{AuthorizerContext, AuthorizerValue};
 pub use caller::{Caller, CallerIdentity, CallerKind};
 pub use identity::{Principal, VerifiedApiKey};
+pub use ingress::{Ingress, IngressLayer, IngressService};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};
 pub use proxies::{ForwardedHeader, TrustedProxies};
 
+#[allow(unused_imports, reason = "made by authorizers")]
+pub(crate) use authorizer::AuthorizerRun;
 pub(crate) use header_text::HeaderText;
 
 #[cfg(feature = "api-key")]
@@ -107,6 +114,8 @@ struct Inner {
     base_path: OnceLock<Arc<str>>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
+    authorizer: OnceLock<Arc<AuthorizerContext>>,
+    authorizer_run: OnceLock<Box<authorizer::AuthorizerRun>>,
     caller: OnceLock<CallerIdentity>,
     /// The `RateLimit` field of the answer, until it is written.
     rate_limit: OnceLock<HeaderText>,
@@ -164,6 +173,8 @@ impl ContextConfig {
             base_path: OnceLock::new(),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
+            authorizer: OnceLock::new(),
+            authorizer_run: OnceLock::new(),
             caller: OnceLock::new(),
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),

@@ -16,6 +16,9 @@ impl RequestContext {
         if let Some(field) = name.strip_prefix("error.") {
             return self.error_variable(field);
         }
+        if let Some(field) = name.strip_prefix("authorizer.") {
+            return self.authorizer_variable(field);
+        }
         let borrowed = match name {
             "requestId" => self.request_id(),
             "extendedRequestId" => self.extended_request_id(),
@@ -29,7 +32,6 @@ impl RequestContext {
             "customDomain.basePathMatched" => self.base_path_matched()?,
             "identity.apiKey" => self.api_key()?.expose_value(),
             "identity.apiKeyId" => self.api_key()?.id(),
-            "authorizer.principalId" => self.principal()?.id(),
             "identity.sourceIp" => return Some(self.source_ip()?.to_string().into()),
             "requestTime" => return Some(common_log_time(self.arrived()).into()),
             "requestTimeEpoch" => return Some(self.arrived().unix_millis().to_string().into()),

@@ -97,12 +97,30 @@ pub enum Cause {
     IdentityPolicySilent,
     /// The caller's identity policies deny the call.
     IdentityPolicyDenied,
-    /// The resource policy does not allow the call of a caller from another account.
-    CrossAccountNotAllowed,
-    /// The resource policy denies the signed caller.
-    CallerDeniedByResourcePolicy,
     /// The ARN of the request is longer than policies may judge.
     ResourceArnTooLong,
+    /// An identity source of the authorizer is missing or empty.
+    IdentityMissing,
+    /// An identity source is not text, or does not match the validation expression.
+    IdentityMalformed,
+    /// The method names an authorizer that the layer does not have.
+    AuthorizerUnknown,
+    /// The authorizer said `Unauthorized`.
+    AuthorizerUnauthorized,
+    /// The authorizer answered something that is not an authorizer's answer.
+    AuthorizerMalformed,
+    /// The authorizer failed or could not be reached.
+    AuthorizerFailed,
+    /// The authorizer did not answer in time.
+    AuthorizerTimeout,
+    /// The authorizer's policy, or the resource policy with it, denies explicitly.
+    AuthorizerExplicitDeny,
+    /// Neither the authorizer's policy nor a resource policy allows.
+    AuthorizerImplicitDeny,
+    /// The resource policy denies explicitly.
+    ResourcePolicyDenied,
+    /// The resource policy does not allow.
+    ResourcePolicySilent,
 }
 
 /// A refusal: its kind, its words, and why. Found in the extensions of the answer and in
@@ -159,6 +177,14 @@ impl GatewayError {
         let mut error =
             Self::client_error(Cause::UnknownStage, StatusCode::FORBIDDEN, forbidden.0, forbidden.1);
         error.form = Form::Fixed;
+        error
+    }
+
+    /// A 403 `ACCESS_DENIED` in its own words.
+    #[cfg(feature = "policy")]
+    pub(crate) fn access_denied(cause: Cause, message: String) -> Self {
+        let mut error = Self::new(ResponseType::AccessDenied, cause);
+        error.message = Some(message.into());
         error
     }
 

@@ -83,5 +83,4 @@ pub use response_type::{ResponseType, UnknownResponseType};
 
 #[cfg(feature = "usage-plan")]
 pub(crate) use layer::RATELIMIT;
-#[cfg(feature = "usage-plan")]
 pub(crate) use render::json_string;

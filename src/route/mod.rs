@@ -30,6 +30,7 @@
 //! # Ok::<(), tower_gateway::ConfigError>(())
 //! ```
 
+mod authorization;
 mod params;
 mod path;
 mod scope;
@@ -37,12 +38,15 @@ mod settings;
 mod table;
 mod template;
 
+pub use authorization::Authorization;
 pub use path::{PathError, check_path};
 pub use settings::MethodSettings;
 
 pub(crate) use params::PathParams;
 #[cfg(any(feature = "stage", feature = "sigv4"))]
 pub(crate) use path::decode_unreserved;
+#[cfg(feature = "policy")]
+pub(crate) use path::{decoded_path, matched_path};
 #[cfg(any(feature = "stage", test))]
 #[cfg_attr(not(feature = "stage"), allow(unused_imports, reason = "for the tests of single layers"))]
 pub(crate) use scope::StageScope;
@@ -66,6 +70,8 @@ pub struct ApiMethod {
     pub(crate) api_key_required: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) payload_limit: Option<u64>,
+    pub(crate) authorization: Authorization,
+    pub(crate) authorization_scopes: Arc<[Box<str>]>,
 }
 
 impl ApiMethod {
@@ -86,6 +92,22 @@ impl ApiMethod {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How the method's callers are authorized (`authorizationType`, `authorizerId`). Default:
+    /// [`Authorization::None`]. Each layer that authorizes looks at its own kind and lets the others pass.
+    #[must_use]
+    pub fn authorization(mut self, authorization: Authorization) -> Self {
+        self.authorization = authorization;
+        self
+    }
+
+    /// Scopes of which a token must carry one (`authorizationScopes`). Read by JWT and Cognito authorizers, as on
+    /// AWS; with any other [`authorization`](Self::authorization) they have no effect. Default: none needed.
+    #[must_use]
+    pub fn authorization_scopes<T: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
+        self.authorization_scopes = scopes.into_iter().map(Into::into).collect();
         self
     }
 

@@ -112,9 +112,9 @@ impl Authorization {
         let cause = match outcome {
             Outcome::Allowed => return Ok(()),
             Outcome::ImplicitlyDenied(PolicyKind::Identity) => Cause::IdentityPolicySilent,
-            Outcome::ImplicitlyDenied(PolicyKind::Resource) => Cause::CrossAccountNotAllowed,
+            Outcome::ImplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicySilent,
             Outcome::ExplicitlyDenied(PolicyKind::Identity) => Cause::IdentityPolicyDenied,
-            Outcome::ExplicitlyDenied(PolicyKind::Resource) => Cause::CallerDeniedByResourcePolicy,
+            Outcome::ExplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicyDenied,
         };
         let user = Some(credentials.caller().user_arn());
         let text = not_authorized(user, INVOKE, arn, outcome, self.wording);

@@ -36,7 +36,7 @@
 //! | signature or signed part changed | 403 `InvalidSignatureException` `The request signature we calculated does not match ...` | `SignatureMismatch` |
 //! | token missing, wrong, not asked for | 403 `UnrecognizedClientException` | `SessionTokenInvalid` |
 //! | token expired | 403 `EXPIRED_TOKEN` | `SessionTokenExpired` |
-//! | policies do not allow | 403 `{"Message":"User: <ARN> is not authorized to perform: ..."}` | `IdentityPolicySilent`, `IdentityPolicyDenied`, `CrossAccountNotAllowed`, `CallerDeniedByResourcePolicy` |
+//! | policies do not allow | 403 `{"Message":"User: <ARN> is not authorized to perform: ..."}` | `IdentityPolicySilent`, `IdentityPolicyDenied`, `ResourcePolicySilent`, `ResourcePolicyDenied` |
 //! | body above the limit | 413 | `ContentLengthTooLarge`, `BodyTooLarge` |
 //! | body breaks off | 400 | `BodyUnreadable` |
 //! | ARN above 1,600 bytes | 414 | `ResourceArnTooLong` |

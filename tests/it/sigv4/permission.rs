@@ -131,11 +131,11 @@ fn a_resource_policy_decides_with_the_identity_policies() {
     let own = r#"{"AWS": "arn:aws:iam::111122223333:user/ada"}"#;
     let role = r#"{"AWS": "arn:aws:iam::999900001111:role/reader"}"#;
     assert_eq!(send(silent(), resource("Allow", own)), (200, None), "P4");
-    assert_eq!(send(ada(ALLOW_ALL), resource("Deny", own)), (403, Some(Cause::CallerDeniedByResourcePolicy)));
+    assert_eq!(send(ada(ALLOW_ALL), resource("Deny", own)), (403, Some(Cause::ResourcePolicyDenied)));
     assert_eq!(send(ada(ALLOW_ALL), resource("Allow", role)), (200, None), "silent about ada");
     assert_eq!(send(other_account(ALLOW_ALL), resource("Allow", role)), (200, None));
     assert_eq!(send(other_account(""), resource("Allow", role)), (403, Some(Cause::IdentityPolicySilent)));
-    let refused = (403, Some(Cause::CrossAccountNotAllowed));
+    let refused = (403, Some(Cause::ResourcePolicySilent));
     assert_eq!(send(other_account(ALLOW_ALL), resource("Allow", own)), refused, "P5");
     let (status, cause, _) = staged(layer_of([other_account(ALLOW_ALL)]), get("/prod/pets"));
     assert_eq!((status, cause), refused, "no resource policy at all");
