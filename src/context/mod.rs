@@ -6,7 +6,7 @@
 //! | slot | written by |
 //! |---|---|
 //! | request id, extended id, times, method, URI as received, source address | the layer that makes the context |
-//! | stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
+//! | host, stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
 //! | [`AuthorizerContext`] | an authorizer |
@@ -34,13 +34,15 @@
 
 mod authorizer;
 mod caller;
-mod header_text;
 mod identity;
 mod ids;
 mod ingress;
 mod layer;
 mod principal;
 mod proxies;
+#[cfg(feature = "usage-plan")]
+mod rate_limit;
+mod short_text;
 mod variables;
 
 pub use authorizer::{AuthorizerContext, AuthorizerValue};
@@ -53,14 +55,14 @@ pub use proxies::{ForwardedHeader, TrustedProxies};
 
 #[allow(unused_imports, reason = "made by authorizers")]
 pub(crate) use authorizer::AuthorizerRun;
-pub(crate) use header_text::HeaderText;
-
 #[cfg(feature = "api-key")]
 pub(crate) use identity::KeyId;
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
 pub(crate) use identity::subject;
 #[cfg(feature = "gateway")]
 pub(crate) use layer::PeerSource;
+#[cfg(feature = "usage-plan")]
+pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
 #[cfg(feature = "sigv4")]
 pub(crate) use variables::civil_from_days;
 
@@ -108,17 +110,18 @@ struct Inner {
     source_ip: Option<IpAddr>,
     route: OnceLock<MatchedRoute>,
     /// The resource of a preflight whose method is not declared: CORS answers by the path alone.
-    preflight_route: OnceLock<MatchedRoute>,
-    /// What the route match found wrong, until the phase that refuses.
-    pending_refusal: OnceLock<GatewayError>,
+    preflight_route: OnceLock<Box<MatchedRoute>>,
     base_path: OnceLock<Arc<str>>,
+    /// The `Host` field, where the URI names no host.
+    host: OnceLock<HostText>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
     authorizer: OnceLock<Arc<AuthorizerContext>>,
     authorizer_run: OnceLock<Box<authorizer::AuthorizerRun>>,
     caller: OnceLock<CallerIdentity>,
-    /// The `RateLimit` field of the answer, until it is written.
-    rate_limit: OnceLock<HeaderText>,
+    /// What the answer will say of the plan's limits, until it is written.
+    #[cfg(feature = "usage-plan")]
+    rate_limit: OnceLock<RateLimit>,
     error: OnceLock<GatewayError>,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
@@ -153,12 +156,18 @@ impl ContextConfig {
         if let Some(found) = request.extensions().get::<RequestContext>() {
             return found.clone();
         }
-        let context = self.create(request);
+        let context = self.create(request, None, None);
         request.extensions_mut().insert(context.clone());
         context
     }
 
-    fn create<B>(&self, request: &http::Request<B>) -> RequestContext {
+    /// A new context, with route and `Host` field where they have been looked at before.
+    pub(crate) fn create<B>(
+        &self,
+        request: &http::Request<B>,
+        route: Option<MatchedRoute>,
+        host: Option<HostText>,
+    ) -> RequestContext {
         let peer = self.peer.of(request.extensions());
         RequestContext(Arc::new(Inner {
             kind: self.kind,
@@ -167,21 +176,33 @@ impl ContextConfig {
             method: request.method().clone(),
             uri: request.uri().clone(),
             source_ip: peer.map(|peer| self.proxies.client(peer, request.headers())),
-            route: OnceLock::new(),
+            route: route.map_or_else(OnceLock::new, OnceLock::from),
             preflight_route: OnceLock::new(),
-            pending_refusal: OnceLock::new(),
             base_path: OnceLock::new(),
+            host: host.map_or_else(OnceLock::new, OnceLock::from),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
             authorizer: OnceLock::new(),
             authorizer_run: OnceLock::new(),
             caller: OnceLock::new(),
+            #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
             body_fault: AtomicU64::new(0),
             #[cfg(feature = "payload-limit")]
             body_watcher: Mutex::default(),
         }))
+    }
+}
+
+/// A `Host` field.
+pub(crate) type HostText = short_text::ShortText<46>;
+
+/// `example.com` of `example.com:8080`.
+pub(crate) fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
     }
 }
 
@@ -262,6 +283,13 @@ impl RequestContext {
         self.0.base_path.get().map(|path| &**path)
     }
 
+    /// `$context.domainName`: the host that was asked for, without its port. Of HTTP/1.1, behind a `StageRouter` or a
+    /// gateway, it is what the `Host` field says: a client may write anything there.
+    pub fn domain_name(&self) -> Option<&str> {
+        let field = || Some(without_port(self.0.host.get()?.as_str()));
+        self.0.uri.host().or_else(field)
+    }
+
     /// The API key that was verified.
     pub fn api_key(&self) -> Option<&VerifiedApiKey> {
         self.0.api_key.get()
@@ -283,11 +311,12 @@ impl RequestContext {
     }
 
     #[cfg(feature = "usage-plan")]
-    pub(crate) fn set_rate_limit(&self, text: HeaderText) {
-        let _first_writer_wins = self.0.rate_limit.set(text);
+    pub(crate) fn set_rate_limit(&self, rate_limit: RateLimit) {
+        let _first_writer_wins = self.0.rate_limit.set(rate_limit);
     }
 
-    pub(crate) fn rate_limit(&self) -> Option<&HeaderText> {
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn rate_limit(&self) -> Option<&RateLimit> {
         self.0.rate_limit.get()
     }
 
@@ -306,28 +335,23 @@ impl RequestContext {
     /// The resource that CORS settings go by: the route, or for a preflight the path whatever the method.
     #[cfg(feature = "cors")]
     pub(crate) fn cors_resource_path(&self) -> Option<&str> {
-        let route = self.0.preflight_route.get().or_else(|| self.0.route.get())?;
+        let route = self.0.preflight_route.get().map(|route| &**route).or_else(|| self.0.route.get())?;
         Some(&route.declared().resource_path)
     }
 
     #[cfg(feature = "stage")]
-    pub(crate) fn set_preflight_route(&self, route: MatchedRoute) {
+    pub(crate) fn set_preflight_route(&self, route: Box<MatchedRoute>) {
         let _first_writer_wins = self.0.preflight_route.set(route);
-    }
-
-    #[cfg(feature = "stage")]
-    pub(crate) fn set_pending_refusal(&self, error: GatewayError) {
-        let _first_writer_wins = self.0.pending_refusal.set(error);
-    }
-
-    #[cfg(feature = "gateway")]
-    pub(crate) fn pending_refusal(&self) -> Option<&GatewayError> {
-        self.0.pending_refusal.get()
     }
 
     #[cfg(feature = "stage")]
     pub(crate) fn set_base_path(&self, base_path: Arc<str>) {
         let _first_writer_wins = self.0.base_path.set(base_path);
+    }
+
+    #[cfg(feature = "stage")]
+    pub(crate) fn set_host(&self, field: HostText) {
+        let _first_writer_wins = self.0.host.set(field);
     }
 
     #[cfg(feature = "api-key")]

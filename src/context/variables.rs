@@ -35,7 +35,7 @@ impl RequestContext {
             "identity.sourceIp" => return Some(self.source_ip()?.to_string().into()),
             "requestTime" => return Some(common_log_time(self.arrived()).into()),
             "requestTimeEpoch" => return Some(self.arrived().unix_millis().to_string().into()),
-            "domainName" => self.received_uri().host()?,
+            "domainName" => self.domain_name()?,
             _ => self.caller()?.variable(name.strip_prefix("identity.")?)?,
         };
         Some(Cow::Borrowed(borrowed))
@@ -80,6 +80,14 @@ pub(crate) fn civil_from_days(days: i64) -> (i64, usize, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_lose_their_port() {
+        let name = crate::context::without_port;
+        assert_eq!(name("a.example:8080"), "a.example");
+        assert_eq!(name("a.example"), "a.example");
+        assert_eq!(name("[::1]:80"), "[::1]");
+    }
 
     #[test]
     fn times_print_as_aws_prints_them() {

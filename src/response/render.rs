@@ -19,6 +19,8 @@ pub(super) struct Rendered {
     pub(super) body: Bytes,
 }
 
+const USUAL_HEADERS: usize = 6;
+
 impl Rendered {
     /// The answer that no configuration has touched.
     pub(super) fn built_in(error: &GatewayError, kind: ApiKind) -> Self {
@@ -31,6 +33,8 @@ impl Rendered {
     pub(super) fn into_response<B: From<Bytes>>(self) -> Response<B> {
         let mut response = Response::new(B::from(self.body));
         *response.status_mut() = self.status;
+        // Room for what the layers outside add to most refusals: growing moves the whole map.
+        response.headers_mut().reserve(USUAL_HEADERS);
         response.headers_mut().insert(CONTENT_TYPE, self.content_type);
         if let Some(error_type) = self.error_type {
             response.headers_mut().insert(X_AMZN_ERROR_TYPE.clone(), HeaderValue::from_static(error_type));

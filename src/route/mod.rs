@@ -45,6 +45,7 @@ pub use settings::MethodSettings;
 pub(crate) use params::PathParams;
 #[cfg(any(feature = "stage", feature = "sigv4"))]
 pub(crate) use path::decode_unreserved;
+pub(crate) use path::escape_at;
 #[cfg(feature = "policy")]
 pub(crate) use path::{decoded_path, matched_path};
 #[cfg(any(feature = "stage", test))]
@@ -200,6 +201,12 @@ impl Declared {
     pub(crate) fn verb_name(&self) -> &str {
         self.verb.as_ref().map_or("ANY", Method::as_str)
     }
+
+    /// A variable of a routed path that was matched to this method.
+    fn variable<'a>(&self, name: &str, params: &PathParams, path: &'a str) -> Option<&'a str> {
+        let index = self.variables.iter().position(|variable| **variable == *name)?;
+        path.get(params.range(index)?)
+    }
 }
 
 /// A request's place in a [`Routes`] table.
@@ -223,8 +230,7 @@ impl RouteMatch<'_> {
 
     /// A path variable, as received (not percent-decoded).
     pub fn param(&self, name: &str) -> Option<&str> {
-        let index = self.declared.variables.iter().position(|variable| **variable == *name)?;
-        self.path.get(self.params.range(index)?)
+        self.declared.variable(name, &self.params, self.path)
     }
 }
 

@@ -119,7 +119,8 @@ fn decode(segment: &str, wanted: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-fn escape_at(bytes: &[u8]) -> Option<u8> {
+/// The byte that an escape at the start of `bytes` stands for.
+pub(crate) fn escape_at(bytes: &[u8]) -> Option<u8> {
     let [b'%', high, low, ..] = bytes else { return None };
     let digit = |byte: &u8| (*byte as char).to_digit(16);
     Some((digit(high)? * 16 + digit(low)?) as u8)

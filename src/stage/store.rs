@@ -139,8 +139,7 @@ impl Stages {
                 let problem = "the stage has a canary: promote or remove it before another deployment";
                 return Err(ConfigError::new("stage", stage, problem));
             }
-            entry.stage.deployment_id = deployment_id.to_owned();
-            entry.history.push(deployment_id.to_owned());
+            entry.point_to(deployment_id);
             Ok(())
         })
     }
@@ -179,6 +178,18 @@ impl Stages {
         self.change(|state| {
             state.stage(stage)?.stage.variables.insert(name.to_owned(), value.to_owned());
             Ok(())
+        })
+    }
+
+    /// Removes a stage variable.
+    ///
+    /// # Errors
+    ///
+    /// The stage is unknown, or has no variable of that name.
+    pub fn remove_variable(&self, stage: &str, name: &str) -> Result<(), ConfigError> {
+        self.change(|state| {
+            let removed = state.stage(stage)?.stage.variables.remove(name);
+            removed.map(drop).ok_or_else(|| ConfigError::new("stage variable name", name, "is not set"))
         })
     }
 
@@ -242,9 +253,9 @@ impl Stages {
                 ));
             };
             canary.percent_traffic = 0.0;
-            entry.stage.deployment_id.clone_from(&canary.deployment_id);
+            let deployment = canary.deployment_id.clone();
             entry.stage.variables.extend(canary.overrides.clone());
-            entry.history.push(canary.deployment_id.clone());
+            entry.point_to(&deployment);
             Ok(())
         })
     }
@@ -269,6 +280,20 @@ impl Stages {
     pub fn set_domain(&self, domain: CustomDomain) -> Result<(), ConfigError> {
         let domain = domain.compile()?;
         self.change(|state| state.set_domain(domain))
+    }
+
+    /// Removes a custom domain: its host is one like any other from then on.
+    ///
+    /// # Errors
+    ///
+    /// There is no domain of that name.
+    pub fn remove_domain(&self, name: &str) -> Result<(), ConfigError> {
+        self.change(|state| {
+            let before = state.domains.len();
+            state.domains.retain(|own| !own.name().eq_ignore_ascii_case(name));
+            let removed = state.domains.len() < before;
+            removed.then_some(()).ok_or_else(|| ConfigError::new("custom domain", name, "does not exist"))
+        })
     }
 
     #[cfg(feature = "gateway")]
@@ -367,6 +392,14 @@ impl State {
 }
 
 impl StageState {
+    /// The same deployment again is no step that could be rolled back.
+    fn point_to(&mut self, deployment: &str) {
+        deployment.clone_into(&mut self.stage.deployment_id);
+        if self.history.last().is_none_or(|last| last != deployment) {
+            self.history.push(deployment.to_owned());
+        }
+    }
+
     fn points_to(&self, deployment: &str) -> bool {
         let canary = self.stage.canary.as_ref().is_some_and(|canary| canary.deployment_id == deployment);
         canary || self.stage.deployment_id == deployment

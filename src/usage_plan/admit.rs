@@ -39,9 +39,8 @@ pub(super) struct Spent {
     pub(super) plan: Bucket,
     pub(super) stage: Bucket,
     pub(super) account: Bucket,
-    pub(super) used: u64,
-    /// What `UpdateUsage` added to the limit, or took from it, in this period.
-    pub(super) granted: i64,
+    /// Of the quota in this period: what was used, less what `UpdateUsage` added to the limit.
+    pub(super) charged: i64,
 }
 
 /// Why not, and when again.
@@ -86,14 +85,14 @@ pub(super) fn charge(limits: &Limits, spent: &mut Spent, now: u64, cost: u32) ->
         }
         shadowed.quota = true;
     }
-    next.used = next.used.saturating_add(u64::from(cost));
+    next.charged = next.charged.saturating_add(cost.into());
     *spent = next;
     Ok(shadowed)
 }
 
 /// What is left of the quota.
 pub(super) fn remaining(limit: u64, spent: &Spent) -> u64 {
-    let left = i128::from(limit) + i128::from(spent.granted) - i128::from(spent.used);
+    let left = i128::from(limit) - i128::from(spent.charged);
     left.clamp(0, i128::from(u64::MAX)) as u64
 }
 
@@ -199,7 +198,7 @@ mod tests {
         let mut spent = Spent::default();
         assert_eq!(charge(&both, &mut spent, 0, 1), Ok(Shadowed::default()));
         assert_eq!(charge(&both, &mut spent, 0, 1), Ok(Shadowed { throttle: true, quota: true }));
-        assert_eq!(spent.used, 2);
+        assert_eq!(spent.charged, 2);
     }
 
     proptest! {
@@ -220,7 +219,7 @@ mod tests {
                 let verdict = charge(&limits, &mut spent, 0, cost);
                 prop_assert_eq!(verdict.is_ok(), fits || cost == 0);
                 admitted += if verdict.is_ok() { u64::from(cost) } else { 0 };
-                prop_assert_eq!(spent.used, admitted);
+                prop_assert_eq!(spent.charged, admitted as i64);
                 for (limit, bucket) in [(limits.stage, spent.stage), (limits.account, spent.account)] {
                     let Some(limit) = limit else { continue };
                     prop_assert_eq!(u64::from(limit.burst_limit() - bucket.available(limit, 0)), admitted);

@@ -7,22 +7,21 @@ pub(super) const NONE: u32 = u32::MAX;
 /// No day and no period yet.
 pub(super) const NEVER: i32 = i32::MIN;
 
-/// 88 bytes.
+/// 80 bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     /// In two halves, which need no alignment to 16.
     subject: [u64; 2],
     /// Of the plan's general throttle.
     pub(super) bucket: Bucket,
-    /// In the period.
-    pub(super) used: u64,
-    pub(super) granted: i64,
+    /// Against the quota of the period: what was used, less what was granted. Below zero where more was granted.
+    pub(super) charged: i64,
     pub(super) used_today: u64,
     /// Slot of the plan; `NONE` marks a free entry.
     pub(super) plan: u32,
     /// The same subject on another plan, or the next free entry.
     pub(super) next: u32,
-    /// First day of the period that `used` and `granted` are of.
+    /// First day of the period that `charged` is of.
     pub(super) period: i32,
     /// The day that `used_today` is of.
     pub(super) today: i32,
@@ -35,8 +34,7 @@ impl Entry {
         Self {
             subject: [(subject >> 64) as u64, subject as u64],
             bucket: Bucket::default(),
-            used: 0,
-            granted: 0,
+            charged: 0,
             used_today: 0,
             plan,
             next,
@@ -184,7 +182,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert_eq!(size_of::<Entry>(), 88);
+        assert_eq!(size_of::<Entry>(), 80);
         let subject = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
         assert_eq!(Entry::new(subject, 0, NONE, NONE).subject(), subject);
     }

@@ -216,7 +216,8 @@ impl UsagePlans {
     ///
     /// # Errors
     ///
-    /// There is no such plan or key, a date is none, or the range is empty or above 366 days.
+    /// There is no such plan or key, a date is none, or the range is empty or ends more than 366 days
+    /// after its start.
     pub fn usage(
         &self,
         plan_id: &str,

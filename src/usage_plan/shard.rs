@@ -5,13 +5,13 @@ use super::{
     days::{History, PastDay},
     directory::{Directory, InForce, PlanState},
     entry::{Entry, NONE, Names, Slab},
-    headers::Report,
     methods::MethodBuckets,
     quota::Span,
     reservation::Charged,
 };
 use crate::{
     clock::Timestamp,
+    context::Announced,
     throttle::{SharedBucket, bucket::Bucket},
 };
 use hashbrown::HashTable;
@@ -30,7 +30,7 @@ pub(super) struct Demand<'a> {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) refusal: Option<Refusal>,
-    pub(super) report: Report,
+    pub(super) announced: Announced,
     /// What was taken from where, if it was admitted.
     pub(super) charged: Charged,
 }
@@ -67,10 +67,6 @@ impl Shard {
 
     fn is_of(&self, index: u32, subject: u128) -> bool {
         self.entries.get(index).is_some_and(|entry| entry.subject() == subject)
-    }
-
-    pub(super) fn plan_at(&self, index: u32) -> Option<u32> {
-        self.entries.get(index).map(|entry| entry.plan)
     }
 
     /// A new entry at the head of its subject's chain.
@@ -227,7 +223,7 @@ impl Shard {
             }
         }
         let charged = Charged::new(entry, &in_force, &span, took_tokens);
-        Some(Outcome { refusal: verdict.err(), report: report(&limits, &spent, now), charged })
+        Some(Outcome { refusal: verdict.err(), announced: announced(&limits, &spent, now), charged })
     }
 
     /// Gives back or takes more, now that the cost is known: exactly the difference, from where it was taken.
@@ -236,7 +232,7 @@ impl Shard {
         let Self { entries, history, methods, .. } = self;
         let Some(entry) = entries.get_mut(index) else { return };
         if entry.period == charged.period {
-            entry.used = change.of(entry.used);
+            entry.charged = change.of_charged(entry.charged);
         }
         if entry.today == charged.day {
             entry.used_today = change.of(entry.used_today);
@@ -258,8 +254,8 @@ impl Shard {
     pub(super) fn set_remaining(&mut self, index: u32, plan: &PlanState, unix: i64, remaining: u64) {
         let (Some(quota), Some(entry)) = (plan.quota(), self.entries.get_mut(index)) else { return };
         entry.roll(index, &plan.span(unix), Some(quota), &mut self.history);
-        let granted = i128::from(remaining) + i128::from(entry.used) - i128::from(quota.limit());
-        entry.granted = granted.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        let charged = i128::from(quota.limit()) - i128::from(remaining);
+        entry.charged = charged.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
     }
 
     /// The days of an entry on which something happened, oldest first, up to now; nothing is changed.
@@ -332,12 +328,12 @@ pub(super) fn charge_shared(
 }
 
 /// Limits in shadow mode are not announced.
-fn report(limits: &Limits, spent: &Spent, now: u64) -> Report {
+fn announced(limits: &Limits, spent: &Spent, now: u64) -> Announced {
     let throttle = limits.plan.filter(|plan| !plan.shadow).map(|plan| plan.throttle);
     let quota = limits.quota.filter(|quota| !quota.shadow);
-    Report {
-        throttle: throttle
-            .map(|throttle| (spent.plan.available(throttle, now), spent.plan.full_in(throttle, now))),
+    let full_in = |throttle| spent.plan.full_in(throttle, now).map(admit::whole_seconds);
+    Announced {
+        throttle: throttle.map(|throttle| (spent.plan.available(throttle, now), full_in(throttle))),
         quota: quota.map(|quota| (admit::remaining(quota.limit, spent), quota.reset_seconds)),
     }
 }
@@ -361,6 +357,13 @@ impl Change {
         match self {
             Self::GiveBack(amount) => used.saturating_sub(amount.into()),
             Self::TakeMore(amount) => used.saturating_add(amount.into()),
+        }
+    }
+
+    fn of_charged(self, charged: i64) -> i64 {
+        match self {
+            Self::GiveBack(amount) => charged.saturating_sub(amount.into()),
+            Self::TakeMore(amount) => charged.saturating_add(amount.into()),
         }
     }
 

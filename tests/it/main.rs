@@ -10,6 +10,8 @@ mod api_keys;
 mod cors;
 #[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(feature = "gateway")]
+mod grpc;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
 #[cfg(feature = "policy")]
