@@ -43,7 +43,7 @@ pub use path::{PathError, check_path};
 pub use settings::MethodSettings;
 
 pub(crate) use params::PathParams;
-#[cfg(any(feature = "stage", feature = "sigv4"))]
+#[cfg(feature = "stage")]
 pub(crate) use path::decode_unreserved;
 pub(crate) use path::escape_at;
 #[cfg(feature = "policy")]

@@ -74,10 +74,11 @@ pub(crate) fn matched_path(path: &str) -> Cow<'_, str> {
         1.. => &path[start - 1..(start + trimmed.len()).max(start)],
         0 => trimmed,
     };
-    if !whole.contains('%') {
+    let decoded = decode_unreserved(whole);
+    if matches!(decoded, Cow::Borrowed(_)) && !has_lower_case_escape(whole.as_bytes()) {
         return Cow::Borrowed(whole);
     }
-    let mut spelled = decode_unreserved(whole).into_owned();
+    let mut spelled = decoded.into_owned();
     let mut rest = &mut spelled[..];
     while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
         let end = rest.len().min(at + 3);
@@ -92,8 +93,17 @@ pub(crate) fn matched_path(path: &str) -> Cow<'_, str> {
 pub(crate) fn decoded_path(path: &str) -> Cow<'_, str> {
     match decode(path, |_| true) {
         Cow::Borrowed(_) => Cow::Borrowed(path),
-        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+        Cow::Owned(bytes) => Cow::Owned(
+            String::from_utf8(bytes)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        ),
     }
+}
+
+#[cfg(feature = "policy")]
+fn has_lower_case_escape(bytes: &[u8]) -> bool {
+    let is_lower = |escape: &[u8]| escape[0] == b'%' && escape.iter().any(u8::is_ascii_lowercase);
+    bytes.windows(3).any(is_lower)
 }
 
 fn decode(segment: &str, wanted: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {

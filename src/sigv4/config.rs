@@ -1,11 +1,12 @@
 //! The decisions about one request, step by step; nothing here waits.
 
 use super::{
-    authorize::{Authorization, Routed},
     canonical::RequestHead,
     claims::{Claims, Form},
     credentials::Credentials,
     error::SignatureError,
+    permissions::{Permissions, Routed},
+    refusal::Refusal,
     replay::ReplayWindow,
     store::CredentialsStore,
     strip::{strip_headers, strip_query},
@@ -14,19 +15,31 @@ use super::{
 use crate::{
     context::{ContextConfig, RequestContext},
     response::{Cause, GatewayError, ResponseType},
-    route::{Scope, check_path},
+    route::{Authorization, Scope, check_path},
 };
-use http::{HeaderMap, Method, Request, Uri};
+use http::{Extensions, HeaderMap, Method, Request, Uri};
 use std::{fmt, sync::Arc};
 
 /// What a layer is made of.
 pub(super) struct Config {
     pub(super) verifier: SigV4Verifier,
     pub(super) store: Arc<dyn CredentialsStore>,
-    pub(super) authorization: Option<Authorization>,
+    pub(super) permissions: Option<Permissions>,
     pub(super) rules: Rules,
     pub(super) scope: Option<Arc<Scope>>,
     pub(super) context: ContextConfig,
+}
+
+/// For which requests a signature is needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SignatureRequirement {
+    /// For every request.
+    #[default]
+    Always,
+    /// Where [`ApiMethod::authorization`](crate::route::ApiMethod::authorization) is
+    /// [`AwsIam`](crate::route::Authorization::AwsIam); other methods pass as they are. A request that no declared method
+    /// matches needs one.
+    PerMethod,
 }
 
 /// What does not concern the signature itself.
@@ -36,6 +49,7 @@ pub(super) struct Rules {
     pub(super) long_mismatch: bool,
     pub(super) keep_query: bool,
     pub(super) dot_segments: bool,
+    pub(super) requirement: SignatureRequirement,
     pub(super) replay: Option<ReplayWindow>,
 }
 
@@ -46,11 +60,13 @@ pub(super) struct Parts<'a> {
     pub(super) method: &'a Method,
     pub(super) uri: &'a Uri,
     pub(super) headers: &'a HeaderMap,
+    pub(super) extensions: &'a Extensions,
 }
 
 impl<'a> Parts<'a> {
     pub(super) fn of<B>(context: &'a RequestContext, request: &'a Request<B>) -> Self {
-        Self { context, method: request.method(), uri: request.uri(), headers: request.headers() }
+        let (method, uri) = (request.method(), request.uri());
+        Self { context, method, uri, headers: request.headers(), extensions: request.extensions() }
     }
 
     /// What the client signed: method and target as received, whatever outer layers have made of them.
@@ -72,7 +88,7 @@ pub(super) struct Pending {
 
 impl Config {
     /// Rows 1 to 10 of AWS's order: nothing is looked up and no body read for a request that fails here.
-    pub(super) fn examine<'a>(&self, parts: &Parts<'a>, now: i64) -> Result<Claims<'a>, GatewayError> {
+    pub(super) fn examine<'a>(&self, parts: &Parts<'a>, now: i64) -> Result<Claims<'a>, Refusal> {
         if !self.rules.dot_segments {
             check_path(parts.uri.path()).map_err(|_| GatewayError::bad_request(Cause::DotSegment))?;
         }
@@ -86,7 +102,7 @@ impl Config {
         claims: &Claims<'_>,
         credentials: Credentials,
         now: i64,
-    ) -> Result<Pending, GatewayError> {
+    ) -> Result<Pending, Refusal> {
         let signed = parts.signed();
         let prepared = match self.verifier.prepare(&signed, claims, &credentials) {
             Ok(prepared) => prepared,
@@ -104,7 +120,7 @@ impl Config {
         parts: &Parts<'_>,
         pending: &Pending,
         payload: Payload,
-    ) -> Result<(), GatewayError> {
+    ) -> Result<(), Refusal> {
         if let Err(error) = pending.prepared.finish(&payload) {
             return Err(self.explained(error, parts, payload));
         }
@@ -117,24 +133,25 @@ impl Config {
             method: parts.method,
             uri: parts.uri,
             headers: parts.headers,
-            now: pending.now,
+            extensions: parts.extensions,
         };
-        match &self.authorization {
-            Some(authorization) => authorization.decide(&routed, &pending.credentials),
+        match &self.permissions {
+            Some(permissions) => permissions.decide(&routed, &pending.credentials),
             None => Ok(()),
         }
     }
 
-    fn check_replay(&self, pending: &Pending) -> Result<(), GatewayError> {
+    fn check_replay(&self, pending: &Pending) -> Result<(), Refusal> {
         match (&self.rules.replay, pending.form) {
             (Some(window), Form::Header) => {
-                window.admit(pending.prepared.signature(), pending.replayable_until, pending.now)
+                let signature = pending.prepared.signature();
+                Ok(window.admit(signature, pending.replayable_until, pending.now)?)
             }
             _ => Ok(()),
         }
     }
 
-    fn explained(&self, error: SignatureError, parts: &Parts<'_>, payload: Payload) -> GatewayError {
+    fn explained(&self, error: SignatureError, parts: &Parts<'_>, payload: Payload) -> Refusal {
         if self.rules.long_mismatch
             && error.cause() == Cause::SignatureMismatch
             && let Ok(texts) = self.verifier.canonical_texts(&parts.signed(), payload)
@@ -152,6 +169,23 @@ impl Config {
         }
     }
 
+    /// Whether this request needs a signature. One that no declared method matches does: a route that was forgotten
+    /// stays closed.
+    pub(super) fn is_required(&self, context: &RequestContext, path: &str) -> bool {
+        if self.rules.requirement == SignatureRequirement::Always {
+            return true;
+        }
+        let authorization = match (context.route_or_match(self.scope.as_ref(), path), &self.scope) {
+            // Another layer matched against a table of its own, which may know nothing of authorization.
+            (Some(route), Some(own)) if route.scope.stage.is_none() && !Arc::ptr_eq(&route.scope, own) => {
+                let found = own.routes.search(Some(context.method()), path);
+                found.map(|(index, _)| &own.routes.declared(index).method.authorization)
+            }
+            (route, _) => route.map(|route| &route.declared().method.authorization),
+        };
+        matches!(authorization, None | Some(Authorization::AwsIam))
+    }
+
     /// The method's own limit, or the layer's.
     pub(super) fn body_limit(&self, context: &RequestContext, path: &str) -> u64 {
         let route = context.route_or_match(self.scope.as_ref(), path);
@@ -160,18 +194,18 @@ impl Config {
 }
 
 /// Whoever keeps the keys did not answer: nobody is let in.
-pub(super) fn store_failed() -> GatewayError {
-    GatewayError::new(ResponseType::AuthorizerFailure, Cause::CredentialsUnavailable)
+pub(super) fn store_failed() -> Refusal {
+    GatewayError::new(ResponseType::AuthorizerFailure, Cause::CredentialsUnavailable).into()
 }
 
-pub(super) fn unknown_key() -> GatewayError {
+pub(super) fn unknown_key() -> Refusal {
     SignatureError::unknown_access_key().into()
 }
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Config");
-        out.field("verifier", &self.verifier).field("authorization", &self.authorization);
+        out.field("verifier", &self.verifier).field("permissions", &self.permissions);
         out.field("rules", &self.rules).finish_non_exhaustive()
     }
 }

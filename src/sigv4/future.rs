@@ -4,14 +4,11 @@ use super::{
     collect::Collector,
     config::{Config, Parts, Pending, store_failed},
     credentials::Credentials,
+    refusal::Refusal,
     service::{BodyMap, Step, resume},
     store::LookupFuture,
 };
-use crate::{
-    body::BoxError,
-    context::RequestContext,
-    response::{Cause, GatewayError},
-};
+use crate::{body::BoxError, context::RequestContext, response::Cause, response::GatewayError};
 use bytes::Bytes;
 use http::{Request, Response, request};
 use http_body::Body;
@@ -164,10 +161,12 @@ impl<S> Collecting<S> {
             method: &self.head.method,
             uri: &self.head.uri,
             headers: &self.head.headers,
+            extensions: &self.head.extensions,
         };
-        let judged = collected.and_then(|()| self.config.judge(&parts, &self.pending, payload));
-        if let Err(error) = judged {
-            return State::Refused { response: Some(Box::new(error.refuse(&self.context))) };
+        let judged = collected.map_err(Refusal::from);
+        let judged = judged.and_then(|()| self.config.judge(&parts, &self.pending, payload));
+        if let Err(refusal) = judged {
+            return State::Refused { response: Some(Box::new(refusal.answer(&self.context))) };
         }
         let mut request = Request::from_parts(self.head, M::Out::from(body));
         self.config.strip(&mut request, &self.pending);
@@ -189,7 +188,9 @@ impl<S, B> Looking<S, B> {
         };
         match step {
             Step::Forward(request) => State::Forwarded { future: self.inner.call(request.map(M::pass)) },
-            Step::Refuse(error) => State::Refused { response: Some(Box::new(error.refuse(&self.context))) },
+            Step::Refuse(refusal) => {
+                State::Refused { response: Some(Box::new(refusal.answer(&self.context))) }
+            }
             Step::Collect(request, pending, collector) => {
                 let (head, body) = request.into_parts();
                 let (context, inner, config) = (self.context, self.inner, self.config);

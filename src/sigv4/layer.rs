@@ -1,8 +1,8 @@
 //! The layer and its settings.
 
 use super::{
-    authorize::Authorization,
     config::{Config, Rules},
+    permissions::Permissions,
     replay::ReplayWindow,
     service::{Keep, SigV4AuthService, Wrap},
     store::CredentialsStore,
@@ -12,11 +12,14 @@ use crate::{
     clock::Clock,
     context::ContextConfig,
     error::ConfigError,
-    policy::{DenialWording, ExecuteApi, Policy, combine::AccountGrant},
+    policy::{DenialWording, ExecuteApi, combine::AccountGrant},
+    resource_policy::ResourcePolicy,
     route::Routes,
 };
 use std::{fmt, sync::Arc};
 use tower_layer::Layer;
+
+pub use super::config::SignatureRequirement;
 
 /// 10 MiB, what AWS calls 10 MB.
 const DEFAULT_BODY_LIMIT: u64 = 10_485_760;
@@ -83,7 +86,9 @@ impl<S> Layer<S> for InGateway {
 pub struct SigV4AuthBuilder {
     store: Arc<dyn CredentialsStore>,
     verifier: Result<SigV4Verifier, ConfigError>,
-    authorization: Option<Authorization>,
+    permissions: Option<Permissions>,
+    /// The API of a resource policy that is not this one's.
+    foreign: Option<ExecuteApi>,
     rules: Rules,
     routes: Option<Routes>,
     clock: Clock,
@@ -95,23 +100,25 @@ impl SigV4AuthBuilder {
         verifier: Result<SigV4Verifier, ConfigError>,
         api: Option<ExecuteApi>,
     ) -> Self {
-        let authorization = api.map(|api| Authorization {
+        let permissions = api.map(|api| Permissions {
             api,
             stage: DEFAULT_STAGE.to_owned(),
             resource_policy: None,
             account_grant: AccountGrant::default(),
             wording: DenialWording::default(),
-            secure_transport: false,
+            explain: true,
         });
         let rules = Rules {
             body_limit: DEFAULT_BODY_LIMIT,
             long_mismatch: false,
             keep_query: false,
             dot_segments: false,
+            requirement: SignatureRequirement::default(),
             replay: None,
         };
         let store = Arc::new(store);
-        Self { store, verifier, authorization, rules, routes: None, clock: Clock::system() }
+        let clock = Clock::system();
+        Self { store, verifier, permissions, foreign: None, rules, routes: None, clock }
     }
 
     /// Other rules of verification than the default ones: another service or Region, skew, leniency.
@@ -126,43 +133,54 @@ impl SigV4AuthBuilder {
         self
     }
 
-    fn authorization(mut self, change: impl FnOnce(&mut Authorization)) -> Self {
-        if let Some(authorization) = &mut self.authorization {
-            change(authorization);
+    fn permissions(mut self, change: impl FnOnce(&mut Permissions)) -> Self {
+        if let Some(permissions) = &mut self.permissions {
+            change(permissions);
         }
         self
     }
 
     /// The API's resource policy, which decides together with the caller's identity policies: either must allow for a
-    /// caller of the API's own account, both for others; a deny in any denies. Default: none.
+    /// caller of the API's own account, both for others; a deny in any denies. Give the same to a
+    /// [`ResourcePolicyLayer`](crate::resource_policy), if there is one: it leaves `AWS_IAM` methods to this layer.
+    /// Default: none.
     #[must_use]
-    pub fn resource_policy(self, policy: Policy) -> Self {
-        self.authorization(|authorization| authorization.resource_policy = Some(policy))
+    pub fn resource_policy(mut self, policy: &ResourcePolicy) -> Self {
+        let is_ours = self.permissions.as_ref().is_none_or(|permissions| permissions.api == *policy.api());
+        self.foreign = (!is_ours).then(|| policy.api().clone());
+        self.permissions(|permissions| permissions.resource_policy = Some(policy.policy().clone()))
     }
 
     /// What a resource policy that names the caller by the account alone grants. Default:
     /// [`Delegates`](AccountGrant::Delegates).
     #[must_use]
     pub fn account_grant(self, grant: AccountGrant) -> Self {
-        self.authorization(|authorization| authorization.account_grant = grant)
+        self.permissions(|permissions| permissions.account_grant = grant)
     }
 
     /// How much a refusal by policy says. Default: [`Classic`](DenialWording::Classic).
     #[must_use]
     pub fn denial_wording(self, wording: DenialWording) -> Self {
-        self.authorization(|authorization| authorization.wording = wording)
+        self.permissions(|permissions| permissions.wording = wording)
     }
 
     /// The stage in ARNs where no `StageRouter` outside has found one. Default: `$default`.
     #[must_use]
     pub fn stage(self, stage: impl Into<String>) -> Self {
-        self.authorization(|authorization| authorization.stage = stage.into())
+        self.permissions(|permissions| permissions.stage = stage.into())
     }
 
-    /// Whether every client reaches this server by TLS: the value of `aws:SecureTransport`. Default: no.
+    /// Whether refusals by policies carry an [`AccessDenial`](crate::policy::AccessDenial) for operators. It costs a look at
+    /// every statement, and allocates, on refusals only. Default: yes.
     #[must_use]
-    pub fn secure_transport(self, secure: bool) -> Self {
-        self.authorization(|authorization| authorization.secure_transport = secure)
+    pub fn explain_denials(self, explain: bool) -> Self {
+        self.permissions(|permissions| permissions.explain = explain)
+    }
+
+    /// For which requests a signature is needed. Default: [`Always`](SignatureRequirement::Always).
+    #[must_use]
+    pub fn require(self, requirement: SignatureRequirement) -> Self {
+        self.rules(|rules| rules.requirement = requirement)
     }
 
     /// Largest body in bytes that is collected for its hash. Default: 10 485 760, AWS's 10 MB. A method's own limit
@@ -172,7 +190,7 @@ impl SigV4AuthBuilder {
         self.rules(|rules| rules.body_limit = bytes)
     }
 
-    /// Limits per method for a layer used alone: the table is matched where no `StageRouter` has matched before.
+    /// Authorization and limits per method for a layer used alone: the table is matched where no `StageRouter` has matched before.
     #[must_use]
     pub fn routes(mut self, routes: &Routes) -> Self {
         self.routes = Some(routes.clone());
@@ -221,16 +239,21 @@ impl SigV4AuthBuilder {
     ///
     /// # Errors
     ///
-    /// A Region or service that no credential scope can hold; a stage that is empty or has a slash.
+    /// A Region or service that no credential scope can hold; a stage that is empty or has a slash; a resource policy of
+    /// another API.
     pub fn build(self) -> Result<SigV4AuthLayer, ConfigError> {
-        let stage = self.authorization.as_ref().map(|authorization| &authorization.stage);
+        let stage = self.permissions.as_ref().map(|permissions| &permissions.stage);
         if let Some(stage) = stage.filter(|stage| stage.is_empty() || stage.contains('/')) {
             return Err(ConfigError::new("stage", stage, "is empty or has a slash"));
+        }
+        if let Some(foreign) = self.foreign {
+            let problem = "is attached to another API";
+            return Err(ConfigError::new("resource policy", foreign.api_id(), problem));
         }
         let config = Config {
             verifier: self.verifier?,
             store: self.store,
-            authorization: self.authorization,
+            permissions: self.permissions,
             rules: self.rules,
             scope: self.routes.map(|routes| routes.scope()),
             context: ContextConfig::with_clock(self.clock),
@@ -242,7 +265,7 @@ impl SigV4AuthBuilder {
 impl fmt::Debug for SigV4AuthBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("SigV4AuthBuilder");
-        out.field("verifier", &self.verifier).field("authorization", &self.authorization);
+        out.field("verifier", &self.verifier).field("permissions", &self.permissions);
         out.field("rules", &self.rules).finish_non_exhaustive()
     }
 }

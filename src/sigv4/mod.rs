@@ -3,7 +3,8 @@
 //! [`SigV4AuthLayer`] lets pass what the AWS SDKs, `curl --aws-sigv4` and botocore sign, in the `Authorization` field or
 //! in the query of a presigned request. How a request is judged, the first failure being the answer:
 //!
-//! 1. Dot segments in the path are refused, as by `StageRouter` ([`SigV4AuthBuilder::allow_dot_segments`]).
+//! 1. Dot segments in the path are refused, as by `StageRouter` ([`SigV4AuthBuilder::allow_dot_segments`]). Every request
+//!    needs a signature, or those of `AWS_IAM` methods do ([`SigV4AuthBuilder::require`]).
 //! 2. There is one signature, complete, with a date.
 //! 3. The date is within the clock skew ([`SigV4Verifier::clock_skew`]); a presigned request is valid from then on for as
 //!    long as it says, a week at most.
@@ -17,7 +18,9 @@
 //! 8. The session token is the access key's, and has not expired. It may be unsigned, since it is compared itself.
 //! 9. Where replays are refused ([`SigV4AuthBuilder::refuse_replays`]), the signature is new.
 //! 10. Identity policies and the API's resource policy allow the call ([`policy::combine`](crate::policy::combine)). The
-//!     ARN is made from the path that is *routed*, in the spelling that the route match knows.
+//!     ARN is made from the path that is *routed*; where that is spelled otherwise than it is matched (`/admin/`,
+//!     `/%61dmin`), both spellings must be allowed. What the condition keys stand for:
+//!     [`RequestKeys`](crate::policy::RequestKeys), and the caller's.
 //! 11. [`CallerIdentity`](crate::context::CallerIdentity) and a [`Principal`](crate::context::Principal) (the caller's ARN)
 //!     are set in the context, the signature is taken off, and the service is called, on the instance that was ready.
 //!
@@ -43,7 +46,8 @@
 //! | signature used before; no room to remember it | 403, 429 | `SignatureReplayed`, `ReplayWindowFull` |
 //! | the store fails | 500 | `CredentialsUnavailable` |
 //!
-//! An HTTP API ([`ApiKind::Http`](crate::context::ApiKind)) answers all of the 403s with `{"message":"Forbidden"}`.
+//! Operators find an [`AccessDenial`](crate::policy::AccessDenial) in the extensions of a refusal by policies: the statement
+//! that decided, and those that would have allowed but for one thing. An HTTP API ([`ApiKind::Http`](crate::context::ApiKind)) answers all of the 403s with `{"message":"Forbidden"}`.
 //!
 //! # What is signed
 //!
@@ -115,7 +119,7 @@
 //! AWS: "Signature Version 4 for API requests" in the IAM user guide, "Control access to a REST API with IAM permissions"
 //! in the API Gateway developer guide.
 
-mod authorize;
+mod caller_keys;
 mod canonical;
 mod claims;
 mod collect;
@@ -126,8 +130,9 @@ mod encode;
 mod error;
 mod future;
 mod key;
-mod keys;
 mod layer;
+mod permissions;
+mod refusal;
 mod replay;
 mod service;
 mod sink;
@@ -139,7 +144,7 @@ pub use canonical::{CanonicalTexts, RequestHead};
 pub use credentials::{Credentials, CredentialsBuilder};
 pub use error::SignatureError;
 pub use future::SigV4AuthFuture;
-pub use layer::{InGateway, SigV4AuthBuilder, SigV4AuthLayer};
+pub use layer::{InGateway, SigV4AuthBuilder, SigV4AuthLayer, SignatureRequirement};
 pub use service::{BodyMap, Keep, SigV4AuthService, Wrap};
 pub use store::{
     CredentialsAsyncFn, CredentialsFn, CredentialsStore, Lookup, LookupFuture, MemoryCredentialsStore,

@@ -5,13 +5,13 @@ use super::{
     config::{Config, Parts, Pending, unknown_key},
     credentials::Credentials,
     future::{Collecting, Looking, SigV4AuthFuture},
+    refusal::Refusal,
     store::{Lookup, LookupFuture},
     verifier::Payload,
 };
 use crate::{
     body::{BoxError, GatewayBody},
     context::RequestContext,
-    response::GatewayError,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -90,7 +90,7 @@ pub(super) enum Step<B> {
     Forward(Request<B>),
     /// The body is to be read first.
     Collect(Request<B>, Pending, Collector),
-    Refuse(GatewayError),
+    Refuse(Refusal),
 }
 
 impl<S, B, R, M> Service<Request<B>> for SigV4AuthService<S, M>
@@ -112,6 +112,9 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let config = &*self.config;
         let context = config.context.find_or_create(&mut request);
+        if !config.is_required(&context, request.uri().path()) {
+            return SigV4AuthFuture::forwarded(self.inner.call(request.map(M::pass)));
+        }
         let now = config.context.clock.now().unix_seconds();
         let step = match examine(config, &Parts::of(&context, &request), now) {
             Ok(Head::Known(pending)) => admit(config, &context, request, pending),
@@ -123,7 +126,7 @@ where
         };
         match step {
             Step::Forward(request) => SigV4AuthFuture::forwarded(self.inner.call(request.map(M::pass))),
-            Step::Refuse(error) => SigV4AuthFuture::refused(error.refuse(&context)),
+            Step::Refuse(refusal) => SigV4AuthFuture::refused(refusal.answer(&context)),
             Step::Collect(request, pending, collector) => {
                 let (head, body) = request.into_parts();
                 let (inner, config) = (self.take_ready(), Arc::clone(&self.config));
@@ -151,7 +154,7 @@ enum Head {
 }
 
 /// Examines the head, and asks the store.
-fn examine(config: &Config, parts: &Parts<'_>, now: i64) -> Result<Head, GatewayError> {
+fn examine(config: &Config, parts: &Parts<'_>, now: i64) -> Result<Head, Refusal> {
     let claims = config.examine(parts, now)?;
     match config.store.lookup(claims.access_key()) {
         Lookup::Found(credentials) => Ok(Head::Known(config.prepare(parts, &claims, credentials, now)?)),
@@ -193,7 +196,7 @@ fn admit<B: Body>(
             let limit = config.body_limit(context, request.uri().path());
             return match check_announced(request.headers(), request.body(), limit) {
                 Ok(()) => Step::Collect(request, pending, Collector::new(limit)),
-                Err(error) => Step::Refuse(error),
+                Err(error) => Step::Refuse(error.into()),
             };
         }
     };

@@ -13,11 +13,15 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_gateway::{
     GatewayBody,
     clock::ManualClock,
-    context::{PeerAddr, RequestContext},
-    policy::{DenialWording, Policy, combine::AccountGrant},
+    context::{Ingress, PeerAddr, RequestContext},
+    policy::{AccessDenial, DenialWording, combine::AccountGrant},
+    resource_policy::ResourcePolicy,
     response::{Cause, GatewayError},
-    route::{ApiMethod, Routes},
-    sigv4::{Credentials, MemoryCredentialsStore, SigV4AuthBuilder, SigV4AuthLayer, SigV4Verifier},
+    route::{ApiMethod, Authorization, Routes},
+    sigv4::{
+        Credentials, MemoryCredentialsStore, SigV4AuthBuilder, SigV4AuthLayer, SigV4Verifier,
+        SignatureRequirement,
+    },
     stage::{StageRouter, Stages},
 };
 
@@ -28,7 +32,9 @@ fn ada(statements: &str) -> Credentials {
 /// The layer under a stage `prod` with every route, as `Gateway` stands it.
 fn staged(layer: SigV4AuthBuilder, request: Request<Full<Bytes>>) -> (u16, Option<Cause>, String) {
     let stages = Stages::single("prod", Routes::catch_all()).unwrap();
-    let service = StageRouter::new(stages).layer(layer.build().unwrap().layer(Strict::default()));
+    let clock = ManualClock::at_unix_seconds(NOW).clock();
+    let service =
+        StageRouter::new(stages).clock(clock).layer(layer.build().unwrap().layer(Strict::default()));
     outcome(service, request)
 }
 
@@ -107,12 +113,12 @@ fn the_words_of_a_denial() {
     assert_eq!(body, format!(r#"{{"Message":"{USER} {suffix}"}}"#));
 }
 
-fn resource(effect: &str, principal: &str) -> Policy {
+fn resource(effect: &str, principal: &str) -> ResourcePolicy {
     let text = format!(
         r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "{effect}", "Principal": {principal},
             "Action": "execute-api:Invoke", "Resource": "execute-api:/prod/*"}}}}"#
     );
-    Policy::resource_of(&api(), text).unwrap()
+    ResourcePolicy::new(&api(), text).unwrap()
 }
 
 fn other_account(statements: &str) -> Credentials {
@@ -123,8 +129,8 @@ fn other_account(statements: &str) -> Credentials {
 
 #[test]
 fn a_resource_policy_decides_with_the_identity_policies() {
-    let send = |credentials: Credentials, policy: Policy| {
-        let (status, cause, _) = staged(layer_of([credentials]).resource_policy(policy), get("/prod/pets"));
+    let send = |credentials: Credentials, policy: ResourcePolicy| {
+        let (status, cause, _) = staged(layer_of([credentials]).resource_policy(&policy), get("/prod/pets"));
         (status, cause)
     };
     let silent = || builder("AKIDADA", "ada").build().unwrap();
@@ -141,7 +147,7 @@ fn a_resource_policy_decides_with_the_identity_policies() {
     assert_eq!((status, cause), refused, "no resource policy at all");
     let account = r#"{"AWS": "111122223333"}"#;
     let granting = |grant| {
-        let layer = layer_of([silent()]).resource_policy(resource("Allow", account)).account_grant(grant);
+        let layer = layer_of([silent()]).resource_policy(&resource("Allow", account)).account_grant(grant);
         staged(layer, get("/prod/pets")).0
     };
     assert_eq!((granting(AccountGrant::Delegates), granting(AccountGrant::Allows)), (403, 200), "P4b");
@@ -164,7 +170,8 @@ fn conditions_see_the_caller_and_the_request() {
         let mut request =
             Signer { headers: &[("user-agent", "tests")], ..Signer::default() }.sign("GET", "/prod/a", "");
         request.extensions_mut().insert(PeerAddr("203.0.113.7:5".parse().unwrap()));
-        staged(layer_of([ada]).secure_transport(true), request).0
+        request.extensions_mut().insert(Ingress::public().secure(true));
+        staged(layer_of([ada]), request).0
     };
     for condition in [
         r#""StringEquals": {"aws:username": "ada", "aws:userid": "AIDAEXAMPLE", "aws:PrincipalType": "User"}"#,
@@ -308,4 +315,59 @@ fn another_service_and_dot_segments_by_setting() {
     assert_eq!((status, cause), (403, Some(Cause::SignatureScope)));
     let (status, cause, _) = outcome(layer.layer(Strict::default()), get("/.."));
     assert_eq!((status, cause), (403, Some(Cause::SignatureScope)));
+}
+
+#[test]
+fn operators_learn_which_statement_decided() {
+    let denial = |credentials: Credentials, layer: &dyn Fn(SigV4AuthBuilder) -> SigV4AuthBuilder| {
+        let service = layer(layer_of([credentials])).stage("prod").build().unwrap().layer(Strict::default());
+        let response = run(service.oneshot(get("/admin/keys"))).unwrap();
+        assert_eq!(response.status(), 403);
+        response.extensions().get::<AccessDenial>().cloned()
+    };
+    let explicit = denial(ada(NO_ADMIN), &|layer| layer).unwrap();
+    assert_eq!(explicit.layer(), "SigV4AuthLayer");
+    assert_eq!(
+        explicit.resource(),
+        "arn:aws:execute-api:us-east-1:111122223333:a1b2c3d4e5/prod/GET/admin/keys"
+    );
+    assert_eq!(explicit.evaluation().deciding().count(), 1);
+    let role = r#"{"AWS": "arn:aws:iam::999900001111:role/reader"}"#;
+    let by_resource =
+        denial(other_account(ALLOW_ALL), &|layer| layer.resource_policy(&resource("Deny", role))).unwrap();
+    assert_eq!(by_resource.evaluation().deciding().count(), 1);
+    assert!(denial(ada(NO_ADMIN), &|layer| layer.explain_denials(false)).is_none());
+    assert!(
+        denial(builder("AKIDADA", "ada").build().unwrap(), &|layer| layer).is_none(),
+        "no policy to explain"
+    );
+}
+
+#[test]
+fn per_method_only_aws_iam_needs_a_signature() {
+    let routes = Routes::builder()
+        .any("/signed", ApiMethod::new().authorization(Authorization::AwsIam))
+        .any("/open", ApiMethod::new())
+        .any("/custom", ApiMethod::new().authorization(Authorization::custom("pets")))
+        .build()
+        .unwrap();
+    let layer = layer_of([ada(ALLOW_ALL)]).require(SignatureRequirement::PerMethod);
+    let layer = layer.routes(&routes).build().unwrap();
+    let status = |request| outcome(layer.layer(Strict::default()), request).0;
+    let unsigned = crate::support::get;
+    assert_eq!((status(unsigned("/open")), status(unsigned("/custom"))), (200, 200));
+    assert_eq!((status(unsigned("/signed")), status(get("/signed"))), (403, 200));
+    assert_eq!(status(unsigned("/forgotten")), 403);
+    assert_eq!(status(get("/open")), 200, "what is signed without need is not looked at");
+    let always = layer_of([ada(ALLOW_ALL)]).routes(&routes).build().unwrap();
+    assert_eq!(outcome(always.layer(Strict::default()), unsigned("/open")).0, 403);
+}
+
+#[test]
+fn a_resource_policy_of_another_api_is_a_configuration_error() {
+    let other = tower_gateway::policy::ExecuteApi::new("us-east-1", "111122223333", "other").unwrap();
+    let document = r#"{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}}"#;
+    let policy = ResourcePolicy::new(&other, document).unwrap();
+    let error = layer_of([]).resource_policy(&policy).build().unwrap_err();
+    assert_eq!((error.location(), error.value()), ("resource policy", "other"));
 }
