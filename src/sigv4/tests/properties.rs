@@ -150,6 +150,32 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever stands in the field, the query and the date: an answer, and never yes.
+    #[test]
+    fn garbage_is_refused_and_nothing_panics(
+        field in "(AWS4-HMAC-SHA256 )?((Credential|SignedHeaders|Signature|[A-Za-z]{0,3})=?[ -~]{0,12}[, ]{0,2}){0,5}",
+        credential in "(AKIDEXAMPLE/20261122/eu-west-1/execute-api/aws4_request|[a-z/]{0,9})",
+        query in "((X-Amz-(Algorithm|Credential|Date|Expires|SignedHeaders|Signature|Security-Token)|a)=?(AWS4-HMAC-SHA256|20261122T123456Z|host|[a-f0-9%+]{0,9})&?){0,8}",
+        date in "(20261122T123456Z|[0-9TZ]{0,16}|[ -~]{0,20})",
+        with_field: bool,
+    ) {
+        let field = field.replace("Credential=", &format!("Credential={credential},"));
+        let mut raw = Raw::parse(format!("GET /a?{query} HTTP/1.1\nHost: h\nX-Amz-Date: {date}\n\n").as_bytes());
+        if with_field {
+            raw.headers.push((http::header::AUTHORIZATION, field.into_bytes()));
+        }
+        for lenient in [false, true] {
+            let verifier = verifier().lenient(lenient).allow_unsigned_query_token(lenient);
+            if let Some(outcome) = raw.verify(&verifier, NOW, &credentials()) {
+                prop_assert!(!outcome.unwrap_err().message().is_empty());
+            }
+        }
+    }
+}
+
 #[test]
 fn every_byte_with_every_bit_flipped_is_refused() {
     for presign in [false, true] {
