@@ -84,6 +84,8 @@ pub(super) struct Pending {
     replayable_until: i64,
     /// The payload does not count.
     pub(super) is_unsigned: bool,
+    /// What the request says of its body, believed only where the signature fits it.
+    declared_hash: Option<[u8; 32]>,
 }
 
 impl Config {
@@ -110,7 +112,9 @@ impl Config {
         };
         let replayable_until = self.verifier.replayable_until(claims);
         let is_unsigned = self.verifier.is_unsigned(&signed);
-        Ok(Pending { credentials, prepared, form: claims.form, now, replayable_until, is_unsigned })
+        let declared_hash = SigV4Verifier::declared_hash(&signed);
+        let form = claims.form;
+        Ok(Pending { credentials, prepared, form, now, replayable_until, is_unsigned, declared_hash })
     }
 
     /// The payload is known: the signature, the token, replays, permission, in this order. Then the context knows the
@@ -184,6 +188,18 @@ impl Config {
             (route, _) => route.map(|route| &route.declared().method.authorization),
         };
         matches!(authorization, None | Some(Authorization::AwsIam))
+    }
+
+    /// The signed hash of a body that is to stream: the method says so, and the request has named its hash. Without one
+    /// the caller would not be known before the body's end, and no service must be called for a stranger.
+    pub(super) fn streamed_hash(
+        &self,
+        context: &RequestContext,
+        path: &str,
+        pending: &Pending,
+    ) -> Option<[u8; 32]> {
+        let route = context.route_or_match(self.scope.as_ref(), path)?;
+        pending.declared_hash.filter(|_| route.declared().method.stream_signed_payload)
     }
 
     /// The method's own limit, or the layer's.

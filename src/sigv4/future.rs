@@ -7,6 +7,7 @@ use super::{
     refusal::Refusal,
     service::{BodyMap, Step, resume},
     store::LookupFuture,
+    stream::Watch,
 };
 use crate::{body::BoxError, context::RequestContext, response::Cause, response::GatewayError};
 use bytes::Bytes;
@@ -37,6 +38,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, B, F, R> {
         Forwarded { #[pin] future: F },
+        Streaming { #[pin] future: F, watch: Watch },
         Refused { response: Option<Box<Response<R>>> },
         Collecting { #[pin] body: B, waiting: Option<Collecting<S>> },
         Looking { lookup: LookupFuture, waiting: Option<Box<Looking<S, B>>> },
@@ -69,6 +71,10 @@ impl<S, B, F, R, M> SigV4AuthFuture<S, B, F, R, M> {
 
     pub(super) fn forwarded(future: F) -> Self {
         Self::new(State::Forwarded { future })
+    }
+
+    pub(super) fn streaming(future: F, watch: Watch) -> Self {
+        Self::new(State::Streaming { future, watch })
     }
 
     pub(super) fn refused(response: Response<R>) -> Self {
@@ -104,6 +110,7 @@ where
         loop {
             let next = match self.as_mut().project().state.project() {
                 StateProj::Forwarded { future } => return future.poll(cx),
+                StateProj::Streaming { future, watch } => return watch.replace(future.poll(cx)),
                 StateProj::Refused { response } => {
                     return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)));
                 }
@@ -188,6 +195,10 @@ impl<S, B> Looking<S, B> {
         };
         match step {
             Step::Forward(request) => State::Forwarded { future: self.inner.call(request.map(M::pass)) },
+            Step::Stream(request, check, watch) => {
+                let request = request.map(|body| M::checked(body, check));
+                State::Streaming { future: self.inner.call(request), watch }
+            }
             Step::Refuse(refusal) => {
                 State::Refused { response: Some(Box::new(refusal.answer(&self.context))) }
             }

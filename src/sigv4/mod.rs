@@ -60,6 +60,15 @@
 //! Clients that sign otherwise are refused, as by AWS: `curl` before 8.3 does not sort parameters nor encode paths twice.
 //! [`SigV4Verifier::lenient`] lets a `+` that was signed as a blank, and repeated slashes that were left in, pass.
 //!
+//! # Bodies that stream
+//!
+//! A method may ask for its bodies while they arrive ([`ApiMethod::stream_signed_payload`](crate::route::ApiMethod::stream_signed_payload)).
+//! That is **weaker**, and done only for requests that name the hash of their body in `X-Amz-Content-Sha256`: their signature
+//! is verified by that hash before the service is called, so the caller is known. The body is hashed on its way and its last
+//! frame held back. If the hash is another, the service gets an error in place of the last frame, and the client a 403 if no
+//! answer has begun; what the service has done with the frames before is its own affair. Requests that name no hash are
+//! collected as elsewhere. The length of a body that streams is for a [`PayloadLimitLayer`](crate::payload_limit) to limit.
+//!
 //! # Caveats
 //!
 //! A signature proves who made a request, not that it arrives once or soon: within five minutes it can be repeated. A body
@@ -137,6 +146,7 @@ mod replay;
 mod service;
 mod sink;
 mod store;
+mod stream;
 mod strip;
 mod verifier;
 

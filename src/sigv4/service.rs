@@ -7,10 +7,11 @@ use super::{
     future::{Collecting, Looking, SigV4AuthFuture},
     refusal::Refusal,
     store::{Lookup, LookupFuture},
+    stream::{self, Watch},
     verifier::Payload,
 };
 use crate::{
-    body::{BoxError, GatewayBody},
+    body::{BodyCheck, BoxError, GatewayBody},
     context::RequestContext,
 };
 use bytes::Bytes;
@@ -32,6 +33,9 @@ pub trait BodyMap<B> {
 
     /// Passes a body on that was not read.
     fn pass(body: B) -> Self::Out;
+
+    /// Passes a body on that is judged while it streams.
+    fn checked(body: B, check: BodyCheck) -> Self::Out;
 }
 
 /// The service gets [`GatewayBody`].
@@ -44,16 +48,27 @@ impl<B> BodyMap<B> for Wrap {
     fn pass(body: B) -> GatewayBody<B> {
         GatewayBody::new(body)
     }
+
+    fn checked(body: B, check: BodyCheck) -> GatewayBody<B> {
+        let mut body = GatewayBody::new(body);
+        body.set_check(check);
+        body
+    }
 }
 
-/// The service gets the body's own type.
+/// The service gets the [`GatewayBody`] that the request has already.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep;
 
-impl<B: From<Bytes>> BodyMap<B> for Keep {
-    type Out = B;
+impl<B> BodyMap<GatewayBody<B>> for Keep {
+    type Out = GatewayBody<B>;
 
-    fn pass(body: B) -> B {
+    fn pass(body: GatewayBody<B>) -> GatewayBody<B> {
+        body
+    }
+
+    fn checked(mut body: GatewayBody<B>, check: BodyCheck) -> GatewayBody<B> {
+        body.set_check(check);
         body
     }
 }
@@ -85,9 +100,12 @@ impl<S, M> fmt::Debug for SigV4AuthService<S, M> {
 }
 
 /// What the head of a request leads to.
+#[allow(clippy::large_enum_variant, reason = "lives for a moment, and a box would cost an allocation")]
 pub(super) enum Step<B> {
     /// Verified and authorized: the service's turn.
     Forward(Request<B>),
+    /// Verified and authorized by the hash that the request names; the body is checked on its way.
+    Stream(Request<B>, BodyCheck, Watch),
     /// The body is to be read first.
     Collect(Request<B>, Pending, Collector),
     Refuse(Refusal),
@@ -126,6 +144,10 @@ where
         };
         match step {
             Step::Forward(request) => SigV4AuthFuture::forwarded(self.inner.call(request.map(M::pass))),
+            Step::Stream(request, check, watch) => {
+                let request = request.map(|body| M::checked(body, check));
+                SigV4AuthFuture::streaming(self.inner.call(request), watch)
+            }
             Step::Refuse(refusal) => SigV4AuthFuture::refused(refusal.answer(&context)),
             Step::Collect(request, pending, collector) => {
                 let (head, body) = request.into_parts();
@@ -148,6 +170,7 @@ impl<S: Clone, M> SigV4AuthService<S, M> {
 }
 
 /// What is known once the store was asked.
+#[allow(clippy::large_enum_variant, reason = "lives for a moment, and a box would cost an allocation")]
 enum Head {
     Known(Pending),
     Fetch(LookupFuture),
@@ -182,27 +205,46 @@ pub(super) fn resume<B: Body>(
     }
 }
 
-/// Decides at once where the body does not matter or is none.
+/// Decides at once where the body does not matter, is none, or streams.
 fn admit<B: Body>(
     config: &Config,
     context: &RequestContext,
-    mut request: Request<B>,
+    request: Request<B>,
     pending: Pending,
 ) -> Step<B> {
-    let payload = match (pending.is_unsigned, request.body().is_end_stream()) {
-        (true, _) => Payload::Unsigned,
-        (false, true) => Payload::EMPTY,
-        (false, false) => {
-            let limit = config.body_limit(context, request.uri().path());
-            return match check_announced(request.headers(), request.body(), limit) {
-                Ok(()) => Step::Collect(request, pending, Collector::new(limit)),
-                Err(error) => Step::Refuse(error.into()),
-            };
-        }
-    };
-    if let Err(error) = config.judge(&Parts::of(context, &request), &pending, payload) {
-        return Step::Refuse(error);
+    let path = request.uri().path();
+    if pending.is_unsigned {
+        return judge(config, context, request, &pending, Payload::Unsigned);
     }
-    config.strip(&mut request, &pending);
+    if request.body().is_end_stream() {
+        return judge(config, context, request, &pending, Payload::EMPTY);
+    }
+    if let Some(hash) = config.streamed_hash(context, path, &pending) {
+        return match judge(config, context, request, &pending, Payload::Sha256(hash)) {
+            Step::Forward(request) => {
+                let (check, watch) = stream::check(hash, context);
+                Step::Stream(request, check, watch)
+            }
+            refused => refused,
+        };
+    }
+    let limit = config.body_limit(context, path);
+    match check_announced(request.headers(), request.body(), limit) {
+        Ok(()) => Step::Collect(request, pending, Collector::new(limit)),
+        Err(error) => Step::Refuse(error.into()),
+    }
+}
+
+fn judge<B>(
+    config: &Config,
+    context: &RequestContext,
+    mut request: Request<B>,
+    pending: &Pending,
+    payload: Payload,
+) -> Step<B> {
+    if let Err(refusal) = config.judge(&Parts::of(context, &request), pending, payload) {
+        return Step::Refuse(refusal);
+    }
+    config.strip(&mut request, pending);
     Step::Forward(request)
 }

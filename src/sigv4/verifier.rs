@@ -313,6 +313,13 @@ impl SigV4Verifier {
         }
     }
 
+    /// The hash that the request names for its body, if it names one.
+    pub(super) fn declared_hash(request: &RequestHead<'_>) -> Option<[u8; 32]> {
+        let mut fields = request.headers.get_all(X_AMZ_CONTENT_SHA256).iter();
+        let field = fields.next()?;
+        if fields.next().is_some() { None } else { unhex(field.as_bytes()) }
+    }
+
     /// The last second at which a signature made at `signed` could be used again in the header form.
     pub(super) fn replayable_until(&self, claims: &Claims<'_>) -> i64 {
         claims.time.unix_seconds + self.skew

@@ -4,5 +4,6 @@ mod costs;
 mod live;
 mod permission;
 mod refusals;
+mod streaming;
 mod support;
 mod transport;
