@@ -45,6 +45,7 @@
 //! | [`authorizer`] | `authorizer` | who is calling, by a function of yours, and what they may |
 //! | [`api_key`] | `api-key` | which key is calling |
 //! | [`usage_plan`] | `usage-plan` | how much and how fast |
+//! | [`sigv4`] | `sigv4` | whether the signature is the caller's, and what the caller may do |
 //! | [`stage`] | `stage` | which stage, deployment, resource and method |
 //! | [`cors`] | `cors` | which pages may read the answer |
 //! | [`payload_limit`] | `payload-limit` | how large and how slow a request may be |
@@ -94,6 +95,8 @@ pub mod payload_limit;
 pub mod policy;
 #[cfg(feature = "policy")]
 pub mod resource_policy;
+#[cfg(feature = "sigv4")]
+pub mod sigv4;
 #[cfg(feature = "stage")]
 pub mod stage;
 #[cfg(feature = "timeout")]

@@ -10,6 +10,7 @@
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
 //! | [`AuthorizerContext`] | an authorizer |
+//! | [`CallerIdentity`] | `SigV4AuthLayer` |
 //! | error | the layer that refuses |
 //!
 //! ```
@@ -32,6 +33,7 @@
 //! ```
 
 mod authorizer;
+mod caller;
 #[cfg(feature = "jwt")]
 mod claims;
 #[cfg(feature = "mtls")]
@@ -50,6 +52,7 @@ mod short_text;
 mod variables;
 
 pub use authorizer::{AuthorizerContext, AuthorizerValue};
+pub use caller::{Caller, CallerIdentity, CallerKind};
 #[cfg(feature = "jwt")]
 pub use claims::{ClaimStyle, Claims};
 #[cfg(feature = "mtls")]
@@ -70,6 +73,8 @@ pub(crate) use identity::subject;
 pub(crate) use layer::PeerSource;
 #[cfg(feature = "usage-plan")]
 pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
+#[cfg(feature = "sigv4")]
+pub(crate) use variables::civil_from_days;
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -125,6 +130,7 @@ struct Inner {
     principal: OnceLock<Principal>,
     authorizer: OnceLock<Arc<AuthorizerContext>>,
     authorizer_run: OnceLock<Box<authorizer::AuthorizerRun>>,
+    caller: OnceLock<CallerIdentity>,
     /// What the answer will say of the plan's limits, until it is written.
     #[cfg(feature = "usage-plan")]
     rate_limit: OnceLock<RateLimit>,
@@ -192,6 +198,7 @@ impl ContextConfig {
             principal: OnceLock::new(),
             authorizer: OnceLock::new(),
             authorizer_run: OnceLock::new(),
+            caller: OnceLock::new(),
             #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
@@ -313,6 +320,11 @@ impl RequestContext {
         self.0.principal.get()
     }
 
+    /// Whose signature was verified.
+    pub fn caller(&self) -> Option<&CallerIdentity> {
+        self.0.caller.get()
+    }
+
     /// The refusal that ended the request.
     pub fn error(&self) -> Option<&GatewayError> {
         self.0.error.get()
@@ -369,6 +381,11 @@ impl RequestContext {
 
     pub(crate) fn set_principal(&self, principal: Principal) {
         let _first_writer_wins = self.0.principal.set(principal);
+    }
+
+    #[cfg(feature = "sigv4")]
+    pub(crate) fn set_caller(&self, caller: CallerIdentity) {
+        let _first_writer_wins = self.0.caller.set(caller);
     }
 
     pub(crate) fn set_error(&self, error: GatewayError) {

@@ -41,7 +41,7 @@ impl RequestContext {
             "requestTime" => return Some(common_log_time(self.arrived()).into()),
             "requestTimeEpoch" => return Some(self.arrived().unix_millis().to_string().into()),
             "domainName" => self.domain_name()?,
-            _ => return None,
+            _ => self.caller()?.variable(name.strip_prefix("identity.")?)?,
         };
         Some(Cow::Borrowed(borrowed))
     }
@@ -88,7 +88,7 @@ fn common_log_time(time: Timestamp) -> String {
 }
 
 /// Year, month (1 to 12) and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
-pub(super) fn civil_from_days(days: i64) -> (i64, usize, i64) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, usize, i64) {
     // Years start in March here, so that the leap day is the last of its year.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

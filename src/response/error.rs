@@ -59,6 +59,46 @@ pub enum Cause {
     InvalidContentLength,
     /// The service did not answer in time.
     IntegrationTimeout,
+    /// The request is not signed.
+    SignatureMissing,
+    /// Two signatures: header and query, or the header twice.
+    SignatureAmbiguous,
+    /// Parameters of the signature are missing or malformed.
+    SignatureIncomplete,
+    /// The signature's date or lifetime is malformed.
+    SignatureDateMalformed,
+    /// The signature is too old.
+    SignatureExpired,
+    /// The signature is from the future.
+    SignatureNotYetCurrent,
+    /// The host is not signed.
+    SignatureHostUnsigned,
+    /// An `x-amz-*` field is not signed, and the setting demands it.
+    SignatureHeaderUnsigned,
+    /// The signature is for another Region, service, day or terminator.
+    SignatureScope,
+    /// No such access key.
+    AccessKeyUnknown,
+    /// The signature is not the request's.
+    SignatureMismatch,
+    /// The session token is missing, repeated, or not the access key's.
+    SessionTokenInvalid,
+    /// The temporary credentials have expired.
+    SessionTokenExpired,
+    /// The signature was used before.
+    SignatureReplayed,
+    /// As many signatures are remembered against replays as may be.
+    ReplayWindowFull,
+    /// The store of access keys failed.
+    CredentialsUnavailable,
+    /// The request body could not be read to its end.
+    BodyUnreadable,
+    /// The caller's identity policies do not allow the call.
+    IdentityPolicySilent,
+    /// The caller's identity policies deny the call.
+    IdentityPolicyDenied,
+    /// The ARN of the request is longer than policies may judge.
+    ResourceArnTooLong,
     /// An identity source of the authorizer is missing or empty.
     IdentityMissing,
     /// An identity source is not text, or does not match the validation expression.
@@ -198,6 +238,18 @@ impl GatewayError {
         error.message = Some(format!("HTTP content length exceeded {limit} bytes.").into());
         error.form = Form::PlainText;
         error
+    }
+
+    /// The same kind of refusal in other words, with another error type.
+    #[cfg(feature = "sigv4")]
+    pub(crate) fn with_words(
+        mut self,
+        message: impl Into<Cow<'static, str>>,
+        error_type: &'static str,
+    ) -> Self {
+        self.message = Some(message.into());
+        self.error_type = Some(error_type);
+        self
     }
 
     /// The kind of gateway response.

@@ -73,6 +73,7 @@ pub struct ApiMethod {
     pub(crate) payload_limit: Option<u64>,
     pub(crate) authorization: Authorization,
     pub(crate) authorization_scopes: Arc<[Box<str>]>,
+    pub(crate) stream_signed_payload: bool,
 }
 
 impl ApiMethod {
@@ -109,6 +110,15 @@ impl ApiMethod {
     #[must_use]
     pub fn authorization_scopes<T: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
         self.authorization_scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether `SigV4AuthLayer` passes a body on while it arrives, if the request names its hash
+    /// (`X-Amz-Content-Sha256`), instead of collecting it first. **Weaker**: the service has seen all of a body but its
+    /// last frame before it is known to be the signed one. See the layer's page. Default: no.
+    #[must_use]
+    pub fn stream_signed_payload(mut self, stream: bool) -> Self {
+        self.stream_signed_payload = stream;
         self
     }
 

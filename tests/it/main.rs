@@ -29,6 +29,8 @@ mod quotas;
 #[cfg(feature = "policy")]
 mod resource_policies;
 mod responses;
+#[cfg(all(feature = "sigv4", feature = "stage", feature = "payload-limit"))]
+mod sigv4;
 #[cfg(feature = "stage")]
 mod stages;
 #[cfg(feature = "usage-plan")]
