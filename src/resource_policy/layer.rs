@@ -78,6 +78,18 @@ impl ResourcePolicyLayer {
     }
 }
 
+#[cfg(feature = "gateway")]
+impl ResourcePolicyLayer {
+    /// The phase of `Gateway`: the answer to a request that is refused.
+    pub(crate) fn admit<B, R: From<Bytes>>(
+        &self,
+        context: &RequestContext,
+        request: &Request<B>,
+    ) -> Result<(), Response<R>> {
+        self.config.decide(context, request).map_err(|refusal| refuse(context, refusal))
+    }
+}
+
 type Refusal = (GatewayError, Option<AccessDenial>);
 
 impl Config {

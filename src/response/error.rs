@@ -23,6 +23,8 @@ pub enum Cause {
     NoRoute,
     /// The user's request filter said no.
     Filtered,
+    /// The method wants an authorizer of a kind that the gateway does not have.
+    AuthorizerMissing,
     /// A key is required and none was sent.
     ApiKeyMissing,
     /// More than one key was sent.

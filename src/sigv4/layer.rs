@@ -46,9 +46,14 @@ impl SigV4AuthLayer {
         SigV4AuthBuilder::new(store, Ok(verifier), None)
     }
 
+    #[cfg(feature = "gateway")]
+    pub(crate) fn has_resource_policy(&self) -> bool {
+        self.config.permissions.as_ref().is_some_and(|permissions| permissions.resource_policy.is_some())
+    }
+
     /// The layer as it stands inside a gateway, where request bodies are `GatewayBody` already: no body changes its
     /// type.
-    #[allow(dead_code, reason = "stacked by the gateway")]
+    #[cfg(feature = "gateway")]
     pub(crate) fn in_gateway(self) -> InGateway {
         InGateway { config: self.config }
     }

@@ -107,10 +107,11 @@ impl UsagePlanLayer {
         self.change(|config| config.by_principal = Some(Arc::new(choose)))
     }
 
-    /// The layer as a phase of `Gateway`, whose contexts are made by `clock`.
+    /// The layer as a phase of `Gateway`. `clock` is that of the contexts, where nothing waits between the arrival of a
+    /// request and this phase.
     #[cfg(feature = "gateway")]
-    pub(crate) fn in_gateway(self, aws_exact: bool, clock: &Clock) -> Self {
-        let by_arrival = self.config.plans.clock().is_same(clock);
+    pub(crate) fn in_gateway(self, aws_exact: bool, clock: Option<&Clock>) -> Self {
+        let by_arrival = clock.is_some_and(|clock| self.config.plans.clock().is_same(clock));
         self.change(|config| (config.headers, config.by_arrival) = (config.headers && !aws_exact, by_arrival))
     }
 
