@@ -11,6 +11,7 @@ use super::{
     principal::{PrincipalPattern, Principals},
     statement::{Actions, Resources, Statement},
 };
+use std::collections::HashSet;
 
 /// How a document is read.
 #[derive(Clone, Copy, Debug)]
@@ -72,9 +73,10 @@ fn version(members: &Members) -> Result<bool> {
 }
 
 fn unique_sids(statements: &[Statement]) -> Result<()> {
+    let mut known = HashSet::new();
     for (index, statement) in statements.iter().enumerate() {
         let Some(sid) = statement.sid.as_deref().filter(|sid| !sid.is_empty()) else { continue };
-        if statements[..index].iter().any(|earlier| earlier.sid.as_deref() == Some(sid)) {
+        if !known.insert(sid) {
             return Err(PolicyError::new("Sid", sid, Problem::RepeatedSid).in_statement(index));
         }
     }

@@ -1,7 +1,7 @@
 //! JSON as it was written: members in order, a repeated member is an error.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 /// A JSON value. Numbers keep their digits: a policy compares them in several ways.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,8 +104,10 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Node, A::Error> {
         let mut object: Vec<(String, Node)> = Vec::new();
+        // A set, because an authorizer's answer may have a great many members.
+        let mut names = HashSet::new();
         while let Some((name, value)) = members.next_entry::<String, Node>()? {
-            if object.iter().any(|(known, _)| *known == name) {
+            if !names.insert(name.clone()) {
                 return Err(A::Error::custom(format_args!("{REPEATED}`{name}`")));
             }
             object.push((name, value));
