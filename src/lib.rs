@@ -45,6 +45,7 @@
 //! | [`api_key`] | `api-key` | which key is calling |
 //! | [`usage_plan`] | `usage-plan` | how much and how fast |
 //! | [`stage`] | `stage` | which stage, deployment, resource and method |
+//! | [`cache`] | `cache` | which answers are served again |
 //! | [`cors`] | `cors` | which pages may read the answer |
 //! | [`payload_limit`] | `payload-limit` | how large and how slow a request may be |
 //! | [`timeout`] | `timeout` | how long the service may take |
@@ -72,6 +73,8 @@ pub mod throttle;
 
 #[cfg(feature = "api-key")]
 pub mod api_key;
+#[cfg(feature = "cache")]
+pub mod cache;
 #[cfg(feature = "cors")]
 pub mod cors;
 pub mod filter;

@@ -30,6 +30,7 @@
 //! # Ok::<(), tower_gateway::ConfigError>(())
 //! ```
 
+mod caching;
 mod params;
 mod path;
 mod scope;
@@ -37,6 +38,7 @@ mod settings;
 mod table;
 mod template;
 
+pub use caching::{CacheKey, CacheSettings, UnauthorizedCacheControl};
 pub use path::{PathError, check_path};
 pub use settings::MethodSettings;
 
@@ -66,6 +68,7 @@ pub struct ApiMethod {
     pub(crate) api_key_required: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) payload_limit: Option<u64>,
+    pub(crate) cache_key: Option<Arc<CacheKey>>,
 }
 
 impl ApiMethod {
@@ -93,6 +96,13 @@ impl ApiMethod {
     #[must_use]
     pub fn payload_limit(mut self, bytes: u64) -> Self {
         self.payload_limit = Some(bytes);
+        self
+    }
+
+    /// What tells this method's cache entries apart, in place of the `Cache`'s own key.
+    #[must_use]
+    pub fn cache_key(mut self, key: CacheKey) -> Self {
+        self.cache_key = Some(Arc::new(key));
         self
     }
 }

@@ -1,6 +1,6 @@
 //! Per-method settings of a stage, keyed the way AWS keys them.
 
-use super::Declared;
+use super::{CacheSettings, Declared};
 use crate::{
     error::ConfigError,
     throttle::{SharedBucket, Throttle},
@@ -17,6 +17,8 @@ pub struct MethodSettings {
     /// The method's own token bucket (`throttlingRateLimit`, `throttlingBurstLimit`). Absent: no limit at this
     /// level. Under `*/*` every method gets a bucket of its own.
     pub throttle: Option<Throttle>,
+    /// The method's cache settings. Absent: those of the cache. Under `*/*` they hold for `GET` only.
+    pub caching: Option<CacheSettings>,
 }
 
 impl MethodSettings {
@@ -29,6 +31,13 @@ impl MethodSettings {
     #[must_use]
     pub fn throttle(mut self, throttle: Throttle) -> Self {
         self.throttle = Some(throttle);
+        self
+    }
+
+    /// Sets the method's caching.
+    #[must_use]
+    pub fn caching(mut self, caching: CacheSettings) -> Self {
+        self.caching = Some(caching);
         self
     }
 }
@@ -77,10 +86,16 @@ impl SettingsMap {
             return ResolvedSettings::default();
         }
         let own = key_of(&method.resource_path, method.verb_name());
-        let settings = self.0.get(&own).or_else(|| self.0.get(ALL)).map(|entry| entry.1).unwrap_or_default();
-        let throttle = settings.throttle.map(|throttle| bucket(&own, throttle));
+        let of_method = self.0.get(&own).map(|entry| entry.1);
+        let settings = of_method.or_else(|| self.0.get(ALL).map(|entry| entry.1)).unwrap_or_default();
+        let of_all = OfVerb {
+            throttle: settings.throttle.map(|throttle| bucket(&own, throttle)),
+            caching: settings.caching,
+            // AWS: what is not said of a method by name is said of its GET only.
+            caches_any_verb: of_method.is_some() && method.verb.is_some(),
+        };
         let by_verb = if method.verb.is_some() { Vec::new() } else { self.resolve_verbs(method, bucket) };
-        ResolvedSettings { throttle, by_verb }
+        ResolvedSettings { of_all, by_verb }
     }
 
     /// Settings of single verbs under a declared `ANY`.
@@ -88,7 +103,7 @@ impl SettingsMap {
         &self,
         method: &Declared,
         bucket: &mut impl FnMut(&str, Throttle) -> SharedBucket,
-    ) -> Vec<(Method, Option<SharedBucket>)> {
+    ) -> Vec<(Method, OfVerb)> {
         let prefix = key_of(&method.resource_path, "");
         let mut verbs = Vec::new();
         for (key, (_, settings)) in self.0.range(prefix.clone()..) {
@@ -96,7 +111,8 @@ impl SettingsMap {
             if verb != "ANY"
                 && let Ok(verb) = Method::from_bytes(verb.as_bytes())
             {
-                verbs.push((verb, settings.throttle.map(|throttle| bucket(key, throttle))));
+                let throttle = settings.throttle.map(|throttle| bucket(key, throttle));
+                verbs.push((verb, OfVerb { throttle, caching: settings.caching, caches_any_verb: true }));
             }
         }
         verbs
@@ -106,16 +122,31 @@ impl SettingsMap {
 /// The settings in force for one declared method.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResolvedSettings {
+    of_all: OfVerb,
+    by_verb: Vec<(Method, OfVerb)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct OfVerb {
     throttle: Option<SharedBucket>,
-    by_verb: Vec<(Method, Option<SharedBucket>)>,
+    caching: Option<CacheSettings>,
+    caches_any_verb: bool,
 }
 
 impl ResolvedSettings {
+    fn of(&self, verb: &Method) -> &OfVerb {
+        self.by_verb.iter().find(|(own, _)| own == verb).map_or(&self.of_all, |(_, settings)| settings)
+    }
+
     pub(crate) fn throttle(&self, verb: &Method) -> Option<&SharedBucket> {
-        match self.by_verb.iter().find(|(own, _)| own == verb) {
-            Some((_, throttle)) => throttle.as_ref(),
-            None => self.throttle.as_ref(),
-        }
+        self.of(verb).throttle.as_ref()
+    }
+
+    /// The cache settings of a verb, and whether they name it (or only its `GET`).
+    #[cfg(feature = "cache")]
+    pub(crate) fn caching(&self, verb: &Method) -> Option<(CacheSettings, bool)> {
+        let settings = self.of(verb);
+        Some((settings.caching?, settings.caches_any_verb))
     }
 }
 
