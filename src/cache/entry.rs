@@ -29,6 +29,8 @@ pub(crate) struct Freshness {
     pub(crate) must_revalidate: bool,
     /// Validated at each use (`no-cache`).
     pub(crate) always_validate: bool,
+    /// A client's wish for something young does not count while it is fresh (RFC 8246).
+    pub(crate) immutable: bool,
 }
 
 /// What decisions are made from, without opening the content.

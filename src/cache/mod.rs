@@ -14,6 +14,7 @@
 
 mod entry;
 mod reason;
+pub mod rfc;
 mod rules;
 mod selection;
 

@@ -170,7 +170,7 @@ pub(crate) trait Rules {
     ) -> Verdict;
 
     /// Step 4, where the service failed: may the stale entry be served?
-    fn on_error(&self, entry: &Entry, now: Timestamp) -> bool;
+    fn on_error(&self, request: RequestView<'_>, entry: &Entry, now: Timestamp) -> bool;
 
     /// Step 5: `request` waited for an answer that is `plan`ned to be stored. Its `Vary` values match already.
     fn may_share(&self, request: RequestView<'_>, response: ResponseView<'_>, plan: &StorePlan) -> bool;
