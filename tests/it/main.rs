@@ -10,6 +10,8 @@ mod api_keys;
 mod cors;
 #[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(feature = "cache")]
+mod http_cache;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
 #[cfg(feature = "usage-plan")]

@@ -21,3 +21,7 @@ pub use date::parse_http_date;
 pub use range::{ByteRange, byte_range};
 pub use storage::hop_by_hop_fields;
 pub use targeted::parse_targeted;
+pub use vary::vary_fields;
+
+#[cfg(test)]
+mod tests;

@@ -168,7 +168,8 @@ impl Rfc9111 {
     fn on_stale(&self, request: RequestView<'_>, entry: &Entry, now: Timestamp) -> Decision {
         if request.method == Method::HEAD {
             Decision::Pass(NoCacheReason::Expired)
-        } else if is_confirmable(entry) || (self.on_error(request, entry, now) && !request.headers.contains_key(RANGE))
+        } else if is_confirmable(entry)
+            || (self.on_error(request, entry, now) && !request.headers.contains_key(RANGE))
         {
             Decision::Revalidate(0)
         } else if request.headers.contains_key(RANGE) {

@@ -7,9 +7,20 @@ use http::{
 };
 use std::sync::Arc;
 
-/// The names in all lines of the field, sorted and without repetition; `Some(None)` for none. `None` where a member is
-/// `*` or no field name: such an answer fits no other request.
-pub(super) fn names(headers: &HeaderMap) -> Option<Option<Arc<[HeaderName]>>> {
+/// The request fields that an answer varies by: the names in all lines of `Vary`, sorted and without repetition. `None`
+/// where a member is `*` or no field name: such an answer fits no other request.
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue, header};
+/// use tower_gateway::cache::rfc::vary_fields;
+///
+/// let mut answer = HeaderMap::new();
+/// answer.append(header::VARY, HeaderValue::from_static("Origin, accept"));
+/// assert_eq!(vary_fields(&answer).unwrap(), [header::ACCEPT, header::ORIGIN]);
+/// answer.append(header::VARY, HeaderValue::from_static("*"));
+/// assert!(vary_fields(&answer).is_none());
+/// ```
+pub fn vary_fields(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
     let mut names = Vec::new();
     for line in headers.get_all(VARY) {
         for member in line.as_bytes().split(|byte| *byte == b',').map(trim) {
@@ -22,6 +33,12 @@ pub(super) fn names(headers: &HeaderMap) -> Option<Option<Arc<[HeaderName]>>> {
     }
     names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     names.dedup();
+    Some(names)
+}
+
+/// The same as the store wants it: `Some(None)` for an answer that does not vary.
+pub(super) fn names(headers: &HeaderMap) -> Option<Option<Arc<[HeaderName]>>> {
+    let names = vary_fields(headers)?;
     Some((!names.is_empty()).then(|| names.into()))
 }
 
