@@ -95,6 +95,8 @@ pub(crate) enum Verdict {
         headers: HeaderMap,
         plan: StorePlan,
     },
+    /// A 304 that confirms nothing which could be served: the whole answer must be asked for.
+    Refetch,
     /// The stale entry is served in place of this answer.
     ServeStale,
     /// Only for the client that asked.

@@ -15,6 +15,11 @@ pub(super) fn is_for_the_service(request: &HeaderMap) -> bool {
     request.contains_key(IF_MATCH) || request.contains_key(IF_UNMODIFIED_SINCE)
 }
 
+/// Whether the client says what it has already.
+pub(super) fn is_conditional(request: &HeaderMap) -> bool {
+    request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)
+}
+
 /// Whether the client has what is stored, so that a 304 is the answer. `If-None-Match` counts before
 /// `If-Modified-Since` (RFC 9110 section 13.2.2).
 pub(super) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, now: i64) -> bool {
@@ -88,12 +93,15 @@ pub(super) fn range_applies(request: &HeaderMap, stored: &HeaderMap, now: i64) -
     }
 }
 
-/// Turns the client's request into one that validates what is stored: its own conditions and ranges leave, the stored
-/// validators come (RFC 9111 section 4.3.1).
-pub(super) fn validate(request: &mut HeaderMap, stored: &HeaderMap) {
-    [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE].into_iter().for_each(|name| {
+/// Turns the client's request into one for the whole answer.
+pub(super) fn ask_for_all(request: &mut HeaderMap) {
+    for name in [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE] {
         request.remove(name);
-    });
+    }
+}
+
+/// Adds the stored validators (RFC 9111 section 4.3.1).
+pub(super) fn validate(request: &mut HeaderMap, stored: &HeaderMap) {
     for (ours, theirs) in [(IF_NONE_MATCH, ETAG), (IF_MODIFIED_SINCE, LAST_MODIFIED)] {
         if let Some(validator) = stored.get(theirs) {
             request.insert(ours, validator.clone());

@@ -31,6 +31,7 @@ pub struct Rfc9111 {
     set_cookie: SetCookie,
     cookies_are_credentials: bool,
     honors_requests: bool,
+    forwards_conditions: bool,
     cache_status: bool,
 }
 
@@ -44,6 +45,7 @@ impl Default for Rfc9111 {
             set_cookie: SetCookie::Refuse,
             cookies_are_credentials: true,
             honors_requests: true,
+            forwards_conditions: false,
             cache_status: true,
         }
     }
@@ -100,6 +102,14 @@ impl Rfc9111 {
         self
     }
 
+    /// Whether a client's own condition (`If-None-Match`, `If-Modified-Since`) goes to the service where nothing is
+    /// stored; such a request goes alone, and its answer is not stored. Default: `false`: the whole answer is fetched
+    /// for everybody who asks, and the condition is answered from it.
+    pub fn forward_conditions(mut self, yes: bool) -> Self {
+        self.forwards_conditions = yes;
+        self
+    }
+
     /// Whether answers carry `Cache-Status` (RFC 9211). Default: `true`.
     pub fn cache_status(mut self, yes: bool) -> Self {
         self.cache_status = yes;
@@ -115,7 +125,7 @@ impl Rfc9111 {
         u32::try_from(share).unwrap_or(u32::MAX).min(self.heuristic_ceiling)
     }
 
-    pub(crate) fn default_stale_if_error(&self) -> u32 {
+    pub(super) fn default_stale_if_error(&self) -> u32 {
         self.stale_if_error
     }
 
@@ -123,15 +133,19 @@ impl Rfc9111 {
         self.set_cookie
     }
 
-    pub(crate) fn counts_cookies(&self) -> bool {
+    pub(super) fn counts_cookies(&self) -> bool {
         self.cookies_are_credentials
     }
 
-    pub(crate) fn honors_requests(&self) -> bool {
+    pub(super) fn honors_requests(&self) -> bool {
         self.honors_requests
     }
 
-    pub(crate) fn sends_cache_status(&self) -> bool {
+    pub(super) fn forwards_conditions(&self) -> bool {
+        self.forwards_conditions
+    }
+
+    pub(super) fn sends_cache_status(&self) -> bool {
         self.cache_status
     }
 }

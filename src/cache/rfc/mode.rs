@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cache::{
         CacheStatus, NoCacheReason,
-        entry::{Entry, Found, Meta},
+        entry::{Content, Entry, Found, Meta},
         rules::{
             BodyPart, Decision, Head, Intake, Lookup, Provenance, RequestView, ResponseView, Rules,
             StorePlan, Verdict,
@@ -62,12 +62,14 @@ impl Rules for Rfc9111 {
             Some(Reuse::StaleWhileRevalidate) => Decision::StaleWhileRevalidate(0),
             _ if control.only_if_cached => Decision::GatewayTimeout,
             Some(Reuse::Validate) => self.on_stale(request, &found[0], now),
-            None => self.on_absent(request, others),
+            None if others => self.on_absent(request, NoCacheReason::VaryMismatch),
+            None => self.on_absent(request, NoCacheReason::NotFound),
         }
     }
 
     fn prepare(&self, request: &mut HeaderMap, entry: Option<&Entry>) {
-        if let Some(entry) = entry.filter(|entry| is_confirmable(entry)) {
+        condition::ask_for_all(request);
+        if let Some(entry) = entry {
             condition::validate(request, &entry.content.headers);
         }
     }
@@ -79,15 +81,16 @@ impl Rules for Rfc9111 {
         response: ResponseView<'_>,
         entry: Option<&Entry>,
     ) -> Verdict {
+        let is_validation =
+            |entry: &Entry| response.status == StatusCode::NOT_MODIFIED && is_confirmable(entry);
         match entry {
-            Some(entry) if response.status == StatusCode::NOT_MODIFIED => {
-                self.on_not_modified(request, response, entry)
-            }
+            Some(entry) if is_validation(entry) => self.on_not_modified(request, response, entry),
             Some(entry)
                 if is_failure(response.status) && self.on_error(request, entry, response.responded) =>
             {
                 Verdict::ServeStale
             }
+            Some(entry) if request.method == Method::HEAD => self.on_head(request, response, entry),
             _ => match storage::plan(self, self.asked(request), response) {
                 Ok(plan) => Verdict::Store(plan),
                 Err(reason) => Verdict::Discard(reason),
@@ -140,10 +143,7 @@ impl Rules for Rfc9111 {
 
 impl Rfc9111 {
     fn asked(&self, request: RequestView<'_>) -> Asked {
-        let context = request.context;
-        let identified =
-            context.is_some_and(|known| known.principal().is_some() || known.api_key().is_some());
-        Asked::of(self, request.headers, identified)
+        Asked::of(self, request.headers)
     }
 
     /// The request's directives as far as they concern the use of what is stored.
@@ -151,52 +151,78 @@ impl Rfc9111 {
         if self.honors_requests() { RequestControl::of(request.headers) } else { RequestControl::default() }
     }
 
-    fn on_absent(&self, request: RequestView<'_>, others: bool) -> Decision {
+    /// Nothing is stored, or nothing that is of use.
+    fn on_absent(&self, request: RequestView<'_>, why: NoCacheReason) -> Decision {
+        let headers = request.headers;
+        let own_condition = self.forwards_conditions() && condition::is_conditional(headers);
         if request.method == Method::HEAD {
             Decision::Pass(NoCacheReason::Method)
-        } else if request.headers.contains_key(RANGE) {
+        } else if headers.contains_key(RANGE) {
             Decision::Pass(NoCacheReason::Range)
-        } else if RequestControl::of(request.headers).no_store {
+        } else if own_condition || RequestControl::of(headers).no_store {
             Decision::Pass(NoCacheReason::RequestDirective)
         } else {
-            Decision::Miss(if others { NoCacheReason::VaryMismatch } else { NoCacheReason::NotFound })
+            Decision::Miss(why)
         }
     }
 
-    /// What can be confirmed is asked about, whole; a `HEAD` goes as it is. What cannot is as good as absent, unless
-    /// it may stand in where the service fails.
+    /// What can be confirmed, and kept when confirmed to this client, is asked about, whole. What cannot is as good as absent, unless it may stand in where the
+    /// service fails, or a `HEAD` may bring it up to date.
     fn on_stale(&self, request: RequestView<'_>, entry: &Entry, now: Timestamp) -> Decision {
-        if request.method == Method::HEAD {
-            Decision::Pass(NoCacheReason::Expired)
-        } else if is_confirmable(entry)
-            || (self.on_error(request, entry, now) && !request.headers.contains_key(RANGE))
-        {
+        let confirmable = is_confirmable(entry) && self.may_be_confirmed_to(request, entry);
+        let stands_in = || self.on_error(request, entry, now) && !request.headers.contains_key(RANGE);
+        if request.method == Method::HEAD || confirmable || stands_in() {
             Decision::Revalidate(0)
-        } else if request.headers.contains_key(RANGE) {
-            Decision::Pass(NoCacheReason::Range)
         } else {
-            Decision::Miss(NoCacheReason::Expired)
+            self.on_absent(request, NoCacheReason::Expired)
         }
     }
 
-    /// The entry's fields, brought up to date, are judged like those of a new answer: a 304 may forbid what the stored
-    /// answer allowed.
+    fn may_be_confirmed_to(&self, request: RequestView<'_>, entry: &Entry) -> bool {
+        let (requested, responded) = (entry.meta.requested, entry.meta.responded);
+        let stored =
+            ResponseView { status: entry.meta.status, headers: &entry.content.headers, requested, responded };
+        storage::may_be_confirmed_to(self, self.asked(request), stored)
+    }
+
+    /// A 304 that speaks of something else, or forbids to keep what it confirms, is of no use: its client asked for
+    /// the whole answer.
     fn on_not_modified(
         &self,
         request: RequestView<'_>,
         response: ResponseView<'_>,
         entry: &Entry,
     ) -> Verdict {
-        if !condition::confirms(response.headers, &entry.content.headers) {
-            return Verdict::Discard(NoCacheReason::Status);
+        if condition::confirms(response.headers, &entry.content.headers) {
+            self.freshen(request, response, entry).unwrap_or(Verdict::Refetch)
+        } else {
+            Verdict::Refetch
         }
+    }
+
+    /// The answer to a `HEAD` is never stored, but may show that the stored answer to a `GET` is still good.
+    fn on_head(&self, request: RequestView<'_>, response: ResponseView<'_>, entry: &Entry) -> Verdict {
+        let Content { headers, body, .. } = &entry.content;
+        let confirms = response.status == StatusCode::OK
+            && condition::head_confirms(response.headers, headers, body.len());
+        let freshened = if confirms { self.freshen(request, response, entry) } else { None };
+        freshened.unwrap_or(Verdict::Discard(NoCacheReason::Method))
+    }
+
+    /// The entry's fields, brought up to date, are judged like those of a new answer: what came may forbid what the
+    /// stored answer allowed.
+    fn freshen(
+        &self,
+        request: RequestView<'_>,
+        response: ResponseView<'_>,
+        entry: &Entry,
+    ) -> Option<Verdict> {
         let unstored = storage::hop_by_hop_fields(response.headers);
-        let headers = condition::freshened(&entry.content.headers, response.headers, &unstored);
+        let mut headers = condition::freshened(&entry.content.headers, response.headers, &unstored);
         let updated = ResponseView { status: entry.meta.status, headers: &headers, ..response };
-        match storage::plan(self, self.asked(request), updated) {
-            Ok(plan) => Verdict::Freshen { headers, plan },
-            Err(reason) => Verdict::Discard(reason),
-        }
+        let plan = storage::plan(self, self.asked(request), updated).ok()?;
+        plan.remove.iter().for_each(|name| drop(headers.remove(name)));
+        Some(Verdict::Freshen { headers, plan })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     config::{Rfc9111, SetCookie},
-    control::{Qualified, RequestControl, trim},
+    control::{Qualified, RequestControl, ResponseControl, trim},
     freshness::{Head, is_heuristically_cacheable},
     vary,
 };
@@ -19,6 +19,14 @@ use http::{
     },
 };
 
+/// RFC 9111 section 3.5 speaks of `Authorization`; the others do the same work.
+const CREDENTIALS: [HeaderName; 4] = [
+    AUTHORIZATION,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-amz-security-token"),
+];
+
 /// What the decision needs to know of the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
@@ -28,11 +36,13 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// `identified`: one of our layers knows the caller, by whatever field.
-    pub(super) fn of(config: &Rfc9111, headers: &HeaderMap, identified: bool) -> Self {
+    /// A principal or a key that one of our layers has verified is part of the cache's key; this is about the fields
+    /// by which a service itself may know its callers.
+    pub(super) fn of(config: &Rfc9111, headers: &HeaderMap) -> Self {
         let control = RequestControl::of(headers);
         let cookie = config.counts_cookies() && headers.contains_key(COOKIE);
-        Self { control, has_credentials: identified || cookie || headers.contains_key(AUTHORIZATION) }
+        let has_credentials = cookie || CREDENTIALS.iter().any(|name| headers.contains_key(name));
+        Self { control, has_credentials }
     }
 }
 
@@ -65,11 +75,20 @@ fn may_be_kept(asked: Asked, head: &Head<'_>) -> Result<(), NoCacheReason> {
     refuse(is_never_kept(head.status), NoCacheReason::Status)
 }
 
-/// RFC 9111 section 3.5, and what we make of cookies.
+/// Whether a 304 to this request could be kept, as far as the stored answer tells.
+pub(super) fn may_be_confirmed_to(config: &Rfc9111, asked: Asked, stored: ResponseView<'_>) -> bool {
+    !asked.has_credentials || is_declared_shared(&Head::new(config, stored).control)
+}
+
+/// RFC 9111 section 3.5.
+fn is_declared_shared(control: &ResponseControl) -> bool {
+    control.public || control.must_revalidate || control.s_maxage.is_some()
+}
+
+/// The same, and what we make of cookies.
 fn may_be_shared(config: &Rfc9111, asked: Asked, head: &Head<'_>) -> Result<(), NoCacheReason> {
     let control = &head.control;
-    let declared = control.public || control.must_revalidate || control.s_maxage.is_some();
-    if asked.has_credentials && !declared {
+    if asked.has_credentials && !is_declared_shared(control) {
         return Err(NoCacheReason::Authorization);
     }
     let removed = qualified_fields(control).any(|name| *name == SET_COOKIE);
@@ -136,7 +155,7 @@ pub fn hop_by_hop_fields(headers: &HeaderMap) -> Vec<HeaderName> {
     listed.chain(HOP_BY_HOP).filter(|name| headers.contains_key(name)).collect()
 }
 
-fn qualified_fields(control: &super::ResponseControl) -> impl Iterator<Item = &HeaderName> {
+fn qualified_fields(control: &ResponseControl) -> impl Iterator<Item = &HeaderName> {
     control.private.fields().iter().chain(control.no_cache.fields())
 }
 

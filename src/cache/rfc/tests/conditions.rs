@@ -90,6 +90,7 @@ fn a_304_replaces_fields_but_not_those_that_describe_the_stored_bytes() {
 fn a_validation_carries_the_stored_validators_and_none_of_the_clients() {
     let mut request =
         headers(&[("if-none-match", "\"x\""), ("range", "bytes=0-1"), ("if-range", "\"x\""), ("abc", "1")]);
+    condition::ask_for_all(&mut request);
     condition::validate(&mut request, &headers(&[("etag", "W/\"a\""), ("last-modified", EARLIER)]));
     assert_eq!(
         request,
@@ -200,7 +201,11 @@ fn a_lookup_ends_in_one_of_these() {
     assert!(matches!(get(&[("cache-control", "only-if-cached")], fresh, 1), Decision::Hit(0)));
     assert!(matches!(get(&[("cache-control", "only-if-cached")], fresh, 60), Decision::GatewayTimeout));
     assert!(matches!(lookup(&Method::HEAD, &[], fresh, 0), Decision::Hit(0)));
-    assert!(matches!(lookup(&Method::HEAD, &[], fresh, 60), Decision::Pass(_)));
+    assert!(matches!(lookup(&Method::HEAD, &[], fresh, 60), Decision::Revalidate(0)));
+    // Whoever carries credentials could not leave a confirmation behind for others.
+    assert!(matches!(get(&[("cookie", "a=b")], fresh, 60), Decision::Miss(NoCacheReason::Expired)));
+    let shared: Option<&[(&str, &str)]> = Some(&[("cache-control", "s-maxage=60"), ("etag", "\"a\"")]);
+    assert!(matches!(get(&[("authorization", "a")], shared, 60), Decision::Revalidate(0)));
     assert!(matches!(lookup(&Method::HEAD, &[], None, 0), Decision::Pass(_)));
 }
 
@@ -219,7 +224,9 @@ fn a_304_freshens_and_a_failure_may_be_covered() {
     };
     assert_eq!(headers["x"], "2");
     assert_eq!(plan.freshness.lifetime, seconds(60));
-    assert!(matches!(answer(304, &[("etag", "\"b\"")], 70), Verdict::Discard(_)));
+    assert!(matches!(answer(304, &[("etag", "\"b\"")], 70), Verdict::Refetch));
+    assert!(matches!(answer(304, &[("cache-control", "no-store")], 70), Verdict::Refetch));
+    assert!(matches!(answer(304, &[("set-cookie", "a=b")], 70), Verdict::Refetch));
     assert!(matches!(answer(503, &[], 89), Verdict::ServeStale));
     assert!(matches!(answer(503, &[], 90), Verdict::Discard(NoCacheReason::NoFreshness)));
     assert!(matches!(answer(404, &[("cache-control", "max-age=1")], 70), Verdict::Store(_)));

@@ -49,7 +49,7 @@ fn plan_of(
 ) -> Result<StorePlan, NoCacheReason> {
     let (request, answer) = (headers(request), headers(answer));
     let view = ResponseView { status: StatusCode::from_u16(status).unwrap(), ..response(&answer) };
-    storage::plan(config, storage::Asked::of(config, &request, false), view)
+    storage::plan(config, storage::Asked::of(config, &request), view)
 }
 
 fn freshness_of(answer: &[(&str, &str)]) -> Freshness {

@@ -81,7 +81,7 @@ fn nothing_is_stored_that_could_never_be_used() {
 
 #[test]
 fn what_was_asked_with_credentials_is_shared_only_where_the_answer_says_so() {
-    for credential in [("authorization", "Bearer a"), ("cookie", "session=1")] {
+    for credential in [("authorization", "Bearer a"), ("cookie", "session=1"), ("x-api-key", "k")] {
         assert_eq!(refusal(&[credential], 200, &[FRESH]), Some(NoCacheReason::Authorization));
         for shared in ["public", "s-maxage=60", "must-revalidate"] {
             let value = format!("max-age=60, {shared}");
@@ -91,13 +91,6 @@ fn what_was_asked_with_credentials_is_shared_only_where_the_answer_says_so() {
     let no_cookies = Rfc9111::new().cookies_are_credentials(false);
     assert!(plan_of(&no_cookies, &[("cookie", "a=b")], 200, &[FRESH]).is_ok());
     assert!(plan_of(&no_cookies, &[("authorization", "a")], 200, &[FRESH]).is_err());
-    // Known by whatever field: a principal or an API key in the context.
-    let asked = storage::Asked::of(&Rfc9111::new(), &HeaderMap::new(), true);
-    let answer = headers(&[FRESH]);
-    assert_eq!(
-        storage::plan(&Rfc9111::new(), asked, response(&answer)).unwrap_err(),
-        NoCacheReason::Authorization
-    );
 }
 
 #[test]
@@ -157,7 +150,7 @@ fn the_age_is_the_larger_of_what_was_said_and_what_the_date_shows() {
         all.extend_from_slice(fields);
         let all = headers(&all);
         let view = ResponseView { requested: at(requested), responded: at(responded), ..response(&all) };
-        let asked = storage::Asked::of(&Rfc9111::new(), &HeaderMap::new(), false);
+        let asked = storage::Asked::of(&Rfc9111::new(), &HeaderMap::new());
         storage::plan(&Rfc9111::new(), asked, view).unwrap().freshness.initial_age.as_secs()
     };
     assert_eq!(age(&[], 0, 0), 0);
