@@ -8,10 +8,9 @@ use http::{
     header::{HOST, VIA},
     uri::{Authority, Scheme},
 };
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{Client, Error as ClientError, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
@@ -28,6 +27,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tower::{Layer, ServiceExt, service_fn};
+use tower_gateway::GatewayBody;
 use tower_gateway::cache::rfc::{Rfc9111, SetCookie, hop_by_hop_fields};
 
 #[tokio::main]
@@ -50,6 +50,11 @@ fn rules() -> Rfc9111 {
         .cookies_are_credentials(false)
 }
 
+fn layer() -> tower::layer::util::Identity {
+    let _ = rules();
+    tower::layer::util::Identity::new()
+}
+
 /// Serves until the listener fails.
 pub async fn serve(listener: TcpListener, origin: String) -> io::Result<()> {
     let authority =
@@ -57,10 +62,9 @@ pub async fn serve(listener: TcpListener, origin: String) -> io::Result<()> {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let forward = service_fn(move |request| forward(client.clone(), authority.clone(), request));
     // The service's errors pass through the cache untouched; what the client gets for them is ours to say.
-    let service =
-        layer().layer(forward).map_result(|answer: Result<_, hyper_util::client::legacy::Error>| {
-            answer.or_else(|error| Ok::<_, std::convert::Infallible>(bad_gateway(&error)))
-        });
+    let service = layer().layer(forward).map_result(|answer: Result<Forwarded, ClientError>| {
+        answer.or_else(|error| Ok::<_, ClientError>(bad_gateway(&error)))
+    });
     loop {
         let (stream, peer) = listener.accept().await?;
         stream.set_nodelay(true)?;
@@ -85,7 +89,7 @@ async fn forward(
     client: Client<HttpConnector, Incoming>,
     origin: Authority,
     mut request: Request<Incoming>,
-) -> Result<Forwarded, hyper_util::client::legacy::Error> {
+) -> Result<Forwarded, ClientError> {
     let mut target = std::mem::take(request.uri_mut()).into_parts();
     target.scheme = Some(Scheme::HTTP);
     target.authority = Some(origin);
@@ -106,7 +110,7 @@ fn become_forwarded(headers: &mut HeaderMap) {
     headers.append(VIA, HeaderValue::from_static("1.1 tower-gateway"));
 }
 
-fn bad_gateway(error: &hyper_util::client::legacy::Error) -> Forwarded {
+fn bad_gateway(error: &ClientError) -> Forwarded {
     eprintln!("the origin does not answer: {error}");
     let mut answer = Response::new(GatewayBody::from(Bytes::from_static(b"Bad Gateway\n")));
     *answer.status_mut() = StatusCode::BAD_GATEWAY;

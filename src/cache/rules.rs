@@ -90,13 +90,12 @@ pub(crate) enum Decision {
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Store(StorePlan),
-    /// A 304 that confirms the stored entry: `headers` are the entry's, brought up to date.
+    /// A 304 that confirms the stored entry: `headers` are the entry's, brought up to date. Without a plan, it is served
+    /// once more, to the client that asked, and not kept in that form.
     Freshen {
         headers: HeaderMap,
-        plan: StorePlan,
+        plan: Result<StorePlan, NoCacheReason>,
     },
-    /// A 304 that confirms nothing which could be served: the whole answer must be asked for.
-    Refetch,
     /// The stale entry is served in place of this answer.
     ServeStale,
     /// Only for the client that asked.

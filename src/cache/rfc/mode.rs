@@ -185,8 +185,8 @@ impl Rfc9111 {
         storage::may_be_confirmed_to(self, self.asked(request), stored)
     }
 
-    /// A 304 that speaks of something else, or forbids to keep what it confirms, is of no use: its client asked for
-    /// the whole answer.
+    /// A 304 is the service's word that what is stored is still good. One that names another answer must not change
+    /// it (RFC 9111 section 4.3.4).
     fn on_not_modified(
         &self,
         request: RequestView<'_>,
@@ -194,9 +194,9 @@ impl Rfc9111 {
         entry: &Entry,
     ) -> Verdict {
         if condition::confirms(response.headers, &entry.content.headers) {
-            self.freshen(request, response, entry).unwrap_or(Verdict::Refetch)
+            self.freshen(request, response, entry)
         } else {
-            Verdict::Refetch
+            Verdict::Freshen { headers: entry.content.headers.clone(), plan: Err(NoCacheReason::Status) }
         }
     }
 
@@ -205,24 +205,24 @@ impl Rfc9111 {
         let Content { headers, body, .. } = &entry.content;
         let confirms = response.status == StatusCode::OK
             && condition::head_confirms(response.headers, headers, body.len());
-        let freshened = if confirms { self.freshen(request, response, entry) } else { None };
-        freshened.unwrap_or(Verdict::Discard(NoCacheReason::Method))
+        if confirms {
+            self.freshen(request, response, entry)
+        } else {
+            Verdict::Discard(NoCacheReason::Method)
+        }
     }
 
     /// The entry's fields, brought up to date, are judged like those of a new answer: what came may forbid what the
     /// stored answer allowed.
-    fn freshen(
-        &self,
-        request: RequestView<'_>,
-        response: ResponseView<'_>,
-        entry: &Entry,
-    ) -> Option<Verdict> {
+    fn freshen(&self, request: RequestView<'_>, response: ResponseView<'_>, entry: &Entry) -> Verdict {
         let unstored = storage::hop_by_hop_fields(response.headers);
         let mut headers = condition::freshened(&entry.content.headers, response.headers, &unstored);
         let updated = ResponseView { status: entry.meta.status, headers: &headers, ..response };
-        let plan = storage::plan(self, self.asked(request), updated).ok()?;
-        plan.remove.iter().for_each(|name| drop(headers.remove(name)));
-        Some(Verdict::Freshen { headers, plan })
+        let plan = storage::plan(self, self.asked(request), updated);
+        if let Ok(plan) = &plan {
+            plan.remove.iter().for_each(|name| drop(headers.remove(name)));
+        }
+        Verdict::Freshen { headers, plan }
     }
 }
 
