@@ -27,8 +27,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tower::{Layer, ServiceExt, service_fn};
-use tower_gateway::GatewayBody;
-use tower_gateway::cache::rfc::{Rfc9111, SetCookie, hop_by_hop_fields};
+use tower_gateway::{
+    GatewayBody,
+    cache::{
+        Cache, CacheLayer,
+        rfc::{Rfc9111, SetCookie, hop_by_hop_fields},
+    },
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -48,21 +53,19 @@ fn rules() -> Rfc9111 {
         .stale_if_error(Duration::from_secs(60))
         .set_cookie(SetCookie::Store)
         .cookies_are_credentials(false)
-}
-
-fn layer() -> tower::layer::util::Identity {
-    let _ = rules();
-    tower::layer::util::Identity::new()
+        .forward_conditions(true)
 }
 
 /// Serves until the listener fails.
 pub async fn serve(listener: TcpListener, origin: String) -> io::Result<()> {
+    let cache = Cache::builder().rfc9111(rules()).build();
+    let layer = CacheLayer::new(cache.map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?);
     let authority =
         Authority::try_from(origin).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
     let client = Client::builder(TokioExecutor::new()).build_http();
     let forward = service_fn(move |request| forward(client.clone(), authority.clone(), request));
     // The service's errors pass through the cache untouched; what the client gets for them is ours to say.
-    let service = layer().layer(forward).map_result(|answer: Result<Forwarded, ClientError>| {
+    let service = layer.layer(forward).map_result(|answer: Result<Answer, ClientError>| {
         answer.or_else(|error| Ok::<_, ClientError>(bad_gateway(&error)))
     });
     loop {
@@ -83,13 +86,11 @@ pub async fn serve(listener: TcpListener, origin: String) -> io::Result<()> {
     }
 }
 
-type Forwarded = Response<GatewayBody<Incoming>>;
-
 async fn forward(
     client: Client<HttpConnector, Incoming>,
     origin: Authority,
     mut request: Request<Incoming>,
-) -> Result<Forwarded, ClientError> {
+) -> Result<Response<Incoming>, ClientError> {
     let mut target = std::mem::take(request.uri_mut()).into_parts();
     target.scheme = Some(Scheme::HTTP);
     target.authority = Some(origin);
@@ -99,7 +100,7 @@ async fn forward(
     become_forwarded(request.headers_mut());
     let mut answer = client.request(request).await?;
     become_forwarded(answer.headers_mut());
-    Ok(answer.map(GatewayBody::new))
+    Ok(answer)
 }
 
 /// What a proxy owes every message: fields of the connection leave, `Via` tells that it was here.
@@ -110,7 +111,9 @@ fn become_forwarded(headers: &mut HeaderMap) {
     headers.append(VIA, HeaderValue::from_static("1.1 tower-gateway"));
 }
 
-fn bad_gateway(error: &ClientError) -> Forwarded {
+type Answer = Response<GatewayBody<Incoming>>;
+
+fn bad_gateway(error: &ClientError) -> Answer {
     eprintln!("the origin does not answer: {error}");
     let mut answer = Response::new(GatewayBody::from(Bytes::from_static(b"Bad Gateway\n")));
     *answer.status_mut() = StatusCode::BAD_GATEWAY;

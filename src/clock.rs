@@ -86,7 +86,7 @@ impl Clock {
     }
 
     /// A future that completes when `delay` has passed on this clock.
-    #[cfg(any(feature = "timeout", feature = "payload-limit"))]
+    #[cfg(any(feature = "timeout", feature = "payload-limit", feature = "cache"))]
     pub(crate) fn sleep(&self, delay: Duration) -> timer::Sleep {
         match &self.0 {
             Repr::System => timer::Sleep::system(delay),
@@ -129,7 +129,7 @@ pub struct ManualClock(Arc<ManualState>);
 pub(crate) struct ManualState {
     monotonic_nanos: AtomicU64,
     wall_offset: AtomicI64,
-    #[cfg(any(feature = "timeout", feature = "payload-limit"))]
+    #[cfg(any(feature = "timeout", feature = "payload-limit", feature = "cache"))]
     sleepers: std::sync::Mutex<Vec<std::task::Waker>>,
 }
 
@@ -146,7 +146,7 @@ impl ManualClock {
         Self(Arc::new(ManualState {
             monotonic_nanos: AtomicU64::new(0),
             wall_offset: AtomicI64::new(seconds * 1_000_000_000),
-            #[cfg(any(feature = "timeout", feature = "payload-limit"))]
+            #[cfg(any(feature = "timeout", feature = "payload-limit", feature = "cache"))]
             sleepers: std::sync::Mutex::default(),
         }))
     }
@@ -160,7 +160,7 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.0.monotonic_nanos.fetch_add(nanos, Relaxed);
-        #[cfg(any(feature = "timeout", feature = "payload-limit"))]
+        #[cfg(any(feature = "timeout", feature = "payload-limit", feature = "cache"))]
         self.0.wake_all();
     }
 
@@ -171,7 +171,7 @@ impl ManualClock {
     }
 }
 
-#[cfg(any(feature = "timeout", feature = "payload-limit"))]
+#[cfg(any(feature = "timeout", feature = "payload-limit", feature = "cache"))]
 mod timer {
     use super::{Arc, Duration, ManualState, Relaxed};
     use std::{
@@ -227,7 +227,7 @@ mod timer {
         if state.monotonic_nanos.load(Relaxed) >= deadline { Poll::Ready(()) } else { Poll::Pending }
     }
 }
-#[cfg(any(feature = "timeout", feature = "payload-limit"))]
+#[cfg(any(feature = "timeout", feature = "payload-limit", feature = "cache"))]
 pub(crate) use timer::Sleep;
 
 #[cfg(test)]

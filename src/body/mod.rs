@@ -20,6 +20,7 @@
 
 #[cfg(feature = "payload-limit")]
 mod meter;
+mod shared;
 mod wrap;
 
 #[cfg(feature = "payload-limit")]
@@ -29,6 +30,7 @@ pub use wrap::{BodyLayer, BodyService, WrapBody};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use shared::Shared;
 use std::{
     error::Error,
     fmt,
@@ -78,6 +80,7 @@ pin_project! {
     enum Kind<B> {
         Ours { data: Option<Bytes> },
         Inner { #[pin] body: B, hooks: Hooks },
+        Shared { body: Shared },
     }
 }
 
@@ -137,6 +140,7 @@ where
         match self.project().kind.project() {
             KindProj::Ours { data } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             KindProj::Inner { body, hooks } => hooks.poll(body, cx),
+            KindProj::Shared { body } => body.0.as_mut().poll_frame(cx),
         }
     }
 
@@ -144,6 +148,7 @@ where
         match &self.kind {
             Kind::Ours { data } => data.is_none(),
             Kind::Inner { body, hooks } => hooks.ended() || body.is_end_stream(),
+            Kind::Shared { body } => body.0.is_end_stream(),
         }
     }
 
@@ -152,6 +157,7 @@ where
             Kind::Ours { data } => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Inner { hooks, .. } if hooks.ended() => SizeHint::with_exact(0),
             Kind::Inner { body, .. } => body.size_hint(),
+            Kind::Shared { body } => body.0.size_hint(),
         }
     }
 }

@@ -1,8 +1,6 @@
 //! What is stored: a finished answer, and when and for whom it may be used.
 
-#![allow(dead_code, reason = "the seam is laid before the service")]
-
-use super::selection::Selection;
+use super::{selection::Selection, store::weight_of};
 use crate::clock::Timestamp;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -76,6 +74,7 @@ impl Meta {
     }
 
     /// How long it has been stale.
+    #[allow(dead_code, reason = "for the RFC 9111 mode")]
     pub(crate) fn staleness(&self, now: Timestamp) -> Duration {
         self.age(now).saturating_sub(self.freshness.lifetime)
     }
@@ -101,7 +100,33 @@ pub(crate) struct Content {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) meta: Meta,
+    /// Where the entry is sealed: no fields, and a body that is to be opened before use.
     pub(crate) content: Content,
+    pub(crate) is_sealed: bool,
+    /// What it costs in memory, in bytes.
+    pub(crate) weight: u32,
+}
+
+impl Entry {
+    pub(crate) fn new(meta: Meta, content: Content) -> Self {
+        let trailers = content.trailers.as_deref();
+        let weight = weight_of(&content.headers, content.body.len(), trailers, &meta.tags);
+        Self { meta, content, is_sealed: false, weight }
+    }
+
+    /// Whether the request has the values that the answer varies by.
+    pub(crate) fn is_for(&self, request: &HeaderMap) -> bool {
+        self.meta.selection.as_ref().is_none_or(|selection| selection.matches(request))
+    }
+}
+
+impl Clone for Meta {
+    fn clone(&self) -> Self {
+        let times = (self.requested, self.responded);
+        let copy = Self::new(self.status, times, self.freshness, self.selection.clone(), self.tags.clone());
+        copy.soft_purged.store(self.is_soft_purged(), Relaxed);
+        copy
+    }
 }
 
 /// Every answer stored under one key: one, or one for each set of the request fields that they vary by, the newest

@@ -12,10 +12,41 @@
 //! | `flight/` | one call per key: head, body segments and outcome that any reader drives and all read |
 //! | `service.rs`, `future.rs` | moves data from one to the next |
 
+mod answer;
+mod aws;
+mod config;
+mod core;
+mod credentials;
 mod entry;
+mod flight;
+mod future;
+mod handle;
+mod key;
+mod layer;
+mod memory;
+mod note;
+mod plan;
+mod purge;
 mod reason;
 pub mod rfc;
 mod rules;
+#[cfg(feature = "cache-encryption")]
+mod seal;
 mod selection;
+mod stats;
+mod store;
+mod tags;
 
+pub use aws::InvalidationRequest;
+pub use config::CacheBuilder;
+pub use future::CacheFuture;
+pub use handle::Cache;
+pub use key::{StoreKey, StoredKey};
+pub use layer::{CacheLayer, CacheService};
+pub use memory::MemoryCacheStore;
+pub use purge::Purge;
 pub use reason::{CacheStatus, NoCacheReason};
+#[cfg(feature = "cache-encryption")]
+pub use seal::EncryptionKeys;
+pub use stats::CacheStats;
+pub use store::{CacheStore, StoreUsage, StoredValue};

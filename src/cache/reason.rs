@@ -21,7 +21,6 @@ pub enum CacheStatus {
 }
 
 impl CacheStatus {
-    #[allow(dead_code, reason = "the seam is laid before the service")]
     pub(crate) const ALL: [Self; 6] =
         [Self::Hit, Self::Stale, Self::Revalidated, Self::Collapsed, Self::Miss, Self::Bypass];
 
@@ -54,8 +53,7 @@ macro_rules! reasons {
         }
 
         impl NoCacheReason {
-            #[allow(dead_code, reason = "the seam is laid before the service")]
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
+                    pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
 
             /// The word for logs and metrics.
             pub const fn as_str(self) -> &'static str {

@@ -13,7 +13,7 @@
 //! 6. [`Rules::present`]: how the client sees a stored or shared answer (`Age`, 304, 206, a `HEAD` from a `GET`).
 //!    [`Rules::passed`]: the same for an answer that the cache had no part in.
 
-#![allow(dead_code, reason = "the seam is laid before the service")]
+#![allow(dead_code, reason = "the RFC 9111 mode uses what AWS mode does not")]
 
 use super::{
     entry::{Entry, Found, Freshness, Meta},
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{clock::Timestamp, context::RequestContext, response::GatewayError, route::CacheSettings};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
-use std::{ops::Range, sync::Arc};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use std::{fmt, ops::Range, sync::Arc};
 
 /// A request as the rules see it: as it arrived, before [`Rules::prepare`].
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +110,8 @@ pub(crate) struct StorePlan {
     pub(crate) vary: Option<Arc<[HeaderName]>>,
     /// Fields of the answer that are neither stored nor shared (hop-by-hop fields, `no-cache="..."`).
     pub(crate) remove: Vec<HeaderName>,
+    /// A `Date` for an answer that came without one.
+    pub(crate) date: Option<HeaderValue>,
 }
 
 /// Where the answer that is presented comes from.
@@ -143,7 +145,23 @@ pub(crate) enum BodyPart {
 }
 
 /// What a mode decides. No I/O, no clock, no tower.
-pub(crate) trait Rules {
+pub(crate) trait Rules: fmt::Debug + Send + Sync {
+    /// Methods that are cached unless settings say otherwise; others only where their own settings say so.
+    fn caches(&self, method: &Method) -> bool {
+        method == Method::GET
+    }
+
+    /// Whether a request with credentials that its key does not tell apart passes by the cache. A mode that says no
+    /// looks at them itself.
+    fn bypasses_credentials(&self) -> bool {
+        true
+    }
+
+    /// Whether [`Rules::invalidates`] is to be asked after a request of that method.
+    fn watches(&self, _: &Method) -> bool {
+        false
+    }
+
     /// Step 1. `settings` are those of the matched method, or the cache's own.
     fn intake(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake;
 
@@ -189,6 +207,6 @@ pub(crate) trait Rules {
     /// Step 6 for an answer that passes by.
     fn passed(&self, response: &mut HeaderMap, provenance: Provenance);
 
-    /// After a request that passed by was answered: the targets (path and query) whose entries are now invalid.
+    /// After a request that passed by was answered: the targets whose entries are now invalid.
     fn invalidates(&self, request: RequestView<'_>, response: ResponseView<'_>) -> Vec<Uri>;
 }

@@ -1,7 +1,5 @@
 //! Which of the answers under one key is meant: the request fields named by `Vary`, and their values.
 
-#![allow(dead_code, reason = "the seam is laid before the service")]
-
 use super::rfc::vary;
 use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};

@@ -10,6 +10,7 @@
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
 //! | error | the layer that refuses |
+//! | cache status, reason, age | `CacheLayer` |
 //!
 //! ```
 //! use bytes::Bytes;
@@ -30,6 +31,7 @@
 //! # });
 //! ```
 
+mod cache;
 mod header_text;
 mod identity;
 mod ids;
@@ -43,6 +45,7 @@ pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};
 pub use proxies::{ForwardedHeader, TrustedProxies};
 
+pub(crate) use cache::CacheNote;
 pub(crate) use header_text::HeaderText;
 
 #[cfg(feature = "api-key")]
@@ -105,6 +108,7 @@ struct Inner {
     /// The `RateLimit` field of the answer, until it is written.
     rate_limit: OnceLock<HeaderText>,
     error: OnceLock<GatewayError>,
+    cache: cache::CacheSlot,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
     /// Who waits for the answer: the body may be read, and cut off, by another task.
@@ -160,6 +164,7 @@ impl ContextConfig {
             principal: OnceLock::new(),
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
+            cache: cache::CacheSlot::default(),
             body_fault: AtomicU64::new(0),
             #[cfg(feature = "payload-limit")]
             body_watcher: Mutex::default(),
@@ -314,6 +319,16 @@ impl RequestContext {
 
     pub(crate) fn set_principal(&self, principal: Principal) {
         let _first_writer_wins = self.0.principal.set(principal);
+    }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn set_cache_note(&self, note: CacheNote) {
+        self.0.cache.write(note);
+    }
+
+    #[allow(dead_code, reason = "read by the cache's part of the `$context` table")]
+    pub(crate) fn cache_note(&self) -> Option<CacheNote> {
+        self.0.cache.read()
     }
 
     pub(crate) fn set_error(&self, error: GatewayError) {

@@ -16,6 +16,10 @@ impl RequestContext {
         if let Some(field) = name.strip_prefix("error.") {
             return self.error_variable(field);
         }
+        #[cfg(feature = "cache")]
+        if let Some(field) = name.strip_prefix("cache.") {
+            return self.cache_variable(field);
+        }
         let borrowed = match name {
             "requestId" => self.request_id(),
             "extendedRequestId" => self.extended_request_id(),
@@ -37,6 +41,17 @@ impl RequestContext {
             _ => return None,
         };
         Some(Cow::Borrowed(borrowed))
+    }
+
+    /// Ours; AWS has none for its cache: `cache.status`, `cache.reason`, `cache.age` (whole seconds).
+    #[cfg(feature = "cache")]
+    fn cache_variable(&self, field: &str) -> Option<Cow<'_, str>> {
+        match field {
+            "status" => Some(self.cache_status()?.as_str().into()),
+            "reason" => Some(self.cache_reason()?.as_str().into()),
+            "age" => Some(self.cache_age()?.as_secs().to_string().into()),
+            _ => None,
+        }
     }
 
     fn error_variable(&self, field: &str) -> Option<Cow<'_, str>> {

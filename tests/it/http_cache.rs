@@ -1,8 +1,9 @@
 //! The behaviour suite for HTTP caches (cache-tests.fyi), run through `examples/cache_proxy.rs`: its client and its
 //! origin are made again here, its tests and the published results of other caches are read from outside.
+#![allow(unreachable_pub, reason = "modules of one test")]
 
 #[path = "../../examples/cache_proxy.rs"]
-#[allow(dead_code, unreachable_pub, reason = "an example has a `main` of its own")]
+#[allow(dead_code, reason = "an example has a `main` of its own")]
 mod cache_proxy;
 mod case;
 mod client;
@@ -64,7 +65,7 @@ async fn the_cache_does_what_the_suite_requires_and_more_of_it_than_its_rivals()
 }
 
 /// How many of the optional tests must not be lost again.
-const OPTIMAL: usize = 40;
+const OPTIMAL: usize = 52;
 
 /// Prints what did not pass; gives back the required ones among it.
 fn report<'a>(ours: &Results, cases: &'a [Case]) -> Vec<(&'a str, Failure)> {

@@ -115,18 +115,18 @@ pub(super) fn confirms(update: &HeaderMap, stored: &HeaderMap) -> bool {
     match (update.get(ETAG).map(|value| value.as_bytes()), stored.get(ETAG).map(|value| value.as_bytes())) {
         (Some(new), Some(old)) if is_weak(new) => opaque(new) == opaque(old),
         (Some(new), old) => old == Some(new),
-        (None, _) => same_if_given(LAST_MODIFIED, update, stored),
+        (None, _) => same_if_given(&LAST_MODIFIED, update, stored),
     }
 }
 
 /// Whether the head of a `HEAD` speaks of the stored answer to a `GET` (RFC 9111 section 4.3.5).
 pub(super) fn head_confirms(update: &HeaderMap, stored: &HeaderMap, stored_length: usize) -> bool {
     let length = update.get(CONTENT_LENGTH).is_none_or(|value| value == stored_length.to_string().as_str());
-    length && same_if_given(ETAG, update, stored) && same_if_given(LAST_MODIFIED, update, stored)
+    length && same_if_given(&ETAG, update, stored) && same_if_given(&LAST_MODIFIED, update, stored)
 }
 
-fn same_if_given(name: HeaderName, update: &HeaderMap, stored: &HeaderMap) -> bool {
-    update.get(&name).is_none_or(|value| stored.get(&name) == Some(value))
+fn same_if_given(name: &HeaderName, update: &HeaderMap, stored: &HeaderMap) -> bool {
+    update.get(name).is_none_or(|value| stored.get(name) == Some(value))
 }
 
 /// What is stored, brought up to date by a 304 or a `HEAD` (RFC 9111 section 3.2): every field that came replaces the

@@ -24,7 +24,7 @@ pub(super) struct Head<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) control: ResponseControl,
     requested: Timestamp,
-    responded: Timestamp,
+    pub(super) responded: Timestamp,
     /// The control came from a targeted field, so that `Expires` does not count (RFC 9213 section 2.1).
     is_targeted: bool,
 }

@@ -11,27 +11,26 @@ pub(super) fn is_unsafe(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
-/// The targets, as paths with queries, that an answer to an unsafe request makes invalid. An error changes nothing.
+/// The targets that an answer to an unsafe request makes invalid. An error changes nothing.
 /// Another origin's URI is none of this service's business.
 pub(super) fn targets(uri: &Uri, request: &HeaderMap, status: StatusCode, answer: &HeaderMap) -> Vec<Uri> {
     if !(status.is_success() || status.is_redirection()) {
         return Vec::new();
     }
-    let mut targets = vec![own_target(uri)];
+    let mut targets = vec![uri.clone()];
     targets.extend([LOCATION, CONTENT_LOCATION].iter().filter_map(|name| named(name, uri, request, answer)));
     targets
 }
 
-fn own_target(uri: &Uri) -> Uri {
-    uri.path_and_query().map_or_else(|| Uri::from_static("/"), |target| Uri::from(target.clone()))
-}
-
+/// In the form of the request's own URI, with or without authority, as `GET`s of the same connection have it.
 fn named(name: &HeaderName, uri: &Uri, request: &HeaderMap, answer: &HeaderMap) -> Option<Uri> {
     let reference = answer.get(name)?.to_str().ok()?;
     let host =
         uri.authority().map(|host| host.as_str()).or(request.get(HOST).and_then(|host| host.to_str().ok()));
     let target = resolve(reference, uri, host.unwrap_or_default())?;
-    Uri::try_from(target).ok()
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target.try_into().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// The path and query that `reference` means at `base` (RFC 3986 section 5.2), if it stays at the same host.

@@ -32,12 +32,23 @@ use http::{
 };
 
 impl Rules for Rfc9111 {
-    fn intake(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake {
+    fn caches(&self, method: &Method) -> bool {
+        method == Method::GET || method == Method::HEAD
+    }
+
+    /// Whoever asks, a fresh answer is one that may be shared; see [`storage`].
+    fn bypasses_credentials(&self) -> bool {
+        false
+    }
+
+    fn watches(&self, method: &Method) -> bool {
+        invalidation::is_unsafe(method)
+    }
+
+    fn intake(&self, request: RequestView<'_>, _: &CacheSettings) -> Intake {
         let as_get = request.method == Method::HEAD;
         if !(as_get || request.method == Method::GET) {
             Intake::Bypass(NoCacheReason::Method)
-        } else if !settings.enabled {
-            Intake::Bypass(NoCacheReason::Disabled)
         } else if condition::is_for_the_service(request.headers) {
             Intake::Bypass(NoCacheReason::RequestDirective)
         } else {

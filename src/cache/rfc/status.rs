@@ -47,7 +47,7 @@ fn write_parameters(text: &mut String, provenance: Provenance, ttl: Option<i64>)
 /// The values of `fwd` (RFC 9211 section 2.2); `None` for an answer without a call of the service.
 fn forwarded_because(provenance: Provenance) -> Option<&'static str> {
     match (provenance.status, provenance.reason) {
-        (CacheStatus::Hit | CacheStatus::Stale, _) if provenance.forward_status.is_none() => None,
+        (CacheStatus::Hit | CacheStatus::Stale, None) => None,
         (CacheStatus::Hit | CacheStatus::Stale | CacheStatus::Revalidated, _) => Some("stale"),
         (_, Some(NoCacheReason::Method)) => Some("method"),
         (_, Some(NoCacheReason::VaryMismatch)) => Some("vary-miss"),

@@ -3,6 +3,7 @@
 use super::{
     config::{Rfc9111, SetCookie},
     control::{Qualified, RequestControl, ResponseControl, trim},
+    date::format_http_date,
     freshness::{Head, is_heuristically_cacheable},
     vary,
 };
@@ -12,10 +13,10 @@ use crate::cache::{
     rules::{ResponseView, StorePlan},
 };
 use http::{
-    HeaderMap, HeaderName, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{
-        AUTHORIZATION, CONNECTION, COOKIE, ETAG, LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-        SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        AUTHORIZATION, CONNECTION, COOKIE, DATE, ETAG, LAST_MODIFIED, PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
 };
 
@@ -62,7 +63,13 @@ pub(super) fn plan(
     may_be_shared(config, asked, &head)?;
     let freshness = head.freshness(config);
     is_useful(&head, &freshness)?;
-    Ok(StorePlan { freshness, vary, remove: unstored_fields(config, &head) })
+    Ok(StorePlan { freshness, vary, remove: unstored_fields(config, &head), date: missing_date(&head) })
+}
+
+/// RFC 9110 section 6.6.1: what is stored gets the time at which it came, if it has no other.
+fn missing_date(head: &Head<'_>) -> Option<HeaderValue> {
+    let written = || format_http_date(head.responded.unix_seconds());
+    if head.headers.contains_key(DATE) { None } else { HeaderValue::from_bytes(&written()).ok() }
 }
 
 fn may_be_kept(asked: Asked, head: &Head<'_>) -> Result<(), NoCacheReason> {

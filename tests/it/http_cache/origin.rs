@@ -224,11 +224,8 @@ fn status(request: &Received, config: &Value, previous: Option<&Value>) -> Strin
 
 fn is_validated(request: &Received, previous: &Value) -> bool {
     let sent = |name: &str| {
-        let headers = list(&previous["response_headers"]).iter();
-        headers
-            .filter(|header| text(&header[0]).eq_ignore_ascii_case(name))
-            .next_back()
-            .map(|header| text(&header[1]))
+        let mut headers = list(&previous["response_headers"]).iter();
+        headers.rfind(|header| text(&header[0]).eq_ignore_ascii_case(name)).map(|header| text(&header[1]))
     };
     let pairs = [("if-modified-since", "Last-Modified"), ("if-none-match", "ETag")];
     pairs.iter().any(|(condition, validator)| {

@@ -101,10 +101,8 @@ fn a_validation_carries_the_stored_validators_and_none_of_the_clients() {
 fn entry(fields: &[(&str, &str)]) -> Arc<Entry> {
     let headers = headers(fields);
     let freshness = freshness_of(fields);
-    Arc::new(Entry {
-        meta: meta(freshness),
-        content: Content { headers, body: Bytes::from("0123456789A"), trailers: None },
-    })
+    let content = Content { headers, body: Bytes::from("0123456789A"), trailers: None };
+    Arc::new(Entry::new(meta(freshness), content))
 }
 
 fn view<'a>(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap) -> RequestView<'a> {
