@@ -189,7 +189,8 @@ where
         now: Timestamp,
     ) -> Self {
         let Serve { entry, status, warns, refresh } = serve;
-        let provenance = Provenance { status, reason: None, forward_status: None, stored: true, now };
+        let provenance =
+            Provenance { status, reason: None, forward_status: None, stored: true, not_stored: None, now };
         let response = answer_entry(layer, view(&request), &entry, provenance, warns, None);
         if let Some(fetch) = refresh {
             return Self::refresh(layer, source, request, &fetch, response, now);
@@ -446,7 +447,14 @@ where
     let mut response = (*raw)?;
     let now = layer.core.clock.now();
     let status = CacheStatus::Miss;
-    let provenance = Provenance { status, reason: Some(reason), forward_status: None, stored: false, now };
+    let provenance = Provenance {
+        status,
+        reason: Some(reason),
+        forward_status: None,
+        stored: false,
+        not_stored: Some(why),
+        now,
+    };
     pass(layer, &mut response, provenance);
     Ok(response.map(GatewayBody::new))
 }
@@ -479,11 +487,12 @@ fn answer_arrived<R>(
                 }
                 How::StaleOnError(failed) => (CacheStatus::Stale, failed, true),
             };
-            let provenance = Provenance { status, reason, forward_status, stored, now };
+            let provenance = Provenance { status, reason, forward_status, stored, not_stored: None, now };
             answer_entry(layer, request, &entry, provenance, warns, extensions)
         }
         Arrived::Streaming(head) => {
-            let provenance = Provenance { status, reason, forward_status: None, stored: true, now };
+            let provenance =
+                Provenance { status, reason, forward_status: None, stored: true, not_stored: None, now };
             answer_stream(layer, request, rider, &head, provenance, warns, extensions)
         }
         // Handled by the callers, which know what to do instead.
@@ -629,7 +638,8 @@ impl Passage {
             layer.invalidate(&watched, &response, (self.started, now));
         }
         let (status, reason) = (self.status, Some(self.reason));
-        let provenance = Provenance { status, reason, forward_status: None, stored: false, now };
+        let provenance =
+            Provenance { status, reason, forward_status: None, stored: false, not_stored: None, now };
         pass(layer, &mut response, provenance);
         response.map(GatewayBody::new)
     }

@@ -124,6 +124,8 @@ pub(crate) struct Provenance {
     pub(crate) forward_status: Option<StatusCode>,
     /// Whether the answer is stored, or will be when it is complete.
     pub(crate) stored: bool,
+    /// Why it is not, where the service was asked for an answer that might have been.
+    pub(crate) not_stored: Option<NoCacheReason>,
     pub(crate) now: Timestamp,
 }
 

@@ -17,6 +17,8 @@ mod payload_limits;
 #[cfg(feature = "usage-plan")]
 mod quotas;
 mod responses;
+#[cfg(feature = "cache")]
+mod rfc9111;
 #[cfg(feature = "stage")]
 mod stages;
 #[cfg(feature = "usage-plan")]

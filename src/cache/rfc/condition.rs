@@ -5,7 +5,7 @@ use super::{control::trim, date::parse_http_date};
 use http::{
     HeaderMap, HeaderName,
     header::{
-        CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
+        AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE,
         IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
     },
 };
@@ -134,7 +134,9 @@ fn same_if_given(name: &HeaderName, update: &HeaderMap, stored: &HeaderMap) -> b
 pub(super) fn freshened(stored: &HeaderMap, update: &HeaderMap, unstored: &[HeaderName]) -> HeaderMap {
     let kept = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE];
     let mut headers = stored.clone();
-    headers.remove(http::header::AGE);
+    // Both speak of when the answer was made, and it has now been made anew.
+    headers.remove(AGE);
+    headers.remove(DATE);
     for name in update.keys().filter(|name| !kept.contains(name) && !unstored.contains(name)) {
         headers.remove(name);
         update.get_all(name).iter().for_each(|value| {

@@ -26,8 +26,8 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Uri,
     header::{
-        AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE,
-        LAST_MODIFIED, RANGE,
+        AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
+        IF_RANGE, LAST_MODIFIED, RANGE,
     },
 };
 
@@ -232,6 +232,7 @@ impl Rfc9111 {
         let plan = storage::plan(self, self.asked(request), updated);
         if let Ok(plan) = &plan {
             plan.remove.iter().for_each(|name| drop(headers.remove(name)));
+            plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
         }
         Verdict::Freshen { headers, plan }
     }

@@ -32,16 +32,14 @@ fn write_parameters(text: &mut String, provenance: Provenance, ttl: Option<i64>)
         text.push_str("; ttl=");
         text.push_str(itoa::Buffer::new().format(ttl));
     }
-    if provenance.stored && provenance.status != CacheStatus::Hit {
+    if provenance.stored && !matches!(provenance.status, CacheStatus::Hit | CacheStatus::Stale) {
         text.push_str("; stored");
     }
     if provenance.status == CacheStatus::Collapsed {
         text.push_str("; collapsed");
     }
-    match provenance.reason {
-        Some(reason) if detail_is_news(reason) => write!(text, "; detail={reason}"),
-        _ => Ok(()),
-    }
+    let detail = provenance.not_stored.or(provenance.reason.filter(|reason| detail_is_news(*reason)));
+    detail.map_or(Ok(()), |reason| write!(text, "; detail={reason}"))
 }
 
 /// The values of `fwd` (RFC 9211 section 2.2); `None` for an answer without a call of the service.

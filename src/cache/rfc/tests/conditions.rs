@@ -117,6 +117,7 @@ fn presented(method: &Method, request: &[(&str, &str)], stored: &[(&str, &str)])
         reason: None,
         forward_status: None,
         stored: true,
+        not_stored: None,
         now: at(12),
     };
     let request = view(method, &uri, &request);
