@@ -33,6 +33,41 @@
 //! | a new answer | as the service sent it; `fwd=uri-miss; stored`, or without `stored` and with a `detail` | as sent |
 //! | nothing, having said `only-if-cached` | 504 | none, or the gateway's |
 //!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response, header};
+//! use http_body_util::Full;
+//! use std::{convert::Infallible, sync::atomic::{AtomicUsize, Ordering}};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_gateway::cache::{Cache, CacheLayer, rfc::Rfc9111};
+//!
+//! static CALLS: AtomicUsize = AtomicUsize::new(0);
+//! let service = service_fn(|_: Request<Full<Bytes>>| async {
+//!     CALLS.fetch_add(1, Ordering::SeqCst);
+//!     let answer = Response::builder().header(header::CACHE_CONTROL, "max-age=60").header(header::ETAG, "\"1\"");
+//!     Ok::<_, Infallible>(answer.body(Full::<Bytes>::from("hello")).expect("a valid answer"))
+//! });
+//! let cached = CacheLayer::new(Cache::builder().rfc9111(Rfc9111::new()).build()?).layer(service);
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let ask = || Request::get("/x");
+//! cached.clone().oneshot(ask().body(Full::default())?).await?;
+//! let hit = cached.clone().oneshot(ask().header(header::IF_NONE_MATCH, "\"1\"").body(Full::default())?).await?;
+//! assert_eq!((hit.status().as_u16(), CALLS.load(Ordering::SeqCst)), (304, 1));
+//! assert_eq!(hit.headers()["cache-status"], "tower-gateway; hit; ttl=60");
+//!
+//! // Whoever says who he is gets no other's answer, and leaves none behind.
+//! let mine = || ask().header(header::AUTHORIZATION, "Bearer alice").header(header::CACHE_CONTROL, "no-cache");
+//! cached.clone().oneshot(mine().body(Full::default())?).await?;
+//! // Nothing stored, and the client wants nothing else: refused.
+//! let only = Request::get("/y").header(header::CACHE_CONTROL, "only-if-cached").body(Full::default())?;
+//! assert_eq!(cached.oneshot(only).await?.status(), 504);
+//! assert_eq!(CALLS.load(Ordering::SeqCst), 2);
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # What is read how
 //!
 //! * The lifetime is the first of `s-maxage`, `max-age`, `Expires` minus `Date`, and the heuristic, which is off unless

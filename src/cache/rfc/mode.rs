@@ -248,9 +248,11 @@ fn is_failure(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 
+/// In whole seconds, so that it and `Age` add up to the lifetime.
 fn ttl(entry: &Meta, now: Timestamp) -> i64 {
     let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    if entry.is_fresh(now) { seconds(entry.remaining(now)) } else { -seconds(entry.staleness(now)) }
+    let left = seconds(entry.freshness.lifetime).saturating_sub(seconds(entry.age(now)));
+    if entry.is_soft_purged() { left.min(0) } else { left }
 }
 
 /// Conditions are judged before ranges, and neither for an answer that is no success (RFC 9110 section 13.2).
