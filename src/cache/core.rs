@@ -172,7 +172,8 @@ impl Core {
     }
 
     /// Remembers that the answer to such a request is not storable, unless answers to others under the same key are
-    /// stored: those stay, and the request's own goes. An error does not drive out what may be confirmed later.
+    /// stored: those stay, and the request's own goes, if the service now forbids to keep it. An error, or what only
+    /// this client brought about, does not drive out what may be confirmed later.
     pub(super) fn mark_pass(
         &self,
         key: &StoredKey,
@@ -183,7 +184,7 @@ impl Core {
         let _guard = self.update(key);
         let previous = self.store.get(key.borrowed()).map(|value| value.0);
         let entries = previous.as_ref().map_or(&[][..], Slot::entries);
-        if reason == NoCacheReason::Status && !entries.is_empty() {
+        if !entries.is_empty() && !reason.is_about_the_resource() {
             return;
         }
         let others: Vec<_> = entries.iter().filter(|entry| !entry.is_for(request)).cloned().collect();

@@ -19,7 +19,7 @@ use crate::{
 };
 use http::{
     HeaderMap, HeaderName, Method,
-    header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, UPGRADE},
+    header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, TRANSFER_ENCODING, UPGRADE},
 };
 use std::sync::Arc;
 
@@ -139,6 +139,9 @@ impl LayerState {
         if request.headers.contains_key(UPGRADE) {
             return Some(NoCacheReason::Upgrade);
         }
+        if carries_body(request) {
+            return Some(NoCacheReason::RequestBody);
+        }
         let bypasses = self.core.rules.bypasses_credentials();
         (bypasses && uncovered(request, target.key, &self.core.credentials))
             .then_some(NoCacheReason::IdentityNotInKey)
@@ -255,6 +258,14 @@ impl Found {
             Decision::GatewayTimeout => Plan::Refuse(Box::new(GatewayError::not_cached())),
         }
     }
+}
+
+/// What a `GET` carries must not decide what others are told ("fat GET"). A method that is cached by settings of its
+/// own is known to whoever wrote them.
+fn carries_body(request: RequestView<'_>) -> bool {
+    let is_read = request.method == Method::GET || request.method == Method::HEAD;
+    let length = request.headers.get(CONTENT_LENGTH);
+    is_read && (length.is_some_and(|length| length != "0") || request.headers.contains_key(TRANSFER_ENCODING))
 }
 
 fn is_conditional(headers: &HeaderMap) -> bool {

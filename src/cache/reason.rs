@@ -80,6 +80,8 @@ reasons! {
     Invalidated => "invalidated",
     /// A range was asked for and no entry was there.
     Range => "range",
+    /// A `GET` or `HEAD` with a body: the service might read it, and no key has it.
+    RequestBody => "request-body",
     /// The request wants another protocol.
     Upgrade => "upgrade",
     /// The request's own directives keep it from the cache.
@@ -120,6 +122,13 @@ reasons! {
     Superseded => "superseded",
     /// The stored value could not be decrypted with the keys at hand.
     Sealed => "sealed",
+}
+
+impl NoCacheReason {
+    /// Whether it holds for everybody who asks the same: neither an error nor something about one client.
+    pub(crate) const fn is_about_the_resource(self) -> bool {
+        !matches!(self, Self::Status | Self::Authorization | Self::RequestDirective | Self::SetCookie)
+    }
 }
 
 impl fmt::Display for NoCacheReason {

@@ -398,6 +398,37 @@ fn the_clients_words_count_and_only_if_cached_is_never_forwarded() {
 }
 
 #[test]
+fn what_one_client_asks_for_drives_out_nothing_of_the_others() {
+    run(async {
+        let bench = Bench::new(Rfc9111::new(), |call, request| {
+            let failing = request.headers().contains_key("fail");
+            let status = if failing { 503 } else { 200 };
+            let fields: &[(&str, &str)] = if failing { &[] } else { &[("cache-control", "max-age=60")] };
+            Ok(answer(status, fields, &call.to_string()))
+        });
+        bench.plain().await;
+        for name in ["authorization", "cookie", "fail"] {
+            let reload = with(with(get("/x"), name, "x"), "cache-control", "no-cache");
+            assert_ne!(bench.send(reload).await.into_body(), "1", "{name}");
+            assert_eq!(bench.plain().await.into_body(), "1", "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_get_with_a_body_neither_fills_the_cache_nor_is_answered_from_it() {
+    run(async {
+        for (name, value) in [("content-length", "3"), ("transfer-encoding", "chunked")] {
+            let bench = Bench::saying(Rfc9111::new(), &[("cache-control", "max-age=60")]);
+            assert_eq!(bench.text(name, value).await, "1");
+            assert_eq!(bench.text("content-length", "0").await, "2", "{name}");
+            assert_eq!(bench.text(name, value).await, "3");
+            assert_eq!(bench.plain().await.into_body(), "2", "{name}");
+        }
+    });
+}
+
+#[test]
 fn a_range_is_cut_from_what_is_stored_and_passes_by_otherwise() {
     run(async {
         let bench = Bench::new(Rfc9111::new(), |_, request| {

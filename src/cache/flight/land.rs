@@ -174,9 +174,8 @@ fn freshened(
 /// What is stored leaves where the service now forbids to keep it. It stays where only this confirmation of it is not
 /// for others.
 fn outdated(job: &Job, reason: NoCacheReason, now: Timestamp) -> bool {
-    use NoCacheReason::{Authorization, RequestDirective, SetCookie, Status};
     job.core.counters.not_stored(reason);
-    if !matches!(reason, Authorization | RequestDirective | SetCookie | Status) {
+    if reason.is_about_the_resource() {
         job.core.mark_pass(&job.key.primary, &job.request.headers, reason, now);
     }
     false

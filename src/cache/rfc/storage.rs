@@ -112,7 +112,7 @@ fn is_useful(head: &Head<'_>, freshness: &Freshness) -> Result<(), NoCacheReason
         head.has_explicit_lifetime() || head.control.public || is_heuristically_cacheable(head.status);
     let has_lifetime = head.has_explicit_lifetime() || !freshness.lifetime.is_zero();
     match (allowed, has_validator(head.headers)) {
-        (false, _) => Err(NoCacheReason::NoFreshness),
+        (false, _) => Err(NoCacheReason::Status),
         (true, true) => Ok(()),
         (true, false) if freshness.always_validate => Err(NoCacheReason::NoCache),
         (true, false) if has_lifetime && is_ever_served(freshness) => Ok(()),

@@ -232,7 +232,7 @@ fn a_304_freshens_and_a_failure_may_be_covered() {
     let (headers, lifetime) = freshened(&[("set-cookie", "a=b")]);
     assert_eq!((headers["set-cookie"].to_str().unwrap(), lifetime), ("a=b", Err(NoCacheReason::SetCookie)));
     assert!(matches!(answer(503, &[], 89), Verdict::ServeStale));
-    assert!(matches!(answer(503, &[], 90), Verdict::Discard(NoCacheReason::NoFreshness)));
+    assert!(matches!(answer(503, &[], 90), Verdict::Discard(NoCacheReason::Status)));
     assert!(matches!(answer(404, &[("cache-control", "max-age=1")], 70), Verdict::Store(_)));
 }
 
