@@ -158,6 +158,7 @@ fn services_share_only_under_one_name() {
         let layer = CacheLayer::new(cache);
         assert_eq!(text(&service, "/").await, "one");
         assert_eq!(text(&layer.layer(other.clone()), "/").await, "other");
+        assert_eq!(text(&layer.clone().layer(one.clone()), "/").await, "other", "a clone is the same layer");
         let named = layer.namespace("n");
         assert_eq!(text(&named.layer(one.clone()), "/").await, "one");
         assert_eq!(text(&named.layer(other), "/").await, "one");

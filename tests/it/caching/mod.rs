@@ -8,6 +8,7 @@ mod identity;
 mod keys;
 mod memory;
 mod purging;
+mod servers;
 mod streaming;
 
 use bytes::Bytes;
