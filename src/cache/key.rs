@@ -37,6 +37,7 @@ pub(super) struct KeyHead<'a> {
 /// What follows the head: a tag, a name, a value.
 pub(super) mod tag {
     pub(in crate::cache) const HOST: u8 = b'H';
+    pub(in crate::cache) const RECEIVED: u8 = b'R';
     pub(in crate::cache) const WHOLE_QUERY: u8 = b'Q';
     pub(in crate::cache) const QUERY: u8 = b'q';
     pub(in crate::cache) const HEADER: u8 = b'h';
@@ -167,6 +168,7 @@ pub(super) fn encode(
     buffer.head(&head_of(scope, spec, request, method));
     if spec.target {
         host(buffer, request);
+        received(buffer, scope.received, request.uri.path());
     }
     if spec.whole_query {
         whole_query(buffer, request.uri.query());
@@ -217,6 +219,14 @@ fn host(buffer: &mut KeyBuffer, request: RequestView<'_>) {
         buffer.part(value.as_bytes());
     }
     buffer.end();
+}
+
+/// The path as received, where an outer layer or router has taken a part of it off: what lies below two prefixes is
+/// not the same.
+fn received(buffer: &mut KeyBuffer, received: &str, path: &str) {
+    if received != path {
+        buffer.tagged(tag::RECEIVED, received.as_bytes());
+    }
 }
 
 fn whole_query(buffer: &mut KeyBuffer, query: Option<&str>) {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     body::{BoxError, GatewayBody},
-    route::{Routes, Scope},
+    route::Routes,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -21,43 +21,37 @@ use tower_service::Service;
 
 /// Answers from a [`Cache`] where it can; see the [module docs](super).
 ///
-/// Each service that [`layer`](Layer::layer) makes has entries of its own, and its clones share them. Under
-/// `axum::Router::layer` every route therefore has its own; [`namespace`](Self::namespace) makes several share.
+/// Each layer that [`new`](Self::new) makes has entries of its own; its clones, and the services they make, share
+/// them. [`namespace`](Self::namespace) makes several layers share.
 #[derive(Clone, Debug)]
 pub struct CacheLayer {
-    cache: Cache,
-    scope: Option<Arc<Scope>>,
-    namespace: Option<Box<str>>,
+    state: Arc<LayerState>,
 }
 
 impl CacheLayer {
     /// A layer that keeps its answers in `cache`.
     pub fn new(cache: Cache) -> Self {
-        Self { cache, scope: None, namespace: None }
+        let core = Arc::clone(cache.core());
+        let instance = core.next_instance().to_le_bytes().into();
+        Self { state: Arc::new(LayerState { core, scope: None, instance }) }
     }
 
     /// Methods with their keys and settings, for a layer used alone: the table is matched where no `StageRouter` has
     /// matched before.
     #[must_use]
     pub fn routes(mut self, routes: &Routes) -> Self {
-        self.scope = Some(routes.scope());
+        Arc::make_mut(&mut self.state).scope = Some(routes.scope());
         self
     }
 
-    /// Services made by layers of the same cache and name share entries: only of use where equal requests get equal
-    /// answers from each of them. Default: no service shares with another.
+    /// Layers of the same cache and name share entries: only of use where equal requests get equal answers behind each
+    /// of them. Default: no layer shares with another.
     #[must_use]
     pub fn namespace(mut self, name: impl Into<Box<str>>) -> Self {
-        self.namespace = Some(name.into());
+        // A mark that no number has: those are four bytes long.
+        let instance = [b"named", name.into().as_bytes()].concat();
+        Arc::make_mut(&mut self.state).instance = instance.into();
         self
-    }
-
-    /// A name has a mark that no number has.
-    fn instance(&self) -> Box<[u8]> {
-        match &self.namespace {
-            Some(name) => [b"=", name.as_bytes()].concat().into(),
-            None => self.cache.core().next_instance().to_le_bytes().into(),
-        }
     }
 }
 
@@ -65,9 +59,7 @@ impl<S> Layer<S> for CacheLayer {
     type Service = CacheService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let core = Arc::clone(self.cache.core());
-        let state = LayerState { core, scope: self.scope.clone(), instance: self.instance() };
-        CacheService { inner, state: Arc::new(state) }
+        CacheService { inner, state: Arc::clone(&self.state) }
     }
 }
 

@@ -6,6 +6,8 @@ mod support;
 
 #[cfg(feature = "api-key")]
 mod api_keys;
+#[cfg(all(feature = "cache", feature = "gateway"))]
+mod caching;
 #[cfg(feature = "cors")]
 mod cors;
 #[cfg(feature = "gateway")]

@@ -183,11 +183,11 @@ impl Flight {
                 wakers.into_iter().for_each(Waker::wake);
                 return Poll::Ready(out);
             }
-            state.seats.watch(seat, cx.waker());
-            let Some((motor, streams)) = state.take_motor(self.job.core.limits.entry) else {
-                return Poll::Pending;
-            };
+            let replaced = state.seats.watch(seat, cx.waker());
+            let motor = state.take_motor(self.job.core.limits.entry);
             drop(state);
+            drop(replaced);
+            let Some((motor, streams)) = motor else { return Poll::Pending };
             if !self.drive(motor, streams) {
                 return Poll::Pending;
             }
@@ -361,7 +361,7 @@ impl Flight {
     /// A reader goes away.
     fn leave(&self, seat: usize) {
         let mut state = self.lock();
-        state.seats.leave(seat);
+        let left = state.seats.leave(seat);
         let leaders = (seat == 0).then(|| (state.raw.take(), state.extensions.take()));
         let is_last = state.seats.is_empty();
         let never_made = seat == 0 && matches!(state.motor, MotorPlace::Awaited);
@@ -375,7 +375,7 @@ impl Flight {
         state.trim();
         let wakers = state.take_wakers_of_stalled();
         drop(state);
-        drop(leaders);
+        drop((left, leaders));
         wakers.into_iter().for_each(Waker::wake);
         if has_all {
             self.ended(End::Complete, None);

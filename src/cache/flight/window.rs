@@ -94,14 +94,13 @@ impl Seats {
         }
     }
 
-    /// The leader's seat stays empty: who sits there owns the call.
-    pub(super) fn leave(&mut self, number: usize) {
-        if let Some(seat) = self.seats.get_mut(number)
-            && seat.take().is_some()
-        {
-            self.taken -= 1;
-            self.free.extend((number != 0).then_some(number));
-        }
+    /// The leader's seat stays empty: who sits there owns the call. What is given back is not for dropping under a
+    /// lock.
+    pub(super) fn leave(&mut self, number: usize) -> Option<Seat> {
+        let seat = self.seats.get_mut(number)?.take()?;
+        self.taken -= 1;
+        self.free.extend((number != 0).then_some(number));
+        Some(seat)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -117,13 +116,13 @@ impl Seats {
         self.seats.get_mut(number)?.as_mut()
     }
 
-    pub(super) fn watch(&mut self, number: usize, waker: &Waker) {
-        if let Some(seat) = self.get(number) {
-            match &mut seat.waker {
-                Some(known) => known.clone_from(waker),
-                None => seat.waker = Some(waker.clone()),
-            }
+    /// Gives back the waker that is replaced: dropping it may run foreign code, and is not for under a lock.
+    pub(super) fn watch(&mut self, number: usize, waker: &Waker) -> Option<Waker> {
+        let seat = self.get(number)?;
+        if seat.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return None;
         }
+        seat.waker.replace(waker.clone())
     }
 
     /// Everybody who waits, to be woken when no lock is held.
@@ -176,7 +175,7 @@ mod tests {
         seats.leave(1);
         seats.leave(1);
         assert_eq!([seats.take_seat(), seats.take_seat()], [1, 3]);
-        (1..4).for_each(|number| seats.leave(number));
+        (1..4).for_each(|number| drop(seats.leave(number)));
         assert!(seats.is_empty());
     }
 
