@@ -5,6 +5,7 @@ use super::{
     aws::{AwsRules, InvalidationRequest},
     core::{Core, Limits, Parts},
     memory::MemoryCacheStore,
+    rfc::Rfc9111,
     rules::Rules,
     store::CacheStore,
 };
@@ -209,9 +210,10 @@ impl CacheBuilder {
         self
     }
 
-    /// Other rules than AWS's.
-    #[allow(dead_code, reason = "the RFC 9111 mode plugs in here")]
-    pub(crate) fn rules(mut self, rules: impl Rules + 'static) -> Self {
+    /// The rules of RFC 9111 in place of AWS's: the service's and the client's words count, and neither TTL nor
+    /// statuses; see [`rfc`](super::rfc).
+    #[must_use]
+    pub fn rfc9111(mut self, rules: Rfc9111) -> Self {
         self.rules = Some(Box::new(rules));
         self
     }

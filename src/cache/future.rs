@@ -189,7 +189,8 @@ where
         now: Timestamp,
     ) -> Self {
         let Serve { entry, status, warns, refresh } = serve;
-        let provenance = Provenance { status, reason: None, forward_status: None, stored: true, now };
+        let provenance =
+            Provenance { status, reason: None, forward_status: None, stored: true, not_stored: None, now };
         let response = answer_entry(layer, view(&request), &entry, provenance, warns, None);
         if let Some(fetch) = refresh {
             return Self::refresh(layer, source, request, &fetch, response, now);
@@ -339,6 +340,7 @@ fn take_seat(
         started: now,
         reason: fetch.reason,
         has_identity: fetch.has_identity,
+        is_head_of_get: fetch.lookup.as_get,
         alone_since,
     };
     if !fetch.collapses || !core.limits.coalesces {
@@ -375,7 +377,7 @@ fn just_stored(
     let core = &layer.core;
     let found = Found::new(core, fetch.key.primary.borrowed(), request.headers, now);
     match found.decide(core, request, fetch.lookup, now) {
-        Decision::Hit(_) => found.entry(),
+        Decision::Hit => found.entry(),
         _ => None,
     }
 }
@@ -391,7 +393,7 @@ fn is_shared(layer: &LayerState, request: RequestView<'_>, meta: &Meta, arrived:
         return false;
     }
     let vary = meta.selection.as_ref().map(|selection| Arc::clone(selection.names()));
-    let plan = StorePlan { freshness: meta.freshness, vary, remove: Vec::new() };
+    let plan = StorePlan { freshness: meta.freshness, vary, ..StorePlan::default() };
     let response =
         ResponseView { status: meta.status, headers, requested: meta.requested, responded: meta.responded };
     layer.core.rules.may_share(request, response, &plan)
@@ -445,7 +447,14 @@ where
     let mut response = (*raw)?;
     let now = layer.core.clock.now();
     let status = CacheStatus::Miss;
-    let provenance = Provenance { status, reason: Some(reason), forward_status: None, stored: false, now };
+    let provenance = Provenance {
+        status,
+        reason: Some(reason),
+        forward_status: None,
+        stored: false,
+        not_stored: Some(why),
+        now,
+    };
     pass(layer, &mut response, provenance);
     Ok(response.map(GatewayBody::new))
 }
@@ -473,14 +482,17 @@ fn answer_arrived<R>(
         Arrived::Entry(entry, how) => {
             let (status, forward_status, stored) = match how {
                 How::Answered { stored } => (status, None, stored),
-                How::Freshened => (CacheStatus::Revalidated, Some(StatusCode::NOT_MODIFIED), true),
+                How::Freshened { stored } => {
+                    (CacheStatus::Revalidated, Some(StatusCode::NOT_MODIFIED), stored)
+                }
                 How::StaleOnError(failed) => (CacheStatus::Stale, failed, true),
             };
-            let provenance = Provenance { status, reason, forward_status, stored, now };
+            let provenance = Provenance { status, reason, forward_status, stored, not_stored: None, now };
             answer_entry(layer, request, &entry, provenance, warns, extensions)
         }
         Arrived::Streaming(head) => {
-            let provenance = Provenance { status, reason, forward_status: None, stored: true, now };
+            let provenance =
+                Provenance { status, reason, forward_status: None, stored: true, not_stored: None, now };
             answer_stream(layer, request, rider, &head, provenance, warns, extensions)
         }
         // Handled by the callers, which know what to do instead.
@@ -503,7 +515,6 @@ fn answer_stream<R>(
     let part = layer.core.rules.present(request, &stream.meta, &mut head, None, provenance);
     let body = match part {
         BodyPart::Whole => GatewayBody::shared(rider.into_body(stream)),
-        BodyPart::Made(bytes) => bytes.into(),
         BodyPart::Nothing | BodyPart::Slice(_) => GatewayBody::default(),
     };
     finish(layer, request, head, body, provenance, &stream.meta, warns, extensions)
@@ -526,7 +537,6 @@ fn answer_entry<R>(
         }
         (BodyPart::Whole, None) => content.body.clone().into(),
         (BodyPart::Slice(range), _) => content.body.slice(range).into(),
-        (BodyPart::Made(bytes), _) => bytes.into(),
         (BodyPart::Nothing, _) => GatewayBody::default(),
     };
     finish(layer, request, head, body, provenance, &entry.meta, warns, extensions)
@@ -626,7 +636,8 @@ impl Passage {
             layer.invalidate(&watched, &response, (self.started, now));
         }
         let (status, reason) = (self.status, Some(self.reason));
-        let provenance = Provenance { status, reason, forward_status: None, stored: false, now };
+        let provenance =
+            Provenance { status, reason, forward_status: None, stored: false, not_stored: None, now };
         pass(layer, &mut response, provenance);
         response.map(GatewayBody::new)
     }

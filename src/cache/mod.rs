@@ -28,6 +28,7 @@ mod note;
 mod plan;
 mod purge;
 mod reason;
+pub mod rfc;
 mod rules;
 #[cfg(feature = "cache-encryption")]
 mod seal;

@@ -13,15 +13,13 @@
 //! 6. [`Rules::present`]: how the client sees a stored or shared answer (`Age`, 304, 206, a `HEAD` from a `GET`).
 //!    [`Rules::passed`]: the same for an answer that the cache had no part in.
 
-#![allow(dead_code, reason = "the RFC 9111 mode uses what AWS mode does not")]
-
 use super::{
-    entry::{Entry, Found, Freshness, Meta},
+    entry::{Entry, Freshness, Meta},
     reason::{CacheStatus, NoCacheReason},
 };
 use crate::{clock::Timestamp, context::RequestContext, response::GatewayError, route::CacheSettings};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use std::{fmt, ops::Range, sync::Arc};
 
 /// A request as the rules see it: as it arrived, before [`Rules::prepare`].
@@ -66,18 +64,18 @@ pub(crate) struct Lookup {
     pub(crate) as_get: bool,
 }
 
-/// The answer to: what of what was found may be used? `usize` is an index of [`Found`].
+/// The answer to: what of what was found may be used?
 #[derive(Debug)]
 pub(crate) enum Decision {
     /// Serve it.
-    Hit(usize),
+    Hit,
     /// Serve it though it is stale, because the request or the entry allows that, without a refresh.
-    Stale(usize),
+    Stale,
     /// Serve it though it is stale, and refresh it in the background.
-    StaleWhileRevalidate(usize),
+    StaleWhileRevalidate,
     /// Call the service; the entry's validators go along ([`Rules::prepare`]), and it may be freshened by a 304 or
     /// served if the service fails.
-    Revalidate(usize),
+    Revalidate,
     /// Call the service, together with everybody who asks the same.
     Miss(NoCacheReason),
     /// Call the service for this request alone; its answer is not stored.
@@ -90,10 +88,11 @@ pub(crate) enum Decision {
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Store(StorePlan),
-    /// A 304 that confirms the stored entry: `headers` are the entry's, brought up to date.
+    /// A 304 that confirms the stored entry: `headers` are the entry's, brought up to date. Without a plan, it is served
+    /// once more, to the client that asked, and not kept in that form.
     Freshen {
         headers: HeaderMap,
-        plan: StorePlan,
+        plan: Result<StorePlan, NoCacheReason>,
     },
     /// The stale entry is served in place of this answer.
     ServeStale,
@@ -109,6 +108,8 @@ pub(crate) struct StorePlan {
     pub(crate) vary: Option<Arc<[HeaderName]>>,
     /// Fields of the answer that are neither stored nor shared (hop-by-hop fields, `no-cache="..."`).
     pub(crate) remove: Vec<HeaderName>,
+    /// A `Date` for an answer that came without one.
+    pub(crate) date: Option<HeaderValue>,
 }
 
 /// Where the answer that is presented comes from.
@@ -121,6 +122,8 @@ pub(crate) struct Provenance {
     pub(crate) forward_status: Option<StatusCode>,
     /// Whether the answer is stored, or will be when it is complete.
     pub(crate) stored: bool,
+    /// Why it is not, where the service was asked for an answer that might have been.
+    pub(crate) not_stored: Option<NoCacheReason>,
     pub(crate) now: Timestamp,
 }
 
@@ -137,8 +140,6 @@ pub(crate) enum BodyPart {
     Whole,
     Nothing,
     Slice(Range<usize>),
-    /// Made from the stored one (`multipart/byteranges`).
-    Made(Bytes),
 }
 
 /// What a mode decides. No I/O, no clock, no tower.
@@ -162,13 +163,13 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
     /// Step 1. `settings` are those of the matched method, or the cache's own.
     fn intake(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake;
 
-    /// Step 2. `found` are the entries under the key whose `Vary` values match, the newest first; `others` says that
-    /// there are some whose values do not.
+    /// Step 2. `found` is the newest entry under the key whose `Vary` values match; `others` says that there are some
+    /// whose values do not.
     fn on_lookup(
         &self,
         request: RequestView<'_>,
         lookup: Lookup,
-        found: &Found,
+        found: Option<&Entry>,
         others: bool,
         now: Timestamp,
     ) -> Decision;
@@ -186,7 +187,7 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
     ) -> Verdict;
 
     /// Step 4, where the service failed: may the stale entry be served?
-    fn on_error(&self, entry: &Entry, now: Timestamp) -> bool;
+    fn on_error(&self, request: RequestView<'_>, entry: &Entry, now: Timestamp) -> bool;
 
     /// Step 5: `request` waited for an answer that is `plan`ned to be stored. Its `Vary` values match already.
     fn may_share(&self, request: RequestView<'_>, response: ResponseView<'_>, plan: &StorePlan) -> bool;
@@ -204,6 +205,6 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
     /// Step 6 for an answer that passes by.
     fn passed(&self, response: &mut HeaderMap, provenance: Provenance);
 
-    /// After a request that passed by was answered: the targets (path and query) whose entries are now invalid.
+    /// After a request that passed by was answered: the targets whose entries are now invalid.
     fn invalidates(&self, request: RequestView<'_>, response: ResponseView<'_>) -> Vec<Uri>;
 }

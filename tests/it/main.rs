@@ -12,11 +12,15 @@ mod caching;
 mod cors;
 #[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(feature = "cache")]
+mod http_cache;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
 #[cfg(feature = "usage-plan")]
 mod quotas;
 mod responses;
+#[cfg(feature = "cache")]
+mod rfc9111;
 #[cfg(feature = "stage")]
 mod stages;
 #[cfg(feature = "usage-plan")]

@@ -10,7 +10,7 @@ use crate::{
     body::BoxError,
     cache::{
         answer::{compact, content_length, hop_by_hop},
-        entry::{Content, Entry, Meta},
+        entry::{Content, Entry, Freshness, Meta},
         reason::NoCacheReason,
         rules::{ResponseView, StorePlan, Verdict},
         selection::Selection,
@@ -20,7 +20,7 @@ use crate::{
     response::GatewayError,
 };
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, StatusCode, response::Parts};
+use http::{Extensions, HeaderMap, Method, StatusCode, header::DATE, response::Parts};
 use http_body::{Frame, SizeHint};
 use std::{
     any::Any,
@@ -33,8 +33,8 @@ use std::{
 pub(crate) enum How {
     /// The service's own; whether it is stored.
     Answered { stored: bool },
-    /// The service confirmed what was stored.
-    Freshened,
+    /// The service confirmed what was stored; whether it is stored again.
+    Freshened { stored: bool },
     /// The service failed, with that status or without an answer.
     StaleOnError(Option<StatusCode>),
 }
@@ -128,7 +128,9 @@ fn landed(landing: Landing) -> After {
 }
 
 fn failed(job: &Job, mut motor: Motor, now: Timestamp) -> After {
-    if let Some(entry) = job.entry.as_ref().filter(|entry| job.core.rules.on_error(entry, now)) {
+    if let Some(entry) =
+        job.entry.as_ref().filter(|entry| job.core.rules.on_error(job.request.view(), entry, now))
+    {
         return landed(Landing::Entry(Arc::clone(entry), How::StaleOnError(None)));
     }
     job.core.counters.not_stored(NoCacheReason::ServiceError);
@@ -137,7 +139,8 @@ fn failed(job: &Job, mut motor: Motor, now: Timestamp) -> After {
 
 fn released(job: &Job, mut motor: Motor, reason: NoCacheReason) -> After {
     job.core.counters.not_stored(reason);
-    if reason != NoCacheReason::GatewayRefusal {
+    // The answer to a `HEAD` says nothing about those to others that share its key.
+    if reason != NoCacheReason::GatewayRefusal && !job.is_head_of_get {
         job.core.mark_pass(&job.key.primary, &job.request.headers, reason, job.core.clock.now());
     }
     After::Landed { landing: Landing::Released(reason), raw: motor.as_mut().raw(), extensions: None }
@@ -147,19 +150,36 @@ fn freshened(
     flight: &Flight,
     mut motor: Motor,
     headers: &HeaderMap,
-    plan: &StorePlan,
+    plan: &Result<StorePlan, NoCacheReason>,
     now: Timestamp,
 ) -> After {
     let job = &flight.job;
     let Some(old) = &job.entry else { return released(job, motor, NoCacheReason::Status) };
-    let tags = old.meta.tags.clone();
-    let meta = Meta::new(old.meta.status, (job.started, now), plan.freshness, selection(job, plan), tags);
+    let (freshness, selection) = match plan {
+        Ok(plan) => (plan.freshness, selection(job, plan)),
+        Err(_) => (Freshness { always_validate: true, ..old.meta.freshness }, old.meta.selection.clone()),
+    };
+    let meta = Meta::new(old.meta.status, (job.started, now), freshness, selection, old.meta.tags.clone());
     let content = Content { headers: compact(headers), ..old.content.clone() };
     let entry = Arc::new(Entry::new(meta, content));
-    keep(flight, &entry);
+    let stored = match plan {
+        Ok(_) => keep(flight, &entry),
+        Err(reason) => outdated(job, *reason, now),
+    };
     // The 304 itself is of no use to anybody.
     drop(motor.as_mut().raw());
-    landed(Landing::Entry(entry, How::Freshened))
+    landed(Landing::Entry(entry, How::Freshened { stored }))
+}
+
+/// What is stored leaves where the service now forbids to keep it. It stays where only this confirmation of it is not
+/// for others.
+fn outdated(job: &Job, reason: NoCacheReason, now: Timestamp) -> bool {
+    use NoCacheReason::{Authorization, RequestDirective, SetCookie, Status};
+    job.core.counters.not_stored(reason);
+    if !matches!(reason, Authorization | RequestDirective | SetCookie | Status) {
+        job.core.mark_pass(&job.key.primary, &job.request.headers, reason, now);
+    }
+    false
 }
 
 fn selection(job: &Job, plan: &StorePlan) -> Option<Selection> {
@@ -182,6 +202,7 @@ fn open(
     let tags = tags::take(&mut headers, job.core.strips_tags);
     hop_by_hop(&mut headers);
     plan.remove.iter().for_each(|name| drop(headers.remove(name)));
+    plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
     let meta = Meta::new(status, (job.started, now), plan.freshness, selection(job, &plan), tags);
     let headers = compact(&headers);
     let mut read = Eager::default();

@@ -72,6 +72,8 @@ pub(crate) struct Job {
     pub(crate) reason: NoCacheReason,
     /// Whether the key is of one caller only.
     pub(crate) has_identity: bool,
+    /// A `HEAD` under the key of a `GET`.
+    pub(crate) is_head_of_get: bool,
     /// The count of purges when the call began, for a call that is not in the table, where purges cannot find it.
     pub(crate) alone_since: Option<u64>,
 }
