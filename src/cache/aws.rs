@@ -2,7 +2,7 @@
 //! service's.
 
 use super::{
-    entry::{Entry, Found, Freshness, Meta},
+    entry::{Entry, Freshness, Meta},
     reason::NoCacheReason,
     rules::{
         BodyPart, Decision, Head, Intake, Lookup, Provenance, RequestView, ResponseView, Rules, StorePlan,
@@ -179,12 +179,12 @@ impl Rules for AwsRules {
         &self,
         _: RequestView<'_>,
         _: Lookup,
-        found: &Found,
+        found: Option<&Entry>,
         others: bool,
         now: Timestamp,
     ) -> Decision {
-        match found.first() {
-            Some(entry) if entry.meta.is_fresh(now) => Decision::Hit(0),
+        match found {
+            Some(entry) if entry.meta.is_fresh(now) => Decision::Hit,
             Some(_) => Decision::Miss(NoCacheReason::Expired),
             None if others => Decision::Miss(NoCacheReason::VaryMismatch),
             None => Decision::Miss(NoCacheReason::NotFound),

@@ -5,10 +5,7 @@ use crate::clock::Timestamp;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -74,7 +71,6 @@ impl Meta {
     }
 
     /// How long it has been stale.
-    #[allow(dead_code, reason = "for the RFC 9111 mode")]
     pub(crate) fn staleness(&self, now: Timestamp) -> Duration {
         self.age(now).saturating_sub(self.freshness.lifetime)
     }
@@ -128,7 +124,3 @@ impl Clone for Meta {
         copy
     }
 }
-
-/// Every answer stored under one key: one, or one for each set of the request fields that they vary by, the newest
-/// first.
-pub(crate) type Found = [Arc<Entry>];

@@ -377,7 +377,7 @@ fn just_stored(
     let core = &layer.core;
     let found = Found::new(core, fetch.key.primary.borrowed(), request.headers, now);
     match found.decide(core, request, fetch.lookup, now) {
-        Decision::Hit(_) => found.entry(),
+        Decision::Hit => found.entry(),
         _ => None,
     }
 }
@@ -515,7 +515,6 @@ fn answer_stream<R>(
     let part = layer.core.rules.present(request, &stream.meta, &mut head, None, provenance);
     let body = match part {
         BodyPart::Whole => GatewayBody::shared(rider.into_body(stream)),
-        BodyPart::Made(bytes) => bytes.into(),
         BodyPart::Nothing | BodyPart::Slice(_) => GatewayBody::default(),
     };
     finish(layer, request, head, body, provenance, &stream.meta, warns, extensions)
@@ -538,7 +537,6 @@ fn answer_entry<R>(
         }
         (BodyPart::Whole, None) => content.body.clone().into(),
         (BodyPart::Slice(range), _) => content.body.slice(range).into(),
-        (BodyPart::Made(bytes), _) => bytes.into(),
         (BodyPart::Nothing, _) => GatewayBody::default(),
     };
     finish(layer, request, head, body, provenance, &entry.meta, warns, extensions)

@@ -19,8 +19,8 @@ impl Cache {
         Self { core: Arc::new(core) }
     }
 
-    pub(super) fn core(&self) -> &Arc<Core> {
-        &self.core
+    pub(super) fn into_core(self) -> Arc<Core> {
+        self.core
     }
 
     /// Takes entries out, and gives back how many. With one of several answers under a key (`Vary`) the others go,

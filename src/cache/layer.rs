@@ -31,7 +31,7 @@ pub struct CacheLayer {
 impl CacheLayer {
     /// A layer that keeps its answers in `cache`.
     pub fn new(cache: Cache) -> Self {
-        let core = Arc::clone(cache.core());
+        let core = cache.into_core();
         let instance = core.next_instance().to_le_bytes().into();
         Self { state: Arc::new(LayerState { core, scope: None, instance }) }
     }

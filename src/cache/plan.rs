@@ -212,13 +212,13 @@ impl Found {
         }
         let others =
             self.entry.is_none() && self.slot.as_ref().is_some_and(|slot| !slot.entries().is_empty());
-        match core.rules.on_lookup(request, lookup, self.entry.as_slice(), others, now) {
+        match core.rules.on_lookup(request, lookup, self.entry.as_deref(), others, now) {
             Decision::Miss(_) if self.is_sealed => Decision::Miss(NoCacheReason::Sealed),
             decision => decision,
         }
     }
 
-    /// The entry that a decision names. There is at most one to name.
+    /// The entry that a decision is about.
     pub(super) fn entry(&self) -> Option<Arc<Entry>> {
         self.entry.clone()
     }
@@ -242,13 +242,13 @@ impl Found {
             None => Plan::Fetch(fetch(NoCacheReason::NotFound, None)),
         };
         match decision {
-            Decision::Hit(_) => serve(CacheStatus::Hit, None),
-            Decision::Stale(_) => serve(CacheStatus::Stale, None),
-            Decision::StaleWhileRevalidate(_) => {
+            Decision::Hit => serve(CacheStatus::Hit, None),
+            Decision::Stale => serve(CacheStatus::Stale, None),
+            Decision::StaleWhileRevalidate => {
                 let refresh = Box::new(fetch(NoCacheReason::Expired, self.entry()));
                 serve(CacheStatus::Stale, Some(refresh))
             }
-            Decision::Revalidate(_) => Plan::Fetch(fetch(NoCacheReason::Expired, self.entry())),
+            Decision::Revalidate => Plan::Fetch(fetch(NoCacheReason::Expired, self.entry())),
             // The client's own conditions are worth more than an answer that is most likely not storable.
             Decision::Miss(_) if self.is_pass() && is_conditional(request.headers) => {
                 Plan::Forward(NoCacheReason::HitForMiss)

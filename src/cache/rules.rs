@@ -13,10 +13,8 @@
 //! 6. [`Rules::present`]: how the client sees a stored or shared answer (`Age`, 304, 206, a `HEAD` from a `GET`).
 //!    [`Rules::passed`]: the same for an answer that the cache had no part in.
 
-#![allow(dead_code, reason = "the RFC 9111 mode uses what AWS mode does not")]
-
 use super::{
-    entry::{Entry, Found, Freshness, Meta},
+    entry::{Entry, Freshness, Meta},
     reason::{CacheStatus, NoCacheReason},
 };
 use crate::{clock::Timestamp, context::RequestContext, response::GatewayError, route::CacheSettings};
@@ -66,18 +64,18 @@ pub(crate) struct Lookup {
     pub(crate) as_get: bool,
 }
 
-/// The answer to: what of what was found may be used? `usize` is an index of [`Found`].
+/// The answer to: what of what was found may be used?
 #[derive(Debug)]
 pub(crate) enum Decision {
     /// Serve it.
-    Hit(usize),
+    Hit,
     /// Serve it though it is stale, because the request or the entry allows that, without a refresh.
-    Stale(usize),
+    Stale,
     /// Serve it though it is stale, and refresh it in the background.
-    StaleWhileRevalidate(usize),
+    StaleWhileRevalidate,
     /// Call the service; the entry's validators go along ([`Rules::prepare`]), and it may be freshened by a 304 or
     /// served if the service fails.
-    Revalidate(usize),
+    Revalidate,
     /// Call the service, together with everybody who asks the same.
     Miss(NoCacheReason),
     /// Call the service for this request alone; its answer is not stored.
@@ -142,8 +140,6 @@ pub(crate) enum BodyPart {
     Whole,
     Nothing,
     Slice(Range<usize>),
-    /// Made from the stored one (`multipart/byteranges`).
-    Made(Bytes),
 }
 
 /// What a mode decides. No I/O, no clock, no tower.
@@ -167,13 +163,13 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
     /// Step 1. `settings` are those of the matched method, or the cache's own.
     fn intake(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake;
 
-    /// Step 2. `found` are the entries under the key whose `Vary` values match, the newest first; `others` says that
-    /// there are some whose values do not.
+    /// Step 2. `found` is the newest entry under the key whose `Vary` values match; `others` says that there are some
+    /// whose values do not.
     fn on_lookup(
         &self,
         request: RequestView<'_>,
         lookup: Lookup,
-        found: &Found,
+        found: Option<&Entry>,
         others: bool,
         now: Timestamp,
     ) -> Decision;

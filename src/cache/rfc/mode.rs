@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cache::{
         CacheStatus, NoCacheReason,
-        entry::{Content, Entry, Found, Meta},
+        entry::{Content, Entry, Meta},
         rules::{
             BodyPart, Decision, Head, Intake, Lookup, Provenance, RequestView, ResponseView, Rules,
             StorePlan, Verdict,
@@ -60,19 +60,19 @@ impl Rules for Rfc9111 {
         &self,
         request: RequestView<'_>,
         _: Lookup,
-        found: &Found,
+        found: Option<&Entry>,
         others: bool,
         now: Timestamp,
     ) -> Decision {
         let control = self.reuse_control(request);
-        let decision = found.first().map(|entry| reuse(&entry.meta, &control, now));
+        let decision = found.map(|entry| (entry, reuse(&entry.meta, &control, now)));
         match decision {
-            Some(Reuse::Fresh) => Decision::Hit(0),
-            Some(Reuse::Stale) => Decision::Stale(0),
-            Some(Reuse::StaleWhileRevalidate) if control.only_if_cached => Decision::Stale(0),
-            Some(Reuse::StaleWhileRevalidate) => Decision::StaleWhileRevalidate(0),
+            Some((_, Reuse::Fresh)) => Decision::Hit,
+            Some((_, Reuse::Stale)) => Decision::Stale,
+            Some((_, Reuse::StaleWhileRevalidate)) if control.only_if_cached => Decision::Stale,
+            Some((_, Reuse::StaleWhileRevalidate)) => Decision::StaleWhileRevalidate,
             _ if control.only_if_cached => Decision::GatewayTimeout,
-            Some(Reuse::Validate) => self.on_stale(request, &found[0], now),
+            Some((entry, Reuse::Validate)) => self.on_stale(request, entry, now),
             None if others => self.on_absent(request, NoCacheReason::VaryMismatch),
             None => self.on_absent(request, NoCacheReason::NotFound),
         }
@@ -183,7 +183,7 @@ impl Rfc9111 {
         let confirmable = is_confirmable(entry) && self.may_be_confirmed_to(request, entry);
         let stands_in = || self.on_error(request, entry, now) && !request.headers.contains_key(RANGE);
         if request.method == Method::HEAD || confirmable || stands_in() {
-            Decision::Revalidate(0)
+            Decision::Revalidate
         } else {
             self.on_absent(request, NoCacheReason::Expired)
         }

@@ -101,7 +101,7 @@ fn readers_that_go_away_leave_nothing_behind() {
                     })
                     .collect();
                 for _ in 0..polls {
-                    readers.iter_mut().for_each(|reader| drop(poll_now(reader)));
+                    readers.iter_mut().for_each(poll_now);
                 }
                 drop(readers);
                 cache.flush();
