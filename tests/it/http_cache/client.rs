@@ -17,7 +17,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::Semaphore};
 
 /// An answer as JavaScript sees it: fields of one name are one text.
 #[derive(Debug)]
@@ -40,8 +40,13 @@ impl Seen {
     }
 }
 
+/// Exchanges that follow each other without a pause must do so at once, as some of their answers are fresh for two
+/// seconds only: a case keeps its turn until it pauses, however many others wait.
+static TURNS: Semaphore = Semaphore::const_new(8);
+
 /// Runs one case through the cache at `proxy`.
 pub async fn run(case: &Case, proxy: SocketAddr) -> Verdict {
+    let mut turn = Some(TURNS.acquire().await.unwrap());
     let token = token();
     let put = Request::put(format!("/config/{token}")).header("content-type", "application/json");
     let config = put.body(Full::from(Value::from(case.requests.clone()).to_string())).unwrap();
@@ -54,7 +59,9 @@ pub async fn run(case: &Case, proxy: SocketAddr) -> Verdict {
         check_answer(exchange, index + 1, &answer, &token)?;
         seen.push(answer);
         if exchange["pause_after"] == true {
+            drop(turn.take());
             pause(3.0).await;
+            turn = Some(TURNS.acquire().await.unwrap());
         }
     }
     let state = send(Request::get(format!("/state/{token}")).body(Full::default()).unwrap(), proxy).await?;
