@@ -94,12 +94,16 @@ async fn forward(
     let mut target = std::mem::take(request.uri_mut()).into_parts();
     target.scheme = Some(Scheme::HTTP);
     target.authority = Some(origin);
-    *request.uri_mut() = Uri::from_parts(target).unwrap_or_default();
+    // What has no absolute form (`OPTIONS *`) is left without one, which the client refuses to send.
+    if let Ok(target) = Uri::from_parts(target) {
+        *request.uri_mut() = target;
+    }
     *request.version_mut() = Version::HTTP_11;
     request.headers_mut().remove(HOST);
     become_forwarded(request.headers_mut());
     let mut answer = client.request(request).await?;
     become_forwarded(answer.headers_mut());
+    *answer.version_mut() = Version::HTTP_11;
     Ok(answer)
 }
 

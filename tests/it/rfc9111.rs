@@ -1,110 +1,19 @@
 //! The RFC 9111 mode through the layer: who gets whose answer, and when the service is asked.
+#![allow(unreachable_pub, reason = "modules of one test")]
+
+mod bench;
 
 use crate::support::{get, run};
+use bench::{Answer, Bench, Service, answer, method, status_of, with};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-use tower::{BoxError, Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use std::time::Duration;
+use tower::ServiceExt;
 use tower_gateway::{
     GatewayBody,
-    cache::{
-        Cache, CacheLayer,
-        rfc::{Rfc9111, SetCookie},
-    },
-    clock::ManualClock,
+    cache::rfc::{Rfc9111, SetCookie},
 };
-
-type Answer = Result<Response<Full<Bytes>>, BoxError>;
-type Service = BoxCloneSyncService<Request<Full<Bytes>>, Response<GatewayBody<Full<Bytes>>>, BoxError>;
-
-/// A cache in front of a scripted service that remembers the heads of the requests that reach it.
-struct Bench {
-    service: Service,
-    clock: ManualClock,
-    seen: Arc<Mutex<Vec<(Method, HeaderMap)>>>,
-}
-
-impl Bench {
-    /// `script` answers the n-th call, counted from 1.
-    fn new(
-        rules: Rfc9111,
-        script: impl Fn(usize, &Request<Full<Bytes>>) -> Answer + Send + Sync + 'static,
-    ) -> Self {
-        let clock = ManualClock::at_unix_seconds(784_111_777);
-        let cache = Cache::builder().rfc9111(rules).clock(clock.clock()).build().unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (script, log) = (Arc::new(script), Arc::clone(&seen));
-        let inner = service_fn(move |request: Request<Full<Bytes>>| {
-            let mut log = log.lock().unwrap();
-            log.push((request.method().clone(), request.headers().clone()));
-            std::future::ready(script(log.len(), &request))
-        });
-        Self { service: BoxCloneSyncService::new(CacheLayer::new(cache).layer(inner)), clock, seen }
-    }
-
-    /// Always the same fields; the body is the number of the call.
-    fn saying(rules: Rfc9111, fields: &'static [(&'static str, &'static str)]) -> Self {
-        Self::new(rules, move |call, _| Ok(answer(200, fields, &call.to_string())))
-    }
-
-    async fn try_send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, BoxError> {
-        let (head, body) = self.service.clone().oneshot(request).await?.into_parts();
-        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
-    }
-
-    async fn send(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
-        self.try_send(request).await.unwrap()
-    }
-
-    /// The body of a plain `GET` with one more field.
-    async fn text(&self, name: &str, value: &str) -> Bytes {
-        self.send(with(get("/x"), name, value)).await.into_body()
-    }
-
-    async fn plain(&self) -> Response<Bytes> {
-        self.send(get("/x")).await
-    }
-
-    fn calls(&self) -> usize {
-        self.seen.lock().unwrap().len()
-    }
-
-    fn last_seen(&self) -> (Method, HeaderMap) {
-        self.seen.lock().unwrap().last().unwrap().clone()
-    }
-
-    fn wait(&self, seconds: u64) {
-        self.clock.advance(Duration::from_secs(seconds));
-    }
-}
-
-fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> Response<Full<Bytes>> {
-    let mut answer = Response::builder().status(status);
-    for (name, value) in fields {
-        answer = answer.header(*name, *value);
-    }
-    answer.body(Full::from(body.to_owned())).unwrap()
-}
-
-fn with(mut request: Request<Full<Bytes>>, name: &str, value: &str) -> Request<Full<Bytes>> {
-    let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
-    request.headers_mut().append(name, value.parse().unwrap());
-    request
-}
-
-fn method(method: Method) -> Request<Full<Bytes>> {
-    let mut request = get("/x");
-    *request.method_mut() = method;
-    request
-}
-
-fn status_of(answer: &Response<Bytes>) -> &str {
-    answer.headers()["cache-status"].to_str().unwrap()
-}
 
 #[test]
 fn two_principals_never_share_unless_the_answer_is_declared_to_be_shared() {
