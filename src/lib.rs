@@ -47,6 +47,7 @@
 //! | [`usage_plan`] | `usage-plan` | how much and how fast |
 //! | [`sigv4`] | `sigv4` | whether the signature is the caller's, and what the caller may do |
 //! | [`stage`] | `stage` | which stage, deployment, resource and method |
+//! | [`cache`] | `cache` | which answers are served again |
 //! | [`cors`] | `cors` | which pages may read the answer |
 //! | [`payload_limit`] | `payload-limit` | how large and how slow a request may be |
 //! | [`jwt`] | `jwt` | who is calling, by a signed token |
@@ -80,6 +81,8 @@ pub mod throttle;
 pub mod api_key;
 #[cfg(feature = "authorizer")]
 pub mod authorizer;
+#[cfg(feature = "cache")]
+pub mod cache;
 #[cfg(feature = "cors")]
 pub mod cors;
 pub mod filter;

@@ -22,6 +22,7 @@
 mod check;
 #[cfg(feature = "payload-limit")]
 mod meter;
+mod shared;
 mod wrap;
 
 #[cfg(feature = "sigv4")]
@@ -35,6 +36,7 @@ pub use wrap::{BodyLayer, BodyService, WrapBody};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use shared::Shared;
 use std::{
     error::Error,
     fmt,
@@ -84,6 +86,7 @@ pin_project! {
     enum Kind<B> {
         Ours { data: Option<Bytes> },
         Inner { #[pin] body: B, hooks: Hooks },
+        Shared { body: Shared },
     }
 }
 
@@ -160,6 +163,7 @@ where
         match self.project().kind.project() {
             KindProj::Ours { data } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             KindProj::Inner { body, hooks } => hooks.poll(body, cx),
+            KindProj::Shared { body } => body.0.as_mut().poll_frame(cx),
         }
     }
 
@@ -167,6 +171,7 @@ where
         match &self.kind {
             Kind::Ours { data } => data.is_none(),
             Kind::Inner { body, hooks } => hooks.ended() || (!hooks.hold() && body.is_end_stream()),
+            Kind::Shared { body } => body.0.is_end_stream(),
         }
     }
 
@@ -175,6 +180,7 @@ where
             Kind::Ours { data } => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Inner { hooks, .. } if hooks.ended() => SizeHint::with_exact(0),
             Kind::Inner { body, hooks } => hooks.size_hint(body.size_hint()),
+            Kind::Shared { body } => body.0.size_hint(),
         }
     }
 }

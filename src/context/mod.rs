@@ -12,6 +12,7 @@
 //! | [`AuthorizerContext`] | an authorizer |
 //! | [`CallerIdentity`] | `SigV4AuthLayer` |
 //! | error | the layer that refuses |
+//! | cache status, reason, age | `CacheLayer` |
 //!
 //! ```
 //! use bytes::Bytes;
@@ -33,6 +34,7 @@
 //! ```
 
 mod authorizer;
+mod cache;
 mod caller;
 #[cfg(feature = "jwt")]
 mod claims;
@@ -65,6 +67,7 @@ pub use proxies::{ForwardedHeader, TrustedProxies};
 
 #[allow(unused_imports, reason = "made by authorizers")]
 pub(crate) use authorizer::AuthorizerRun;
+pub(crate) use cache::CacheNote;
 #[cfg(feature = "api-key")]
 pub(crate) use identity::KeyId;
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
@@ -135,6 +138,7 @@ struct Inner {
     #[cfg(feature = "usage-plan")]
     rate_limit: OnceLock<RateLimit>,
     error: OnceLock<GatewayError>,
+    cache: cache::CacheSlot,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
     /// Who waits for the answer: the body may be read, and cut off, by another task.
@@ -202,6 +206,7 @@ impl ContextConfig {
             #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
+            cache: cache::CacheSlot::default(),
             body_fault: AtomicU64::new(0),
             #[cfg(feature = "payload-limit")]
             body_watcher: Mutex::default(),
@@ -386,6 +391,16 @@ impl RequestContext {
     #[cfg(feature = "sigv4")]
     pub(crate) fn set_caller(&self, caller: CallerIdentity) {
         let _first_writer_wins = self.0.caller.set(caller);
+    }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn set_cache_note(&self, note: CacheNote) {
+        self.0.cache.write(note);
+    }
+
+    #[allow(dead_code, reason = "read by the cache's part of the `$context` table")]
+    pub(crate) fn cache_note(&self) -> Option<CacheNote> {
+        self.0.cache.read()
     }
 
     pub(crate) fn set_error(&self, error: GatewayError) {

@@ -23,6 +23,10 @@ impl RequestContext {
         if let Some(field) = name.strip_prefix("identity.clientCert.") {
             return self.client_certificate()?.variable(field).map(Cow::Borrowed);
         }
+        #[cfg(feature = "cache")]
+        if let Some(field) = name.strip_prefix("cache.") {
+            return self.cache_variable(field);
+        }
         let borrowed = match name {
             "requestId" => self.request_id(),
             "extendedRequestId" => self.extended_request_id(),
@@ -50,6 +54,17 @@ impl RequestContext {
     pub(crate) fn route_key(&self) -> Option<String> {
         let method = self.route()?.declared();
         Some(format!("{} {}", method.verb_name(), method.resource_path))
+    }
+
+    /// Ours; AWS has none for its cache: `cache.status`, `cache.reason`, `cache.age` (whole seconds).
+    #[cfg(feature = "cache")]
+    fn cache_variable(&self, field: &str) -> Option<Cow<'_, str>> {
+        match field {
+            "status" => Some(self.cache_status()?.as_str().into()),
+            "reason" => Some(self.cache_reason()?.as_str().into()),
+            "age" => Some(self.cache_age()?.as_secs().to_string().into()),
+            _ => None,
+        }
     }
 
     fn error_variable(&self, field: &str) -> Option<Cow<'_, str>> {

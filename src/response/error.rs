@@ -151,6 +151,12 @@ pub enum Cause {
     TokenNotYetValid,
     /// The token has none of the method's scopes.
     TokenScope,
+    /// The client wanted to invalidate a cache entry, and may not.
+    CacheControlUnauthorized,
+    /// The call to the service that this request shared ended without an answer: the service panicked.
+    SharedCallFailed,
+    /// The client wanted a stored answer or none (`only-if-cached`), and there is none.
+    NotCached,
 }
 
 /// A refusal: its kind, its words, and why. Found in the extensions of the answer and in
@@ -254,6 +260,15 @@ impl GatewayError {
         self
     }
 
+    /// 504 of a cache that was asked for a stored answer or none (RFC 9111 section 5.2.1.7).
+    #[cfg(feature = "cache")]
+    pub(crate) fn not_cached() -> Self {
+        let mut error = Self::new(ResponseType::Default5xx, Cause::NotCached);
+        error.status = Some(StatusCode::GATEWAY_TIMEOUT);
+        error.message = Some("Gateway Timeout".into());
+        error
+    }
+
     /// The kind of gateway response.
     pub fn response_type(&self) -> ResponseType {
         self.response_type
@@ -303,7 +318,7 @@ impl GatewayError {
     }
 
     /// The same for layers that do without a context where no outer layer made one: a REST answer then.
-    #[cfg(any(feature = "payload-limit", feature = "timeout"))]
+    #[cfg(any(feature = "payload-limit", feature = "timeout", feature = "cache"))]
     pub(crate) fn refuse_in<B: From<Bytes>>(self, context: Option<&RequestContext>) -> Response<B> {
         match context {
             Some(context) => self.refuse(context),

@@ -31,6 +31,7 @@
 //! ```
 
 mod authorization;
+mod caching;
 mod params;
 mod path;
 mod scope;
@@ -39,6 +40,7 @@ mod table;
 mod template;
 
 pub use authorization::Authorization;
+pub use caching::{CacheKey, CacheSettings, UnauthorizedCacheControl};
 pub use path::{PathError, check_path};
 pub use settings::MethodSettings;
 
@@ -74,6 +76,7 @@ pub struct ApiMethod {
     pub(crate) authorization: Authorization,
     pub(crate) authorization_scopes: Arc<[Box<str>]>,
     pub(crate) stream_signed_payload: bool,
+    pub(crate) cache_key: Option<Arc<CacheKey>>,
 }
 
 impl ApiMethod {
@@ -126,6 +129,13 @@ impl ApiMethod {
     #[must_use]
     pub fn payload_limit(mut self, bytes: u64) -> Self {
         self.payload_limit = Some(bytes);
+        self
+    }
+
+    /// What tells this method's cache entries apart, in place of the `Cache`'s own key.
+    #[must_use]
+    pub fn cache_key(mut self, key: CacheKey) -> Self {
+        self.cache_key = Some(Arc::new(key));
         self
     }
 }

@@ -10,12 +10,16 @@ mod api_keys;
 mod authorizers;
 #[cfg(feature = "gateway")]
 mod browser;
+#[cfg(all(feature = "cache", feature = "gateway"))]
+mod caching;
 #[cfg(feature = "cors")]
 mod cors;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(feature = "gateway")]
 mod grpc;
+#[cfg(feature = "cache")]
+mod http_cache;
 #[cfg(feature = "jwt")]
 mod jwt;
 #[cfg(feature = "payload-limit")]
@@ -29,6 +33,8 @@ mod quotas;
 #[cfg(feature = "policy")]
 mod resource_policies;
 mod responses;
+#[cfg(feature = "cache")]
+mod rfc9111;
 #[cfg(all(feature = "sigv4", feature = "stage", feature = "payload-limit"))]
 mod sigv4;
 #[cfg(feature = "stage")]
