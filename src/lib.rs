@@ -49,6 +49,8 @@
 //! | [`cors`] | `cors` | which pages may read the answer |
 //! | [`payload_limit`] | `payload-limit` | how large and how slow a request may be |
 //! | [`timeout`] | `timeout` | how long the service may take |
+//! | [`resource_policy`] | `policy` | who may call from where, by a resource policy |
+//! | [`policy`] | `policy` | what an IAM policy document says to a request |
 //! | [`filter`] | | whatever a function of yours decides |
 //! | [`response`] | | what a refused client is told |
 //! | [`context`] | | what is known of a request: `$context` |
@@ -84,6 +86,8 @@ pub mod gateway;
 pub mod payload_limit;
 #[cfg(feature = "policy")]
 pub mod policy;
+#[cfg(feature = "policy")]
+pub mod resource_policy;
 #[cfg(feature = "stage")]
 pub mod stage;
 #[cfg(feature = "timeout")]

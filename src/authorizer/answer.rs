@@ -60,7 +60,7 @@ impl AuthorizerAnswer {
         principal_id: impl Into<String>,
         resources: impl IntoIterator<Item = T>,
     ) -> Self {
-        Self::statement(principal_id.into(), "Allow", resources.into_iter().map(Into::into).collect())
+        Self::statement(principal_id.into(), "Allow", &texts(resources))
     }
 
     /// `principal_id` may not call what the ARN patterns name.
@@ -68,10 +68,10 @@ impl AuthorizerAnswer {
         principal_id: impl Into<String>,
         resources: impl IntoIterator<Item = T>,
     ) -> Self {
-        Self::statement(principal_id.into(), "Deny", resources.into_iter().map(Into::into).collect())
+        Self::statement(principal_id.into(), "Deny", &texts(resources))
     }
 
-    fn statement(principal_id: String, effect: &str, resources: Vec<String>) -> Self {
+    fn statement(principal_id: String, effect: &str, resources: &[String]) -> Self {
         let statement =
             serde_json::json!({"Effect": effect, "Action": "execute-api:Invoke", "Resource": resources});
         let document = serde_json::json!({"Version": "2012-10-17", "Statement": [statement]});
@@ -106,6 +106,10 @@ impl AuthorizerAnswer {
         self.usage_identifier_key = Some(key.into());
         self
     }
+}
+
+fn texts<T: Into<String>>(texts: impl IntoIterator<Item = T>) -> Vec<String> {
+    texts.into_iter().map(Into::into).collect()
 }
 
 impl fmt::Debug for AuthorizerAnswer {

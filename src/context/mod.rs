@@ -35,6 +35,7 @@ mod authorizer;
 mod header_text;
 mod identity;
 mod ids;
+mod ingress;
 mod layer;
 mod principal;
 mod proxies;
@@ -42,6 +43,7 @@ mod variables;
 
 pub use authorizer::{AuthorizerContext, AuthorizerValue};
 pub use identity::{Principal, VerifiedApiKey};
+pub use ingress::{Ingress, IngressLayer, IngressService};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};
 pub use proxies::{ForwardedHeader, TrustedProxies};

@@ -77,6 +77,10 @@ pub enum Cause {
     AuthorizerExplicitDeny,
     /// Neither the authorizer's policy nor a resource policy allows.
     AuthorizerImplicitDeny,
+    /// The resource policy denies explicitly.
+    ResourcePolicyDenied,
+    /// The resource policy does not allow.
+    ResourcePolicySilent,
 }
 
 /// A refusal: its kind, its words, and why. Found in the extensions of the answer and in
@@ -137,7 +141,7 @@ impl GatewayError {
     }
 
     /// A 403 `ACCESS_DENIED` in its own words.
-    #[cfg(feature = "authorizer")]
+    #[cfg(feature = "policy")]
     pub(crate) fn access_denied(cause: Cause, message: String) -> Self {
         let mut error = Self::new(ResponseType::AccessDenied, cause);
         error.message = Some(message.into());

@@ -14,8 +14,12 @@ mod cors;
 mod gateway;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
+#[cfg(feature = "policy")]
+mod policy_vectors;
 #[cfg(feature = "usage-plan")]
 mod quotas;
+#[cfg(feature = "policy")]
+mod resource_policies;
 mod responses;
 #[cfg(feature = "stage")]
 mod stages;
