@@ -188,7 +188,9 @@ impl Draft {
         added: Vec<(Box<str>, AuthorizerValue)>,
         key: Option<String>,
     ) -> Result<Grant, Malformed> {
-        if key.is_some() && self.usage_identifier_key.is_some() {
+        if let Some(key) = key
+            && self.usage_identifier_key.replace(key).is_some()
+        {
             return Err("two values of usageIdentifierKey".to_owned());
         }
         self.values.extend(added);
@@ -196,13 +198,12 @@ impl Draft {
         if let Some(pair) = self.values.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(format!("two values of context.{}", pair[0].0));
         }
-        let key = key.or(self.usage_identifier_key);
         let context = AuthorizerContext::new(self.principal_id.map(Into::into)).with_values(self.values);
         Ok(Grant {
             rule: self.rule,
             context: Arc::new(context),
             #[cfg(feature = "api-key")]
-            usage_identifier_key: key.as_deref().map(UsageIdentifierKey::new),
+            usage_identifier_key: self.usage_identifier_key.as_deref().map(UsageIdentifierKey::new),
             allows: self.allows,
             single_method: self.single_method,
         })
