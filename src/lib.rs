@@ -51,6 +51,8 @@
 //! | [`jwt`] | `jwt` | who is calling, by a signed token |
 //! | [`mtls`] | `mtls` | who is calling, by the connection's client certificate |
 //! | [`timeout`] | `timeout` | how long the service may take |
+//! | [`resource_policy`] | `policy` | who may call from where, by a resource policy |
+//! | [`policy`] | `policy` | what an IAM policy document says to a request |
 //! | [`filter`] | | whatever a function of yours decides |
 //! | [`response`] | | what a refused client is told |
 //! | [`context`] | | what is known of a request: `$context` |
@@ -90,6 +92,8 @@ pub mod mtls;
 pub mod payload_limit;
 #[cfg(feature = "policy")]
 pub mod policy;
+#[cfg(feature = "policy")]
+pub mod resource_policy;
 #[cfg(feature = "stage")]
 pub mod stage;
 #[cfg(feature = "timeout")]

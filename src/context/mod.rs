@@ -39,6 +39,7 @@ mod client_certificate;
 mod header_text;
 mod identity;
 mod ids;
+mod ingress;
 #[cfg(feature = "jwt")]
 pub(crate) mod json_object;
 mod layer;
@@ -52,6 +53,7 @@ pub use claims::{ClaimStyle, Claims};
 #[cfg(feature = "mtls")]
 pub use client_certificate::ClientCertificate;
 pub use identity::{Principal, VerifiedApiKey};
+pub use ingress::{Ingress, IngressLayer, IngressService};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};
 pub use proxies::{ForwardedHeader, TrustedProxies};

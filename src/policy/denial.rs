@@ -10,9 +10,56 @@
 //! The texts are the `Message` of a 403 `AccessDeniedException` of REST APIs; HTTP APIs say `Forbidden`.
 
 use super::{
+    Evaluation,
     combine::{Outcome, PolicyKind},
     execute_api::mask_account,
 };
+use std::sync::Arc;
+
+/// Why a policy refused a call, for operators: in the extensions of the answer, beside the `GatewayError`, and never in
+/// its body. The request id names it in logs. A clone is a reference count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessDenial(Arc<Denied>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Denied {
+    layer: &'static str,
+    outcome: Outcome,
+    resource: String,
+    evaluation: Evaluation,
+}
+
+impl AccessDenial {
+    pub(crate) fn new(
+        layer: &'static str,
+        outcome: Outcome,
+        resource: String,
+        evaluation: Evaluation,
+    ) -> Self {
+        Self(Arc::new(Denied { layer, outcome, resource, evaluation }))
+    }
+
+    /// Which layer refused.
+    pub fn layer(&self) -> &'static str {
+        self.0.layer
+    }
+
+    /// What the policies decided together, and which kind was decisive.
+    pub fn outcome(&self) -> Outcome {
+        self.0.outcome
+    }
+
+    /// The ARN of the call, unmasked.
+    pub fn resource(&self) -> &str {
+        &self.0.resource
+    }
+
+    /// What every statement said: which denied ([`Evaluation::deciding`]), and which would have allowed but for one thing
+    /// ([`Evaluation::near_misses`]).
+    pub fn evaluation(&self) -> &Evaluation {
+        &self.0.evaluation
+    }
+}
 
 /// How much a refusal says. The newer wording was measured on AWS in October 2026; the classic one is what clients and
 /// most recordings know, and the newer begins with it.

@@ -54,6 +54,7 @@
 //! ```
 
 mod arn;
+mod call;
 pub mod combine;
 mod compiled;
 mod condition;
@@ -72,11 +73,12 @@ mod operator;
 mod pattern;
 mod principal;
 mod request;
+mod request_keys;
 mod statement;
 mod value;
 
 pub use compiled::Policy;
-pub use denial::{DenialWording, not_authorized, not_authorized_by_authorizer};
+pub use denial::{AccessDenial, DenialWording, not_authorized, not_authorized_by_authorizer};
 #[cfg(feature = "authorizer")]
 pub(crate) use document::check_members;
 pub use error::{PolicyError, PolicyProblem};
@@ -86,7 +88,10 @@ pub use execution_role::{ExecutionRole, INVOKE_FUNCTION, union};
 pub use key::ConditionKey;
 pub use principal::Caller;
 pub use request::{AccessRequest, Decision, Effect};
+pub use request_keys::RequestKeys;
 pub use value::{ConditionKeys, ConditionValue, TextList};
+
+pub(crate) use call::CallArns;
 
 /// The action of calling a method of an API.
 pub const INVOKE: &str = "execute-api:Invoke";

@@ -105,6 +105,10 @@ pub enum Cause {
     TokenNotYetValid,
     /// The token has none of the method's scopes.
     TokenScope,
+    /// The resource policy denies explicitly.
+    ResourcePolicyDenied,
+    /// The resource policy does not allow.
+    ResourcePolicySilent,
 }
 
 /// A refusal: its kind, its words, and why. Found in the extensions of the answer and in
@@ -181,7 +185,7 @@ impl GatewayError {
     }
 
     /// A 403 `ACCESS_DENIED` in its own words.
-    #[cfg(feature = "authorizer")]
+    #[cfg(feature = "policy")]
     pub(crate) fn access_denied(cause: Cause, message: String) -> Self {
         let mut error = Self::new(ResponseType::AccessDenied, cause);
         error.message = Some(message.into());

@@ -45,8 +45,8 @@ pub use settings::MethodSettings;
 pub(crate) use params::PathParams;
 #[cfg(feature = "stage")]
 pub(crate) use path::decode_unreserved;
-#[cfg(feature = "authorizer")]
-pub(crate) use path::matched_path;
+#[cfg(feature = "policy")]
+pub(crate) use path::{decoded_path, matched_path};
 #[cfg(any(feature = "stage", test))]
 #[cfg_attr(not(feature = "stage"), allow(unused_imports, reason = "for the tests of single layers"))]
 pub(crate) use scope::StageScope;

@@ -83,6 +83,15 @@ pub(crate) fn matched_path(path: &str) -> Cow<'_, str> {
     String::from_utf8(spelled).map_or(Cow::Borrowed(whole), Cow::Owned)
 }
 
+/// A path with every escape decoded: what a service that decodes before it routes would see.
+#[cfg(feature = "policy")]
+pub(crate) fn decoded_path(path: &str) -> Cow<'_, str> {
+    match decode(path, |_| true) {
+        Cow::Borrowed(_) => Cow::Borrowed(path),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
 fn decode(segment: &str, wanted: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
     let bytes = segment.as_bytes();
     if !bytes.contains(&b'%') {

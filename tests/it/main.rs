@@ -6,7 +6,7 @@ mod support;
 
 #[cfg(feature = "api-key")]
 mod api_keys;
-#[cfg(feature = "authorizer")]
+#[cfg(all(feature = "authorizer", feature = "gateway"))]
 mod authorizers;
 #[cfg(feature = "cors")]
 mod cors;
@@ -16,8 +16,12 @@ mod gateway;
 mod jwt;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
+#[cfg(feature = "policy")]
+mod policy_vectors;
 #[cfg(feature = "usage-plan")]
 mod quotas;
+#[cfg(feature = "policy")]
+mod resource_policies;
 mod responses;
 #[cfg(feature = "stage")]
 mod stages;
