@@ -1,7 +1,7 @@
 //! Keys that verify, parsed once, and what they do: aws-lc.
 //!
-//! The one file that knows the library. `jsonwebtoken` takes an RSA key apart again for every token, which costs a
-//! third of the verification; it is the second opinion of the tests.
+//! The one file that knows the library. `jsonwebtoken` has the same one inside, but takes an RSA key apart again for
+//! every token (2.2 of 17.6 microseconds) and knows no ES512; it is the second opinion of the tests.
 
 use super::{algorithm::Algorithm, error::JwtError};
 use aws_lc_rs::{
