@@ -53,8 +53,11 @@ fn issuer_of_the_environment() -> Result<Option<Issuer>, Box<dyn Error>> {
     Ok(Some(Issuer { name, audience, keys: JwkSource::file(file)? }))
 }
 
+/// Who has which token.
+type Tokens = Vec<(&'static str, String)>;
+
 /// An issuer of our own, and tokens to try.
-fn own_issuer() -> Result<(Issuer, Vec<(&'static str, String)>), Box<dyn Error>> {
+fn own_issuer() -> Result<(Issuer, Tokens), Box<dyn Error>> {
     let (name, audience) = ("https://issuer.example".to_owned(), "client-1".to_owned());
     let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
     let key = EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes())?;

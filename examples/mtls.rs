@@ -35,7 +35,7 @@ async fn who(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infall
         format!("{name}: {}\n", value.unwrap_or("-".into()))
     };
     let names = ["subjectDN", "issuerDN", "serialNumber", "validity.notBefore", "validity.notAfter"];
-    Ok(Response::new(Full::from(names.map(|name| show(name)).concat())))
+    Ok(Response::new(Full::from(names.map(show).concat())))
 }
 
 fn authority(name: &str) -> Result<Authority, rcgen::Error> {

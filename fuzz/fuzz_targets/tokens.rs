@@ -11,7 +11,8 @@ use tower_gateway::{
 /// A secret of 32 bytes that no input is made with.
 const KEYS: &str = r#"{"keys":[{"kty":"oct","kid":"k","k":"c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3JldCBzZWNyZXQgIQ"}]}"#;
 
-static SET: LazyLock<JwkSet> = LazyLock::new(|| JwkSet::secrets_from_json(KEYS).expect("a set of one secret"));
+static SET: LazyLock<JwkSet> =
+    LazyLock::new(|| JwkSet::secrets_from_json(KEYS).expect("a set of one secret"));
 static VERIFIER: LazyLock<JwtVerifier> = LazyLock::new(|| {
     let verifier = JwtVerifier::builder("https://issuer.example").audience("client-1");
     let secret = [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512];

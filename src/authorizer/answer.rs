@@ -60,7 +60,7 @@ impl AuthorizerAnswer {
         principal_id: impl Into<String>,
         resources: impl IntoIterator<Item = T>,
     ) -> Self {
-        Self::statement(principal_id.into(), "Allow", resources.into_iter().map(Into::into).collect())
+        Self::statement(principal_id.into(), "Allow", &texts(resources))
     }
 
     /// `principal_id` may not call what the ARN patterns name.
@@ -68,10 +68,10 @@ impl AuthorizerAnswer {
         principal_id: impl Into<String>,
         resources: impl IntoIterator<Item = T>,
     ) -> Self {
-        Self::statement(principal_id.into(), "Deny", resources.into_iter().map(Into::into).collect())
+        Self::statement(principal_id.into(), "Deny", &texts(resources))
     }
 
-    fn statement(principal_id: String, effect: &str, resources: Vec<String>) -> Self {
+    fn statement(principal_id: String, effect: &str, resources: &[String]) -> Self {
         let statement =
             serde_json::json!({"Effect": effect, "Action": "execute-api:Invoke", "Resource": resources});
         let document = serde_json::json!({"Version": "2012-10-17", "Statement": [statement]});
@@ -106,6 +106,10 @@ impl AuthorizerAnswer {
         self.usage_identifier_key = Some(key.into());
         self
     }
+}
+
+fn texts<T: Into<String>>(texts: impl IntoIterator<Item = T>) -> Vec<String> {
+    texts.into_iter().map(Into::into).collect()
 }
 
 impl fmt::Debug for AuthorizerAnswer {
@@ -184,7 +188,9 @@ impl Draft {
         added: Vec<(Box<str>, AuthorizerValue)>,
         key: Option<String>,
     ) -> Result<Grant, Malformed> {
-        if key.is_some() && self.usage_identifier_key.is_some() {
+        if let Some(key) = key
+            && self.usage_identifier_key.replace(key).is_some()
+        {
             return Err("two values of usageIdentifierKey".to_owned());
         }
         self.values.extend(added);
@@ -192,13 +198,12 @@ impl Draft {
         if let Some(pair) = self.values.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(format!("two values of context.{}", pair[0].0));
         }
-        let key = key.or(self.usage_identifier_key);
         let context = AuthorizerContext::new(self.principal_id.map(Into::into)).with_values(self.values);
         Ok(Grant {
             rule: self.rule,
             context: Arc::new(context),
             #[cfg(feature = "api-key")]
-            usage_identifier_key: key.as_deref().map(UsageIdentifierKey::new),
+            usage_identifier_key: self.usage_identifier_key.as_deref().map(UsageIdentifierKey::new),
             allows: self.allows,
             single_method: self.single_method,
         })

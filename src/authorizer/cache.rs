@@ -81,23 +81,12 @@ type Entries = Cache<CacheKey, Arc<Entry>, UnitWeighter, TakePart>;
 /// The answers of one authorizer.
 pub(super) struct ResultCache {
     entries: Entries,
-    flights: Mutex<HashMap<CacheKey, Booking>>,
+    /// Those that can still be joined.
+    flights: Mutex<HashMap<CacheKey, Arc<Flight<Finished>>>>,
     pub(super) salt: Salt,
 }
 
-/// A flight that can still be joined.
-struct Booking {
-    flight: Arc<Flight<Finished>>,
-    waiters: usize,
-}
-
-type Flights<'a> = MutexGuard<'a, HashMap<CacheKey, Booking>>;
-
-impl Booking {
-    fn new(future: BoxFuture<Finished>) -> Self {
-        Self { flight: Flight::new(future), waiters: 0 }
-    }
-}
+type Flights<'a> = MutexGuard<'a, HashMap<CacheKey, Arc<Flight<Finished>>>>;
 
 /// What a miss leads to.
 pub(super) enum Joined {
@@ -147,8 +136,8 @@ impl ResultCache {
         if let Some(entry) = self.entries.get(&key).filter(|entry| usable(entry)) {
             return Joined::Cached(entry);
         }
-        let booking = flights.entry(key).or_insert_with(|| Booking::new(start()));
-        Joined::Waiting(self.board(key, booking))
+        let flight = flights.entry(key).or_insert_with(|| Flight::new(start()));
+        Joined::Waiting(self.board(key, flight))
     }
 
     /// Starts a flight to refresh what is still served, if there is none yet.
@@ -159,20 +148,24 @@ impl ResultCache {
     ) -> Option<Waiter> {
         match self.flights().entry(key) {
             MapEntry::Occupied(_) => None,
-            MapEntry::Vacant(place) => Some(self.board(key, place.insert(Booking::new(start())))),
+            MapEntry::Vacant(place) => Some(self.board(key, place.insert(Flight::new(start())))),
         }
     }
 
-    fn board(self: &Arc<Self>, key: CacheKey, booking: &mut Booking) -> Waiter {
-        booking.waiters += 1;
-        let flight = Arc::clone(&booking.flight);
-        Waiter { cache: Arc::clone(self), key, seat: flight.seat(), flight, landed: false }
+    fn board(self: &Arc<Self>, key: CacheKey, flight: &Arc<Flight<Finished>>) -> Waiter {
+        Waiter {
+            cache: Arc::clone(self),
+            key,
+            seat: flight.seat(),
+            flight: Arc::clone(flight),
+            landed: false,
+        }
     }
 
     /// Takes a flight's result, unless it has been revoked in the meantime or somebody has brought it already.
     fn land(&self, key: CacheKey, flight: &Arc<Flight<Finished>>, keep: Keep) {
         let mut flights = self.flights();
-        if !flights.get(&key).is_some_and(|booking| Arc::ptr_eq(&booking.flight, flight)) {
+        if !is_at(&flights, key, flight) {
             return;
         }
         match keep {
@@ -180,22 +173,19 @@ impl ResultCache {
             Keep::Forget => drop(self.entries.remove(&key)),
             Keep::AsItWas => {}
         }
-        let booking = flights.remove(&key);
-        drop(flights);
-        drop(booking);
+        flights.remove(&key);
     }
 
-    /// One waiter less. A flight that nobody waits for any more is given up.
-    fn leave(&self, key: CacheKey, flight: &Arc<Flight<Finished>>) {
+    /// One waiter less. A flight that nobody waits for any more is given up; the lock keeps others from joining it
+    /// meanwhile.
+    fn leave(&self, key: CacheKey, flight: &Arc<Flight<Finished>>, seat: Seat) {
         let mut flights = self.flights();
-        let Some(booking) = flights.get_mut(&key).filter(|booking| Arc::ptr_eq(&booking.flight, flight))
-        else {
-            return;
-        };
-        booking.waiters -= 1;
-        let abandoned = if booking.waiters == 0 { flights.remove(&key) } else { None };
+        let left = flight.leave(seat);
+        if left.is_abandoned() && is_at(&flights, key, flight) {
+            flights.remove(&key);
+        }
         drop(flights);
-        drop(abandoned);
+        drop(left);
     }
 
     /// Forgets the entries that `revoked` names and every call in flight: requests that come now ask anew.
@@ -209,6 +199,10 @@ impl ResultCache {
         drop(detached);
         before.saturating_sub(after)
     }
+}
+
+fn is_at(flights: &Flights<'_>, key: CacheKey, flight: &Arc<Flight<Finished>>) -> bool {
+    flights.get(&key).is_some_and(|known| Arc::ptr_eq(known, flight))
 }
 
 /// One request's place in a flight. Dropping it leaves the flight to the others.
@@ -236,9 +230,10 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.flight.leave(self.seat);
-        if !self.landed {
-            self.cache.leave(self.key, &self.flight);
+        if self.landed {
+            drop(self.flight.leave(self.seat));
+        } else {
+            self.cache.leave(self.key, &self.flight, self.seat);
         }
     }
 }

@@ -28,13 +28,14 @@ struct State<T> {
     outcome: Option<Outcome<T>>,
     wakers: BTreeMap<u64, Waker>,
     next_seat: u64,
+    seats_taken: usize,
 }
 
 /// How a flight ended.
 enum Outcome<T> {
     Landed(Arc<T>),
-    /// The future panicked while it was polled.
-    Crashed,
+    /// The future panicked while it was polled, or nobody waited for it any more.
+    Lost,
 }
 
 /// A waiter's place in a flight.
@@ -49,8 +50,14 @@ impl<T> fmt::Debug for Flight<T> {
 
 impl<T: Send + Sync + 'static> Flight<T> {
     pub(super) fn new(future: BoxFuture<T>) -> Arc<Self> {
-        let state =
-            State { future: Some(future), woken: true, outcome: None, wakers: BTreeMap::new(), next_seat: 0 };
+        let state = State {
+            future: Some(future),
+            woken: true,
+            outcome: None,
+            wakers: BTreeMap::new(),
+            next_seat: 0,
+            seats_taken: 0,
+        };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
@@ -61,13 +68,21 @@ impl<T: Send + Sync + 'static> Flight<T> {
     pub(super) fn seat(&self) -> Seat {
         let mut state = self.lock();
         state.next_seat += 1;
+        state.seats_taken += 1;
         Seat(state.next_seat)
     }
 
-    /// Frees a seat. The waker is dropped outside the lock: dropping one may run anything.
-    pub(super) fn leave(&self, seat: Seat) {
-        let waker = self.lock().wakers.remove(&seat.0);
-        drop(waker);
+    /// Frees a seat. With the last one the future is given back to be dropped: whatever it waits for holds a waker,
+    /// and with it this flight, so that it would keep itself alive. Drop what comes back outside of any lock.
+    pub(super) fn leave(&self, seat: Seat) -> Left<T> {
+        let mut state = self.lock();
+        state.seats_taken -= 1;
+        let waker = state.wakers.remove(&seat.0);
+        let future = if state.seats_taken == 0 { state.future.take() } else { None };
+        if future.is_some() {
+            state.outcome = Some(Outcome::Lost);
+        }
+        Left { future, waker }
     }
 
     /// The outcome, `None` after a panic.
@@ -92,7 +107,7 @@ impl<T: Send + Sync + 'static> Flight<T> {
         let mut state = self.lock();
         match &state.outcome {
             Some(Outcome::Landed(value)) => return Boarded::Ended(Some(Arc::clone(value))),
-            Some(Outcome::Crashed) => return Boarded::Ended(None),
+            Some(Outcome::Lost) => return Boarded::Ended(None),
             None => {}
         }
         let replaced = state.wakers.insert(seat.0, waker);
@@ -133,6 +148,20 @@ impl<T: Send + Sync + 'static> Flight<T> {
     }
 }
 
+/// What is to be dropped when a waiter leaves; dropping either may run anything.
+pub(super) struct Left<T> {
+    future: Option<BoxFuture<T>>,
+    #[allow(dead_code, reason = "held to be dropped")]
+    waker: Option<Waker>,
+}
+
+impl<T> Left<T> {
+    /// Whether the flight is over before it has landed: nobody waits any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.future.is_some()
+    }
+}
+
 enum Boarded<T> {
     Ended(Option<Arc<T>>),
     Waiting,
@@ -165,7 +194,7 @@ impl<T: Send + Sync + 'static> Drop for Piloting<'_, T> {
     fn drop(&mut self) {
         if self.future.is_some() {
             let mut state = self.flight.lock();
-            state.outcome = Some(Outcome::Crashed);
+            state.outcome = Some(Outcome::Lost);
             Flight::wake_all(state);
         }
     }

@@ -1,6 +1,9 @@
 //! Waits for the authorizer if it must, and then for the service.
 
-use super::{handle::Ticket, layer::Config};
+use super::{
+    handle::Ticket,
+    layer::{Config, refuse},
+};
 use crate::context::RequestContext;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -102,7 +105,7 @@ impl<S, B> Waiting<S, B> {
     {
         match self.config.settle_call(&self.context, &mut self.request, finished) {
             Ok(()) => State::Forwarded { future: self.service.call(self.request) },
-            Err(error) => State::Refused { response: Some(Box::new(error.refuse(&self.context))) },
+            Err(refusal) => State::Refused { response: Some(Box::new(refuse(&self.context, refusal))) },
         }
     }
 }

@@ -218,10 +218,9 @@ impl Inner {
         {
             return Err(Cause::IdentityMalformed);
         }
-        let arn = judge::arn(api, asked.context, path);
         Ok(AuthorizerEvent::new(EventParts {
             form: self.form.event,
-            method_arn: arn.as_str().to_owned(),
+            method_arn: judge::arns(api, asked.context, path).matched().to_owned(),
             identity,
             headers: asked.headers,
             path,

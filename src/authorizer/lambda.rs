@@ -43,7 +43,7 @@ const MAX_ANSWER: usize = super::answer::MAX_ANSWER;
 ///     assert_eq!(request.uri(), "http://127.0.0.1:9001/2015-03-31/functions/pets-authorizer/invocations");
 ///     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("{}")))
 /// });
-/// let function = LambdaInvoke::new(client, "http://127.0.0.1:9001".parse()?, "pets-authorizer")?;
+/// let function = LambdaInvoke::new(client, &"http://127.0.0.1:9001".parse()?, "pets-authorizer")?;
 /// let authorizer = Authorizer::token("pets", function).build()?;
 /// # let _ = authorizer;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -64,13 +64,13 @@ impl<C, B> LambdaInvoke<C, B> {
     ///
     /// An endpoint without scheme or authority, or with a query; a function of other characters than those of names
     /// and ARNs.
-    pub fn new(client: C, endpoint: Uri, function: &str) -> Result<Self, ConfigError> {
+    pub fn new(client: C, endpoint: &Uri, function: &str) -> Result<Self, ConfigError> {
         let named = |byte: u8| byte.is_ascii_alphanumeric() || b"-_:$.".contains(&byte);
         if function.is_empty() || !function.bytes().all(named) {
             return Err(ConfigError::new("Lambda function", function, "is neither a name nor an ARN"));
         }
-        let uri = invocations(&endpoint, function);
-        let uri = uri.ok_or_else(|| ConfigError::new("Lambda endpoint", &endpoint, "is not a base URL"))?;
+        let uri = invocations(endpoint, function);
+        let uri = uri.ok_or_else(|| ConfigError::new("Lambda endpoint", endpoint, "is not a base URL"))?;
         Ok(Self { client, uri, body: PhantomData })
     }
 }

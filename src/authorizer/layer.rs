@@ -7,14 +7,14 @@ use super::{
     future::Waiting,
     handle::{Question, Reply, Ticket},
     identity::Asked,
-    judge::{self, Call, RequestKeys},
+    judge::{self, Call, Refusal},
 };
 use crate::{
     context::{AuthorizerRun, ContextConfig, RequestContext},
     error::ConfigError,
-    policy::{DenialWording, ExecuteApi, Policy},
+    policy::{DenialWording, ExecuteApi, Policy, RequestKeys},
     response::{Cause, GatewayError, ResponseType},
-    route::{Authorization, Routes, Scope},
+    route::{Authorization, PathError, Routes, Scope, check_path},
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -156,30 +156,36 @@ impl Config {
         }
     }
 
-    fn call<'a, B>(&'a self, context: &'a RequestContext, request: &'a Request<B>, arn: &'a str) -> Call<'a> {
+    fn call<'a, B>(&'a self, context: &'a RequestContext, request: &'a Request<B>) -> Call<'a> {
         Call {
-            arn,
-            keys: RequestKeys { context, headers: request.headers() },
+            arns: judge::arns(&self.api, context, request.uri().path()),
+            keys: RequestKeys::new(context, request.headers(), request.extensions()),
             resource_policy: self.resource_policy.as_ref(),
             wording: self.wording,
         }
     }
 
-    fn decide<B>(&self, context: &RequestContext, request: &mut Request<B>) -> Result<Step, GatewayError> {
-        let Some(authorizer) = self.authorizer(context, request.uri().path())? else { return Ok(Step::Pass) };
+    fn decide<B>(&self, context: &RequestContext, request: &mut Request<B>) -> Result<Step, Refusal> {
+        let path = request.uri().path();
+        let Some(authorizer) = self.authorizer(context, path).map_err(unexplained)? else {
+            return Ok(Step::Pass);
+        };
+        // A stage has refused them already: what is authorized would not be what is served.
+        if context.stage().is_none() {
+            check_path(path).map_err(bad_path)?;
+        }
         authorizer.0.mark_credentials(request.headers_mut());
         if self.resource_policy.is_some() {
-            let arn = judge::arn(&self.api, context, request.uri().path());
-            self.call(context, request, arn.as_str()).before_authorizer()?;
+            self.call(context, request).before_authorizer()?;
         }
         let asked = Asked { headers: request.headers(), query: request.uri().query(), context };
         let question = Question { asked, path: request.uri().path(), api: &self.api };
-        match authorizer.reply(question).map_err(judge::refuse_identity)? {
+        match authorizer.reply(question).map_err(no_identity)? {
             Reply::Ticket(ticket) => Ok(Step::Wait(ticket)),
-            Reply::Known(entry) => {
-                let grant = entry.grant.as_ref().ok_or(AuthorizerError::Unauthorized);
-                self.settle(context, request, grant.map_err(|error| error.refusal())?).map(|()| Step::Pass)
-            }
+            Reply::Known(entry) => match &entry.grant {
+                Some(grant) => self.settle(context, request, grant).map(|()| Step::Pass),
+                None => Err(unexplained(AuthorizerError::Unauthorized.refusal())),
+            },
         }
     }
 
@@ -190,10 +196,9 @@ impl Config {
         context: &RequestContext,
         request: &mut Request<B>,
         grant: &Grant,
-    ) -> Result<(), GatewayError> {
+    ) -> Result<(), Refusal> {
         context.set_authorizer(&grant.context);
-        let arn = judge::arn(&self.api, context, request.uri().path());
-        self.call(context, request, arn.as_str()).judge(grant)?;
+        self.call(context, request).judge(grant)?;
         #[cfg(feature = "api-key")]
         if let Some(key) = &grant.usage_identifier_key {
             request.extensions_mut().insert(key.clone());
@@ -201,20 +206,46 @@ impl Config {
         Ok(())
     }
 
-    /// The same after a call.
+    /// The same after a call, of which there is nothing where the function panicked in another request.
     pub(super) fn settle_call<B>(
         &self,
         context: &RequestContext,
         request: &mut Request<B>,
         finished: Option<&Finished>,
-    ) -> Result<(), GatewayError> {
-        let Some(finished) = finished else { return Err(judge::crashed().refusal()) };
+    ) -> Result<(), Refusal> {
+        let panicked = || unexplained(AuthorizerError::Failed("panicked".to_owned()).refusal());
+        let finished = finished.ok_or_else(panicked)?;
         context.set_authorizer_run(run_of(finished));
         match &finished.outcome {
             Ok(grant) => self.settle(context, request, grant),
-            Err(error) => Err(error.refusal()),
+            Err(error) => Err(unexplained(error.refusal())),
         }
     }
+}
+
+fn unexplained(error: GatewayError) -> Refusal {
+    (error, None)
+}
+
+fn bad_path(error: PathError) -> Refusal {
+    unexplained(GatewayError::bad_request(match error {
+        PathError::DotSegment => Cause::DotSegment,
+        PathError::InvalidEscape => Cause::InvalidEscape,
+    }))
+}
+
+/// The refusal of a request that nobody was asked about.
+fn no_identity(cause: Cause) -> Refusal {
+    unexplained(GatewayError::new(ResponseType::Unauthorized, cause))
+}
+
+/// The answer, with the explanation for operators in its extensions.
+pub(super) fn refuse<R: From<Bytes>>(context: &RequestContext, (error, denial): Refusal) -> Response<R> {
+    let mut response = error.refuse(context);
+    if let Some(denial) = denial {
+        response.extensions_mut().insert(denial);
+    }
+    response
 }
 
 /// What logs show of a call.
@@ -266,7 +297,7 @@ where
         let context = self.config.context.find_or_create(&mut request);
         match self.config.decide(&context, &mut request) {
             Ok(Step::Pass) => AuthorizerFuture::forwarded(self.inner.call(request)),
-            Err(error) => AuthorizerFuture::refused(error.refuse(&context)),
+            Err(refusal) => AuthorizerFuture::refused(refuse(&context, refusal)),
             Ok(Step::Wait(ticket)) => {
                 // The service that was polled ready waits with the request; its clone takes its place.
                 let clone = self.inner.clone();

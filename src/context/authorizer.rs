@@ -24,13 +24,16 @@ use std::{
 #[derive(Clone, Default)]
 pub struct AuthorizerContext {
     principal_id: Option<Arc<str>>,
-    values: Box<[(Box<str>, AuthorizerValue)]>,
-    claims: OnceLock<Box<[(Box<str>, AuthorizerValue)]>>,
+    values: Entries,
+    claims: OnceLock<Entries>,
     scopes: OnceLock<Box<[Box<str>]>>,
     /// What claims and scopes are read from when somebody asks: most requests ask for neither.
     #[cfg(feature = "jwt")]
     token: Option<(Claims, ClaimStyle)>,
 }
+
+/// Names and values, in their order.
+type Entries = Box<[(Box<str>, AuthorizerValue)]>;
 
 /// One value of an authorizer's context or one claim: its text and its JSON form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,7 +176,7 @@ impl AuthorizerContext {
     }
 
     #[cfg(feature = "jwt")]
-    fn claim_texts(&self) -> Box<[(Box<str>, AuthorizerValue)]> {
+    fn claim_texts(&self) -> Entries {
         let Some((claims, style)) = &self.token else { return Box::default() };
         let text = |(name, value): (Cow<'_, str>, &str)| {
             let text = AuthorizerValue::string(style.render(&name, value));
@@ -183,7 +186,7 @@ impl AuthorizerContext {
     }
 
     #[cfg(not(feature = "jwt"))]
-    fn claim_texts(&self) -> Box<[(Box<str>, AuthorizerValue)]> {
+    fn claim_texts(&self) -> Entries {
         Box::default()
     }
 

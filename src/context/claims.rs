@@ -124,10 +124,9 @@ impl ClaimStyle {
         if let Some(text) = json_object::string(value) {
             return text.into_owned().into();
         }
-        if self == Self::Rest && matches!(name, "exp" | "iat" | "auth_time") {
-            if let Ok(seconds) = value.parse() {
-                return utc_text(seconds).into();
-            }
+        let is_date = self == Self::Rest && matches!(name, "exp" | "iat" | "auth_time");
+        if let Some(seconds) = value.parse().ok().filter(|_| is_date) {
+            return utc_text(seconds).into();
         }
         match serde_json::from_str::<Vec<serde_json::Value>>(value) {
             Ok(list) => self.join(&list).into(),

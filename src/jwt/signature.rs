@@ -1,7 +1,7 @@
 //! Keys that verify, parsed once, and what they do: aws-lc.
 //!
-//! The one file that knows the library. `jsonwebtoken` takes an RSA key apart again for every token, which costs a
-//! third of the verification; it is the second opinion of the tests.
+//! The one file that knows the library. `jsonwebtoken` has the same one inside, but takes an RSA key apart again for
+//! every token (2.2 of 17.6 microseconds) and knows no ES512; it is the second opinion of the tests.
 
 use super::{algorithm::Algorithm, error::JwtError};
 use aws_lc_rs::{
@@ -13,7 +13,7 @@ use aws_lc_rs::{
 #[derive(Debug)]
 pub(super) enum VerifyingKey {
     Public(ParsedPublicKey),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 impl VerifyingKey {
@@ -43,7 +43,7 @@ impl VerifyingKey {
     /// A secret at least as long as the algorithm's hash (RFC 7518 section 3.2).
     pub(super) fn secret(algorithm: Algorithm, secret: &[u8]) -> Option<Self> {
         let (parameters, length) = mac_parameters(algorithm)?;
-        (secret.len() >= length).then(|| Self::Secret(hmac::Key::new(parameters, secret)))
+        (secret.len() >= length).then(|| Self::Secret(Box::new(hmac::Key::new(parameters, secret))))
     }
 
     pub(super) fn verify(&self, signed: &[u8], signature: &[u8]) -> Result<(), JwtError> {

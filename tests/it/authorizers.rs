@@ -16,6 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::Duration,
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
@@ -24,7 +25,7 @@ use tower_gateway::{
         authorizer_fn,
     },
     context::{ApiKind, RequestContext, RequestContextLayer},
-    policy::{DenialWording, ExecuteApi, Policy},
+    policy::{AccessDenial, DenialWording, ExecuteApi, Policy},
     response::{Cause, GatewayError, ResponseType},
 };
 
@@ -76,6 +77,13 @@ fn with_token(path: &str, token: &str) -> Request<Full<Bytes>> {
     let mut request = get(path);
     request.headers_mut().insert("authorization", HeaderValue::from_bytes(token.as_bytes()).unwrap());
     request
+}
+
+/// Lets the other futures and tasks of this runtime get as far as they can.
+async fn settle() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
 }
 
 fn cause(response: &Response<Bytes>) -> Option<Cause> {
@@ -196,7 +204,7 @@ fn the_validation_expression_is_about_the_whole_token() {
 fn a_cached_policy_is_judged_anew_for_every_method_and_path() {
     for (ttl, count) in [(300, 1), (0, 2)] {
         let calls = Calls::default();
-        let ttl = std::time::Duration::from_secs(ttl);
+        let ttl = Duration::from_secs(ttl);
         let layer = AuthorizerLayer::new(token_authorizer(&calls).ttl(ttl).build().unwrap());
         let (response, _) = run(through(layer.clone(), with_token("/a", "here")));
         assert_eq!(response.status(), 200);
@@ -212,6 +220,24 @@ fn a_cached_policy_is_judged_anew_for_every_method_and_path() {
     *post.method_mut() = http::Method::POST;
     assert_eq!(run(through(layer.clone(), with_token("/pets", "ada"))).0.status(), 200);
     assert_refused(&run(through(layer, post)).0, IMPLICIT, Cause::AuthorizerImplicitDeny);
+}
+
+#[test]
+fn refusals_by_policy_are_explained_to_operators() {
+    let layer = AuthorizerLayer::new(token_authorizer(&Calls::default()).build().unwrap());
+    for (token, deciding, near_misses) in [("deny", 1, 0), ("silent", 0, 1)] {
+        for path in ["/pets", "/toys"] {
+            let (response, _) = run(through(layer.clone(), with_token(path, token)));
+            let denial = response.extensions().get::<AccessDenial>().unwrap();
+            assert_eq!(denial.layer(), "AuthorizerLayer");
+            assert!(denial.resource().ends_with(&format!("/GET{path}")), "{}", denial.resource());
+            let evaluation = denial.evaluation();
+            assert_eq!(evaluation.deciding().count(), deciding, "{token}");
+            assert_eq!(evaluation.near_misses().count(), near_misses, "{token}");
+        }
+    }
+    let (response, _) = run(through(layer, with_token("/pets", "unauthorized")));
+    assert!(response.extensions().get::<AccessDenial>().is_none(), "no policy has refused");
 }
 
 #[test]
@@ -314,7 +340,7 @@ fn refusals_of_an_http_api_to_the_byte() {
 #[test]
 fn a_simple_answer_counts_for_every_route_while_it_is_cached() {
     let calls = Calls::default();
-    let ttl = std::time::Duration::from_secs(60);
+    let ttl = Duration::from_secs(60);
     let authorizer = http_authorizer(&calls, PayloadFormat::V2, true).ttl(ttl).build().unwrap();
     let layer = AuthorizerLayer::new(authorizer);
     for path in ["/a", "/b"] {
@@ -347,7 +373,10 @@ fn a_timeout_is_an_authorizer_failure() {
     let layer = AuthorizerLayer::new(authorizer.clone());
     for token in ["ada", "bob"] {
         let asked = through(layer.clone(), with_token("/pets", token));
-        let advance = async { clock.advance(std::time::Duration::from_secs(10)) };
+        let advance = async {
+            settle().await;
+            clock.advance(Duration::from_secs(10));
+        };
         let ((response, served), ()) = run(futures_util::future::join(asked, advance));
         let failure = (500, "AuthorizerFailureException", r#"{"message":"Internal server error"}"#);
         assert_refused(&response, failure, Cause::AuthorizerTimeout);
@@ -360,7 +389,7 @@ fn a_timeout_is_an_authorizer_failure() {
 #[test]
 fn settings_that_cannot_work_are_named() {
     let token = || token_authorizer(&Calls::default());
-    let second = std::time::Duration::from_secs(1);
+    let second = Duration::from_secs(1);
     let function = || authorizer_fn(|_| async { Err::<AuthorizerAnswer, _>("boom") });
     let request = || Authorizer::request("pets", function());
     let http_2 = || http_authorizer(&Calls::default(), PayloadFormat::V2, false);
@@ -375,12 +404,12 @@ fn settings_that_cannot_work_are_named() {
         (token().identity_sources(["Authorization"]), "identity source", "Authorization"),
         (token().validation_expression("("), "identity validation expression", "("),
         (token().validation_expression("a)|(b"), "identity validation expression", "a)|(b"),
-        (request().ttl(second * 0).validation_expression("a"), "identity validation expression", "a"),
+        (request().ttl(Duration::ZERO).validation_expression("a"), "identity validation expression", "a"),
         (request(), "authorizer TTL", "300s"),
         (token().ttl(second * 3601), "authorizer TTL", "3601s"),
         (token().negative_ttl(second * 3601), "authorizer TTL", "3601s"),
-        (token().ttl(second * 0).stale_while_revalidate(second), "stale-while-revalidate", "1s"),
-        (token().timeout(second * 0), "authorizer timeout", "0ns"),
+        (token().ttl(Duration::ZERO).stale_while_revalidate(second), "stale-while-revalidate", "1s"),
+        (token().timeout(Duration::ZERO), "authorizer timeout", "0ns"),
         (token().capacity(0), "authorizer cache capacity", "0"),
         (token().simple_responses(true), "simple responses", "true"),
         (http_2().identity_sources(["$request.path.id"]), "identity source", "$request.path.id"),
@@ -389,7 +418,7 @@ fn settings_that_cannot_work_are_named() {
         let error = builder.build().unwrap_err();
         assert_eq!((error.location(), error.value()), (location, value));
     }
-    assert!(request().ttl(second * 0).build().is_ok() && token().ttl(second * 3600).build().is_ok());
+    assert!(request().ttl(Duration::ZERO).build().is_ok() && token().ttl(second * 3600).build().is_ok());
     let twice = [token().build().unwrap(), token().build().unwrap()];
     assert_eq!(AuthorizerLayer::of(twice).unwrap_err().value(), "pets");
     assert!(AuthorizerLayer::of([]).is_err());

@@ -6,7 +6,7 @@ mod support;
 
 #[cfg(feature = "api-key")]
 mod api_keys;
-#[cfg(feature = "authorizer")]
+#[cfg(all(feature = "authorizer", feature = "gateway"))]
 mod authorizers;
 #[cfg(feature = "gateway")]
 mod browser;

@@ -84,7 +84,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.flight.leave(self.seat);
+        drop(self.flight.leave(self.seat));
     }
 }
 
@@ -171,6 +171,22 @@ fn a_wake_in_the_middle_of_a_poll_is_not_lost_when_the_poller_hangs_up() {
     assert_eq!(visitor.run(), Some(Some("landed")), "woken again when the future was put back");
 }
 
+/// The future's waker, kept by what it waits for, is the flight itself.
+#[test]
+fn a_future_that_nobody_waits_for_is_dropped_though_its_waker_lives() {
+    let rig = rig(1);
+    let alive = Arc::downgrade(&rig.polls);
+    let Rig { flight, polls, waker } = rig;
+    let (one, other) = (Waiter::new(&flight), Waiter::new(&flight));
+    assert!(one.run().is_none() && other.run().is_none());
+    drop((polls, one));
+    assert!(alive.upgrade().is_some());
+    drop(other);
+    assert!(alive.upgrade().is_none(), "the future held the last count of its polls");
+    waker.lock().unwrap().take().unwrap().wake();
+    assert_eq!(Waiter::new(&flight).run(), Some(None), "who comes after all is not left to wait");
+}
+
 #[test]
 fn a_panic_ends_the_flight_for_everybody() {
     let flight = Flight::<&'static str>::new(Box::pin(async { panic!("the user's function") }));
@@ -183,15 +199,17 @@ fn a_panic_ends_the_flight_for_everybody() {
 /// Eight threads wait, half of them for one poll only, while another wakes.
 #[test]
 fn on_real_threads_the_patient_ones_land() {
-    for _ in 0..50 {
+    for _ in 0..10 {
         let rig = rig(20);
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
-            let waiters: Vec<_> = (0..8)
-                .map(|index| {
+            let seats: Vec<_> = (0..8).map(|_| rig.flight.seat()).collect();
+            let waiters: Vec<_> = seats
+                .into_iter()
+                .enumerate()
+                .map(|(index, seat)| {
                     let flight = &rig.flight;
                     scope.spawn(move || {
-                        let seat = flight.seat();
                         let mut polls = 0;
                         let outcome = block_on(std::future::poll_fn(|cx| {
                             polls += 1;
@@ -200,7 +218,7 @@ fn on_real_threads_the_patient_ones_land() {
                             }
                             flight.poll(seat, cx).map(|outcome| outcome.map(|value| *value))
                         }));
-                        flight.leave(seat);
+                        drop(flight.leave(seat));
                         outcome
                     })
                 })

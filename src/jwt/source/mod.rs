@@ -45,7 +45,7 @@ struct Inner {
 enum Origin {
     Fixed,
     File(WatchedFile),
-    Remote(Remote),
+    Remote(Box<Remote>),
 }
 
 /// A set of keys with its number: tokens that were verified with another edition are verified again.
@@ -95,7 +95,7 @@ impl JwkSource {
 
     /// Keys that are fetched over HTTP.
     pub fn remote(remote: RemoteJwks) -> Self {
-        Self::new(None, Origin::Remote(remote.into_remote()))
+        Self::new(None, Origin::Remote(Box::new(remote.into_remote())))
     }
 
     /// Puts other keys in force, at once and for every clone. What a file or an issuer says later replaces them.

@@ -1,6 +1,6 @@
 //! What is remembered, for how long, and how it is forgotten; all in virtual time.
 
-use super::{Calls, ask, cause, token_authorizer, with_token};
+use super::{Calls, ask, cause, settle, token_authorizer, with_token};
 use crate::support::{get, run, through};
 use http::Method;
 use std::{
@@ -172,13 +172,6 @@ impl Moody {
         });
         let builder = Authorizer::token("pets", function).clock(clock.clock());
         builder.ttl(SECOND * 60).stale_while_revalidate(SECOND * 30).build().unwrap()
-    }
-}
-
-/// Lets the tasks of this runtime run.
-async fn settle() {
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
     }
 }
 

@@ -281,9 +281,10 @@ fn build(authorizer: &Value, path: &std::path::Path) -> bool {
         (Some("request"), _) => Authorizer::http_request("a", PayloadFormat::V1, function),
         _ => return false,
     };
-    let builder = match text("identitySource") {
-        Some(sources) => builder.identity_sources([sources]),
-        None => builder,
+    let builder = match &authorizer["identitySource"] {
+        Value::String(sources) => builder.identity_sources([sources]),
+        Value::Array(sources) => builder.identity_sources(sources.iter().filter_map(Value::as_str)),
+        _ => builder,
     };
     let expression = text("identityValidationExpression").filter(|text| !text.contains("${"));
     let builder = match expression {
@@ -292,7 +293,7 @@ fn build(authorizer: &Value, path: &std::path::Path) -> bool {
     };
     let builder = match authorizer["authorizerResultTtlInSeconds"].as_u64() {
         Some(seconds) => builder.ttl(Duration::from_secs(seconds)),
-        None if text("identitySource").is_none() && text("type") == Some("request") => {
+        None if authorizer["identitySource"].is_null() && text("type") == Some("request") => {
             builder.ttl(Duration::ZERO)
         }
         None => builder,
@@ -328,7 +329,7 @@ fn invoked(answer: fn(&str) -> InvokeAnswer) -> (AuthorizerLayer, Calls) {
         }
     });
     let arn = "arn:aws:lambda:eu-west-1:111122223333:function:pets:live";
-    let function = LambdaInvoke::new(client, "http://127.0.0.1:9001/base/".parse().unwrap(), arn).unwrap();
+    let function = LambdaInvoke::new(client, &"http://127.0.0.1:9001/base/".parse().unwrap(), arn).unwrap();
     (AuthorizerLayer::new(Authorizer::token("pets", function).build().unwrap()), calls)
 }
 
@@ -402,7 +403,7 @@ fn what_is_no_function_is_named() {
         ("http://127.0.0.1:9001/?x=1", "pets", "Lambda endpoint"),
     ] {
         let error =
-            LambdaInvoke::<_, Full<Bytes>>::new(client(), endpoint.parse().unwrap(), function).unwrap_err();
+            LambdaInvoke::<_, Full<Bytes>>::new(client(), &endpoint.parse().unwrap(), function).unwrap_err();
         assert_eq!(error.location(), location, "{endpoint} {function}");
     }
 }
@@ -428,7 +429,7 @@ fn a_function_on_the_network() {
         let lambda = Router::new().route("/2015-03-31/functions/{name}/invocations", post(invoke));
         let server = tokio::spawn(async move { axum::serve(listener, lambda).await });
         let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-        let function = LambdaInvoke::new(client, endpoint.parse().unwrap(), "pets").unwrap();
+        let function = LambdaInvoke::new(client, &endpoint.parse().unwrap(), "pets").unwrap();
         let layer = AuthorizerLayer::new(Authorizer::token("pets", function).build().unwrap());
         assert_eq!(ask(&layer, with_token("/", "ada")).await, (200, "ada gold".to_owned()));
         assert_eq!(ask(&layer, with_token("/", "bob")).await, (200, "bob gold".to_owned()));

@@ -8,7 +8,9 @@ use http_body_util::Full;
 use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
-    authorizer::{Authorizer, AuthorizerBuilder, AuthorizerEvent, AuthorizerLayer, authorizer_fn},
+    authorizer::{
+        Authorizer, AuthorizerAnswer, AuthorizerBuilder, AuthorizerEvent, AuthorizerLayer, authorizer_fn,
+    },
     context::RequestContext,
     response::Cause,
 };
@@ -174,4 +176,45 @@ fn a_client_cannot_bring_a_context_or_a_principal_along() {
         let body = run(http_body_util::BodyExt::collect(answer.into_body())).unwrap().to_bytes();
         assert_eq!(body, "ada");
     }
+}
+
+/// Every spelling of one path that a router takes for the same resource, and paths that climb.
+#[test]
+fn a_policy_is_not_avoided_by_another_spelling_of_the_path() {
+    let function = authorizer_fn(|event: AuthorizerEvent| async move {
+        let document = match event.authorization_token() {
+            "ada" => {
+                r#"{"Version":"2012-10-17","Statement":[
+                    {"Effect":"Allow","Action":"execute-api:Invoke","Resource":"*"},
+                    {"Effect":"Deny","Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:*:*:*/*/GET/admin"},
+                    {"Effect":"Deny","Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:*:*:*/*/GET/admin/*"}]}"#
+            }
+            _ => {
+                r#"{"Version":"2012-10-17","Statement":[
+                    {"Effect":"Allow","Action":"execute-api:Invoke","Resource":"arn:aws:execute-api:*:*:*/*/GET/pets/*"}]}"#
+            }
+        };
+        Ok::<_, String>(AuthorizerAnswer::policy(event.authorization_token(), document))
+    });
+    let layer = AuthorizerLayer::new(Authorizer::token("pets", function).build().unwrap());
+    let ask = |path: &str, token: &str| {
+        let response = run(through(layer.clone(), super::with_token(path, token))).0;
+        (response.status().as_u16(), cause(&response))
+    };
+    let denied = (403, Some(Cause::AuthorizerExplicitDeny));
+    for path in
+        ["/admin", "/admin/", "//admin", "/%61dmin", "/%61%64min/", "/admin/x", "/admin%2Fx", "/admin%2fx"]
+    {
+        assert_eq!(ask(path, "ada"), denied, "{path}");
+        assert_eq!(ask(path, "bob"), (403, Some(Cause::AuthorizerImplicitDeny)), "{path}");
+    }
+    for path in ["/pets/../admin", "/pets/%2e%2e/admin", "/pets/..%2fadmin", "/pets/.."] {
+        for token in ["ada", "bob"] {
+            assert_eq!(ask(path, token), (400, Some(Cause::DotSegment)), "{path}");
+        }
+    }
+    assert_eq!(
+        (ask("/pets/7", "ada").0, ask("/pets/7", "bob").0, ask("/pets/%37", "bob").0),
+        (200, 200, 200)
+    );
 }

@@ -271,7 +271,10 @@ fn recorded_gateway_responses_of_authorizer_errors() {
     let expected = &item("AUTHORIZER_CONFIGURATION_ERROR")["statusCode"];
     assert_eq!(expected.as_str(), Some(broken.status().as_str()));
     let asked = through(stack.into_inner(), with_token("/", "ada"));
-    let ring = async { clock.advance(Duration::from_secs(10)) };
+    let ring = async {
+        super::settle().await;
+        clock.advance(Duration::from_secs(10));
+    };
     let ((failed, _), ()) = run(futures_util::future::join(asked, ring));
     let expected = item("AUTHORIZER_FAILURE");
     assert_eq!(expected["statusCode"].as_str(), Some(failed.status().as_str()));

@@ -414,3 +414,23 @@ async fn a_fixed_set_can_be_replaced_while_requests_flow() {
     assert!(source.reload().is_err(), "only a file is read again");
     let _moved_by_hand: ManualClock = ManualClock::at_unix_seconds(0);
 }
+
+/// The ready client against a server on this machine.
+#[cfg(feature = "jwks-http")]
+#[tokio::test]
+async fn the_ready_client_fetches_keys_over_a_socket() {
+    let (_, clock) = clock();
+    let keys = key_set(&[&signers()[0]]);
+    let app = axum::Router::new()
+        .route("/keys", axum::routing::get(move || async move { keys }))
+        .route("/moved", axum::routing::get(|| async { axum::response::Redirect::temporary("/keys") }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    for (path, expected) in
+        [("keys", Ok(())), ("moved", Err(Some(JwtError::Keys))), ("none", Err(Some(JwtError::Keys)))]
+    {
+        let remote = RemoteJwks::url(&format!("{base}/{path}"), JwksClient::https().unwrap()).unwrap();
+        assert_eq!(ask(&layer(remote, &clock), &by(0)).await, expected, "{path}");
+    }
+}
