@@ -78,6 +78,9 @@ need cc build-essential || exit 1
 need python3 python3 || exit 1
 have_curl=yes
 need curl curl || have_curl=no
+if is_wanted test; then
+  need chromium chromium || skip "CORS in a real browser (no chromium here)"
+fi
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 
@@ -133,16 +136,39 @@ curls() {
   fi
 }
 
+# Every line that the example prints, and what it says of it.
 smoke_requests() {
   local base=$1 bad=0
-  local key=(-H 'x-api-key: WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9')
+  local gold=(-H 'x-api-key: WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9') basic=(-H 'x-api-key: basic-0123456789abcdefghij')
+  local preflight=(-X OPTIONS -H 'Origin: https://shop.example' -H 'Access-Control-Request-Method: POST')
   curls 403 '{"message":"Forbidden"}' "$base/prod/pets" || bad=1
-  curls 200 '*' "${key[@]}" "$base/prod/pets" || bad=1
-  curls 403 '{"message":"Forbidden"}' "${key[@]}" "$base/nope/pets" || bad=1
-  curls 403 '{"message":"Missing Authentication Token"}' "${key[@]}" "$base/prod/nope" || bad=1
-  curls 204 '' -X OPTIONS -H 'Origin: https://shop.example' -H 'Access-Control-Request-Method: GET' "$base/prod/pets" || bad=1
-  curls 504 '{"message": "Endpoint request timed out"}' "$base/prod/slow?ms=3000" || bad=1
+  curls 200 '*' "${gold[@]}" "$base/prod/pets" || bad=1
+  curls 403 '{"message":"Forbidden"}' "${gold[@]}" "$base/test/pets" || bad=1
+  curls 403 '{"message":"Missing Authentication Token"}' "${gold[@]}" "$base/prod/dogs" || bad=1
+  curls 200 '{"id":1,"price":249.99,"type":"dog"}' "${basic[@]}" "$base/prod/pets/1" || bad=1
+  curls 404 '{"error":"no such pet"}' "${gold[@]}" "$base/prod/pets/9" || bad=1
+  # Twenty at once of a plan that admits two: however slow the machine, most are refused.
+  curl --silent --max-time 30 "${basic[@]}" "$base/prod/pets/1?[1-20]" | grep -q '{"message":"Too Many Requests"}' || bad=1
+  curls 201 '*' "${gold[@]}" -H 'content-type: application/json' -d '{"type":"fish"}' "$base/prod/pets" || bad=1
+  curls 204 '' "${preflight[@]}" "$base/prod/pets" || bad=1
+  curls 200 $'answered after 1 ms\n' "$base/prod/slow?ms=1" || bad=1
+  curls 504 '{"message": "Endpoint request timed out"}' "$base/prod/slow?ms=1500" || bad=1
+  head -c 10485761 /dev/zero >"$log.body"
+  curls 413 'HTTP content length exceeded 10485760 bytes.' -H 'Expect:' --data-binary "@$log.body" "$base/prod/pets" || bad=1
+  rm -f "$log.body"
+  has_header 'x-greeting: hello-from-dev' "${gold[@]}" "$base/dev/pets" || bad=1
+  has_header 'x-amzn-requestid: ' "$base/nowhere" || bad=1
+  has_header 'x-amz-apigw-id: ' "$base/prod/slow" || bad=1
   return $bad
+}
+
+# has_header START arguments...: the answer has a header line that starts so.
+has_header() {
+  local start=$1
+  shift
+  curl --silent --max-time 10 --output /dev/null --dump-header - "$@" | grep -q "^$start" && return 0
+  echo "curl $* has no header line $start"
+  return 1
 }
 
 sigv4_requests() {

@@ -34,9 +34,15 @@
 
 mod authorizer;
 mod caller;
+#[cfg(feature = "jwt")]
+mod claims;
+#[cfg(feature = "mtls")]
+mod client_certificate;
 mod identity;
 mod ids;
 mod ingress;
+#[cfg(feature = "jwt")]
+pub(crate) mod json_object;
 mod layer;
 mod principal;
 mod proxies;
@@ -47,6 +53,10 @@ mod variables;
 
 pub use authorizer::{AuthorizerContext, AuthorizerValue};
 pub use caller::{Caller, CallerIdentity, CallerKind};
+#[cfg(feature = "jwt")]
+pub use claims::{ClaimStyle, Claims};
+#[cfg(feature = "mtls")]
+pub use client_certificate::ClientCertificate;
 pub use identity::{Principal, VerifiedApiKey};
 pub use ingress::{Ingress, IngressLayer, IngressService};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
@@ -108,6 +118,8 @@ struct Inner {
     method: Method,
     uri: Uri,
     source_ip: Option<IpAddr>,
+    #[cfg(feature = "mtls")]
+    client_certificate: Option<ClientCertificate>,
     route: OnceLock<MatchedRoute>,
     /// The resource of a preflight whose method is not declared: CORS answers by the path alone.
     preflight_route: OnceLock<Box<MatchedRoute>>,
@@ -176,6 +188,8 @@ impl ContextConfig {
             method: request.method().clone(),
             uri: request.uri().clone(),
             source_ip: peer.map(|peer| self.proxies.client(peer, request.headers())),
+            #[cfg(feature = "mtls")]
+            client_certificate: request.extensions().get().cloned(),
             route: route.map_or_else(OnceLock::new, OnceLock::from),
             preflight_route: OnceLock::new(),
             base_path: OnceLock::new(),
@@ -246,6 +260,12 @@ impl RequestContext {
     /// `None` where the server tells no address (see [`PeerAddr`]).
     pub fn source_ip(&self) -> Option<IpAddr> {
         self.0.source_ip
+    }
+
+    /// The certificate that the listener found the client to have.
+    #[cfg(feature = "mtls")]
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.0.client_certificate.as_ref()
     }
 
     /// `$context.stage`.

@@ -32,6 +32,12 @@ pub(super) fn parse(text: &[u8]) -> Result<Node> {
     })
 }
 
+/// Whether a text is JSON in which no member stands twice.
+#[cfg(feature = "authorizer")]
+pub(crate) fn check_members(json: &[u8]) -> Result<()> {
+    parse(json).map(drop)
+}
+
 pub(super) fn read(document: &Node, reading: Reading<'_>) -> Result<Vec<Statement>> {
     let members = object("", document)?;
     known(members, "", &["Version", "Id", "Statement"])?;

@@ -20,6 +20,13 @@ pub struct ExecuteApi {
     prefix: Arc<str>,
 }
 
+/// What an API is called that nobody has named: `us-east-1`, account `000000000000`, API `local`.
+impl Default for ExecuteApi {
+    fn default() -> Self {
+        Self { prefix: "arn:aws:execute-api:us-east-1:000000000000:local/".into() }
+    }
+}
+
 const SERVICE: &str = "execute-api";
 const ACCOUNT_LENGTH: usize = 12;
 
@@ -102,12 +109,11 @@ impl fmt::Debug for ExecuteApi {
 
 /// The ARN of one call; made by [`ExecuteApi::arn`].
 #[derive(Clone)]
-pub struct ExecuteApiArn(Repr);
-
-#[derive(Clone)]
-enum Repr {
-    Short { bytes: [u8; SHORT], length: usize },
-    Long(String),
+pub struct ExecuteApiArn {
+    bytes: [u8; SHORT],
+    length: usize,
+    /// What does not fit into `bytes`.
+    long: Option<Box<str>>,
 }
 
 /// Room for the prefix and a path as long as most.
@@ -116,22 +122,24 @@ const SHORT: usize = 256;
 impl ExecuteApiArn {
     fn join(parts: [&str; 6]) -> Self {
         let length = parts.iter().map(|part| part.len()).sum();
+        let mut arn = Self { bytes: [0; SHORT], length, long: None };
         if length > SHORT {
-            return Self(Repr::Long(parts.concat()));
+            arn.long = Some(parts.concat().into());
+            return arn;
         }
-        let (mut bytes, mut at) = ([0; SHORT], 0);
+        let mut at = 0;
         for part in parts {
-            bytes[at..at + part.len()].copy_from_slice(part.as_bytes());
+            arn.bytes[at..at + part.len()].copy_from_slice(part.as_bytes());
             at += part.len();
         }
-        Self(Repr::Short { bytes, length })
+        arn
     }
 
     /// The ARN.
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Repr::Short { bytes, length } => std::str::from_utf8(&bytes[..*length]).unwrap_or_default(),
-            Repr::Long(text) => text,
+        match &self.long {
+            Some(text) => text,
+            None => std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default(),
         }
     }
 

@@ -45,17 +45,13 @@ impl PrefixIndex {
     /// stands in order between a prefix of the text and the text begins with that prefix.
     pub(super) fn candidates<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Entry> + 'a {
         let behind = self.nodes.partition_point(|node| *node.prefix <= *text);
-        let first = behind.checked_sub(1);
-        let shared = first.map_or(0, |index| shared_length(&self.nodes[index].prefix, text));
-        let chain = std::iter::successors(first.map(|index| &self.nodes[index]), |node| {
-            node.parent.map(|parent| &self.nodes[parent as usize])
-        });
-        chain.filter(move |node| node.prefix.len() <= shared).flat_map(|node| node.entries.iter().copied())
+        let first = behind.checked_sub(1).map(|index| &self.nodes[index]);
+        let chain =
+            std::iter::successors(first, |node| node.parent.map(|parent| &self.nodes[parent as usize]));
+        chain
+            .filter(move |node| text.starts_with(&*node.prefix))
+            .flat_map(|node| node.entries.iter().copied())
     }
-}
-
-fn shared_length(one: &str, other: &str) -> usize {
-    one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count()
 }
 
 #[cfg(test)]

@@ -79,6 +79,8 @@ mod value;
 
 pub use compiled::Policy;
 pub use denial::{AccessDenial, DenialWording, not_authorized, not_authorized_by_authorizer};
+#[cfg(feature = "authorizer")]
+pub(crate) use document::check_members;
 pub use error::{PolicyError, PolicyProblem};
 pub use evaluation::{ConditionFailure, ConditionReport, Evaluation, StatementReport};
 pub use execute_api::{ExecuteApi, ExecuteApiArn};

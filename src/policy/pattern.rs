@@ -264,6 +264,13 @@ fn prefix_length(text: &str, prefix: &str, case: Case) -> Option<usize> {
 }
 
 fn prefix_length_without_case(text: &str, prefix: &str) -> Option<usize> {
+    // Actions, and nearly every other text, are ASCII.
+    if text.as_bytes().get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes())) {
+        return Some(prefix.len());
+    }
+    if text.is_ascii() && prefix.is_ascii() {
+        return None;
+    }
     let mut rest = text.chars();
     for expected in prefix.chars() {
         let found = rest.next()?;

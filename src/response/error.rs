@@ -121,6 +121,34 @@ pub enum Cause {
     ResourcePolicyDenied,
     /// The resource policy does not allow.
     ResourcePolicySilent,
+    /// The connection has no client certificate.
+    ClientCertificateMissing,
+    /// The client certificate was given to another domain name than the request is for.
+    ClientCertificateForeign,
+    /// More than one token was sent.
+    TokenRepeated,
+    /// The token is not a signed JWT, or demands an extension.
+    TokenMalformed,
+    /// The token's algorithm is not a configured one, or not its key's.
+    TokenAlgorithm,
+    /// No key has the token's `kid`.
+    TokenKeyUnknown,
+    /// The issuer's keys could not be had.
+    TokenKeysUnavailable,
+    /// The token's signature is wrong.
+    TokenSignature,
+    /// The token is another issuer's.
+    TokenIssuer,
+    /// The token is for another audience.
+    TokenAudience,
+    /// The token has another use: an access token in place of an ID token, or the other way round.
+    TokenUse,
+    /// The token has expired.
+    TokenExpired,
+    /// The token's time is still to come.
+    TokenNotYetValid,
+    /// The token has none of the method's scopes.
+    TokenScope,
 }
 
 /// A refusal: its kind, its words, and why. Found in the extensions of the answer and in
@@ -166,6 +194,14 @@ impl GatewayError {
         error
     }
 
+    /// A refusal of one of the types, in other words.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn in_words(response_type: ResponseType, cause: Cause, message: &'static str) -> Self {
+        let mut error = Self::new(response_type, cause);
+        error.message = Some(message.into());
+        error
+    }
+
     /// 400 for a path that must not be routed. Wording unconfirmed on AWS.
     pub(crate) fn bad_request(cause: Cause) -> Self {
         Self::client_error(cause, StatusCode::BAD_REQUEST, "Bad Request", "BadRequestException")
@@ -176,6 +212,14 @@ impl GatewayError {
         let forbidden = ("Forbidden", "ForbiddenException");
         let mut error =
             Self::client_error(Cause::UnknownStage, StatusCode::FORBIDDEN, forbidden.0, forbidden.1);
+        error.form = Form::Fixed;
+        error
+    }
+
+    /// 403 `Forbidden` before an API is chosen: not customisable.
+    #[cfg(feature = "mtls")]
+    pub(crate) fn forbidden(cause: Cause) -> Self {
+        let mut error = Self::client_error(cause, StatusCode::FORBIDDEN, "Forbidden", "ForbiddenException");
         error.form = Form::Fixed;
         error
     }

@@ -52,10 +52,10 @@ pub(crate) use path::{decoded_path, matched_path};
 #[cfg_attr(not(feature = "stage"), allow(unused_imports, reason = "for the tests of single layers"))]
 pub(crate) use scope::StageScope;
 pub(crate) use scope::{MatchedRoute, Scope};
-#[cfg(feature = "stage")]
-pub(crate) use settings::SettingsMap;
-#[cfg(feature = "usage-plan")]
+#[cfg(any(feature = "stage", feature = "usage-plan"))]
 pub(crate) use settings::normalise;
+#[cfg(feature = "stage")]
+pub(crate) use settings::{ALL_METHODS, SettingsMap};
 
 use crate::{error::ConfigError, throttle::SharedBucket};
 use http::Method;
@@ -182,6 +182,14 @@ impl Routes {
     /// Every declared pair of method (`ANY` for any) and resource path, in order of declaration.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.table.declared.iter().map(|method| (method.verb_name(), &*method.resource_path))
+    }
+
+    /// How often the throttle of a method (`pets/GET`), or of all (`*/*`), would have refused in shadow mode, for
+    /// layers that are used alone with this table.
+    pub fn shadow_count(&self, method_path: &str) -> u64 {
+        let key = settings::normalise(method_path);
+        let each = self.table.settings.iter().zip(&self.table.declared);
+        each.map(|(settings, method)| settings.shadowed(method, &key)).sum()
     }
 
     pub(crate) fn search(&self, method: Option<&Method>, path: &str) -> Option<(u32, PathParams)> {

@@ -54,6 +54,10 @@ impl History {
         self.of(entry).filter(|past| period.contains(&past.day)).map(|past| past.used).sum()
     }
 
+    pub(super) fn used_on(&self, entry: u32, day: i32) -> u64 {
+        self.of(entry).find(|past| past.day == day).map_or(0, |past| past.used)
+    }
+
     /// Changes a past day, for a cost that became known later. A day of which nothing is kept has cost nothing yet.
     pub(super) fn change(&mut self, entry: u32, day: i32, change: Change) {
         let found = self.0.get_mut(&entry).and_then(|days| days.iter_mut().find(|past| past.day == day));

@@ -57,19 +57,21 @@ impl Entry {
     }
 }
 
-const CHUNK: usize = 64;
+const CHUNK: usize = 256;
 
 /// Entries by index; freed ones are used again.
 #[derive(Debug)]
 pub(super) struct Slab {
-    chunks: Vec<Vec<Entry>>,
+    /// The first chunk grows as it fills, and is reached without a look at the list of the others.
+    first: Vec<Entry>,
+    others: Vec<Vec<Entry>>,
     free: u32,
     length: u32,
 }
 
 impl Default for Slab {
     fn default() -> Self {
-        Self { chunks: Vec::new(), free: NONE, length: 0 }
+        Self { first: Vec::new(), others: Vec::new(), free: NONE, length: 0 }
     }
 }
 
@@ -80,11 +82,19 @@ impl Slab {
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&Entry> {
-        self.chunks.get(index as usize / CHUNK)?.get(index as usize % CHUNK)
+        let index = index as usize;
+        match index.checked_sub(CHUNK) {
+            None => self.first.get(index),
+            Some(later) => self.others.get(later / CHUNK)?.get(later % CHUNK),
+        }
     }
 
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Entry> {
-        self.chunks.get_mut(index as usize / CHUNK)?.get_mut(index as usize % CHUNK)
+        let index = index as usize;
+        match index.checked_sub(CHUNK) {
+            None => self.first.get_mut(index),
+            Some(later) => self.others.get_mut(later / CHUNK)?.get_mut(later % CHUNK),
+        }
     }
 
     pub(super) fn insert(&mut self, entry: Entry) -> u32 {
@@ -95,12 +105,10 @@ impl Slab {
             self.free = next;
             return index;
         }
-        if self.length as usize == self.chunks.len() * CHUNK {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+        if self.length as usize == (self.others.len() + 1) * CHUNK {
+            self.others.push(Vec::with_capacity(CHUNK));
         }
-        if let Some(last) = self.chunks.last_mut() {
-            last.push(entry);
-        }
+        self.others.last_mut().unwrap_or(&mut self.first).push(entry);
         self.length += 1;
         self.length - 1
     }
@@ -120,7 +128,7 @@ impl Slab {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.chunks.iter_mut().flatten().filter(|entry| !entry.is_free())
+        self.first.iter_mut().chain(self.others.iter_mut().flatten()).filter(|entry| !entry.is_free())
     }
 }
 

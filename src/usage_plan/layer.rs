@@ -1,7 +1,7 @@
 //! `UsagePlanLayer`: who pays, how much, and moving the data.
 
 use super::{
-    admit::{Limits, Refusal, Spent},
+    admit::{Limits, Refusal, SharedThrottle, Spent},
     directory::{Directory, PlanState},
     headers::{RateLimitFields, write_retry_after},
     plans::UsagePlans,
@@ -321,7 +321,7 @@ fn stage_bucket<'a>(route: Option<&'a MatchedRoute>, verb: &Method) -> Option<&'
 
 /// Without a plan, stage and account still apply.
 fn charge_nobody(demand: &Demand<'_>) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
-    let throttle = |shared: Option<&SharedBucket>| shared.map(|shared| shared.throttle);
+    let throttle = |shared: Option<&SharedBucket>| shared.map(SharedThrottle::of);
     let limits =
         Limits { stage: throttle(demand.stage), account: throttle(demand.account), ..Limits::default() };
     let verdict = charge_shared(&limits, &mut Spent::default(), demand);

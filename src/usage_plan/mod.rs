@@ -63,6 +63,7 @@ mod days;
 mod directory;
 mod entry;
 mod headers;
+mod index;
 mod layer;
 mod methods;
 mod plan;

@@ -1,10 +1,11 @@
 //! One shard of the usage state: everything that one lock guards.
 
 use super::{
-    admit::{self, Limits, PlanThrottle, QuotaInForce, Refusal, Spent},
+    admit::{self, Limits, PlanThrottle, QuotaInForce, Refusal, SharedThrottle, Spent},
     days::{History, PastDay},
     directory::{Directory, InForce, PlanState},
     entry::{Entry, NONE, Names, Slab},
+    index::Index,
     methods::MethodBuckets,
     quota::Span,
     reservation::Charged,
@@ -14,7 +15,6 @@ use crate::{
     context::Announced,
     throttle::{SharedBucket, bucket::Bucket},
 };
-use hashbrown::HashTable;
 use std::sync::MutexGuard;
 
 /// What a request asks for, beside its plan.
@@ -38,7 +38,7 @@ pub(super) struct Outcome {
 /// Entries of some subjects, in chains of one subject's plans.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    heads: HashTable<u32>,
+    heads: Index,
     entries: Slab,
     names: Names,
     history: History,
@@ -47,15 +47,10 @@ pub(super) struct Shard {
     cursor: u32,
 }
 
-/// Subjects are digests: any of their bits are as good as a hash. The topmost choose the shard.
-fn hash(subject: u128) -> u64 {
-    subject as u64
-}
-
 impl Shard {
     /// The subject's entry on a plan that will do.
     pub(super) fn find(&self, subject: u128, mut will_do: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mut at = *self.heads.find(hash(subject), |head| self.is_of(*head, subject))?;
+        let mut at = self.heads.find(subject, |head| self.is_of(head, subject))?;
         loop {
             let entry = self.entries.get(at)?;
             if will_do(entry.plan) {
@@ -71,23 +66,13 @@ impl Shard {
 
     /// A new entry at the head of its subject's chain.
     fn insert(&mut self, subject: u128, plan: u32, name: u32) -> u32 {
-        let Self { heads, entries, .. } = self;
-        let head = heads.find_mut(hash(subject), |head| {
-            entries.get(*head).is_some_and(|entry| entry.subject() == subject)
-        });
+        let head = self.heads.find(subject, |head| self.is_of(head, subject));
+        let index = self.entries.insert(Entry::new(subject, plan, head.unwrap_or(NONE), name));
         match head {
-            Some(head) => {
-                *head = entries.insert(Entry::new(subject, plan, *head, name));
-                *head
-            }
-            None => {
-                let index = entries.insert(Entry::new(subject, plan, NONE, name));
-                heads.insert_unique(hash(subject), index, |head| {
-                    entries.get(*head).map_or(0, |entry| hash(entry.subject()))
-                });
-                index
-            }
+            Some(head) => drop(self.heads.replace(subject, index, |first| first == head)),
+            None => self.heads.insert(subject, index),
         }
+        index
     }
 
     pub(super) fn attach(&mut self, subject: u128, plan: u32, key_id: &str) {
@@ -144,22 +129,24 @@ impl Shard {
 
     /// Lets whatever points at `index` point at `next`.
     fn bypass(&mut self, subject: u128, index: u32, next: u32) {
-        let entries = &self.entries;
-        let of = |head: &u32| entries.get(*head).is_some_and(|entry| entry.subject() == subject);
-        let Ok(mut head) = self.heads.find_entry(hash(subject), of) else { return };
-        match (*head.get() == index, next) {
-            (true, NONE) => drop(head.remove()),
-            (true, next) => *head.get_mut() = next,
-            (false, next) => {
-                let mut at = *head.get();
-                while let Some(entry) = self.entries.get_mut(at) {
-                    if entry.next == index {
-                        entry.next = next;
-                        return;
-                    }
-                    at = entry.next;
-                }
+        let Some(head) = self.heads.find(subject, |head| self.is_of(head, subject)) else { return };
+        if head != index {
+            return self.bypass_later(head, index, next);
+        }
+        match next {
+            NONE => self.heads.remove(subject, |first| first == head),
+            next => drop(self.heads.replace(subject, next, |first| first == head)),
+        }
+    }
+
+    fn bypass_later(&mut self, head: u32, index: u32, next: u32) {
+        let mut at = head;
+        while let Some(entry) = self.entries.get_mut(at) {
+            if entry.next == index {
+                entry.next = next;
+                return;
             }
+            at = entry.next;
         }
     }
 
@@ -231,6 +218,10 @@ impl Shard {
         let Some(index) = self.find(charged.subject, |plan| plan == charged.plan) else { return };
         let Self { entries, history, methods, .. } = self;
         let Some(entry) = entries.get_mut(index) else { return };
+        let used =
+            if entry.today == charged.day { entry.used_today } else { history.used_on(index, charged.day) };
+        // The key may have left the plan meanwhile and come back: then nothing of it is kept that could come back.
+        let change = change.within(used);
         if entry.period == charged.period {
             entry.charged = change.of_charged(entry.charged);
         }
@@ -297,13 +288,19 @@ fn limits(plan: &PlanState, in_force: &InForce<'_>, span: &Span, demand: &Demand
             cause: in_force.cause,
             shadow: plan.plan.throttle_is_shadow(),
         }),
-        stage: demand.stage.map(|stage| stage.throttle),
-        account: demand.account.map(|account| account.throttle),
+        stage: demand.stage.map(SharedThrottle::of),
+        account: demand.account.map(SharedThrottle::of),
         quota: plan.quota().map(|quota| QuotaInForce {
             limit: quota.limit(),
             reset_seconds: (span.window_end - unix).max(0) as u64,
             shadow: plan.plan.quota_is_shadow(),
         }),
+    }
+}
+
+impl SharedThrottle {
+    pub(super) fn of(shared: &SharedBucket) -> Self {
+        Self { throttle: shared.throttle, shadow: shared.shadow }
     }
 }
 
@@ -323,6 +320,9 @@ pub(super) fn charge_shared(
         if let Some(guard) = guard {
             **guard = bucket;
         }
+    }
+    for (shared, was) in [(demand.stage, shadowed.stage), (demand.account, shadowed.account)] {
+        shared.filter(|_| was).into_iter().for_each(|shared| shared.slot.count_shadowed());
     }
     Ok(shadowed)
 }
@@ -350,6 +350,16 @@ impl Change {
         match self {
             Self::GiveBack(amount) => Self::TakeMore(amount),
             Self::TakeMore(amount) => Self::GiveBack(amount),
+        }
+    }
+
+    /// Gives back no more than was used.
+    fn within(self, used: u64) -> Self {
+        match self {
+            Self::GiveBack(amount) => {
+                Self::GiveBack(u32::try_from(used).map_or(amount, |used| amount.min(used)))
+            }
+            more @ Self::TakeMore(_) => more,
         }
     }
 

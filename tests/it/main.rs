@@ -6,14 +6,22 @@ mod support;
 
 #[cfg(feature = "api-key")]
 mod api_keys;
+#[cfg(feature = "authorizer")]
+mod authorizers;
+#[cfg(feature = "gateway")]
+mod browser;
 #[cfg(feature = "cors")]
 mod cors;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(feature = "gateway")]
 mod grpc;
+#[cfg(feature = "jwt")]
+mod jwt;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
+#[cfg(feature = "policy")]
+mod policy_costs;
 #[cfg(feature = "policy")]
 mod policy_vectors;
 #[cfg(feature = "usage-plan")]

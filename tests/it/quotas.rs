@@ -17,7 +17,7 @@ use tower_gateway::{
     clock::ManualClock,
     response::{Cause, GatewayError},
     throttle::Throttle,
-    usage_plan::{DailyUsage, Quota, QuotaPeriod, UsagePlan, UsagePlanLayer, UsagePlans},
+    usage_plan::{DailyUsage, Quota, QuotaPeriod, UsagePlan, UsagePlanLayer, UsagePlans, UsageReservation},
 };
 
 fn at(date: &str) -> i64 {
@@ -327,6 +327,29 @@ fn what_is_granted_lasts_for_the_present_period() {
     assert_eq!(plans.update_remaining("p", "ann", 1).unwrap_err().value(), "p");
     let json = plans.usage("p", Some("bob"), "2026-11-25", "2026-11-25").unwrap().to_json();
     assert!(json.ends_with(r#""values":{"bob":[[0]]}}"#), "{json}");
+}
+
+#[test]
+fn a_refund_to_a_key_that_left_the_plan_and_came_back_gives_nothing_away() {
+    let clock = clock("2026-11-22T12:00:00Z");
+    let plans = plans(&clock, daily("p", 10));
+    let kept = std::sync::Arc::new(std::sync::Mutex::new(None::<UsageReservation>));
+    let keep = kept.clone();
+    let keeping = service_fn(move |request: Request<Full<Bytes>>| {
+        *keep.lock().unwrap() = request.extensions().get::<UsageReservation>().cloned();
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    });
+    let keys = ApiKeys::builder().key(ApiKey::new("ann").value(value("ann"))).build().unwrap();
+    let reserving = UsagePlanLayer::new(plans.clone()).reserve(|_, _| Some(9));
+    let reserving = ApiKeyLayer::new(keys).layer(reserving.layer(keeping));
+    let reserved = reserving.oneshot(by("ann")).now_or_never().unwrap().unwrap();
+    assert_eq!(reserved.status(), 200);
+    let reservation = kept.lock().unwrap().take().unwrap();
+    plans.detach("p", "ann").unwrap();
+    plans.attach("p", "ann").unwrap();
+    assert_eq!(admitted(&plans, "ann", 1), 1);
+    reservation.refund_all();
+    assert_eq!(admitted(&plans, "ann", 20), 10, "the one that was used came back, and not nine");
 }
 
 #[test]
