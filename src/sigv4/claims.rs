@@ -3,6 +3,7 @@
 use super::{
     canonical::{ALGORITHM, RequestHead, SECURITY_TOKEN, SIGNATURE, pairs, parameter},
     date::SignedTime,
+    encode::pieces,
     error::SignatureError,
 };
 use http::{
@@ -88,8 +89,9 @@ impl<'a> Parameters<'a> {
     /// Pieces between commas and blanks, each with `=`; of a repeated name the last counts, unknown ones do not.
     fn read(text: &'a str) -> Result<Self, ()> {
         let mut found = Self::default();
-        for piece in text.split([',', ' ']).filter(|piece| !piece.is_empty()) {
-            let (name, value) = piece.split_once('=').ok_or(())?;
+        for piece in pieces(text, |byte| matches!(byte, b',' | b' ')).filter(|piece| !piece.is_empty()) {
+            let equals = piece.bytes().position(|byte| byte == b'=').ok_or(())?;
+            let (name, value) = (&piece[..equals], &piece[equals + 1..]);
             match name {
                 "Credential" => found.credential = Some(value),
                 "SignedHeaders" => found.signed_headers = Some(value),
@@ -116,7 +118,8 @@ impl<'a> Parameters<'a> {
 fn date_field(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let name = if headers.contains_key(X_AMZ_DATE) { X_AMZ_DATE } else { DATE };
     let mut fields = headers.get_all(name).iter();
-    let first = String::from_utf8_lossy(fields.next()?.as_bytes());
+    let first = fields.next()?;
+    let first = first.to_str().map_or_else(|_| String::from_utf8_lossy(first.as_bytes()), Cow::Borrowed);
     Some(fields.fold(first, |list, field| {
         Cow::Owned(format!("{list},{}", String::from_utf8_lossy(field.as_bytes())))
     }))
@@ -189,7 +192,7 @@ pub(super) fn session_token<'a>(request: &RequestHead<'a>, form: Form) -> Result
 
 /// The five parts of a credential: access key, date, region, service, terminator.
 pub(super) fn credential_parts<'a>(credential: &'a str) -> Result<[&'a str; 5], SignatureError> {
-    let mut parts = credential.split('/');
+    let mut parts = pieces(credential, |byte| byte == b'/');
     let five: [Option<&'a str>; 5] = std::array::from_fn(|_| parts.next());
     match (five, parts.next()) {
         ([Some(key), Some(date), Some(region), Some(service), Some(terminator)], None) => {

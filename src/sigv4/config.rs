@@ -84,8 +84,6 @@ pub(super) struct Pending {
     replayable_until: i64,
     /// The payload does not count.
     pub(super) is_unsigned: bool,
-    /// What the request says of its body, believed only where the signature fits it.
-    declared_hash: Option<[u8; 32]>,
 }
 
 impl Config {
@@ -112,9 +110,8 @@ impl Config {
         };
         let replayable_until = self.verifier.replayable_until(claims);
         let is_unsigned = self.verifier.is_unsigned(&signed);
-        let declared_hash = SigV4Verifier::declared_hash(&signed);
         let form = claims.form;
-        Ok(Pending { credentials, prepared, form, now, replayable_until, is_unsigned, declared_hash })
+        Ok(Pending { credentials, prepared, form, now, replayable_until, is_unsigned })
     }
 
     /// The payload is known: the signature, the token, replays, permission, in this order. Then the context knows the
@@ -190,16 +187,15 @@ impl Config {
         matches!(authorization, None | Some(Authorization::AwsIam))
     }
 
-    /// The signed hash of a body that is to stream: the method says so, and the request has named its hash. Without one
-    /// the caller would not be known before the body's end, and no service must be called for a stranger.
-    pub(super) fn streamed_hash(
-        &self,
-        context: &RequestContext,
-        path: &str,
-        pending: &Pending,
-    ) -> Option<[u8; 32]> {
-        let route = context.route_or_match(self.scope.as_ref(), path)?;
-        pending.declared_hash.filter(|_| route.declared().method.stream_signed_payload)
+    /// What the request says its body's hash is, where the method has bodies stream; to be believed only if the signature
+    /// fits it. Without it the caller would not be known before the body's end, and no service must be called for a
+    /// stranger.
+    pub(super) fn streamed_hash(&self, parts: &Parts<'_>) -> Option<[u8; 32]> {
+        let route = parts.context.route_or_match(self.scope.as_ref(), parts.uri.path())?;
+        if !route.declared().method.stream_signed_payload {
+            return None;
+        }
+        SigV4Verifier::declared_hash(&parts.signed())
     }
 
     /// The method's own limit, or the layer's.

@@ -102,6 +102,17 @@ pub(super) fn decode(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The pieces of a text between ASCII separators. On the path of every request, where `str::split` decodes characters.
+pub(super) fn pieces(text: &str, is_separator: impl Fn(u8) -> bool) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(at) = text.bytes().position(&is_separator) else { return rest.take() };
+        rest = Some(&text[at + 1..]);
+        Some(&text[..at])
+    })
+}
+
 /// 64 lower-case digits.
 pub(super) fn hex(digest: &[u8; 32]) -> [u8; 64] {
     let mut out = [0; 64];
@@ -167,6 +178,14 @@ mod tests {
         for seed in 0..64_u8 {
             let digest: [u8; 32] = std::array::from_fn(|index| (index as u8).wrapping_mul(37) ^ seed);
             assert_eq!(super::base64(&digest), BASE64_STANDARD.encode(digest));
+        }
+    }
+
+    #[test]
+    fn pieces_are_what_split_gives() {
+        for text in ["", ";", "a", "a;b", ";a;;b;", "\u{e9};x"] {
+            let ours: Vec<_> = pieces(text, |byte| byte == b';').collect();
+            assert_eq!(ours, text.split(';').collect::<Vec<_>>());
         }
     }
 

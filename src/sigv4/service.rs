@@ -219,7 +219,7 @@ fn admit<B: Body>(
     if request.body().is_end_stream() {
         return judge(config, context, request, &pending, Payload::EMPTY);
     }
-    if let Some(hash) = config.streamed_hash(context, path, &pending) {
+    if let Some(hash) = config.streamed_hash(&Parts::of(context, &request)) {
         return match judge(config, context, request, &pending, Payload::Sha256(hash)) {
             Step::Forward(request) => {
                 let (check, watch) = stream::check(hash, context);

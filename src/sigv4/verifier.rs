@@ -7,7 +7,7 @@ use super::{
     },
     claims::{Claims, Form, check_algorithm, credential_parts, session_token},
     credentials::Credentials,
-    encode::{Plus, hex, unhex},
+    encode::{Plus, hex, pieces, unhex},
     error::SignatureError,
     sink::Gathered,
 };
@@ -222,12 +222,18 @@ impl SigV4Verifier {
 
     /// Rows 9 and 10: five parts, and all of their faults at once.
     fn check_scope(&self, claims: &Claims<'_>) -> Result<(), SignatureError> {
+        if self.is_scoped(&claims.credential, claims.time.day()) {
+            return Ok(());
+        }
         let [_, date, region, service, terminator] = credential_parts(&claims.credential)?;
-        let is_right = region == self.region
-            && service == self.service
-            && terminator == TERMINATOR
-            && date == claims.time.day();
-        if is_right { Ok(()) } else { Err(self.scope_faults(claims, [date, region, service, terminator])) }
+        Err(self.scope_faults(claims, [date, region, service, terminator]))
+    }
+
+    /// Whether a credential is an access key and the expected scope.
+    fn is_scoped(&self, credential: &str, day: &str) -> bool {
+        let scope = [TERMINATOR, &self.service, &self.region, day];
+        let key = scope.iter().try_fold(credential, |rest, part| rest.strip_suffix(*part)?.strip_suffix('/'));
+        key.is_some_and(|key| !key.as_bytes().contains(&b'/'))
     }
 
     fn scope_faults(&self, claims: &Claims<'_>, scope: [&str; 4]) -> SignatureError {
@@ -329,7 +335,7 @@ impl SigV4Verifier {
 impl Claims<'_> {
     /// The first part of the credential.
     pub(super) fn access_key(&self) -> &str {
-        self.credential.split('/').next().unwrap_or_default()
+        pieces(&self.credential, |byte| byte == b'/').next().unwrap_or_default()
     }
 }
 
