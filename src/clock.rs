@@ -19,7 +19,10 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicI64, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -85,6 +88,15 @@ impl Clock {
         }
     }
 
+    /// Whether both tell the same time: the system's, or one manual clock's.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Repr::System, Repr::System) => true,
+            (Repr::Manual(one), Repr::Manual(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+
     /// A future that completes when `delay` has passed on this clock.
     #[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer"))]
     pub(crate) fn sleep(&self, delay: Duration) -> timer::Sleep {
@@ -105,9 +117,10 @@ fn system_now() -> Timestamp {
     static NEXT_SYNC: AtomicU64 = AtomicU64::new(0);
     let monotonic_nanos =
         u64::try_from(ORIGIN.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX);
-    if monotonic_nanos >= NEXT_SYNC.load(Relaxed) {
+    // Who sees that the offset is fresh must see the offset too: the first one would be 1970's.
+    if monotonic_nanos >= NEXT_SYNC.load(Acquire) {
         OFFSET.store(wall_nanos(SystemTime::now()) - monotonic_nanos as i64, Relaxed);
-        NEXT_SYNC.store(monotonic_nanos + RESYNC_NANOS, Relaxed);
+        NEXT_SYNC.store(monotonic_nanos + RESYNC_NANOS, Release);
     }
     Timestamp { monotonic_nanos, unix_nanos: OFFSET.load(Relaxed) + monotonic_nanos as i64 }
 }

@@ -45,9 +45,12 @@
 //! | [`authorizer`] | `authorizer` | who is calling, by a function of yours, and what they may |
 //! | [`api_key`] | `api-key` | which key is calling |
 //! | [`usage_plan`] | `usage-plan` | how much and how fast |
+//! | [`sigv4`] | `sigv4` | whether the signature is the caller's, and what the caller may do |
 //! | [`stage`] | `stage` | which stage, deployment, resource and method |
 //! | [`cors`] | `cors` | which pages may read the answer |
 //! | [`payload_limit`] | `payload-limit` | how large and how slow a request may be |
+//! | [`jwt`] | `jwt` | who is calling, by a signed token |
+//! | [`mtls`] | `mtls` | who is calling, by the connection's client certificate |
 //! | [`timeout`] | `timeout` | how long the service may take |
 //! | [`resource_policy`] | `policy` | who may call from where, by a resource policy |
 //! | [`policy`] | `policy` | what an IAM policy document says to a request |
@@ -82,12 +85,18 @@ pub mod cors;
 pub mod filter;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+#[cfg(feature = "jwt")]
+pub mod jwt;
+#[cfg(feature = "mtls")]
+pub mod mtls;
 #[cfg(feature = "payload-limit")]
 pub mod payload_limit;
 #[cfg(feature = "policy")]
 pub mod policy;
 #[cfg(feature = "policy")]
 pub mod resource_policy;
+#[cfg(feature = "sigv4")]
+pub mod sigv4;
 #[cfg(feature = "stage")]
 pub mod stage;
 #[cfg(feature = "timeout")]

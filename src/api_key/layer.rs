@@ -18,7 +18,7 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Where the key value is found (`apiKeySource`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,6 +117,18 @@ impl<K: ApiKeyStore + Clone> ApiKeyLayer<K> {
     }
 }
 
+impl<K: ApiKeyStore> ApiKeyLayer<K> {
+    /// The phase of `Gateway`: a verified key in the context, or the answer to a request that is refused.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn admit<B, R: From<Bytes>>(
+        &self,
+        context: &RequestContext,
+        request: &mut Request<B>,
+    ) -> Result<(), Response<R>> {
+        self.config.decide(context, request).map_err(|cause| refuse(context, cause))
+    }
+}
+
 impl<K: fmt::Debug> fmt::Debug for ApiKeyLayer<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.config.describe("ApiKeyLayer", f)
@@ -139,16 +151,16 @@ impl<K: ApiKeyStore> Config<K> {
         }
         let value = self.value(request)?.ok_or(Cause::ApiKeyMissing)?;
         let entry = judge(&self.keys, &self.context.clock, value.as_bytes())?;
-        context.set_api_key(entry.verified(value));
+        context.set_api_key(entry.verified(value.as_bytes()));
         Ok(())
     }
 
-    fn value<B>(&self, request: &mut Request<B>) -> Result<Option<HeaderValue>, Cause> {
+    fn value<'a, B>(&self, request: &'a mut Request<B>) -> Result<Option<&'a HeaderValue>, Cause> {
         match self.source {
             ApiKeySource::Header => header_value(request.headers_mut()),
             ApiKeySource::Authorizer => {
                 mark(request.headers_mut());
-                Ok(request.extensions().get::<UsageIdentifierKey>().map(|key| key.0.clone()))
+                Ok(request.extensions().get::<UsageIdentifierKey>().map(|key| &key.0))
             }
         }
     }
@@ -176,14 +188,15 @@ impl<K: ApiKeyStore> Config<K> {
 }
 
 /// The one `x-api-key`, if there is one. It goes on to the service, marked as sensitive.
-fn header_value(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, Cause> {
-    let repeats = has_repeats(headers);
-    let Some(value) = headers.get_mut(X_API_KEY) else { return Ok(None) };
-    value.set_sensitive(true);
-    let value = value.clone();
-    if repeats && headers.get_all(X_API_KEY).iter().nth(1).is_some() {
-        return Err(Cause::ApiKeyRepeated);
+fn header_value(headers: &mut HeaderMap) -> Result<Option<&HeaderValue>, Cause> {
+    if has_repeats(headers) {
+        mark(headers);
+        if headers.get_all(&X_API_KEY).iter().nth(1).is_some() {
+            return Err(Cause::ApiKeyRepeated);
+        }
     }
+    let Some(value) = headers.get_mut(&X_API_KEY) else { return Ok(None) };
+    value.set_sensitive(true);
     Ok(Some(value))
 }
 
@@ -197,7 +210,7 @@ fn mark(headers: &mut HeaderMap) {
     if has_repeats(headers) {
         let named = headers.iter_mut().filter(|(name, _)| **name == X_API_KEY);
         named.for_each(|(_, value)| value.set_sensitive(true));
-    } else if let Some(value) = headers.get_mut(X_API_KEY) {
+    } else if let Some(value) = headers.get_mut(&X_API_KEY) {
         value.set_sensitive(true);
     }
 }

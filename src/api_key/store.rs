@@ -5,7 +5,6 @@ use crate::{
     clock::{Clock, Timestamp},
     context::{KeyId, VerifiedApiKey, subject},
 };
-use http::HeaderValue;
 use std::{fmt, sync::Arc};
 
 /// Where [`ApiKeyLayer`](super::ApiKeyLayer) looks keys up. [`ApiKeys`](super::ApiKeys) is the one in memory.
@@ -133,7 +132,7 @@ impl KeyEntry {
     }
 
     /// The proof that `value` was looked up and found usable.
-    pub(super) fn verified(self, value: HeaderValue) -> VerifiedApiKey {
+    pub(super) fn verified(self, value: &[u8]) -> VerifiedApiKey {
         VerifiedApiKey::new(self.id, self.customer_id, value, u128::from_ne_bytes(self.subject))
     }
 }

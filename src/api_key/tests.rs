@@ -113,7 +113,7 @@ fn what_requests_see_follows_the_record() {
     let (_, keys) = at_start();
     keys.update("k1", KeyUpdate::new().customer_id("acme")).unwrap();
     let found = entry(&keys, ONE).unwrap();
-    let proof = |entry: KeyEntry| entry.verified(http::HeaderValue::from_static(ONE));
+    let proof = |entry: KeyEntry| entry.verified(ONE.as_bytes());
     let first = proof(found);
     assert_eq!((first.id(), first.customer_id()), ("k1", Some("acme")));
     assert_eq!(first.subject(), crate::context::subject("key", "k1"));

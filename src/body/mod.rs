@@ -18,10 +18,16 @@
 //! # });
 //! ```
 
+#[cfg(feature = "sigv4")]
+mod check;
 #[cfg(feature = "payload-limit")]
 mod meter;
 mod wrap;
 
+#[cfg(feature = "sigv4")]
+pub use check::BodyCheck;
+#[cfg(feature = "sigv4")]
+pub(crate) use check::Judge;
 #[cfg(feature = "payload-limit")]
 pub(crate) use meter::{MeterConfig, MinimumRate, Pace};
 pub use wrap::{BodyLayer, BodyService, WrapBody};
@@ -86,6 +92,8 @@ pin_project! {
 struct Hooks {
     #[cfg(feature = "payload-limit")]
     meter: Option<meter::Meter>,
+    #[cfg(feature = "sigv4")]
+    check: Option<check::BodyCheck>,
 }
 
 impl<B> GatewayBody<B> {
@@ -97,7 +105,12 @@ impl<B> GatewayBody<B> {
     /// Wraps a body and counts it while it streams.
     #[cfg(feature = "payload-limit")]
     pub(crate) fn metered(body: B, meter: Option<MeterConfig>) -> Self {
-        Self { kind: Kind::Inner { body, hooks: Hooks { meter: meter.map(meter::Meter::new) } } }
+        Self {
+            kind: Kind::Inner {
+                body,
+                hooks: Hooks { meter: meter.map(meter::Meter::new), ..Hooks::default() },
+            },
+        }
     }
 
     /// Counts this body while it streams. Bytes of our own are not counted.
@@ -105,6 +118,16 @@ impl<B> GatewayBody<B> {
     pub(crate) fn set_meter(&mut self, config: MeterConfig) {
         if let Kind::Inner { hooks, .. } = &mut self.kind {
             hooks.meter = Some(meter::Meter::new(config));
+        }
+    }
+}
+
+#[cfg(feature = "sigv4")]
+impl<B> GatewayBody<B> {
+    /// Has this body judged as it streams. Bytes of our own are not.
+    pub(crate) fn set_check(&mut self, check: BodyCheck) {
+        if let Kind::Inner { hooks, .. } = &mut self.kind {
+            hooks.check = Some(check);
         }
     }
 }
@@ -143,7 +166,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Ours { data } => data.is_none(),
-            Kind::Inner { body, hooks } => hooks.ended() || body.is_end_stream(),
+            Kind::Inner { body, hooks } => hooks.ended() || (!hooks.hold() && body.is_end_stream()),
         }
     }
 
@@ -151,7 +174,7 @@ where
         match &self.kind {
             Kind::Ours { data } => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Inner { hooks, .. } if hooks.ended() => SizeHint::with_exact(0),
-            Kind::Inner { body, .. } => body.size_hint(),
+            Kind::Inner { body, hooks } => hooks.size_hint(body.size_hint()),
         }
     }
 }
@@ -160,12 +183,52 @@ impl Hooks {
     /// Whether a hook ended the body before its end.
     fn ended(&self) -> bool {
         #[cfg(feature = "payload-limit")]
-        return self.meter.as_ref().is_some_and(meter::Meter::ended);
-        #[cfg(not(feature = "payload-limit"))]
+        if self.meter.as_ref().is_some_and(meter::Meter::ended) {
+            return true;
+        }
+        #[cfg(feature = "sigv4")]
+        if self.check.as_ref().is_some_and(BodyCheck::ended) {
+            return true;
+        }
         false
     }
 
+    /// Whether a hook may still have a frame that the body has given already.
+    fn hold(&self) -> bool {
+        #[cfg(feature = "sigv4")]
+        return self.check.as_ref().is_some_and(|check| !check.ended());
+        #[cfg(not(feature = "sigv4"))]
+        false
+    }
+
+    fn size_hint(&self, rest: SizeHint) -> SizeHint {
+        #[cfg(feature = "sigv4")]
+        if let Some(check) = &self.check {
+            return check.size_hint(&rest);
+        }
+        rest
+    }
+
     fn poll<B>(
+        &mut self,
+        body: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        #[cfg(feature = "sigv4")]
+        if let Some(mut check) = self.check.take() {
+            let mut body = body;
+            let polled = check.poll(|cx| self.poll_metered(body.as_mut(), cx), cx);
+            self.check = Some(check);
+            return polled;
+        }
+        self.poll_metered(body, cx)
+    }
+
+    fn poll_metered<B>(
         &mut self,
         body: Pin<&mut B>,
         cx: &mut Context<'_>,

@@ -1,11 +1,17 @@
 //! What an authorizer established of the caller: `$context.authorizer`.
 
 use super::RequestContext;
+#[cfg(feature = "jwt")]
+use super::claims::{ClaimStyle, Claims};
 use crate::{
     response::json_string,
     route::{ApiMethod, Scope},
 };
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// What an authorizer (Lambda-style, JWT or Cognito) established of the caller. A proof, like
 /// [`Principal`](super::Principal): only an authorizer of this crate can make one.
@@ -19,8 +25,11 @@ use std::{borrow::Cow, fmt, sync::Arc};
 pub struct AuthorizerContext {
     principal_id: Option<Arc<str>>,
     values: Box<[(Box<str>, AuthorizerValue)]>,
-    claims: Box<[(Box<str>, AuthorizerValue)]>,
-    scopes: Box<[Box<str>]>,
+    claims: OnceLock<Box<[(Box<str>, AuthorizerValue)]>>,
+    scopes: OnceLock<Box<[Box<str>]>>,
+    /// What claims and scopes are read from when somebody asks: most requests ask for neither.
+    #[cfg(feature = "jwt")]
+    token: Option<(Claims, ClaimStyle)>,
 }
 
 /// One value of an authorizer's context or one claim: its text and its JSON form.
@@ -109,9 +118,16 @@ impl AuthorizerContext {
         claims: Vec<(Box<str>, AuthorizerValue)>,
         scopes: Vec<Box<str>>,
     ) -> Self {
-        self.claims = claims.into();
-        self.scopes = scopes.into();
+        self.claims = OnceLock::from(claims.into_boxed_slice());
+        self.scopes = OnceLock::from(scopes.into_boxed_slice());
         self
+    }
+
+    /// A verified token.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn of_token(claims: Claims, style: ClaimStyle) -> Self {
+        let principal_id = claims.string("sub").map(Arc::from);
+        Self { principal_id, token: Some((claims, style)), ..Self::default() }
     }
 }
 
@@ -133,17 +149,53 @@ impl AuthorizerContext {
 
     /// `$context.authorizer.claims.<name>`: a claim of the token.
     pub fn claim(&self, name: &str) -> Option<&AuthorizerValue> {
-        find(&self.claims, name)
+        find(self.all_claims(), name)
     }
 
     /// Names and values of the token's claims; empty for a Lambda-style authorizer.
     pub fn claims(&self) -> impl Iterator<Item = (&str, &AuthorizerValue)> {
-        self.claims.iter().map(|(name, value)| (&**name, value))
+        self.all_claims().iter().map(|(name, value)| (&**name, value))
     }
 
     /// Scopes of the token.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.scopes.iter().map(|scope| &**scope)
+        self.scopes.get_or_init(|| self.token_scopes()).iter().map(|scope| &**scope)
+    }
+
+    /// The claims as the token carried them, with their types; `None` for a Lambda-style authorizer.
+    #[cfg(feature = "jwt")]
+    pub fn token_claims(&self) -> Option<&Claims> {
+        self.token.as_ref().map(|(claims, _)| claims)
+    }
+
+    fn all_claims(&self) -> &[(Box<str>, AuthorizerValue)] {
+        self.claims.get_or_init(|| self.claim_texts())
+    }
+
+    #[cfg(feature = "jwt")]
+    fn claim_texts(&self) -> Box<[(Box<str>, AuthorizerValue)]> {
+        let Some((claims, style)) = &self.token else { return Box::default() };
+        let text = |(name, value): (Cow<'_, str>, &str)| {
+            let text = AuthorizerValue::string(style.render(&name, value));
+            (name.into(), text)
+        };
+        claims.iter().map(text).collect()
+    }
+
+    #[cfg(not(feature = "jwt"))]
+    fn claim_texts(&self) -> Box<[(Box<str>, AuthorizerValue)]> {
+        Box::default()
+    }
+
+    #[cfg(feature = "jwt")]
+    fn token_scopes(&self) -> Box<[Box<str>]> {
+        let scopes = self.token.as_ref().map(|(claims, _)| claims.scopes()).unwrap_or_default();
+        scopes.into_iter().map(String::into_boxed_str).collect()
+    }
+
+    #[cfg(not(feature = "jwt"))]
+    fn token_scopes(&self) -> Box<[Box<str>]> {
+        Box::default()
     }
 
     pub(crate) fn shared_principal_id(&self) -> Option<&Arc<str>> {
@@ -163,7 +215,7 @@ impl fmt::Debug for AuthorizerContext {
         f.debug_struct("AuthorizerContext")
             .field("principal_id", &self.principal_id)
             .field("values", &names(&self.values))
-            .field("claims", &names(&self.claims))
+            .field("claims", &names(self.all_claims()))
             .finish_non_exhaustive()
     }
 }
@@ -180,7 +232,8 @@ pub(crate) struct AuthorizerRun {
 }
 
 impl RequestContext {
-    /// What the authorizer established; `None` while no authorizer has let the request pass.
+    /// What the authorizer established; `None` while none has answered. It is there, too, for a caller whom the
+    /// authorizer's policy then denies: for gateway responses and logs.
     pub fn authorizer(&self) -> Option<&AuthorizerContext> {
         self.0.authorizer.get().map(|established| &**established)
     }

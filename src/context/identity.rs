@@ -1,6 +1,6 @@
 //! Who is calling: proofs that only our own layers can make (design D6).
 
-use http::HeaderValue;
+use super::short_text::ShortText;
 use std::{fmt, sync::Arc};
 
 /// An API key that [`ApiKeyLayer`](crate::api_key) found valid.
@@ -15,51 +15,17 @@ use std::{fmt, sync::Arc};
 pub struct VerifiedApiKey {
     id: KeyId,
     customer_id: Option<Arc<str>>,
-    value: HeaderValue,
+    value: ShortText<46>,
     subject: u128,
 }
 
-/// A key id, kept in place where it is as short as AWS's: at a million keys, every pointer that is followed costs a
-/// cache miss.
-#[derive(Clone)]
-pub(crate) enum KeyId {
-    Short { len: u8, text: [u8; SHORT_ID] },
-    Long(Arc<str>),
-}
-
-const SHORT_ID: usize = 22;
-
-impl KeyId {
-    pub(crate) fn as_str(&self) -> &str {
-        match self {
-            Self::Short { len, text } => std::str::from_utf8(&text[..usize::from(*len)]).unwrap_or_default(),
-            Self::Long(text) => text,
-        }
-    }
-}
-
-impl From<&str> for KeyId {
-    fn from(id: &str) -> Self {
-        let mut text = [0; SHORT_ID];
-        match text.get_mut(..id.len()) {
-            Some(start) => {
-                start.copy_from_slice(id.as_bytes());
-                Self::Short { len: id.len() as u8, text }
-            }
-            None => Self::Long(id.into()),
-        }
-    }
-}
+/// A key id; AWS's have 10 characters.
+pub(crate) type KeyId = ShortText<22>;
 
 impl VerifiedApiKey {
     #[cfg(feature = "api-key")]
-    pub(crate) fn new(
-        id: KeyId,
-        customer_id: Option<Arc<str>>,
-        mut value: HeaderValue,
-        subject: u128,
-    ) -> Self {
-        value.set_sensitive(true);
+    pub(crate) fn new(id: KeyId, customer_id: Option<Arc<str>>, value: &[u8], subject: u128) -> Self {
+        let value = std::str::from_utf8(value).unwrap_or_default().into();
         Self { id, customer_id, value, subject }
     }
 
@@ -75,7 +41,7 @@ impl VerifiedApiKey {
 
     /// `$context.identity.apiKey`: the secret itself. The one accessor that shows it.
     pub fn expose_value(&self) -> &str {
-        self.value.to_str().unwrap_or_default()
+        self.value.as_str()
     }
 
     /// The id in the form that usage tables are keyed by.

@@ -6,10 +6,11 @@
 //! | slot | written by |
 //! |---|---|
 //! | request id, extended id, times, method, URI as received, source address | the layer that makes the context |
-//! | stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
+//! | host, stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
 //! | [`AuthorizerContext`] | an authorizer |
+//! | [`CallerIdentity`] | `SigV4AuthLayer` |
 //! | error | the layer that refuses |
 //!
 //! ```
@@ -32,16 +33,30 @@
 //! ```
 
 mod authorizer;
-mod header_text;
+mod caller;
+#[cfg(feature = "jwt")]
+mod claims;
+#[cfg(feature = "mtls")]
+mod client_certificate;
 mod identity;
 mod ids;
 mod ingress;
+#[cfg(feature = "jwt")]
+pub(crate) mod json_object;
 mod layer;
 mod principal;
 mod proxies;
+#[cfg(feature = "usage-plan")]
+mod rate_limit;
+mod short_text;
 mod variables;
 
 pub use authorizer::{AuthorizerContext, AuthorizerValue};
+pub use caller::{Caller, CallerIdentity, CallerKind};
+#[cfg(feature = "jwt")]
+pub use claims::{ClaimStyle, Claims};
+#[cfg(feature = "mtls")]
+pub use client_certificate::ClientCertificate;
 pub use identity::{Principal, VerifiedApiKey};
 pub use ingress::{Ingress, IngressLayer, IngressService};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
@@ -50,14 +65,16 @@ pub use proxies::{ForwardedHeader, TrustedProxies};
 
 #[allow(unused_imports, reason = "made by authorizers")]
 pub(crate) use authorizer::AuthorizerRun;
-pub(crate) use header_text::HeaderText;
-
 #[cfg(feature = "api-key")]
 pub(crate) use identity::KeyId;
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
 pub(crate) use identity::subject;
 #[cfg(feature = "gateway")]
 pub(crate) use layer::PeerSource;
+#[cfg(feature = "usage-plan")]
+pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
+#[cfg(feature = "sigv4")]
+pub(crate) use variables::civil_from_days;
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -101,18 +118,22 @@ struct Inner {
     method: Method,
     uri: Uri,
     source_ip: Option<IpAddr>,
+    #[cfg(feature = "mtls")]
+    client_certificate: Option<ClientCertificate>,
     route: OnceLock<MatchedRoute>,
     /// The resource of a preflight whose method is not declared: CORS answers by the path alone.
-    preflight_route: OnceLock<MatchedRoute>,
-    /// What the route match found wrong, until the phase that refuses.
-    pending_refusal: OnceLock<GatewayError>,
+    preflight_route: OnceLock<Box<MatchedRoute>>,
     base_path: OnceLock<Arc<str>>,
+    /// The `Host` field, where the URI names no host.
+    host: OnceLock<HostText>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
     authorizer: OnceLock<Arc<AuthorizerContext>>,
     authorizer_run: OnceLock<Box<authorizer::AuthorizerRun>>,
-    /// The `RateLimit` field of the answer, until it is written.
-    rate_limit: OnceLock<HeaderText>,
+    caller: OnceLock<CallerIdentity>,
+    /// What the answer will say of the plan's limits, until it is written.
+    #[cfg(feature = "usage-plan")]
+    rate_limit: OnceLock<RateLimit>,
     error: OnceLock<GatewayError>,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
@@ -147,12 +168,18 @@ impl ContextConfig {
         if let Some(found) = request.extensions().get::<RequestContext>() {
             return found.clone();
         }
-        let context = self.create(request);
+        let context = self.create(request, None, None);
         request.extensions_mut().insert(context.clone());
         context
     }
 
-    fn create<B>(&self, request: &http::Request<B>) -> RequestContext {
+    /// A new context, with route and `Host` field where they have been looked at before.
+    pub(crate) fn create<B>(
+        &self,
+        request: &http::Request<B>,
+        route: Option<MatchedRoute>,
+        host: Option<HostText>,
+    ) -> RequestContext {
         let peer = self.peer.of(request.extensions());
         RequestContext(Arc::new(Inner {
             kind: self.kind,
@@ -161,20 +188,35 @@ impl ContextConfig {
             method: request.method().clone(),
             uri: request.uri().clone(),
             source_ip: peer.map(|peer| self.proxies.client(peer, request.headers())),
-            route: OnceLock::new(),
+            #[cfg(feature = "mtls")]
+            client_certificate: request.extensions().get().cloned(),
+            route: route.map_or_else(OnceLock::new, OnceLock::from),
             preflight_route: OnceLock::new(),
-            pending_refusal: OnceLock::new(),
             base_path: OnceLock::new(),
+            host: host.map_or_else(OnceLock::new, OnceLock::from),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
             authorizer: OnceLock::new(),
             authorizer_run: OnceLock::new(),
+            caller: OnceLock::new(),
+            #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
             body_fault: AtomicU64::new(0),
             #[cfg(feature = "payload-limit")]
             body_watcher: Mutex::default(),
         }))
+    }
+}
+
+/// A `Host` field.
+pub(crate) type HostText = short_text::ShortText<46>;
+
+/// `example.com` of `example.com:8080`.
+pub(crate) fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
     }
 }
 
@@ -220,6 +262,12 @@ impl RequestContext {
         self.0.source_ip
     }
 
+    /// The certificate that the listener found the client to have.
+    #[cfg(feature = "mtls")]
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.0.client_certificate.as_ref()
+    }
+
     /// `$context.stage`.
     pub fn stage(&self) -> Option<&str> {
         Some(&self.0.route.get()?.scope.stage.as_ref()?.name)
@@ -255,6 +303,13 @@ impl RequestContext {
         self.0.base_path.get().map(|path| &**path)
     }
 
+    /// `$context.domainName`: the host that was asked for, without its port. Of HTTP/1.1, behind a `StageRouter` or a
+    /// gateway, it is what the `Host` field says: a client may write anything there.
+    pub fn domain_name(&self) -> Option<&str> {
+        let field = || Some(without_port(self.0.host.get()?.as_str()));
+        self.0.uri.host().or_else(field)
+    }
+
     /// The API key that was verified.
     pub fn api_key(&self) -> Option<&VerifiedApiKey> {
         self.0.api_key.get()
@@ -265,17 +320,23 @@ impl RequestContext {
         self.0.principal.get()
     }
 
+    /// Whose signature was verified.
+    pub fn caller(&self) -> Option<&CallerIdentity> {
+        self.0.caller.get()
+    }
+
     /// The refusal that ended the request.
     pub fn error(&self) -> Option<&GatewayError> {
         self.0.error.get()
     }
 
     #[cfg(feature = "usage-plan")]
-    pub(crate) fn set_rate_limit(&self, text: HeaderText) {
-        let _first_writer_wins = self.0.rate_limit.set(text);
+    pub(crate) fn set_rate_limit(&self, rate_limit: RateLimit) {
+        let _first_writer_wins = self.0.rate_limit.set(rate_limit);
     }
 
-    pub(crate) fn rate_limit(&self) -> Option<&HeaderText> {
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn rate_limit(&self) -> Option<&RateLimit> {
         self.0.rate_limit.get()
     }
 
@@ -294,28 +355,23 @@ impl RequestContext {
     /// The resource that CORS settings go by: the route, or for a preflight the path whatever the method.
     #[cfg(feature = "cors")]
     pub(crate) fn cors_resource_path(&self) -> Option<&str> {
-        let route = self.0.preflight_route.get().or_else(|| self.0.route.get())?;
+        let route = self.0.preflight_route.get().map(|route| &**route).or_else(|| self.0.route.get())?;
         Some(&route.declared().resource_path)
     }
 
     #[cfg(feature = "stage")]
-    pub(crate) fn set_preflight_route(&self, route: MatchedRoute) {
+    pub(crate) fn set_preflight_route(&self, route: Box<MatchedRoute>) {
         let _first_writer_wins = self.0.preflight_route.set(route);
-    }
-
-    #[cfg(feature = "stage")]
-    pub(crate) fn set_pending_refusal(&self, error: GatewayError) {
-        let _first_writer_wins = self.0.pending_refusal.set(error);
-    }
-
-    #[cfg(feature = "gateway")]
-    pub(crate) fn pending_refusal(&self) -> Option<&GatewayError> {
-        self.0.pending_refusal.get()
     }
 
     #[cfg(feature = "stage")]
     pub(crate) fn set_base_path(&self, base_path: Arc<str>) {
         let _first_writer_wins = self.0.base_path.set(base_path);
+    }
+
+    #[cfg(feature = "stage")]
+    pub(crate) fn set_host(&self, field: HostText) {
+        let _first_writer_wins = self.0.host.set(field);
     }
 
     #[cfg(feature = "api-key")]
@@ -325,6 +381,11 @@ impl RequestContext {
 
     pub(crate) fn set_principal(&self, principal: Principal) {
         let _first_writer_wins = self.0.principal.set(principal);
+    }
+
+    #[cfg(feature = "sigv4")]
+    pub(crate) fn set_caller(&self, caller: CallerIdentity) {
+        let _first_writer_wins = self.0.caller.set(caller);
     }
 
     pub(crate) fn set_error(&self, error: GatewayError) {

@@ -55,6 +55,15 @@ impl PrincipalLayer {
     }
 }
 
+impl PrincipalLayer {
+    /// The phase: names the caller in the context.
+    pub(crate) fn name<B>(&self, context: &super::RequestContext, request: &Request<B>) {
+        if let Some(id) = (self.identify)(Head::of(request)) {
+            context.set_principal(Principal::new(id.into()));
+        }
+    }
+}
+
 impl fmt::Debug for PrincipalLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PrincipalLayer(fn)")
@@ -90,9 +99,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = ContextConfig::default().find_or_create(&mut request);
-        if let Some(id) = (self.layer.identify)(Head::of(&request)) {
-            context.set_principal(Principal::new(id.into()));
-        }
+        self.layer.name(&context, &request);
         self.inner.call(request)
     }
 }

@@ -19,6 +19,10 @@ impl RequestContext {
         if let Some(field) = name.strip_prefix("authorizer.") {
             return self.authorizer_variable(field);
         }
+        #[cfg(feature = "mtls")]
+        if let Some(field) = name.strip_prefix("identity.clientCert.") {
+            return self.client_certificate()?.variable(field).map(Cow::Borrowed);
+        }
         let borrowed = match name {
             "requestId" => self.request_id(),
             "extendedRequestId" => self.extended_request_id(),
@@ -36,8 +40,8 @@ impl RequestContext {
             "routeKey" => return self.route_key().map(Cow::Owned),
             "requestTime" => return Some(common_log_time(self.arrived()).into()),
             "requestTimeEpoch" => return Some(self.arrived().unix_millis().to_string().into()),
-            "domainName" => self.received_uri().host()?,
-            _ => return None,
+            "domainName" => self.domain_name()?,
+            _ => self.caller()?.variable(name.strip_prefix("identity.")?)?,
         };
         Some(Cow::Borrowed(borrowed))
     }
@@ -59,10 +63,23 @@ impl RequestContext {
     }
 }
 
+pub(super) const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// `Sun Nov 22 12:34:56 UTC 2026`.
+#[cfg(feature = "jwt")]
+pub(super) fn utc_text(unix_seconds: i64) -> String {
+    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let days = unix_seconds.div_euclid(86_400);
+    let (year, month, day) = civil_from_days(days);
+    let of_day = unix_seconds.rem_euclid(86_400);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let (weekday, month) = (WEEKDAYS[days.rem_euclid(7) as usize], MONTHS[month - 1]);
+    format!("{weekday} {month} {day:02} {hour:02}:{minute:02}:{second:02} UTC {year}")
+}
+
 /// `22/Nov/2026:07:18:00 +0000`.
 fn common_log_time(time: Timestamp) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let seconds = time.unix_seconds();
     let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
     let of_day = seconds.rem_euclid(86_400);
@@ -71,7 +88,7 @@ fn common_log_time(time: Timestamp) -> String {
 }
 
 /// Year, month (1 to 12) and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
-fn civil_from_days(days: i64) -> (i64, usize, i64) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, usize, i64) {
     // Years start in March here, so that the leap day is the last of its year.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -87,6 +104,14 @@ fn civil_from_days(days: i64) -> (i64, usize, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_lose_their_port() {
+        let name = crate::context::without_port;
+        assert_eq!(name("a.example:8080"), "a.example");
+        assert_eq!(name("a.example"), "a.example");
+        assert_eq!(name("[::1]:80"), "[::1]");
+    }
 
     #[test]
     fn times_print_as_aws_prints_them() {

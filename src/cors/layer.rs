@@ -43,15 +43,15 @@ use tower_service::Service;
 /// ```
 #[derive(Clone, Debug)]
 pub struct CorsLayer {
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Config {
+pub(super) struct Config {
     /// For resources without an entry, and for requests that match none. `None` is off.
     default: Option<Arc<Policy>>,
     /// Sorted by resource path.
-    resources: Vec<(Box<str>, Option<Arc<Policy>>)>,
+    pub(super) resources: Vec<(Box<str>, Option<Arc<Policy>>)>,
     routes: Option<Routes>,
 }
 
@@ -135,9 +135,19 @@ impl Config {
 
     /// The configuration of a resource; `None` for the path: no resource matched. `None` as the answer: off.
     fn policy(&self, resource_path: Option<&str>) -> Option<&Arc<Policy>> {
-        match resource_path.map(|path| self.find(path)) {
-            Some(Ok(at)) => self.resources[at].1.as_ref(),
-            _ => self.default.as_ref(),
+        self.policy_at(self.place(resource_path))
+    }
+
+    /// Where the configuration of a resource stands.
+    pub(super) fn place(&self, resource_path: Option<&str>) -> Place {
+        let found = resource_path.and_then(|path| self.find(path).ok());
+        found.map_or(Place::Default, Place::Resource)
+    }
+
+    pub(super) fn policy_at(&self, place: Place) -> Option<&Arc<Policy>> {
+        match place {
+            Place::Default => self.default.as_ref(),
+            Place::Resource(at) => self.resources[at].1.as_ref(),
         }
     }
 
@@ -156,6 +166,13 @@ impl Config {
         let matched = RequestContext::of(request.extensions()).and_then(RequestContext::cors_resource_path);
         matched.or_else(|| own_match(self.routes.as_ref()?, request))
     }
+}
+
+/// A place in a [`Config`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Default,
+    Resource(usize),
 }
 
 /// A preflight asks on behalf of another method, and of a path at least: no answer may depend on whether the resource

@@ -72,12 +72,16 @@ mod config;
 mod future;
 mod layer;
 mod origin;
+#[cfg(feature = "gateway")]
+mod phase;
 mod policy;
 mod touch;
 
 pub use config::{BackEndHeaders, Cors};
 pub use future::CorsFuture;
 pub use layer::{CorsLayer, CorsService};
+#[cfg(feature = "gateway")]
+pub(crate) use phase::{CorsDecision, PendingTouch};
 
 #[cfg(test)]
 mod tests;

@@ -63,6 +63,10 @@ fn preflight(headers: &HeaderMap) -> Option<(&HeaderValue, &HeaderValue)> {
 /// The value of a field that was sent exactly once.
 #[inline]
 fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    // Without a repeat of any name, which is the usual case, one look-up has seen everything.
+    if headers.len() == headers.keys_len() {
+        return headers.get(name);
+    }
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     values.next().is_none().then_some(first)

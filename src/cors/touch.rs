@@ -70,20 +70,25 @@ impl Touch {
     }
 
     pub(super) fn apply(self, headers: &mut HeaderMap) {
-        let found = Found::among(headers);
-        if self.policy.varies() && !found.vary_on_origin {
-            headers.append(VARY, VARY_ORIGIN);
+        touch(&self.policy, self.origin, headers);
+    }
+}
+
+/// What the policy does to an answer, with the allowed origin of its request.
+pub(super) fn touch(policy: &Policy, origin: Option<HeaderValue>, headers: &mut HeaderMap) {
+    let found = Found::among(headers);
+    if policy.varies() && !found.vary_on_origin {
+        headers.append(VARY, VARY_ORIGIN);
+    }
+    if found.cors_answer {
+        if policy.back_end == BackEndHeaders::Replace {
+            strip(headers);
+        } else if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+            return;
         }
-        if found.cors_answer {
-            if self.policy.back_end == BackEndHeaders::Replace {
-                strip(headers);
-            } else if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
-                return;
-            }
-        }
-        if let Some(origin) = self.origin {
-            allow(&self.policy, origin, headers);
-        }
+    }
+    if let Some(origin) = origin {
+        allow(policy, origin, headers);
     }
 }
 

@@ -86,6 +86,24 @@ impl FilterLayer {
     }
 }
 
+impl FilterLayer {
+    /// The phase: the answer to a request that the filter blocks.
+    pub(crate) fn admit<B, R: From<Bytes>>(
+        &self,
+        context: &RequestContext,
+        request: &Request<B>,
+    ) -> Result<(), Response<R>> {
+        // The URI as received: the gateway's route match has already taken stage and base path off the request's.
+        let head = Head { uri: context.received_uri(), ..Head::of(request) };
+        match (self.filter)(head, context) {
+            Verdict::Pass => Ok(()),
+            Verdict::Block => {
+                Err(GatewayError::new(ResponseType::WafFiltered, Cause::Filtered).refuse(context))
+            }
+        }
+    }
+}
+
 impl fmt::Debug for FilterLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FilterLayer(fn)")
@@ -122,14 +140,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = ContextConfig::default().find_or_create(&mut request);
-        // The URI as received: the gateway's route match has already taken stage and base path off the request's.
-        let head = Head { uri: context.received_uri(), ..Head::of(&request) };
-        match (self.layer.filter)(head, &context) {
-            Verdict::Pass => ResponseFuture::forwarded(self.inner.call(request), Untouched),
-            Verdict::Block => {
-                let error = GatewayError::new(ResponseType::WafFiltered, Cause::Filtered);
-                ResponseFuture::refused(error.refuse(&context))
-            }
+        match self.layer.admit(&context, &request) {
+            Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Untouched),
+            Err(refusal) => ResponseFuture::refused(refusal),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The builder: one optional slot a phase, in any order of calls.
 
-use super::{Gateway, Phases, Slot, entry::Entry};
+use super::{Gateway, Phases};
 use crate::{
     api_key::{ApiKeyLayer, ApiKeys},
     clock::Clock,
@@ -221,25 +221,26 @@ impl GatewayBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a principal, a method that requires
-    /// a key but no keys, both `stages` and `routes`, plans by principal without a principal.
+    /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
+    /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal.
+    /// A deployment that requires keys and comes later, where there are none, is closed: 403 `INVALID_API_KEY`.
     pub fn build(self) -> Result<Gateway, BuildError> {
         self.check()?;
         let routes = self.routes.unwrap_or_else(Routes::catch_all);
         let stages = self.stages.map_or_else(|| Stages::single(DEFAULT_STAGE, routes), Ok)?;
         let (clock, kind) = (self.context.clock.clone(), self.context.kind);
         let responses = GatewayResponseLayer::new(self.responses).clock(clock.clone()).api_kind(kind);
-        let limit = self.payload_limit.map(|layer| layer.clock(clock.clone()).in_gateway());
         let phases = Phases {
-            entry: Arc::new(Entry { context: self.context, stages }),
+            context: self.context,
+            stages,
             responses: responses.bare_413(self.aws_exact),
-            cors: Slot(self.cors),
-            filter: Slot(self.filter),
-            payload_limit: Slot(limit),
-            principal: Slot(self.principal),
-            api_key: Slot(self.api_key),
-            usage_plan: Slot(self.usage_plan.map(|layer| layer.in_gateway(self.aws_exact))),
-            timeout: Slot(self.timeout.map(|layer| layer.clock(clock))),
+            cors: self.cors,
+            filter: self.filter,
+            payload_limit: self.payload_limit.map(|layer| layer.clock(clock.clone())),
+            principal: self.principal,
+            api_key: self.api_key,
+            usage_plan: self.usage_plan.map(|layer| layer.in_gateway(self.aws_exact, &clock)),
+            timeout: self.timeout.map(|layer| layer.clock(clock)),
         };
         Ok(Gateway { phases: Arc::new(phases) })
     }
@@ -261,14 +262,11 @@ impl GatewayBuilder {
             return conflict("plan by principal".into(), "principal", "nothing establishes a principal");
         }
         match plans.first_plan_id() {
-            Some(plan) if self.api_key.is_none() && self.principal.is_none() => {
-                let part = format!("usage plan `{plan}`");
-                conflict(
-                    part,
-                    "api_keys or principal",
-                    "a plan applies to keys or principals, and there are neither",
-                )
-            }
+            Some(plan) if self.api_key.is_none() && !plans.is_by_principal() => conflict(
+                format!("usage plan `{plan}`"),
+                "api_keys or plan_by_principal",
+                "a plan applies to keys or, by your choice, to principals, and there are neither",
+            ),
             _ => Ok(()),
         }
     }

@@ -1,98 +1,229 @@
-//! The two ends of the route phase: the entry that matches, and the phase that refuses what did not match.
+//! The outermost phases: context and route match, CORS, filter, refusal of what did not match, limits; and every
+//! answer on its way out.
 
+use super::Phases;
 use crate::{
     body::GatewayBody,
-    context::{ContextConfig, RequestContext},
-    future::{ResponseFuture, Untouched},
-    stage::Stages,
+    context::RequestContext,
+    cors::{CorsDecision, PendingTouch},
+    response::{Cause, GatewayError, RequestHead, ResponseType},
 };
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body;
+use pin_project_lite::pin_project;
 use std::{
+    future::Future,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
-use tower_layer::Layer;
 use tower_service::Service;
-
-/// Makes the context, matches the route, and wraps the request body: once, for all phases.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) context: ContextConfig,
-    pub(super) stages: Stages,
-}
-
-impl Entry {
-    fn admit<B>(&self, mut request: Request<B>) -> Request<GatewayBody<B>> {
-        let context = self.context.find_or_create(&mut request);
-        if let Err(error) = self.stages.match_request(&context, &mut request) {
-            context.set_pending_refusal(error);
-        }
-        request.map(GatewayBody::new)
-    }
-}
 
 /// The assembled service, made by [`Gateway`](super::Gateway).
 #[derive(Clone, Debug)]
 pub struct GatewayService<S> {
-    pub(super) stack: S,
-    pub(super) entry: Arc<Entry>,
-}
-
-impl<S, B> Service<Request<B>> for GatewayService<S>
-where
-    S: Service<Request<GatewayBody<B>>>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.stack.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.stack.call(self.entry.admit(request))
-    }
-}
-
-/// The phase that refuses: bad paths, unknown stages, unmatched routes.
-#[derive(Clone, Copy, Debug)]
-pub struct RouteRefusalLayer;
-
-impl<S> Layer<S> for RouteRefusalLayer {
-    type Service = RouteRefusalService<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        RouteRefusalService { inner }
-    }
-}
-
-/// The service of [`RouteRefusalLayer`].
-#[derive(Clone, Copy, Debug)]
-pub struct RouteRefusalService<S> {
     inner: S,
+    phases: Arc<Phases>,
 }
 
-impl<S, B, R> Service<Request<B>> for RouteRefusalService<S>
+impl<S> GatewayService<S> {
+    pub(super) fn new(inner: S, phases: Arc<Phases>) -> Self {
+        Self { inner, phases }
+    }
+}
+
+impl Phases {
+    /// Makes the context from what the route match found, and wraps the request body: once, for all phases.
+    fn enter<B>(&self, mut request: Request<B>) -> (Request<GatewayBody<B>>, Passage) {
+        let mut matched = self.stages.match_request(&request);
+        let context = match RequestContext::of(request.extensions()) {
+            Some(found) => found.clone(),
+            None => {
+                let context = self.context.create(&request, matched.route.take(), matched.host.take());
+                request.extensions_mut().insert(context.clone());
+                context
+            }
+        };
+        matched.note(&context, &mut request);
+        let head = self.responses.keep_head(&request);
+        let passage = Passage { context, refusal: matched.refusal, touch: None, head, watched: false };
+        (request.map(GatewayBody::new), passage)
+    }
+
+    /// The phases in their order; the error is the answer of the one that refuses, or of CORS to a preflight.
+    fn admit<B, R: From<Bytes>>(
+        &self,
+        passage: &mut Passage,
+        request: &mut Request<GatewayBody<B>>,
+    ) -> Result<(), Response<R>>
+    where
+        GatewayBody<B>: Body,
+    {
+        let Passage { context, refusal, touch, watched, .. } = passage;
+        // Preflights carry no key and are nobody's traffic; refusals need CORS headers to be readable.
+        if let Some(cors) = &self.cors {
+            *touch = match cors.decide(context, request) {
+                CorsDecision::Preflight(headers) => return Err(no_content(headers)),
+                CorsDecision::Actual(touch) => touch,
+            };
+        }
+        // In the place of AWS WAF: before the route and every access control.
+        if let Some(filter) = &self.filter {
+            filter.admit(context, request)?;
+        }
+        if let Some(error) = refusal.take() {
+            return Err(error.refuse(context));
+        }
+        // The builder has refused such a method; a later deployment may bring one.
+        if self.api_key.is_none() && needs_key(context) {
+            return Err(GatewayError::new(ResponseType::InvalidApiKey, Cause::ApiKeyMissing).refuse(context));
+        }
+        // After the route: limits are per method.
+        if let Some(limit) = &self.payload_limit {
+            *watched = limit.admit(context, request).map_err(|error| error.refuse(context))?;
+        }
+        Ok(())
+    }
+
+    /// What an answer gets on its way out, from the inside to the outside.
+    fn leave<R: From<Bytes>>(&self, passage: &mut Passage, response: &mut Response<R>) {
+        let limit = passage.context.rate_limit();
+        let headers = response.headers_mut();
+        headers.reserve(passage.added_headers(limit.is_some()));
+        if let Some(limit) = limit {
+            headers.insert(&crate::response::RATELIMIT_POLICY, limit.policy.clone());
+        }
+        if let (Some(cors), Some(touch)) = (&self.cors, passage.touch.take()) {
+            cors.touch(touch, headers);
+        }
+        self.responses.finish(&passage.context, passage.head.as_deref(), response);
+    }
+}
+
+fn needs_key(context: &RequestContext) -> bool {
+    context.route().is_some_and(|route| route.declared().method.api_key_required)
+}
+
+fn no_content<R: From<Bytes>>(headers: HeaderMap) -> Response<R> {
+    let mut response = Response::new(R::from(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// What a request leaves behind for its answer.
+#[derive(Debug)]
+struct Passage {
+    context: RequestContext,
+    /// What the route match found wrong, until the phase that refuses.
+    refusal: Option<Box<GatewayError>>,
+    touch: Option<PendingTouch>,
+    head: Option<Box<RequestHead>>,
+    /// Whether the request body is metered, and may be cut off.
+    watched: bool,
+}
+
+impl Passage {
+    /// What an answer has added: both ids, two fields of its plan, three of CORS. Room is made for them at once,
+    /// because every growth of the map moves all of it.
+    fn added_headers(&self, with_limit: bool) -> usize {
+        2 + 2 * usize::from(with_limit) + 3 * usize::from(self.touch.is_some())
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for GatewayService<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<GatewayBody<B>>, Response = Response<R>>,
+    GatewayBody<B>: Body,
     R: From<Bytes>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, Untouched, R>;
+    type Future = GatewayFuture<S::Future, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let context = RequestContext::of(request.extensions());
-        let Some((context, error)) = context.and_then(|context| Some((context, context.pending_refusal()?)))
-        else {
-            return ResponseFuture::forwarded(self.inner.call(request), Untouched);
+        let phases = &*self.phases;
+        let (mut request, mut passage) = phases.enter(request);
+        let state = match phases.admit(&mut passage, &mut request) {
+            Ok(()) => {
+                let (future, phases) = (self.inner.call(request), Arc::clone(&self.phases));
+                State::Forwarded { future, passage, phases }
+            }
+            Err(mut response) => {
+                phases.leave(&mut passage, &mut response);
+                State::Answered { response: Some(Box::new(response)) }
+            }
         };
-        ResponseFuture::refused(error.clone().refuse(context))
+        GatewayFuture { state }
+    }
+}
+
+pin_project! {
+    /// Response future of [`GatewayService`]. Errors of the inner service pass through untouched.
+    #[derive(Debug)]
+    pub struct GatewayFuture<F, R> {
+        #[pin]
+        state: State<F, R>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    #[derive(Debug)]
+    enum State<F, R> {
+        Forwarded { #[pin] future: F, passage: Passage, phases: Arc<Phases> },
+        Answered { response: Option<Box<Response<R>>> },
+    }
+}
+
+impl<F, R, E> Future for GatewayFuture<F, R>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: From<Bytes>,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.as_mut().project().state.project() {
+            StateProj::Forwarded { future, passage, phases } => {
+                // In place: an answer is some hundred bytes to move.
+                let mut answer = future.poll(cx);
+                let cut_off = phases.cut_off(passage, &answer, cx);
+                let is_cut_off = cut_off.is_some();
+                if let Some(response) = cut_off {
+                    answer = Poll::Ready(Ok(response));
+                }
+                if let Poll::Ready(Ok(response)) = &mut answer {
+                    phases.leave(passage, response);
+                }
+                if is_cut_off {
+                    // Drops the service's future: the client does not wait for what it still does.
+                    self.project().state.set(State::Answered { response: None });
+                }
+                answer
+            }
+            StateProj::Answered { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(*response)),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl Phases {
+    /// The refusal of a request whose body went wrong while the service worked on the answer.
+    fn cut_off<R: From<Bytes>, E>(
+        &self,
+        passage: &Passage,
+        answer: &Poll<Result<Response<R>, E>>,
+        cx: &Context<'_>,
+    ) -> Option<Response<R>> {
+        let limit = self.payload_limit.as_ref().filter(|_| passage.watched)?;
+        limit.replace(&passage.context, answer, cx)
     }
 }

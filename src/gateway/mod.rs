@@ -52,26 +52,27 @@
 //! # });
 //! ```
 
+mod admission;
 mod builder;
 mod entry;
-mod slot;
+mod integration;
 
+pub use admission::AdmissionService;
 pub use builder::{BuildError, GatewayBuilder};
-pub use entry::{GatewayService, RouteRefusalLayer, RouteRefusalService};
-pub use slot::{Slot, SlotFuture, SlotService};
+pub use entry::{GatewayFuture, GatewayService};
+pub use integration::{IntegrationFuture, IntegrationService};
 
 use crate::{
-    api_key::{ApiKeyLayer, ApiKeyService},
-    body::{BodyLayer, BodyService},
-    context::{PrincipalLayer, PrincipalService},
-    cors::{CorsLayer, CorsService},
-    filter::{FilterLayer, FilterService},
-    payload_limit::{InGateway, PayloadLimitInGateway},
-    response::{GatewayResponseLayer, GatewayResponseService},
-    timeout::{TimeoutLayer, TimeoutService},
-    usage_plan::{UsagePlanLayer, UsagePlanService},
+    api_key::ApiKeyLayer,
+    context::{ContextConfig, PrincipalLayer},
+    cors::CorsLayer,
+    filter::FilterLayer,
+    payload_limit::PayloadLimitLayer,
+    response::GatewayResponseLayer,
+    stage::Stages,
+    timeout::TimeoutLayer,
+    usage_plan::UsagePlanLayer,
 };
-use entry::Entry;
 use std::sync::Arc;
 use tower_layer::Layer;
 
@@ -82,35 +83,23 @@ pub struct Gateway {
     phases: Arc<Phases>,
 }
 
-/// The phases, outermost first.
+/// The phases, outermost first; what is `None` costs a branch.
 #[derive(Debug)]
 struct Phases {
-    entry: Arc<Entry>,
+    context: ContextConfig,
+    stages: Stages,
     responses: GatewayResponseLayer,
-    cors: Slot<CorsLayer>,
-    filter: Slot<FilterLayer>,
-    payload_limit: Slot<InGateway>,
-    principal: Slot<PrincipalLayer>,
-    api_key: Slot<ApiKeyLayer>,
-    usage_plan: Slot<UsagePlanLayer>,
-    timeout: Slot<TimeoutLayer>,
+    cors: Option<CorsLayer>,
+    filter: Option<FilterLayer>,
+    payload_limit: Option<PayloadLimitLayer>,
+    principal: Option<PrincipalLayer>,
+    api_key: Option<ApiKeyLayer>,
+    usage_plan: Option<UsagePlanLayer>,
+    timeout: Option<TimeoutLayer>,
 }
 
-/// The integration timeout around the service.
-type Timed<S> = SlotService<TimeoutService<BodyService<S>>, BodyService<S>>;
-/// Throttles and quota around the timeout.
-type Metered<S> = SlotService<UsagePlanService<Timed<S>>, Timed<S>>;
-/// Key and principal around the plan.
-type Keyed<S> = SlotService<ApiKeyService<Metered<S>>, Metered<S>>;
-type Known<S> = SlotService<PrincipalService<Keyed<S>>, Keyed<S>>;
-/// Limits, then the refusal of unmatched routes.
-type Limited<S> = SlotService<PayloadLimitInGateway<Known<S>>, Known<S>>;
-type Routed<S> = RouteRefusalService<Limited<S>>;
-/// The filter, CORS and gateway responses outside of all that refuses.
-type Filtered<S> = SlotService<FilterService<Routed<S>>, Routed<S>>;
-type Cors<S> = SlotService<CorsService<Filtered<S>>, Filtered<S>>;
 /// All phases around a service.
-pub type Stack<S> = GatewayResponseService<Cors<S>>;
+pub type Stack<S> = GatewayService<AdmissionService<IntegrationService<S>>>;
 
 impl Gateway {
     /// Starts with the limits and the timeout that AWS has, and nothing else.
@@ -119,29 +108,19 @@ impl Gateway {
     }
 }
 
-impl<S: Clone> Layer<S> for Gateway {
-    type Service = GatewayService<Stack<S>>;
+impl<S> Layer<S> for Gateway {
+    type Service = Stack<S>;
 
-    /// The one place that states the order; read from the bottom, requests pass upwards from the last line.
+    /// Three services, each with the phases between which nothing can wait, decided by plain functions: a service a
+    /// phase would move the request and its future once more for each. The order inside stands in `admit` of
+    /// [`GatewayService`] and [`AdmissionService`].
     fn layer(&self, service: S) -> Self::Service {
-        let phases = &*self.phases;
-        // Answers become `GatewayBody` once, so that every phase can refuse whatever the service's body is.
-        let stack = BodyLayer.layer(service);
+        let phases = || Arc::clone(&self.phases);
         // Innermost: only the integration is timed, not the wait for a slow client before it.
-        let stack = phases.timeout.layer(stack);
-        // After the key, whose plan it charges; before anything that costs more than a charge.
-        let stack = phases.usage_plan.layer(stack);
-        let stack = phases.api_key.layer(stack);
-        // Who is calling comes before what a caller may use.
-        let stack = phases.principal.layer(stack);
-        // After the route: limits are per method.
-        let stack = phases.payload_limit.layer(stack);
-        let stack = RouteRefusalLayer.layer(stack);
-        // In the place of AWS WAF: before the route and every access control.
-        let stack = phases.filter.layer(stack);
-        // Preflights carry no key and are nobody's traffic; refusals need CORS headers to be readable.
-        let stack = phases.cors.layer(stack);
-        let stack = phases.responses.layer(stack);
-        GatewayService { stack, entry: Arc::clone(&phases.entry) }
+        let stack = IntegrationService::new(service, phases());
+        // Who is calling comes before what a caller may use, and a charge before anything that costs more.
+        let stack = AdmissionService::new(stack, phases());
+        // From the context to the payload limit, and every answer on its way out.
+        GatewayService::new(stack, phases())
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn check_head(
     if limits.url.is_some_and(|limit| url_length as u64 > limit) {
         return Err(url_too_long());
     }
-    let measured = Measured::of(headers);
+    let measured = Measured::of(headers, limits.headers.is_some());
     if limits.headers.is_some_and(|limit| measured.bytes > limit) {
         return Err(headers_too_large());
     }
@@ -56,12 +56,16 @@ struct Measured {
 }
 
 impl Measured {
-    fn of(headers: &HeaderMap) -> Self {
+    /// Where the bytes do not matter, only the field that does is looked for.
+    fn of(headers: &HeaderMap, with_bytes: bool) -> Self {
         let mut measured = Self { bytes: 0, announced: None, length_is_valid: true };
+        if !with_bytes {
+            headers.get_all(CONTENT_LENGTH).iter().for_each(|value| measured.content_length(value));
+            return measured;
+        }
         for (name, value) in headers {
-            let name = name.as_str();
-            measured.bytes += (name.len() + value.len()) as u64 + FIELD_OVERHEAD;
-            if name == CONTENT_LENGTH.as_str() {
+            measured.bytes += (name.as_str().len() + value.len()) as u64 + FIELD_OVERHEAD;
+            if *name == CONTENT_LENGTH {
                 measured.content_length(value);
             }
         }

@@ -4,7 +4,7 @@ use super::{
     check::{answers_fault, refusal_of},
     layer::{Refusal, Watch},
 };
-use crate::{context::BodyFault, response::GatewayError};
+use crate::{context::RequestContext, response::GatewayError};
 use bytes::Bytes;
 use http::Response;
 use pin_project_lite::pin_project;
@@ -71,21 +71,26 @@ where
 }
 
 impl Watch {
-    /// Our answer, if the body was cut off: whatever the service made of that, an error too, was caused by the cut.
     fn replace<R, E>(&self, polled: &Poll<Result<Response<R>, E>>, cx: &Context<'_>) -> Option<Response<R>>
     where
         R: From<Bytes>,
     {
-        if polled.is_pending() {
-            self.context.watch_body(cx.waker());
-        }
-        let fault = self.context.body_fault()?;
-        (!is_answered(polled)).then(|| self.refuse(fault))
+        watch(&self.context, self.as_json, polled, cx)
     }
+}
 
-    fn refuse<R: From<Bytes>>(&self, fault: BodyFault) -> Response<R> {
-        refusal_of(fault, self.as_json).refuse(&self.context)
+/// Our answer, if the body was cut off: whatever the service made of that, an error too, was caused by the cut.
+pub(super) fn watch<R: From<Bytes>, E>(
+    context: &RequestContext,
+    as_json: bool,
+    polled: &Poll<Result<Response<R>, E>>,
+    cx: &Context<'_>,
+) -> Option<Response<R>> {
+    if polled.is_pending() {
+        context.watch_body(cx.waker());
     }
+    let fault = context.body_fault()?;
+    (!is_answered(polled)).then(|| refusal_of(fault, as_json).refuse(context))
 }
 
 /// Whether a payload limit inside this one has answered, with its own limit.

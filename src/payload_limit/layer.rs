@@ -1,11 +1,11 @@
 //! Configuration, and what is decided when a request arrives.
 
 use super::{
-    PayloadLimitInGateway, PayloadLimitService,
+    PayloadLimitService, SameBodyLayer,
     check::{Limits, check_head},
 };
 use crate::{
-    body::{MeterConfig, MinimumRate, Pace},
+    body::{GatewayBody, MeterConfig, MinimumRate, Pace},
     clock::Clock,
     context::{ContextConfig, RequestContext},
     response::GatewayError,
@@ -28,12 +28,12 @@ const DEFAULT_RATE: MinimumRate = MinimumRate { bytes_per_second: 240, grace: Du
 /// Limits the size of requests and the slowness of their bodies; see the [module docs](super).
 #[derive(Clone, Debug)]
 pub struct PayloadLimitLayer {
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Config {
-    limits: Limits,
+    pub(super) limits: Limits,
     pace: Pace,
     context: ContextConfig,
     /// The layer's own table, for limits per method where no `StageRouter` has matched.
@@ -133,13 +133,30 @@ impl PayloadLimitLayer {
         self.change(|config| config.limits.as_json = json)
     }
 
-    fn pace(self, change: impl FnOnce(&mut Pace)) -> Self {
-        self.change(|config| change(&mut config.pace))
+    /// The same limits for a service whose body type can hold any body, as axum's does: bodies keep their type, and
+    /// only one that must be watched is wrapped. `wrap` makes the service's body of it.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, routing::post};
+    /// use http::Request;
+    /// use tower::ServiceExt;
+    /// use tower_gateway::payload_limit::PayloadLimitLayer;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let limit = PayloadLimitLayer::new(5).same_body(Body::new);
+    /// let app = Router::new().route("/", post(|text: String| async { text })).layer(limit);
+    /// let ask = |text: &'static str| app.clone().oneshot(Request::post("/").body(text.into()).unwrap());
+    /// assert_eq!(ask("short").await.unwrap().status(), 200);
+    /// assert_eq!(ask("longer").await.unwrap().status(), 413);
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn same_body<B>(self, wrap: fn(GatewayBody<B>) -> B) -> SameBodyLayer<B> {
+        SameBodyLayer::new(self.config, wrap)
     }
 
-    /// The layer as it stands inside `Gateway`, where bodies are [`GatewayBody`](crate::GatewayBody) already.
-    pub(crate) fn in_gateway(self) -> InGateway {
-        InGateway { config: self.config }
+    fn pace(self, change: impl FnOnce(&mut Pace)) -> Self {
+        self.change(|config| change(&mut config.pace))
     }
 }
 
@@ -148,20 +165,6 @@ impl<S> Layer<S> for PayloadLimitLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         PayloadLimitService { inner, config: Arc::clone(&self.config) }
-    }
-}
-
-/// The payload limit as `Gateway` stacks it: bodies are [`GatewayBody`](crate::GatewayBody) already.
-#[derive(Clone, Debug)]
-pub struct InGateway {
-    config: Arc<Config>,
-}
-
-impl<S> Layer<S> for InGateway {
-    type Service = PayloadLimitInGateway<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        PayloadLimitInGateway { inner, config: Arc::clone(&self.config) }
     }
 }
 
@@ -182,19 +185,30 @@ impl Config {
     pub(super) fn admit<B: Body>(&self, request: &mut Request<B>) -> Result<Admission, Refusal> {
         self.match_own_table(request);
         let context = RequestContext::of(request.extensions());
+        let limit = self.check(context, request).map_err(|error| (context.cloned(), error))?;
+        let Some(limit) = limit else { return Ok(None) };
+        let context = context.cloned().unwrap_or_else(|| self.context.find_or_create(request));
+        let watch = Watch { context: context.clone(), as_json: self.limits.as_json };
+        Ok(Some((self.meter(limit, &context), watch)))
+    }
+
+    /// Judges the head; the limit of a body that must be counted while it streams.
+    pub(super) fn check<B: Body>(
+        &self,
+        context: Option<&RequestContext>,
+        request: &Request<B>,
+    ) -> Result<Option<u64>, GatewayError> {
         let limit = self.body_limit(context);
         let size = request.body().size_hint();
         let url = context.map_or(request.uri(), RequestContext::received_uri);
         let url_length = url.path_and_query().map_or(0, |target| target.as_str().len());
-        if let Err(error) = check_head(&self.limits, limit, url_length, request.headers(), size.lower()) {
-            return Err((context.cloned(), error));
-        }
-        if !self.needs_meter(&size, limit) || request.body().is_end_stream() {
-            return Ok(None);
-        }
-        let context = context.cloned().unwrap_or_else(|| self.context.find_or_create(request));
-        let watch = Watch { context: context.clone(), as_json: self.limits.as_json };
-        Ok(Some((MeterConfig { limit, pace: self.pace.clone(), context }, watch)))
+        check_head(&self.limits, limit, url_length, request.headers(), size.lower())?;
+        let metered = self.needs_meter(&size, limit) && !request.body().is_end_stream();
+        Ok(metered.then_some(limit))
+    }
+
+    pub(super) fn meter(&self, limit: u64, context: &RequestContext) -> MeterConfig {
+        MeterConfig { limit, pace: self.pace.clone(), context: context.clone() }
     }
 
     /// A context is made early only where a table is to be matched.

@@ -29,7 +29,8 @@
 //! All but the plain text carry `content-type: application/json` and `x-amzn-ErrorType`. An HTTP API answers 413 with
 //! `{"message":"Request Entity Too Large"}` and the others alike, without the error type.
 //!
-//! Used alone, the layer hands the service `Request<GatewayBody<B>>` and keeps the type of its answers. A request with
+//! Used alone, the layer hands the service `Request<GatewayBody<B>>` and keeps the type of its answers;
+//! [`same_body`](PayloadLimitLayer::same_body) keeps the type of the request's body too. A request with
 //! an ended body, or with a known length and [no minimum rate](PayloadLimitLayer::no_minimum_rate), is not metered.
 //! A metered one needs a [`RequestContext`](crate::context::RequestContext), which is made if no outer layer has; the
 //! meter itself allocates nothing until the client keeps the service waiting. Upgrades (101) pass untouched.
@@ -67,11 +68,15 @@
 mod check;
 mod future;
 mod layer;
+#[cfg(feature = "gateway")]
+mod phase;
+mod same_body;
 mod service;
 
 pub use future::PayloadLimitFuture;
-pub use layer::{InGateway, PayloadLimitLayer};
-pub use service::{PayloadLimitInGateway, PayloadLimitService};
+pub use layer::PayloadLimitLayer;
+pub use same_body::{SameBodyLayer, SameBodyService};
+pub use service::PayloadLimitService;
 
 #[cfg(test)]
 mod tests;

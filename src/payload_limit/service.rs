@@ -1,4 +1,4 @@
-//! The two services: one wraps the body, one finds it wrapped.
+//! The service: wraps the body, and has it metered where it must be.
 
 use super::{future::PayloadLimitFuture, layer::Config};
 use crate::body::GatewayBody;
@@ -38,41 +38,6 @@ where
             Ok(admission) => {
                 let (meter, watch) = admission.unzip();
                 let request = request.map(|body| GatewayBody::metered(body, meter));
-                PayloadLimitFuture::forwarded(self.inner.call(request), watch)
-            }
-            Err(refusal) => PayloadLimitFuture::refused(refusal),
-        }
-    }
-}
-
-/// The service of the payload limit inside `Gateway`: no body changes its type.
-#[derive(Clone, Debug)]
-pub struct PayloadLimitInGateway<S> {
-    pub(super) inner: S,
-    pub(super) config: Arc<Config>,
-}
-
-impl<S, B, R> Service<Request<GatewayBody<B>>> for PayloadLimitInGateway<S>
-where
-    S: Service<Request<GatewayBody<B>>, Response = Response<R>>,
-    GatewayBody<B>: Body,
-    R: From<Bytes>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = PayloadLimitFuture<S::Future, R>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<GatewayBody<B>>) -> Self::Future {
-        match self.config.admit(&mut request) {
-            Ok(admission) => {
-                let (meter, watch) = admission.unzip();
-                if let Some(meter) = meter {
-                    request.body_mut().set_meter(meter);
-                }
                 PayloadLimitFuture::forwarded(self.inner.call(request), watch)
             }
             Err(refusal) => PayloadLimitFuture::refused(refusal),

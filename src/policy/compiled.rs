@@ -2,6 +2,7 @@
 
 use super::{
     AccessRequest, Decision, Effect, Evaluation, ExecuteApi, PolicyError,
+    condition::Truth,
     document::{self, Reading},
     evaluation,
     index::{Entry, PrefixIndex},
@@ -107,13 +108,10 @@ impl Policy {
     }
 }
 
-fn includes(statement: &Statement, pattern: Option<u32>, resource: &str, variables: &Variables<'_>) -> bool {
-    match pattern {
-        Some(index) => {
-            statement.resources.patterns[index as usize].matches_behind_prefix(resource, variables)
-        }
-        None => statement.resources.include(resource, variables),
-    }
+fn includes(statement: &Statement, pattern: Option<u32>, resource: &str, variables: &Variables<'_>) -> Truth {
+    let Some(index) = pattern else { return statement.resources.include(resource, variables) };
+    let pattern = &statement.resources.patterns[index as usize];
+    Truth::of_match(pattern.matches_behind_prefix(resource, variables), variables)
 }
 
 /// Each pattern under its literal prefix; `NotResource` under the empty one, since it is about every other resource.

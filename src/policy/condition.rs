@@ -71,12 +71,10 @@ impl Condition {
 
     pub(super) fn evaluate(&self, variables: &Variables<'_>) -> Truth {
         let value = variables.keys.value(&self.key).filter(|value| !value.is_empty_list());
-        let truth = if self.operator.kind == Kind::Null {
-            self.is_null(value.is_none(), variables)
-        } else {
-            value.map_or_else(|| self.without_value(), |value| self.with_value(value, variables))
-        };
-        if variables.take_unreadable() { Truth::Unknown } else { truth }
+        if self.operator.kind == Kind::Null {
+            return self.is_null(value.is_none(), variables);
+        }
+        value.map_or_else(|| self.without_value(), |value| self.with_value(value, variables))
     }
 
     fn is_null(&self, absent: bool, variables: &Variables<'_>) -> Truth {
@@ -138,8 +136,13 @@ impl Condition {
         }
     }
 
-    /// Whether the value matches any of the policy's.
+    /// Whether the value matches any of the policy's. One that matches decides, whatever could not be read.
     fn compare(&self, value: ConditionValue<'_>, variables: &Variables<'_>) -> Found {
+        let found = self.find(value, variables);
+        if variables.take_unreadable() && found != Found::Match { Found::Unknown } else { found }
+    }
+
+    fn find(&self, value: ConditionValue<'_>, variables: &Variables<'_>) -> Found {
         match (&self.operands, self.operator.kind) {
             (Operands::Patterns(patterns), kind) => {
                 let folded = kind == Kind::Text { ignore_case: true };

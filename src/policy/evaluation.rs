@@ -28,7 +28,7 @@ pub struct StatementReport {
     pub names_caller: bool,
     /// Whether it includes the action.
     pub includes_action: bool,
-    /// Whether it includes the resource.
+    /// Whether it includes the resource. A `Deny` also applies where an unreadable variable leaves that open.
     pub includes_resource: bool,
     /// The conditions that did not hold or could not be evaluated.
     pub failed_conditions: Vec<ConditionReport>,
@@ -117,7 +117,7 @@ fn report(index: usize, statement: &Statement, request: &AccessRequest<'_>) -> S
         said,
         names_caller: statement.principals.names(request.caller) != Named::No,
         includes_action: statement.actions.include(request.action, &variables),
-        includes_resource,
+        includes_resource: includes_resource == Truth::Yes,
         failed_conditions: failed_conditions(statement, request, &variables),
     }
 }

@@ -40,32 +40,36 @@ pub(super) struct Resources {
 }
 
 impl Resources {
-    pub(super) fn include(&self, arn: &str, variables: &Variables<'_>) -> bool {
-        self.patterns.iter().any(|pattern| pattern.matches(arn, variables)) != self.negated
+    /// A pattern that matches decides, whatever variable of another could not be read.
+    pub(super) fn include(&self, arn: &str, variables: &Variables<'_>) -> Truth {
+        let mut outcome = Truth::No;
+        for pattern in &self.patterns {
+            match Truth::of_match(pattern.matches(arn, variables), variables) {
+                Truth::Yes => return if self.negated { Truth::No } else { Truth::Yes },
+                Truth::Unknown => outcome = Truth::Unknown,
+                Truth::No => {}
+            }
+        }
+        if outcome == Truth::No && self.negated { Truth::Yes } else { outcome }
     }
 }
 
 impl Statement {
     /// What the statement says, given whether its resources include the request's. `None`: nothing.
-    ///
-    /// A resource with an unreadable variable counts as included to a `Deny`.
     pub(super) fn say(
         &self,
         request: &AccessRequest<'_>,
-        includes_resource: bool,
+        includes_resource: Truth,
         variables: &Variables<'_>,
     ) -> Option<Decision> {
-        let unreadable = variables.take_unreadable();
-        if !includes_resource && !unreadable || !self.actions.include(request.action, variables) {
+        if includes_resource == Truth::No || !self.actions.include(request.action, variables) {
             return None;
         }
         let named = self.principals.names(request.caller);
         if named == Named::No {
             return None;
         }
-        let conditions = self.all_conditions(variables);
-        let truth = if unreadable { conditions.and_unknown() } else { conditions };
-        match (self.effect, truth, named) {
+        match (self.effect, includes_resource.and(|| self.all_conditions(variables)), named) {
             (Effect::Deny, Truth::Yes | Truth::Unknown, _) => Some(Decision::ExplicitDeny),
             (Effect::Allow, Truth::Yes, Named::ByAccount) => Some(Decision::AllowAccount),
             (Effect::Allow, Truth::Yes, _) => Some(Decision::Allow),
@@ -75,20 +79,27 @@ impl Statement {
 
     /// All must hold. One that does not hold decides, whatever else is unknown.
     fn all_conditions(&self, variables: &Variables<'_>) -> Truth {
-        let mut outcome = Truth::Yes;
-        for condition in &self.conditions {
-            match condition.evaluate(variables) {
-                Truth::No => return Truth::No,
-                Truth::Unknown => outcome = Truth::Unknown,
-                Truth::Yes => {}
-            }
-        }
-        outcome
+        let each = self.conditions.iter();
+        each.fold(Truth::Yes, |truth, condition| truth.and(|| condition.evaluate(variables)))
     }
 }
 
 impl Truth {
-    fn and_unknown(self) -> Self {
-        if self == Self::No { Self::No } else { Self::Unknown }
+    /// Whether a pattern matched; not to be told if a variable in it was unreadable.
+    pub(super) fn of_match(matched: bool, variables: &Variables<'_>) -> Self {
+        match (matched, variables.take_unreadable()) {
+            (true, _) => Self::Yes,
+            (false, true) => Self::Unknown,
+            (false, false) => Self::No,
+        }
+    }
+
+    fn and(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::No => Self::No,
+            Self::Yes => other(),
+            Self::Unknown if other() == Self::No => Self::No,
+            Self::Unknown => Self::Unknown,
+        }
     }
 }

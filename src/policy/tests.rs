@@ -141,6 +141,36 @@ fn what_cannot_be_evaluated_denies() {
 }
 
 #[test]
+fn what_is_certain_decides_beside_what_is_not() {
+    let keys = [("k", ConditionValue::Text("a")), ("gone", ConditionValue::Unreadable)];
+    for values in [r#"["${gone}", "a"]"#, r#"["a", "${gone}"]"#] {
+        assert!(holds(&format!(r#""StringEquals": {{"k": {values}}}"#), &keys), "{values}");
+        assert!(!holds(&format!(r#""StringNotEquals": {{"k": {values}}}"#), &keys), "{values}");
+    }
+    let resources = r#"["arn:aws:execute-api:*:*:a1b2c3d4e5/${gone}", "arn:aws:execute-api:*"]"#;
+    let decide = |effect: &str, member: &str| {
+        let statement = format!(r#"{{"Effect": "{effect}", "Action": "*", "{member}": {resources}}}"#);
+        let policy = identity(&statement);
+        let request = AccessRequest::new(INVOKE, ARN, &keys);
+        assert_eq!(policy.explain(&request).decision(), policy.evaluate(&request));
+        policy.evaluate(&request)
+    };
+    assert_eq!(decide("Allow", "Resource"), Decision::Allow);
+    assert_eq!(decide("Deny", "Resource"), Decision::ExplicitDeny);
+    assert_eq!(decide("Allow", "NotResource"), Decision::ImplicitDeny);
+    assert_eq!(decide("Deny", "NotResource"), Decision::ImplicitDeny, "certainly not about this resource");
+    let conditions = r#""StringEquals": {"k": "b"}, "StringLike": {"gone": "*"}"#;
+    let deny = identity(&format!(
+        r#"{{"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {{{conditions}}}}}"#
+    ));
+    assert_eq!(
+        deny.evaluate(&AccessRequest::new(INVOKE, ARN, &keys)),
+        Decision::ImplicitDeny,
+        "one does not hold"
+    );
+}
+
+#[test]
 fn quantifiers_and_negation() {
     let list = |list: &'static dyn TextList| [("k", ConditionValue::List(list))];
     let none: &[&str] = &[];
@@ -417,6 +447,8 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
     /// The index changes nothing: the explanation looks at every statement.
     #[test]
     fn the_index_finds_what_a_full_look_finds(

@@ -7,11 +7,14 @@ use super::{
     template::{RequestHead, Source, Template},
 };
 use crate::{context::RequestContext, error::ConfigError};
-use http::{HeaderName, HeaderValue, StatusCode, header::ACCEPT};
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{ACCEPT, CONTENT_LENGTH, TRANSFER_ENCODING},
+};
 use std::collections::HashMap;
 
 const JSON: &str = "application/json";
-const DEFAULT_TEMPLATE: &str = r#"{"message":$context.error.messageString}"#;
+pub(super) const DEFAULT_TEMPLATE: &str = r#"{"message":$context.error.messageString}"#;
 
 /// One customised gateway response: status, headers, templates. What is left out takes the *built-in* value of the
 /// type, not that of `DEFAULT_4XX` or `DEFAULT_5XX`.
@@ -29,7 +32,7 @@ impl GatewayResponse {
         Self::default()
     }
 
-    /// `statusCode`: any from 100 to 999 that is final.
+    /// `statusCode`: any final one, 200 to 999.
     #[must_use]
     pub fn status(mut self, status: u16) -> Self {
         self.status = Some(status);
@@ -38,7 +41,8 @@ impl GatewayResponse {
 
     /// A response parameter: the header `name` (with or without `gatewayresponse.header.` before it) from a source:
     /// `'text'`, `context.requestId`, `stageVariables.name`, `method.request.{header,path,querystring}.name`. A
-    /// source without a value leaves the header out.
+    /// source without a value leaves the header out. `Content-Length` and `Transfer-Encoding` belong to the HTTP
+    /// server; the request ids and the error type are ours and stay.
     #[must_use]
     pub fn header(mut self, name: &str, source: &str) -> Self {
         let name = name.strip_prefix("gatewayresponse.header.").unwrap_or(name);
@@ -70,9 +74,20 @@ impl GatewayResponse {
     }
 }
 
+/// Of destinations that AWS's schema has and its documentation gives no effect.
+const NO_EFFECT: [&str; 2] = ["gatewayresponse.path.", "gatewayresponse.querystring."];
+/// The server says these, from the answer it sends; another word would break the connection's framing.
+const FRAMING: [HeaderName; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
+
 fn compile_header(name: &str, source: &str) -> Result<(HeaderName, Source), ConfigError> {
-    let header = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| ConfigError::new("gateway response header", name, "is not a header name"))?;
+    let fault = |problem: &'static str| ConfigError::new("gateway response header", name, problem);
+    let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| fault("is not a header name"))?;
+    if NO_EFFECT.iter().any(|prefix| header.as_str().starts_with(prefix)) {
+        return Err(fault("only `gatewayresponse.header.` has an effect"));
+    }
+    if FRAMING.contains(&header) {
+        return Err(fault("belongs to the HTTP server"));
+    }
     let source = Source::parameter(source)?;
     match &source {
         Source::Literal(text) if HeaderValue::from_str(text).is_err() => {

@@ -59,6 +59,46 @@ pub enum Cause {
     InvalidContentLength,
     /// The service did not answer in time.
     IntegrationTimeout,
+    /// The request is not signed.
+    SignatureMissing,
+    /// Two signatures: header and query, or the header twice.
+    SignatureAmbiguous,
+    /// Parameters of the signature are missing or malformed.
+    SignatureIncomplete,
+    /// The signature's date or lifetime is malformed.
+    SignatureDateMalformed,
+    /// The signature is too old.
+    SignatureExpired,
+    /// The signature is from the future.
+    SignatureNotYetCurrent,
+    /// The host is not signed.
+    SignatureHostUnsigned,
+    /// An `x-amz-*` field is not signed, and the setting demands it.
+    SignatureHeaderUnsigned,
+    /// The signature is for another Region, service, day or terminator.
+    SignatureScope,
+    /// No such access key.
+    AccessKeyUnknown,
+    /// The signature is not the request's.
+    SignatureMismatch,
+    /// The session token is missing, repeated, or not the access key's.
+    SessionTokenInvalid,
+    /// The temporary credentials have expired.
+    SessionTokenExpired,
+    /// The signature was used before.
+    SignatureReplayed,
+    /// As many signatures are remembered against replays as may be.
+    ReplayWindowFull,
+    /// The store of access keys failed.
+    CredentialsUnavailable,
+    /// The request body could not be read to its end.
+    BodyUnreadable,
+    /// The caller's identity policies do not allow the call.
+    IdentityPolicySilent,
+    /// The caller's identity policies deny the call.
+    IdentityPolicyDenied,
+    /// The ARN of the request is longer than policies may judge.
+    ResourceArnTooLong,
     /// An identity source of the authorizer is missing or empty.
     IdentityMissing,
     /// An identity source is not text, or does not match the validation expression.
@@ -81,6 +121,34 @@ pub enum Cause {
     ResourcePolicyDenied,
     /// The resource policy does not allow.
     ResourcePolicySilent,
+    /// The connection has no client certificate.
+    ClientCertificateMissing,
+    /// The client certificate was given to another domain name than the request is for.
+    ClientCertificateForeign,
+    /// More than one token was sent.
+    TokenRepeated,
+    /// The token is not a signed JWT, or demands an extension.
+    TokenMalformed,
+    /// The token's algorithm is not a configured one, or not its key's.
+    TokenAlgorithm,
+    /// No key has the token's `kid`.
+    TokenKeyUnknown,
+    /// The issuer's keys could not be had.
+    TokenKeysUnavailable,
+    /// The token's signature is wrong.
+    TokenSignature,
+    /// The token is another issuer's.
+    TokenIssuer,
+    /// The token is for another audience.
+    TokenAudience,
+    /// The token has another use: an access token in place of an ID token, or the other way round.
+    TokenUse,
+    /// The token has expired.
+    TokenExpired,
+    /// The token's time is still to come.
+    TokenNotYetValid,
+    /// The token has none of the method's scopes.
+    TokenScope,
 }
 
 /// A refusal: its kind, its words, and why. Found in the extensions of the answer and in
@@ -126,6 +194,14 @@ impl GatewayError {
         error
     }
 
+    /// A refusal of one of the types, in other words.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn in_words(response_type: ResponseType, cause: Cause, message: &'static str) -> Self {
+        let mut error = Self::new(response_type, cause);
+        error.message = Some(message.into());
+        error
+    }
+
     /// 400 for a path that must not be routed. Wording unconfirmed on AWS.
     pub(crate) fn bad_request(cause: Cause) -> Self {
         Self::client_error(cause, StatusCode::BAD_REQUEST, "Bad Request", "BadRequestException")
@@ -136,6 +212,14 @@ impl GatewayError {
         let forbidden = ("Forbidden", "ForbiddenException");
         let mut error =
             Self::client_error(Cause::UnknownStage, StatusCode::FORBIDDEN, forbidden.0, forbidden.1);
+        error.form = Form::Fixed;
+        error
+    }
+
+    /// 403 `Forbidden` before an API is chosen: not customisable.
+    #[cfg(feature = "mtls")]
+    pub(crate) fn forbidden(cause: Cause) -> Self {
+        let mut error = Self::client_error(cause, StatusCode::FORBIDDEN, "Forbidden", "ForbiddenException");
         error.form = Form::Fixed;
         error
     }
@@ -154,6 +238,18 @@ impl GatewayError {
         error.message = Some(format!("HTTP content length exceeded {limit} bytes.").into());
         error.form = Form::PlainText;
         error
+    }
+
+    /// The same kind of refusal in other words, with another error type.
+    #[cfg(feature = "sigv4")]
+    pub(crate) fn with_words(
+        mut self,
+        message: impl Into<Cow<'static, str>>,
+        error_type: &'static str,
+    ) -> Self {
+        self.message = Some(message.into());
+        self.error_type = Some(error_type);
+        self
     }
 
     /// The kind of gateway response.

@@ -8,7 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Request, Response,
+    HeaderMap, HeaderName, HeaderValue, Request, Response,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use std::{
@@ -21,6 +21,8 @@ use tower_service::Service;
 static X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 static X_AMZ_APIGW_ID: HeaderName = HeaderName::from_static("x-amz-apigw-id");
 pub(crate) static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+#[cfg(feature = "usage-plan")]
+pub(crate) static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 static APIGW_REQUEST_ID: HeaderName = HeaderName::from_static("apigw-requestid");
 
 /// Answers refusals of the layers inside it as [`GatewayResponses`] says, and marks every answer with its request
@@ -65,6 +67,23 @@ impl GatewayResponseLayer {
     }
 }
 
+/// What `Gateway` does with an answer, in the place of this layer.
+#[cfg(feature = "gateway")]
+impl GatewayResponseLayer {
+    pub(crate) fn keep_head<B>(&self, request: &Request<B>) -> Option<Box<RequestHead>> {
+        self.config.keep_head(request)
+    }
+
+    pub(crate) fn finish<R: From<Bytes>>(
+        &self,
+        context: &RequestContext,
+        head: Option<&RequestHead>,
+        response: &mut Response<R>,
+    ) {
+        self.config.finish(context, head, response);
+    }
+}
+
 impl<S> Layer<S> for GatewayResponseLayer {
     type Service = GatewayResponseService<S>;
 
@@ -95,16 +114,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = self.config.context.find_or_create(&mut request);
-        let head = self.config.responses.needs_request().then(|| Box::new(keep_head(&request)));
+        let head = self.config.keep_head(&request);
         let finish = Finish { config: Arc::clone(&self.config), context, head };
         ResponseFuture::forwarded(self.inner.call(request), finish)
-    }
-}
-
-fn keep_head<B>(request: &Request<B>) -> RequestHead {
-    RequestHead {
-        headers: request.headers().clone(),
-        query: request.uri().query().unwrap_or_default().to_owned(),
     }
 }
 
@@ -118,26 +130,45 @@ pub struct Finish {
 
 impl<R: From<Bytes>> OnResponse<R> for Finish {
     fn on_response(self, response: &mut Response<R>) {
-        let error = response.extensions().get::<GatewayError>().cloned();
-        if let Some(error) = &error {
-            self.context.set_error(error.clone());
-            if self.context.api_kind() == ApiKind::Rest && !self.config.responses.is_empty() {
-                self.rerender(error, response);
-            }
-        }
-        let bare = self.config.bare_413 && error.is_some_and(|error| error.is_plain_text());
-        if !bare {
-            self.add_ids(response);
-        }
+        self.config.finish(&self.context, self.head.as_deref(), response);
     }
 }
 
-impl Finish {
-    fn rerender<R: From<Bytes>>(&self, error: &GatewayError, response: &mut Response<R>) {
-        let Some(configured) = self.config.responses.render(error, &self.context, self.head.as_deref())
-        else {
-            return;
-        };
+impl Config {
+    /// Head and query of the request, where a template asks for them.
+    fn keep_head<B>(&self, request: &Request<B>) -> Option<Box<RequestHead>> {
+        let query = || request.uri().query().unwrap_or_default().to_owned();
+        let keep = || Box::new(RequestHead { headers: request.headers().clone(), query: query() });
+        self.responses.needs_request().then(keep)
+    }
+
+    fn finish<R: From<Bytes>>(
+        &self,
+        context: &RequestContext,
+        head: Option<&RequestHead>,
+        response: &mut Response<R>,
+    ) {
+        let error = response.extensions().get::<GatewayError>().cloned();
+        if let Some(error) = &error {
+            context.set_error(error.clone());
+            if context.api_kind() == ApiKind::Rest && !self.responses.is_empty() {
+                self.rerender(error, context, head, response);
+            }
+        }
+        let bare = self.bare_413 && error.is_some_and(|error| error.is_plain_text());
+        if !bare {
+            add_ids(context, response.headers_mut());
+        }
+    }
+
+    fn rerender<R: From<Bytes>>(
+        &self,
+        error: &GatewayError,
+        context: &RequestContext,
+        head: Option<&RequestHead>,
+        response: &mut Response<R>,
+    ) {
+        let Some(configured) = self.responses.render(error, context, head) else { return };
         *response.status_mut() = configured.rendered.status;
         *response.body_mut() = R::from(configured.rendered.body);
         let headers = response.headers_mut();
@@ -150,28 +181,27 @@ impl Finish {
             headers.insert(X_AMZN_ERROR_TYPE.clone(), HeaderValue::from_static(error_type));
         }
     }
+}
 
-    /// Both ids, and the `RateLimit` field of a plan inside, in one allocation.
-    fn add_ids<R>(&self, response: &mut Response<R>) {
-        let text = AnswerText::of(&self.context);
-        let end = text.length;
-        let text = Bytes::from_owner(text);
-        let headers = response.headers_mut();
-        let mut insert = |name: &HeaderName, range| {
-            if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(range)) {
-                headers.insert(name.clone(), value);
-            }
-        };
-        match self.context.api_kind() {
-            ApiKind::Rest => {
-                insert(&X_AMZN_REQUEST_ID, 0..ID_LEN);
-                insert(&X_AMZ_APIGW_ID, ID_LEN..IDS_LEN);
-            }
-            ApiKind::Http => insert(&APIGW_REQUEST_ID, ID_LEN..IDS_LEN),
+/// Both ids, and the `RateLimit` field of a plan inside `Gateway`, in one allocation.
+fn add_ids(context: &RequestContext, headers: &mut HeaderMap) {
+    let text = AnswerText::of(context);
+    let end = text.length;
+    let text = Bytes::from_owner(text);
+    let mut insert = |name: &HeaderName, range| {
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(range)) {
+            headers.insert(name, value);
         }
-        if end > IDS_LEN {
-            insert(&RATELIMIT, IDS_LEN..end);
+    };
+    match context.api_kind() {
+        ApiKind::Rest => {
+            insert(&X_AMZN_REQUEST_ID, 0..ID_LEN);
+            insert(&X_AMZ_APIGW_ID, ID_LEN..IDS_LEN);
         }
+        ApiKind::Http => insert(&APIGW_REQUEST_ID, ID_LEN..IDS_LEN),
+    }
+    if end > IDS_LEN {
+        insert(&RATELIMIT, IDS_LEN..end);
     }
 }
 
@@ -179,19 +209,24 @@ impl Finish {
 const ID_LEN: usize = 36;
 const IDS_LEN: usize = ID_LEN + 16;
 
-/// The text of the header values that this layer adds, one after the other.
+/// The text of the header values that are added, one after the other.
 struct AnswerText {
-    bytes: [u8; IDS_LEN + 128],
+    bytes: [u8; IDS_LEN + RATE_LIMIT_LEN],
     length: usize,
 }
 
+#[cfg(feature = "usage-plan")]
+const RATE_LIMIT_LEN: usize = crate::context::FIELD_LEN;
+#[cfg(not(feature = "usage-plan"))]
+const RATE_LIMIT_LEN: usize = 0;
+
 impl AnswerText {
     fn of(context: &RequestContext) -> Self {
-        let mut text = Self { bytes: [0; IDS_LEN + 128], length: IDS_LEN };
+        let mut text = Self { bytes: [0; IDS_LEN + RATE_LIMIT_LEN], length: IDS_LEN };
         text.bytes[..IDS_LEN].copy_from_slice(context.id_bytes());
-        if let Some(field) = context.rate_limit().map(crate::context::HeaderText::as_bytes) {
-            text.length += field.len();
-            text.bytes[IDS_LEN..text.length].copy_from_slice(field);
+        #[cfg(feature = "usage-plan")]
+        if let (Some(limit), Some(rest)) = (context.rate_limit(), text.bytes.last_chunk_mut()) {
+            text.length += limit.announced.write(rest);
         }
         text
     }

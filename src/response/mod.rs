@@ -30,6 +30,9 @@
 //! On a REST API every refusal also carries `x-amzn-ErrorType`, and every answer `x-amzn-RequestId` and
 //! `x-amz-apigw-id`; an HTTP API has fixed answers and one header, `apigw-requestid`.
 //!
+//! A gRPC client expects a status in headers and no JSON. A response of status 200 with an empty template for
+//! `application/grpc` and the headers `grpc-status` (`'8'`) and `grpc-message` (`context.error.message`) is one.
+//!
 //! # Example
 //!
 //! ```
@@ -82,5 +85,10 @@ pub use layer::{Finish, GatewayResponseLayer, GatewayResponseService};
 pub use response_type::{ResponseType, UnknownResponseType};
 
 #[cfg(feature = "usage-plan")]
-pub(crate) use layer::RATELIMIT;
+pub(crate) use layer::{RATELIMIT, RATELIMIT_POLICY};
 pub(crate) use render::json_string;
+#[cfg(feature = "gateway")]
+pub(crate) use template::RequestHead;
+
+#[cfg(test)]
+mod tests;

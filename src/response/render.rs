@@ -1,6 +1,6 @@
 //! From a refusal to bytes.
 
-use super::{GatewayError, ResponseType, error::Form};
+use super::{Cause, GatewayError, ResponseType, error::Form};
 use crate::context::ApiKind;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
@@ -19,6 +19,8 @@ pub(super) struct Rendered {
     pub(super) body: Bytes,
 }
 
+const USUAL_HEADERS: usize = 6;
+
 impl Rendered {
     /// The answer that no configuration has touched.
     pub(super) fn built_in(error: &GatewayError, kind: ApiKind) -> Self {
@@ -31,6 +33,8 @@ impl Rendered {
     pub(super) fn into_response<B: From<Bytes>>(self) -> Response<B> {
         let mut response = Response::new(B::from(self.body));
         *response.status_mut() = self.status;
+        // Room for what the layers outside add to most refusals: growing moves the whole map.
+        response.headers_mut().reserve(USUAL_HEADERS);
         response.headers_mut().insert(CONTENT_TYPE, self.content_type);
         if let Some(error_type) = self.error_type {
             response.headers_mut().insert(X_AMZN_ERROR_TYPE.clone(), HeaderValue::from_static(error_type));
@@ -82,8 +86,11 @@ fn http_api_answer(error: &GatewayError) -> (u16, Bytes) {
     use ResponseType as T;
     let fixed = |status, body: &'static str| (status, Bytes::from_static(body.as_bytes()));
     match error.response_type() {
+        T::MissingAuthenticationToken if error.cause() == Cause::SignatureMissing => {
+            fixed(403, r#"{"message":"Forbidden"}"#)
+        }
         T::MissingAuthenticationToken | T::ResourceNotFound => fixed(404, r#"{"message":"Not Found"}"#),
-        T::Default4xx if error.form() == Form::Fixed => fixed(404, r#"{"message":"Not Found"}"#),
+        T::Default4xx if error.cause() == Cause::UnknownStage => fixed(404, r#"{"message":"Not Found"}"#),
         T::Unauthorized => fixed(401, r#"{"message":"Unauthorized"}"#),
         T::InvalidApiKey | T::AccessDenied | T::WafFiltered | T::InvalidSignature | T::ExpiredToken => {
             fixed(403, r#"{"message":"Forbidden"}"#)

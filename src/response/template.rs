@@ -1,12 +1,12 @@
 //! Gateway-response templates and parameters: plain substitution, no VTL.
 
-use crate::{context::RequestContext, error::ConfigError};
+use crate::{context::RequestContext, error::ConfigError, route::escape_at};
 use http::HeaderMap;
 use std::borrow::Cow;
 
 /// The request's parts that a template may name, kept only where one does.
 #[derive(Debug)]
-pub(super) struct RequestHead {
+pub(crate) struct RequestHead {
     pub(super) headers: HeaderMap,
     pub(super) query: String,
 }
@@ -93,19 +93,9 @@ fn decode_query(text: &str) -> Cow<'_, str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
-        let hex = |range| {
-            std::str::from_utf8(tail.get(range)?).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
-        };
-        match (first, hex(0..2)) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            (byte, _) => {
-                bytes.push(if byte == b'+' { b' ' } else { byte });
-                rest = tail;
-            }
-        }
+        let escape = escape_at(rest);
+        bytes.push(escape.unwrap_or(if first == b'+' { b' ' } else { first }));
+        rest = if escape.is_some() { &tail[2..] } else { tail };
     }
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -195,6 +185,7 @@ mod tests {
     fn query_values_are_decoded_and_the_last_wins() {
         assert_eq!(query_value("a=1&b=x%2By+z&a=2", "a").unwrap(), "2");
         assert_eq!(query_value("a=1;b=x%2By+z%", "b").unwrap(), "x+y z%");
+        assert_eq!(query_value("a=%+f%-1%2", "a").unwrap(), "% f%-1%2", "a sign is no hexadecimal digit");
         assert_eq!(query_value("a", "a").unwrap(), "");
         assert_eq!(query_value("a", "b"), None);
     }

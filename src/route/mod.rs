@@ -45,16 +45,17 @@ pub use settings::MethodSettings;
 pub(crate) use params::PathParams;
 #[cfg(feature = "stage")]
 pub(crate) use path::decode_unreserved;
+pub(crate) use path::escape_at;
 #[cfg(feature = "policy")]
 pub(crate) use path::{decoded_path, matched_path};
 #[cfg(any(feature = "stage", test))]
 #[cfg_attr(not(feature = "stage"), allow(unused_imports, reason = "for the tests of single layers"))]
 pub(crate) use scope::StageScope;
 pub(crate) use scope::{MatchedRoute, Scope};
-#[cfg(feature = "stage")]
-pub(crate) use settings::SettingsMap;
-#[cfg(feature = "usage-plan")]
+#[cfg(any(feature = "stage", feature = "usage-plan"))]
 pub(crate) use settings::normalise;
+#[cfg(feature = "stage")]
+pub(crate) use settings::{ALL_METHODS, SettingsMap};
 
 use crate::{error::ConfigError, throttle::SharedBucket};
 use http::Method;
@@ -72,6 +73,7 @@ pub struct ApiMethod {
     pub(crate) payload_limit: Option<u64>,
     pub(crate) authorization: Authorization,
     pub(crate) authorization_scopes: Arc<[Box<str>]>,
+    pub(crate) stream_signed_payload: bool,
 }
 
 impl ApiMethod {
@@ -108,6 +110,15 @@ impl ApiMethod {
     #[must_use]
     pub fn authorization_scopes<T: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
         self.authorization_scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether `SigV4AuthLayer` passes a body on while it arrives, if the request names its hash
+    /// (`X-Amz-Content-Sha256`), instead of collecting it first. **Weaker**: the service has seen all of a body but its
+    /// last frame before it is known to be the signed one. See the layer's page. Default: no.
+    #[must_use]
+    pub fn stream_signed_payload(mut self, stream: bool) -> Self {
+        self.stream_signed_payload = stream;
         self
     }
 
@@ -173,6 +184,14 @@ impl Routes {
         self.table.declared.iter().map(|method| (method.verb_name(), &*method.resource_path))
     }
 
+    /// How often the throttle of a method (`pets/GET`), or of all (`*/*`), would have refused in shadow mode, for
+    /// layers that are used alone with this table.
+    pub fn shadow_count(&self, method_path: &str) -> u64 {
+        let key = settings::normalise(method_path);
+        let each = self.table.settings.iter().zip(&self.table.declared);
+        each.map(|(settings, method)| settings.shadowed(method, &key)).sum()
+    }
+
     pub(crate) fn search(&self, method: Option<&Method>, path: &str) -> Option<(u32, PathParams)> {
         let trimmed = path.strip_suffix('/').unwrap_or(path);
         let start = trimmed.find(|character| character != '/').unwrap_or(trimmed.len());
@@ -200,6 +219,12 @@ impl Declared {
     pub(crate) fn verb_name(&self) -> &str {
         self.verb.as_ref().map_or("ANY", Method::as_str)
     }
+
+    /// A variable of a routed path that was matched to this method.
+    fn variable<'a>(&self, name: &str, params: &PathParams, path: &'a str) -> Option<&'a str> {
+        let index = self.variables.iter().position(|variable| **variable == *name)?;
+        path.get(params.range(index)?)
+    }
 }
 
 /// A request's place in a [`Routes`] table.
@@ -223,8 +248,7 @@ impl RouteMatch<'_> {
 
     /// A path variable, as received (not percent-decoded).
     pub fn param(&self, name: &str) -> Option<&str> {
-        let index = self.declared.variables.iter().position(|variable| **variable == *name)?;
-        self.path.get(self.params.range(index)?)
+        self.declared.variable(name, &self.params, self.path)
     }
 }
 

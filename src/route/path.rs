@@ -48,6 +48,10 @@ fn check_escapes(bytes: &[u8]) -> Result<(), PathError> {
 
 /// `.`, `..` and every encoding of them, also where an encoded slash or backslash ends the segment.
 fn is_dot_segment(segment: &str) -> bool {
+    let may_be = |bytes: &[u8]| bytes[0] == b'.' || escape_at(bytes) == Some(b'.');
+    if !(0..segment.len()).any(|at| may_be(&segment.as_bytes()[at..])) {
+        return false;
+    }
     let decoded = decode(segment, |_| true);
     decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|part| matches!(part, b"." | b".."))
 }
@@ -70,10 +74,11 @@ pub(crate) fn matched_path(path: &str) -> Cow<'_, str> {
         1.. => &path[start - 1..(start + trimmed.len()).max(start)],
         0 => trimmed,
     };
-    if !whole.contains('%') {
+    let decoded = decode_unreserved(whole);
+    if matches!(decoded, Cow::Borrowed(_)) && !has_lower_case_escape(whole.as_bytes()) {
         return Cow::Borrowed(whole);
     }
-    let mut spelled = decode_unreserved(whole).into_owned();
+    let mut spelled = decoded.into_owned();
     let mut rest = &mut spelled[..];
     while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
         let end = rest.len().min(at + 3);
@@ -88,13 +93,23 @@ pub(crate) fn matched_path(path: &str) -> Cow<'_, str> {
 pub(crate) fn decoded_path(path: &str) -> Cow<'_, str> {
     match decode(path, |_| true) {
         Cow::Borrowed(_) => Cow::Borrowed(path),
-        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+        Cow::Owned(bytes) => Cow::Owned(
+            String::from_utf8(bytes)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        ),
     }
+}
+
+#[cfg(feature = "policy")]
+fn has_lower_case_escape(bytes: &[u8]) -> bool {
+    let is_lower = |escape: &[u8]| escape[0] == b'%' && escape.iter().any(u8::is_ascii_lowercase);
+    bytes.windows(3).any(is_lower)
 }
 
 fn decode(segment: &str, wanted: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
     let bytes = segment.as_bytes();
-    if !bytes.contains(&b'%') {
+    let is_wanted = |at| escape_at(&bytes[at..]).is_some_and(&wanted);
+    if !bytes.contains(&b'%') || !(0..bytes.len()).any(is_wanted) {
         return Cow::Borrowed(bytes);
     }
     let mut out = Vec::with_capacity(bytes.len());
@@ -114,7 +129,8 @@ fn decode(segment: &str, wanted: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-fn escape_at(bytes: &[u8]) -> Option<u8> {
+/// The byte that an escape at the start of `bytes` stands for.
+pub(crate) fn escape_at(bytes: &[u8]) -> Option<u8> {
     let [b'%', high, low, ..] = bytes else { return None };
     let digit = |byte: &u8| (*byte as char).to_digit(16);
     Some((digit(high)? * 16 + digit(low)?) as u8)

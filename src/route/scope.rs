@@ -48,8 +48,8 @@ impl MatchedRoute {
 
     /// A path variable, cut from the path as received.
     pub(crate) fn path_parameter<'a>(&self, name: &str, received: &'a str) -> Option<&'a str> {
-        let index = self.declared().variables.iter().position(|variable| **variable == *name)?;
-        received.get(self.base? as usize..)?.get(self.params.range(index)?)
+        let path = received.get(self.base? as usize..)?;
+        self.declared().variable(name, &self.params, path)
     }
 
     pub(crate) fn declared(&self) -> &Declared {

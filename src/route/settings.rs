@@ -17,6 +17,9 @@ pub struct MethodSettings {
     /// The method's own token bucket (`throttlingRateLimit`, `throttlingBurstLimit`). Absent: no limit at this
     /// level. Under `*/*` every method gets a bucket of its own.
     pub throttle: Option<Throttle>,
+    /// The throttle only counts what it would have refused (see `Stages::shadow_count` and
+    /// [`Routes::shadow_count`](super::Routes::shadow_count)) and refuses nothing.
+    pub shadow: bool,
 }
 
 impl MethodSettings {
@@ -31,13 +34,25 @@ impl MethodSettings {
         self.throttle = Some(throttle);
         self
     }
+
+    /// Only counts what the throttle would have refused. Default: off.
+    #[must_use]
+    pub fn shadow_throttle(mut self, shadow: bool) -> Self {
+        self.shadow = shadow;
+        self
+    }
+
+    /// The throttle in force; `bucket` finds or makes its state.
+    fn bucket(self, make: impl FnOnce(Throttle) -> SharedBucket) -> Option<SharedBucket> {
+        self.throttle.map(|throttle| SharedBucket { shadow: self.shadow, ..make(throttle) })
+    }
 }
 
 /// Settings by normalised key: `*/*`, or a resource path, a blank and a method.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SettingsMap(BTreeMap<String, (String, MethodSettings)>);
 
-const ALL: &str = "*/*";
+pub(crate) const ALL_METHODS: &str = "*/*";
 
 impl SettingsMap {
     pub(crate) fn insert(&mut self, key: &str, settings: MethodSettings) {
@@ -52,7 +67,7 @@ impl SettingsMap {
     /// Every key names a declared method (or a verb of a declared `ANY`).
     pub(crate) fn check(&self, declared: &[Declared]) -> Result<(), ConfigError> {
         for (key, (given, _)) in &self.0 {
-            if key != ALL && !declared.iter().any(|method| is_key_of(key, method)) {
+            if key != ALL_METHODS && !declared.iter().any(|method| is_key_of(key, method)) {
                 return Err(ConfigError::new("method settings", given, "names no declared method"));
             }
         }
@@ -77,8 +92,9 @@ impl SettingsMap {
             return ResolvedSettings::default();
         }
         let own = key_of(&method.resource_path, method.verb_name());
-        let settings = self.0.get(&own).or_else(|| self.0.get(ALL)).map(|entry| entry.1).unwrap_or_default();
-        let throttle = settings.throttle.map(|throttle| bucket(&own, throttle));
+        let settings =
+            self.0.get(&own).or_else(|| self.0.get(ALL_METHODS)).map(|entry| entry.1).unwrap_or_default();
+        let throttle = settings.bucket(|throttle| bucket(&own, throttle));
         let by_verb = if method.verb.is_some() { Vec::new() } else { self.resolve_verbs(method, bucket) };
         ResolvedSettings { throttle, by_verb }
     }
@@ -96,7 +112,7 @@ impl SettingsMap {
             if verb != "ANY"
                 && let Ok(verb) = Method::from_bytes(verb.as_bytes())
             {
-                verbs.push((verb, settings.throttle.map(|throttle| bucket(key, throttle))));
+                verbs.push((verb, settings.bucket(|throttle| bucket(key, throttle))));
             }
         }
         verbs
@@ -117,6 +133,14 @@ impl ResolvedSettings {
             None => self.throttle.as_ref(),
         }
     }
+
+    /// How often the throttle of a method would have refused, by its key; of all methods for `*/*`.
+    pub(super) fn shadowed(&self, method: &Declared, key: &str) -> u64 {
+        let own = self.throttle.iter().map(|bucket| (method.verb_name(), bucket));
+        let verbs = self.by_verb.iter().filter_map(|(verb, bucket)| Some((verb.as_str(), bucket.as_ref()?)));
+        let wanted = |verb: &str| key == ALL_METHODS || key == key_of(&method.resource_path, verb);
+        own.chain(verbs).filter(|(verb, _)| wanted(verb)).map(|(_, bucket)| bucket.slot.shadowed()).sum()
+    }
 }
 
 fn key_of(resource_path: &str, verb: &str) -> String {
@@ -132,8 +156,8 @@ fn is_key_of(key: &str, method: &Declared) -> bool {
 
 /// `pets/GET`, `/pets/GET`, `~1pets/GET` and the root's `//GET`, `~1/GET`: one form for all.
 pub(crate) fn normalise(key: &str) -> String {
-    if key == ALL {
-        return ALL.to_owned();
+    if key == ALL_METHODS {
+        return ALL_METHODS.to_owned();
     }
     let unescaped = key.replace("~1", "/").replace("~0", "~");
     let (path, verb) = unescaped.rsplit_once('/').unwrap_or(("", &unescaped));

@@ -1,66 +1,85 @@
-//! The route match of one request: fills the context, takes stage and base path off the URI.
+//! The route match of one request: what goes into the context, and what is taken off the URI.
 
-use super::{
-    Stages,
-    config::NoRoute,
-    snapshot::{Snapshot, Target, leading_slashes},
-};
+use super::{Stages, config::NoRoute, snapshot::leading_slashes};
 use crate::{
-    context::RequestContext,
+    context::{HostText, RequestContext, without_port},
     response::{Cause, GatewayError, ResponseType},
     route::{MatchedRoute, PathError, Scope, check_path},
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
     header::{ACCESS_CONTROL_REQUEST_METHOD, HOST},
     uri::PathAndQuery,
 };
 use std::sync::Arc;
 
-impl Stages {
-    /// Matches a request. What is found goes into the context; the error is what the router refuses with.
-    pub(crate) fn match_request<B>(
-        &self,
-        context: &RequestContext,
-        request: &mut Request<B>,
-    ) -> Result<(), GatewayError> {
-        check_path(request.uri().path()).map_err(bad_path)?;
-        let snapshot = self.snapshot();
-        let host = host(request.uri(), request.headers())?;
-        let target = snapshot.target(host, request.uri().path()).ok_or_else(GatewayError::unknown_stage)?;
-        if let Some(base_path) = target.base_path {
-            context.set_base_path(base_path.into());
+/// Where a request goes, found before a context is made of it.
+#[derive(Default)]
+pub(crate) struct StageMatch {
+    pub(crate) route: Option<MatchedRoute>,
+    pub(crate) host: Option<HostText>,
+    /// What CORS goes by: a preflight asks on behalf of another method, and of a path at least.
+    preflight_route: Option<Box<MatchedRoute>>,
+    base_path: Option<Arc<str>>,
+    /// Where the routed path begins in the path as received.
+    path_start: usize,
+    pub(crate) refusal: Option<Box<GatewayError>>,
+}
+
+impl StageMatch {
+    /// Notes in the context what is not in it yet, and takes stage and base path off the request's URI.
+    pub(crate) fn note<B>(&mut self, context: &RequestContext, request: &mut Request<B>) {
+        if let Some(host) = self.host.take() {
+            context.set_host(host);
         }
-        let scope = target.stage.choose(|| fastrand::u32(..));
-        let found = find(context, request, &target, scope, &snapshot);
-        strip(request.uri_mut(), target.path_start);
-        found
+        if let Some(base_path) = self.base_path.take() {
+            context.set_base_path(base_path);
+        }
+        if let Some(route) = self.preflight_route.take() {
+            context.set_preflight_route(route);
+        }
+        if let Some(route) = self.route.take() {
+            context.set_route(route);
+        }
+        strip(request.uri_mut(), self.path_start);
     }
 }
 
-/// Matches resource and method. A preflight asks on behalf of another method, and of a path at least: CORS goes by
-/// that resource, whether or not it declares `OPTIONS`.
-fn find<B>(
-    context: &RequestContext,
-    request: &Request<B>,
-    target: &Target<'_>,
-    scope: &Arc<Scope>,
-    snapshot: &Snapshot,
-) -> Result<(), GatewayError> {
-    let path = routed_path(&request.uri().path()[target.path_start..]);
-    let received = context.received_uri().path();
-    if let Some(requested) = requested_method(request) {
-        let by_method = requested.and_then(|method| MatchedRoute::find(scope, Some(&method), path, received));
-        if let Some(found) = by_method.or_else(|| MatchedRoute::find(scope, None, path, received)) {
-            context.set_preflight_route(found);
+impl Stages {
+    /// Matches a request; nothing is changed yet. What was found before a refusal is there all the same.
+    pub(crate) fn match_request<B>(&self, request: &Request<B>) -> StageMatch {
+        let mut matched = StageMatch::default();
+        if let Err(error) = self.find(request, &mut matched) {
+            matched.refusal = Some(Box::new(error));
         }
+        matched
     }
-    if let Some(found) = MatchedRoute::find(scope, Some(request.method()), path, received) {
-        context.set_route(found);
-        return Ok(());
+
+    fn find<B>(&self, request: &Request<B>, matched: &mut StageMatch) -> Result<(), GatewayError> {
+        let received = request.uri().path();
+        check_path(received).map_err(bad_path)?;
+        let snapshot = self.snapshot();
+        let field = host_field(request.uri(), request.headers())?.and_then(|field| field.to_str().ok());
+        matched.host = field.map(HostText::from);
+        let host = request.uri().host().or(field.map(without_port));
+        let target = snapshot.target(host, received).ok_or_else(GatewayError::unknown_stage)?;
+        matched.base_path = target.base_path.map(Arc::from);
+        matched.path_start = target.path_start;
+        let scope = target.stage.choose(|| fastrand::u32(..));
+        let path = routed_path(&received[target.path_start..]);
+        matched.preflight_route = preflight_route(request, scope, path);
+        matched.route = MatchedRoute::find(scope, Some(request.method()), path, received);
+        if matched.route.is_some() { Ok(()) } else { Err(no_route(snapshot.no_route)) }
     }
-    Err(no_route(snapshot.no_route))
+}
+
+/// The resource of a preflight by the method it asks for, or by the path alone, whether or not it declares `OPTIONS`.
+fn preflight_route<B>(request: &Request<B>, scope: &Arc<Scope>, path: &str) -> Option<Box<MatchedRoute>> {
+    let requested = requested_method(request)?;
+    let received = request.uri().path();
+    let by_method = requested.and_then(|method| MatchedRoute::find(scope, Some(&method), path, received));
+    by_method.or_else(|| MatchedRoute::find(scope, None, path, received)).map(Box::new)
 }
 
 /// The method that a preflight asks for, `Some(None)` if it is none; `None` if the request is not a preflight.
@@ -88,26 +107,22 @@ fn bad_path(error: PathError) -> GatewayError {
     })
 }
 
-/// The host without its port; two `Host` fields are refused, since it decides which stage is served.
-fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, GatewayError> {
-    if let Some(host) = uri.host() {
-        return Ok(Some(host));
+/// The `Host` field where the URI names no host; two are refused, since it decides which stage is served.
+fn host_field<'a>(uri: &Uri, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, GatewayError> {
+    if uri.host().is_some() {
+        return Ok(None);
     }
-    let mut fields = headers.get_all(HOST).iter();
-    match (fields.next(), fields.next()) {
-        (Some(_), Some(_)) => {
-            let words = ("Bad Request", "BadRequestException");
-            Err(GatewayError::client_error(Cause::UnknownStage, StatusCode::BAD_REQUEST, words.0, words.1))
-        }
-        (first, _) => Ok(first.and_then(|value| value.to_str().ok()).map(without_port)),
+    // Without a repeat of any name, which is the usual case, one look-up has seen everything.
+    if headers.len() > headers.keys_len() && headers.get_all(HOST).iter().nth(1).is_some() {
+        let words = ("Bad Request", "BadRequestException");
+        return Err(GatewayError::client_error(
+            Cause::UnknownStage,
+            StatusCode::BAD_REQUEST,
+            words.0,
+            words.1,
+        ));
     }
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
+    Ok(headers.get(HOST))
 }
 
 /// The path that resources are matched against: one slash at its start.
@@ -176,12 +191,5 @@ mod tests {
         assert_eq!(strip("/prod//a//b/", 5), "/a//b/");
         assert_eq!(strip("/a//b", 0), "/a//b");
         assert_eq!(strip("https://h:1/prod/pets?y", 5), "https://h:1/pets?y");
-    }
-
-    #[test]
-    fn hosts_lose_their_port() {
-        assert_eq!(without_port("a.example:8080"), "a.example");
-        assert_eq!(without_port("a.example"), "a.example");
-        assert_eq!(without_port("[::1]:80"), "[::1]");
     }
 }

@@ -73,9 +73,11 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = self.config.context.find_or_create(&mut request);
-        match self.config.stages.match_request(&context, &mut request) {
-            Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Untouched),
-            Err(error) => ResponseFuture::refused(error.refuse(&context)),
+        let mut matched = self.config.stages.match_request(&request);
+        matched.note(&context, &mut request);
+        match matched.refusal {
+            None => ResponseFuture::forwarded(self.inner.call(request), Untouched),
+            Some(error) => ResponseFuture::refused(error.refuse(&context)),
         }
     }
 }

@@ -85,13 +85,13 @@ impl Snapshot {
         Some(Target { stage, path_start: start + end, base_path: Some(base_path) })
     }
 
+    /// `CONNECT` and `OPTIONS *` have no path, so they name no stage.
     fn by_first_segment(&self, path: &str) -> Option<Target<'_>> {
         let start = leading_slashes(path);
-        let end = path[start + 1..].find('/').map_or(path.len(), |slash| start + 1 + slash);
-        let named = self.stage(&decode_unreserved(&path[start + 1..end])).map(|stage| (stage, end));
+        let segment = path[start..].strip_prefix('/').and_then(|rest| rest.split('/').next()).unwrap_or("");
+        let named = self.stage(&decode_unreserved(segment)).filter(|_| segment != DEFAULT_STAGE);
         let default = || self.stage(DEFAULT_STAGE.as_bytes()).map(|stage| (stage, start));
-        let (stage, path_start) =
-            named.filter(|_| path[start + 1..end] != *DEFAULT_STAGE).or_else(default)?;
+        let (stage, path_start) = named.map(|stage| (stage, start + 1 + segment.len())).or_else(default)?;
         Some(Target { stage, path_start, base_path: None })
     }
 }

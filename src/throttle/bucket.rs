@@ -63,8 +63,8 @@ impl Bucket {
 
     /// Whole tokens available at `now`.
     pub fn available(self, throttle: Throttle, now: u64) -> u32 {
-        let capacity = u128::from(throttle.burst) * TOKEN;
-        (capacity.saturating_sub(self.deficit_at(throttle, now)) / TOKEN) as u32
+        let missing = div_ceil(self.deficit_at(throttle, now), TOKEN);
+        u128::from(throttle.burst).saturating_sub(missing) as u32
     }
 
     /// Nanoseconds from `now` until the bucket is full again; `None` if it never will be.
@@ -72,7 +72,7 @@ impl Bucket {
         match (self.deficit_at(throttle, now), u128::from(throttle.nano_rate)) {
             (0, _) => Some(0),
             (_, 0) => None,
-            (deficit, rate) => Some(clamp(deficit.div_ceil(rate))),
+            (deficit, rate) => Some(clamp(div_ceil(deficit, rate))),
         }
     }
 
@@ -87,6 +87,14 @@ impl Bucket {
 
     fn from_deficit(deficit: u128, updated: u64) -> Self {
         Self { deficit_high: (deficit >> 64) as u64, deficit_low: deficit as u64, updated }
+    }
+}
+
+/// A division of 128 bits costs several times one of 64, which is enough for most buckets most of the time.
+fn div_ceil(dividend: u128, divisor: u128) -> u128 {
+    match (u64::try_from(dividend), u64::try_from(divisor)) {
+        (Ok(dividend), Ok(divisor)) => dividend.div_ceil(divisor).into(),
+        _ => dividend.div_ceil(divisor),
     }
 }
 

@@ -28,7 +28,7 @@ pin_project! {
 
 /// The timer, made at the first `Pending`, and what it is made from.
 #[derive(Debug)]
-pub(super) struct Deadline {
+pub(crate) struct Deadline {
     pub(super) timer: Option<Sleep>,
     pub(super) timeout: Duration,
     pub(super) clock: Clock,
@@ -63,13 +63,13 @@ where
 }
 
 impl Deadline {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Self { timer, timeout, clock, .. } = self;
         let timer = timer.get_or_insert_with(|| clock.sleep(*timeout));
         Pin::new(timer).poll(cx)
     }
 
-    fn refuse<R: From<Bytes>>(&self) -> Response<R> {
+    pub(crate) fn refuse<R: From<Bytes>>(&self) -> Response<R> {
         let error = GatewayError::new(ResponseType::IntegrationTimeout, Cause::IntegrationTimeout);
         error.refuse_in(self.context.as_ref())
     }

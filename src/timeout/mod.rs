@@ -47,7 +47,7 @@
 
 mod future;
 
-use future::Deadline;
+pub(crate) use future::Deadline;
 pub use future::TimeoutFuture;
 
 use crate::{
@@ -114,6 +114,15 @@ impl TimeoutLayer {
     }
 }
 
+impl TimeoutLayer {
+    /// What a request's answer is awaited with.
+    pub(crate) fn deadline(&self, context: Option<&RequestContext>) -> Deadline {
+        let timeout = self.config.timeout(context);
+        let clock = self.config.context.clock.clone();
+        Deadline { timer: None, timeout, clock, context: context.cloned() }
+    }
+}
+
 impl Config {
     /// A context is made only where a table is to be matched.
     fn match_own_table<B>(&self, request: &mut Request<B>) {
@@ -133,7 +142,7 @@ impl<S> Layer<S> for TimeoutLayer {
     type Service = TimeoutService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TimeoutService { inner, config: Arc::clone(&self.config) }
+        TimeoutService { inner, layer: self.clone() }
     }
 }
 
@@ -141,7 +150,7 @@ impl<S> Layer<S> for TimeoutLayer {
 #[derive(Clone, Debug)]
 pub struct TimeoutService<S> {
     inner: S,
-    config: Arc<Config>,
+    layer: TimeoutLayer,
 }
 
 impl<S, B, R> Service<Request<B>> for TimeoutService<S>
@@ -158,11 +167,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        self.config.match_own_table(&mut request);
-        let context = RequestContext::of(request.extensions()).cloned();
-        let timeout = self.config.timeout(context.as_ref());
-        let clock = self.config.context.clock.clone();
-        TimeoutFuture::new(self.inner.call(request), Deadline { timer: None, timeout, clock, context })
+        self.layer.config.match_own_table(&mut request);
+        let deadline = self.layer.deadline(RequestContext::of(request.extensions()));
+        TimeoutFuture::new(self.inner.call(request), deadline)
     }
 }
 

@@ -54,6 +54,10 @@ impl History {
         self.of(entry).filter(|past| period.contains(&past.day)).map(|past| past.used).sum()
     }
 
+    pub(super) fn used_on(&self, entry: u32, day: i32) -> u64 {
+        self.of(entry).find(|past| past.day == day).map_or(0, |past| past.used)
+    }
+
     /// Changes a past day, for a cost that became known later. A day of which nothing is kept has cost nothing yet.
     pub(super) fn change(&mut self, entry: u32, day: i32, change: Change) {
         let found = self.0.get_mut(&entry).and_then(|days| days.iter_mut().find(|past| past.day == day));
@@ -67,9 +71,14 @@ impl History {
     }
 }
 
+/// Nobody uses more than this in a period; a quota's limit is not above it either.
+fn signed(used: u64) -> i64 {
+    i64::try_from(used).unwrap_or(i64::MAX)
+}
+
 impl Entry {
     pub(super) fn spent(&self) -> Spent {
-        Spent { plan: self.bucket, used: self.used, granted: self.granted, ..Spent::default() }
+        Spent { plan: self.bucket, charged: self.charged, ..Spent::default() }
     }
 
     pub(super) fn remaining(&self, quota: Option<&Quota>) -> Option<u64> {
@@ -87,13 +96,13 @@ impl Entry {
         let period = if quota.is_some() { span.window_day } else { NEVER };
         if self.period != period {
             self.period = period;
-            self.used = self.used_today + history.used_in_period(index, span);
-            self.granted = 0;
+            self.charged = signed(self.used_today.saturating_add(history.used_in_period(index, span)));
         }
     }
 
     fn roll_day(&mut self, index: u32, day: i32, quota: Option<&Quota>, history: &mut History) {
-        let changed = self.used_today > 0 || self.granted != 0;
+        // A grant alone is something to report too.
+        let changed = self.used_today > 0 || self.charged != 0;
         if self.today != NEVER && changed {
             let remaining = self.remaining(quota);
             history.push(index, PastDay { day: self.today, used: self.used_today, remaining });
@@ -104,7 +113,7 @@ impl Entry {
     }
 
     pub(super) fn use_up(&mut self, cost: u64) {
-        self.used = self.used.saturating_add(cost);
+        self.charged = self.charged.saturating_add_unsigned(cost);
         self.used_today = self.used_today.saturating_add(cost);
     }
 }

@@ -4,6 +4,7 @@ use super::{
     headers,
     plan::{ThrottleScope, UsagePlan},
     quota::{Calendar, Quota, Span},
+    span_cell::SpanCell,
 };
 use crate::{
     error::ConfigError,
@@ -11,7 +12,6 @@ use crate::{
     route::{MatchedRoute, normalise},
     throttle::{SharedBucket, Throttle},
 };
-use arc_swap::ArcSwap;
 use http::{HeaderValue, Method};
 use std::{
     cmp::Ordering,
@@ -105,7 +105,7 @@ pub(super) struct PlanState {
     pub(super) shadow: Arc<Shadow>,
     calendar: Calendar,
     /// The present day, so that the calendar is asked once a day.
-    span: ArcSwap<Span>,
+    span: SpanCell,
     /// `RateLimit-Policy` of the general throttle and the quota.
     policy: Option<HeaderValue>,
     /// Sorted by stage and method.
@@ -141,7 +141,7 @@ impl PlanState {
             slot,
             shadow,
             calendar: plan.general_quota().map_or_else(Calendar::utc_days, |quota| quota.calendar().clone()),
-            span: ArcSwap::default(),
+            span: SpanCell::default(),
             policy: headers::policy(&plan, plan.general_throttle()),
             overrides: overrides.into(),
             plan,
@@ -157,12 +157,11 @@ impl PlanState {
     }
 
     pub(super) fn span(&self, unix: i64) -> Span {
-        let kept = **self.span.load();
-        if kept.holds_at(unix) {
+        if let Some(kept) = self.span.load().filter(|kept| kept.holds_at(unix)) {
             return kept;
         }
         let span = self.calendar.span(unix);
-        self.span.store(Arc::new(span));
+        self.span.store(&span);
         span
     }
 

@@ -7,22 +7,21 @@ pub(super) const NONE: u32 = u32::MAX;
 /// No day and no period yet.
 pub(super) const NEVER: i32 = i32::MIN;
 
-/// 88 bytes.
+/// 80 bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     /// In two halves, which need no alignment to 16.
     subject: [u64; 2],
     /// Of the plan's general throttle.
     pub(super) bucket: Bucket,
-    /// In the period.
-    pub(super) used: u64,
-    pub(super) granted: i64,
+    /// Against the quota of the period: what was used, less what was granted. Below zero where more was granted.
+    pub(super) charged: i64,
     pub(super) used_today: u64,
     /// Slot of the plan; `NONE` marks a free entry.
     pub(super) plan: u32,
     /// The same subject on another plan, or the next free entry.
     pub(super) next: u32,
-    /// First day of the period that `used` and `granted` are of.
+    /// First day of the period that `charged` is of.
     pub(super) period: i32,
     /// The day that `used_today` is of.
     pub(super) today: i32,
@@ -35,8 +34,7 @@ impl Entry {
         Self {
             subject: [(subject >> 64) as u64, subject as u64],
             bucket: Bucket::default(),
-            used: 0,
-            granted: 0,
+            charged: 0,
             used_today: 0,
             plan,
             next,
@@ -59,19 +57,21 @@ impl Entry {
     }
 }
 
-const CHUNK: usize = 64;
+const CHUNK: usize = 256;
 
 /// Entries by index; freed ones are used again.
 #[derive(Debug)]
 pub(super) struct Slab {
-    chunks: Vec<Vec<Entry>>,
+    /// The first chunk grows as it fills, and is reached without a look at the list of the others.
+    first: Vec<Entry>,
+    others: Vec<Vec<Entry>>,
     free: u32,
     length: u32,
 }
 
 impl Default for Slab {
     fn default() -> Self {
-        Self { chunks: Vec::new(), free: NONE, length: 0 }
+        Self { first: Vec::new(), others: Vec::new(), free: NONE, length: 0 }
     }
 }
 
@@ -82,11 +82,19 @@ impl Slab {
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&Entry> {
-        self.chunks.get(index as usize / CHUNK)?.get(index as usize % CHUNK)
+        let index = index as usize;
+        match index.checked_sub(CHUNK) {
+            None => self.first.get(index),
+            Some(later) => self.others.get(later / CHUNK)?.get(later % CHUNK),
+        }
     }
 
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Entry> {
-        self.chunks.get_mut(index as usize / CHUNK)?.get_mut(index as usize % CHUNK)
+        let index = index as usize;
+        match index.checked_sub(CHUNK) {
+            None => self.first.get_mut(index),
+            Some(later) => self.others.get_mut(later / CHUNK)?.get_mut(later % CHUNK),
+        }
     }
 
     pub(super) fn insert(&mut self, entry: Entry) -> u32 {
@@ -97,12 +105,10 @@ impl Slab {
             self.free = next;
             return index;
         }
-        if self.length as usize == self.chunks.len() * CHUNK {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+        if self.length as usize == (self.others.len() + 1) * CHUNK {
+            self.others.push(Vec::with_capacity(CHUNK));
         }
-        if let Some(last) = self.chunks.last_mut() {
-            last.push(entry);
-        }
+        self.others.last_mut().unwrap_or(&mut self.first).push(entry);
         self.length += 1;
         self.length - 1
     }
@@ -122,7 +128,7 @@ impl Slab {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.chunks.iter_mut().flatten().filter(|entry| !entry.is_free())
+        self.first.iter_mut().chain(self.others.iter_mut().flatten()).filter(|entry| !entry.is_free())
     }
 }
 
@@ -184,7 +190,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert_eq!(size_of::<Entry>(), 88);
+        assert_eq!(size_of::<Entry>(), 80);
         let subject = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
         assert_eq!(Entry::new(subject, 0, NONE, NONE).subject(), subject);
     }

@@ -1,56 +1,16 @@
 //! The `RateLimit` and `RateLimit-Policy` fields (draft-ietf-httpapi-ratelimit-headers), and `Retry-After`.
 
-use super::{admit::whole_seconds, plan::UsagePlan};
+use super::plan::UsagePlan;
 use crate::{
-    context::{HeaderText, RequestContext},
+    context::{FIELD_LEN, RateLimit},
     future::OnResponse,
+    response::{RATELIMIT, RATELIMIT_POLICY},
     throttle::Throttle,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header::RETRY_AFTER};
-
-use crate::response::RATELIMIT;
-static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+use http::{HeaderMap, HeaderValue, Response, header::RETRY_AFTER};
 
 /// Largest integer of a structured field (RFC 9651 section 3.3.1).
 const GREATEST: u64 = 999_999_999_999_999;
-
-/// What a client is told of the limits of its plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Report {
-    /// Tokens left, and nanoseconds until the bucket is full if it ever is.
-    pub(super) throttle: Option<(u32, Option<u64>)>,
-    /// Requests left, and seconds until the period ends.
-    pub(super) quota: Option<(u64, u64)>,
-}
-
-impl Report {
-    fn field(&self) -> Option<HeaderValue> {
-        HeaderValue::from_bytes(self.text()?.as_bytes()).ok()
-    }
-
-    fn text(&self) -> Option<HeaderText> {
-        let mut text = HeaderText::default();
-        if let Some((left, full_in_nanos)) = self.throttle {
-            item(&mut text, "throttle", u64::from(left), full_in_nanos.map(whole_seconds));
-        }
-        if let Some((left, seconds)) = self.quota {
-            item(&mut text, "quota", left, Some(seconds));
-        }
-        (!text.is_empty()).then_some(text)
-    }
-}
-
-/// Appends an item; the longest field has 91 bytes.
-fn item(text: &mut HeaderText, name: &str, left: u64, seconds: Option<u64>) {
-    text.push(if text.is_empty() { "\"" } else { ", \"" });
-    text.push(name);
-    text.push("\";r=");
-    text.push(itoa::Buffer::new().format(left.min(GREATEST)));
-    if let Some(seconds) = seconds {
-        text.push(";t=");
-        text.push(itoa::Buffer::new().format(seconds.min(GREATEST)));
-    }
-}
 
 /// `RateLimit-Policy` of a plan, made when the plan is put. Limits in shadow mode are not announced.
 pub(super) fn policy(plan: &UsagePlan, throttle: Option<Throttle>) -> Option<HeaderValue> {
@@ -80,31 +40,20 @@ fn policy_item(name: &str, quantity: u64, window: Option<u64>) -> String {
 ///
 /// A part of [`UsagePlanService`](super::UsagePlanService)'s future.
 #[derive(Debug, Default)]
-pub struct RateLimitFields {
-    policy: Option<HeaderValue>,
-    report: Report,
-    /// Inside the gateway the context takes the field, and the phase that writes the request ids writes it with
-    /// them, in one allocation.
-    through: Option<RequestContext>,
-}
+pub struct RateLimitFields(Option<RateLimit>);
 
 impl RateLimitFields {
-    pub(super) fn new(policy: Option<&HeaderValue>, report: Report) -> Self {
-        Self { policy: policy.cloned(), report, through: None }
-    }
-
-    pub(super) fn through(mut self, context: Option<&RequestContext>) -> Self {
-        self.through = context.cloned();
-        self
+    pub(super) fn new(rate_limit: Option<RateLimit>) -> Self {
+        Self(rate_limit)
     }
 
     pub(super) fn write(self, headers: &mut HeaderMap) {
-        let Some(policy) = self.policy else { return };
-        headers.insert(RATELIMIT_POLICY.clone(), policy);
-        if let Some(context) = &self.through {
-            self.report.text().into_iter().for_each(|text| context.set_rate_limit(text));
-        } else if let Some(field) = self.report.field() {
-            headers.insert(RATELIMIT.clone(), field);
+        let Some(RateLimit { policy, announced }) = self.0 else { return };
+        let mut field = [0; FIELD_LEN];
+        let length = announced.write(&mut field);
+        headers.insert(&RATELIMIT_POLICY, policy);
+        if let Ok(field) = HeaderValue::from_bytes(&field[..length]) {
+            headers.insert(&RATELIMIT, field);
         }
     }
 }
@@ -123,18 +72,6 @@ pub(super) fn write_retry_after(headers: &mut HeaderMap, seconds: u64) {
 mod tests {
     use super::*;
     use crate::usage_plan::{Quota, QuotaPeriod};
-
-    #[test]
-    fn fields_have_the_form_of_the_draft() {
-        let report = Report { throttle: Some((19, Some(100_000_000))), quota: Some((999, 86_400)) };
-        assert_eq!(report.field().unwrap(), r#""throttle";r=19;t=1, "quota";r=999;t=86400"#);
-        let never = Report { throttle: Some((0, None)), quota: None };
-        assert_eq!(never.field().unwrap(), r#""throttle";r=0"#);
-        let large = Report { throttle: Some((u32::MAX, Some(u64::MAX))), quota: Some((u64::MAX, u64::MAX)) };
-        let text = r#""throttle";r=4294967295;t=18446744074, "quota";r=999999999999999;t=999999999999999"#;
-        assert_eq!(large.field().unwrap(), text);
-        assert_eq!(Report::default().field(), None);
-    }
 
     #[test]
     fn policies_name_what_is_in_force() {

@@ -1,15 +1,16 @@
 //! `UsagePlanLayer`: who pays, how much, and moving the data.
 
 use super::{
-    admit::{Limits, Refusal, Spent},
+    admit::{Limits, Refusal, SharedThrottle, Spent},
     directory::{Directory, PlanState},
-    headers::{RateLimitFields, Report, write_retry_after},
+    headers::{RateLimitFields, write_retry_after},
     plans::UsagePlans,
     reservation::{Charged, UsageReservation},
-    shard::{Demand, charge_shared},
+    shard::{Demand, Shard, charge_shared},
 };
 use crate::{
-    context::{ContextConfig, Principal, RequestContext, subject},
+    clock::{Clock, Timestamp},
+    context::{Announced, ContextConfig, Principal, RateLimit, RequestContext, subject},
     filter::Head,
     future::ResponseFuture,
     response::{Cause, GatewayError, ResponseType},
@@ -17,7 +18,7 @@ use crate::{
     throttle::SharedBucket,
 };
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use std::{
     fmt,
     sync::Arc,
@@ -45,8 +46,8 @@ struct Config {
     reserve: Option<Arc<ReserveFn>>,
     by_principal: Option<Arc<PlanFn>>,
     headers: bool,
-    /// Whether the gateway's outermost phase writes the `RateLimit` field.
-    in_gateway: bool,
+    /// Inside `Gateway`, where nothing waits between the arrival and this phase: the arrival is the present time.
+    by_arrival: bool,
 }
 
 impl UsagePlanLayer {
@@ -62,7 +63,7 @@ impl UsagePlanLayer {
             reserve: None,
             by_principal: None,
             headers,
-            in_gateway: false,
+            by_arrival: false,
         };
         Self { config: Arc::new(config) }
     }
@@ -106,9 +107,33 @@ impl UsagePlanLayer {
         self.change(|config| config.by_principal = Some(Arc::new(choose)))
     }
 
+    /// The layer as a phase of `Gateway`, whose contexts are made by `clock`.
     #[cfg(feature = "gateway")]
-    pub(crate) fn in_gateway(self, aws_exact: bool) -> Self {
-        self.change(|config| (config.headers, config.in_gateway) = (config.headers && !aws_exact, true))
+    pub(crate) fn in_gateway(self, aws_exact: bool, clock: &Clock) -> Self {
+        let by_arrival = self.config.plans.clock().is_same(clock);
+        self.change(|config| (config.headers, config.by_arrival) = (config.headers && !aws_exact, by_arrival))
+    }
+
+    /// The phase of `Gateway`: charges the request, notes what its answer will say of the limits in the context, and
+    /// gives back the answer to a request that is refused.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn admit<B, R: From<Bytes>>(
+        &self,
+        context: &RequestContext,
+        request: &mut Request<B>,
+    ) -> Result<(), Response<R>> {
+        let config = &*self.config;
+        match config.decide(context, request) {
+            Ok(admitted) => {
+                admitted.rate_limit.into_iter().for_each(|rate_limit| context.set_rate_limit(rate_limit));
+                insert_reservation(request, admitted.reservation);
+                Ok(())
+            }
+            Err(mut refused) => {
+                refused.rate_limit.take().into_iter().for_each(|limit| context.set_rate_limit(limit));
+                Err(refused.into_response(context, config.headers))
+            }
+        }
     }
 
     #[cfg(feature = "gateway")]
@@ -130,7 +155,7 @@ impl fmt::Debug for UsagePlanLayer {
 
 /// An admitted request: what its answer will say, and the handle of a reserved cost.
 struct Admitted {
-    fields: RateLimitFields,
+    rate_limit: Option<RateLimit>,
     reservation: Option<UsageReservation>,
 }
 
@@ -138,7 +163,7 @@ struct Admitted {
 struct Refused {
     cause: Cause,
     retry_after: Option<u64>,
-    fields: RateLimitFields,
+    rate_limit: Option<RateLimit>,
 }
 
 impl Refused {
@@ -148,16 +173,11 @@ impl Refused {
     }
 
     fn forbidden(cause: Cause) -> Self {
-        Self { cause, retry_after: None, fields: RateLimitFields::default() }
+        Self { cause, retry_after: None, rate_limit: None }
     }
 
-    fn new(refusal: Refusal, fields: RateLimitFields) -> Self {
-        Self { cause: refusal.cause, retry_after: refusal.retry_after, fields }
-    }
-
-    fn through(mut self, context: Option<&RequestContext>) -> Self {
-        self.fields = self.fields.through(context);
-        self
+    fn new(refusal: Refusal, rate_limit: Option<RateLimit>) -> Self {
+        Self { cause: refusal.cause, retry_after: refusal.retry_after, rate_limit }
     }
 
     fn into_response<R: From<Bytes>>(self, context: &RequestContext, headers: bool) -> Response<R> {
@@ -167,7 +187,7 @@ impl Refused {
             _ => ResponseType::Throttled,
         };
         let mut response = GatewayError::new(response_type, self.cause).refuse(context);
-        self.fields.write(response.headers_mut());
+        RateLimitFields::new(self.rate_limit).write(response.headers_mut());
         if let Some(seconds) = self.retry_after.filter(|_| headers) {
             write_retry_after(response.headers_mut(), seconds);
         }
@@ -192,17 +212,18 @@ impl Config {
         let demand = Demand {
             stage: stage_bucket(route, request.method()),
             account: directory.account.as_ref(),
-            now: self.plans.now(),
+            now: self.now(context),
             cost,
         };
         let place = Place { stage, route, verb: request.method() };
-        let through = self.in_gateway.then_some(context);
-        let charged = self.charge(&directory, &payer, &place, &demand);
-        let (fields, charged) = charged.map_err(|refused| refused.through(through))?;
-        let fields = fields.through(through);
+        let (rate_limit, charged) = self.charge(&directory, &payer, &place, &demand)?;
         let reservation = reserved
             .then(|| UsageReservation::new(self.plans.clone(), cost, charged, demand.stage, demand.account));
-        Ok(Admitted { fields, reservation })
+        Ok(Admitted { rate_limit, reservation })
+    }
+
+    fn now(&self, context: &RequestContext) -> Timestamp {
+        if self.by_arrival { context.arrived() } else { self.plans.now() }
     }
 
     fn payer<'a>(
@@ -241,15 +262,14 @@ impl Config {
         payer: &Payer<'_>,
         place: &Place<'_>,
         demand: &Demand<'_>,
-    ) -> Result<(RateLimitFields, Option<Charged>), Refused> {
+    ) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
         let (mut shard, index, plan) = match payer {
             Payer::Nobody => return charge_nobody(demand),
             Payer::Key(subject) => {
                 let shard = self.plans.table().lock(*subject);
-                let covers = |slot| directory.at(slot).is_some_and(|plan| plan.plan.covers(place.stage));
-                let index = shard.find(*subject, covers).ok_or_else(Refused::not_in_plan)?;
-                let plan = shard.plan_at(index).and_then(|slot| directory.at(slot));
-                (shard, index, plan.ok_or_else(Refused::not_in_plan)?)
+                let (index, plan) =
+                    plan_of_key(&shard, *subject, directory, place.stage).ok_or_else(Refused::not_in_plan)?;
+                (shard, index, plan)
             }
             Payer::Principal(subject, plan) => {
                 let mut shard = self.plans.table().lock(*subject);
@@ -260,16 +280,32 @@ impl Config {
         let in_force = plan.in_force(place.stage, place.route, place.verb);
         let outcome = shard.charge(index, plan, in_force, demand).ok_or_else(Refused::not_in_plan)?;
         drop(shard);
-        let fields = self.fields(in_force.policy, outcome.report);
+        let rate_limit = self.rate_limit(in_force.policy, outcome.announced);
         match outcome.refusal {
-            Some(refusal) => Err(Refused::new(refusal, fields)),
-            None => Ok((fields, Some(outcome.charged))),
+            Some(refusal) => Err(Refused::new(refusal, rate_limit)),
+            None => Ok((rate_limit, Some(outcome.charged))),
         }
     }
 
-    fn fields(&self, policy: Option<&http::HeaderValue>, report: Report) -> RateLimitFields {
-        if self.headers { RateLimitFields::new(policy, report) } else { RateLimitFields::default() }
+    fn rate_limit(&self, policy: Option<&HeaderValue>, announced: Announced) -> Option<RateLimit> {
+        let policy = policy.filter(|_| self.headers)?;
+        Some(RateLimit { policy: policy.clone(), announced })
     }
+}
+
+/// The entry of a key on the plan that covers the stage, and that plan.
+fn plan_of_key<'a>(
+    shard: &Shard,
+    subject: u128,
+    directory: &'a Directory,
+    stage: Option<&str>,
+) -> Option<(u32, &'a PlanState)> {
+    let mut found = None;
+    let index = shard.find(subject, |slot| {
+        found = directory.at(slot).filter(|plan| plan.plan.covers(stage));
+        found.is_some()
+    })?;
+    Some((index, found?))
 }
 
 /// Where a request goes.
@@ -284,13 +320,19 @@ fn stage_bucket<'a>(route: Option<&'a MatchedRoute>, verb: &Method) -> Option<&'
 }
 
 /// Without a plan, stage and account still apply.
-fn charge_nobody(demand: &Demand<'_>) -> Result<(RateLimitFields, Option<Charged>), Refused> {
-    let throttle = |shared: Option<&SharedBucket>| shared.map(|shared| shared.throttle);
+fn charge_nobody(demand: &Demand<'_>) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
+    let throttle = |shared: Option<&SharedBucket>| shared.map(SharedThrottle::of);
     let limits =
         Limits { stage: throttle(demand.stage), account: throttle(demand.account), ..Limits::default() };
     let verdict = charge_shared(&limits, &mut Spent::default(), demand);
-    verdict.map_err(|refusal| Refused::new(refusal, RateLimitFields::default()))?;
-    Ok((RateLimitFields::default(), None))
+    verdict.map_err(|refusal| Refused::new(refusal, None))?;
+    Ok((None, None))
+}
+
+fn insert_reservation<B>(request: &mut Request<B>, reservation: Option<UsageReservation>) {
+    if let Some(reservation) = reservation {
+        request.extensions_mut().insert(reservation);
+    }
 }
 
 impl<S> Layer<S> for UsagePlanLayer {
@@ -326,10 +368,9 @@ where
         let context = config.context.find_or_create(&mut request);
         match config.decide(&context, &request) {
             Ok(admitted) => {
-                if let Some(reservation) = admitted.reservation {
-                    request.extensions_mut().insert(reservation);
-                }
-                ResponseFuture::forwarded(self.inner.call(request), admitted.fields)
+                insert_reservation(&mut request, admitted.reservation);
+                let fields = RateLimitFields::new(admitted.rate_limit);
+                ResponseFuture::forwarded(self.inner.call(request), fields)
             }
             Err(refused) => ResponseFuture::refused(refused.into_response(&context, config.headers)),
         }

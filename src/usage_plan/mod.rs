@@ -23,7 +23,8 @@
 //!
 //! Limits are exact at any number of threads: a throttle admits `burst + rate x time`, a quota its limit. Absent is
 //! never zero. An edit of a plan keeps its counts. A quota's day, week or month is a calendar one, in UTC or a given
-//! time zone. State lives in memory, about 125 bytes a key with its id.
+//! time zone. State lives in memory: for a key that was never used on an
+//! earlier day about 95 bytes and the length of its id.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -62,6 +63,7 @@ mod days;
 mod directory;
 mod entry;
 mod headers;
+mod index;
 mod layer;
 mod methods;
 mod plan;
@@ -70,6 +72,7 @@ mod quota;
 mod report;
 mod reservation;
 mod shard;
+mod span_cell;
 mod table;
 
 pub use directory::ShadowCounts;

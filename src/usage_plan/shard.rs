@@ -1,20 +1,20 @@
 //! One shard of the usage state: everything that one lock guards.
 
 use super::{
-    admit::{self, Limits, PlanThrottle, QuotaInForce, Refusal, Spent},
+    admit::{self, Limits, PlanThrottle, QuotaInForce, Refusal, SharedThrottle, Spent},
     days::{History, PastDay},
     directory::{Directory, InForce, PlanState},
     entry::{Entry, NONE, Names, Slab},
-    headers::Report,
+    index::Index,
     methods::MethodBuckets,
     quota::Span,
     reservation::Charged,
 };
 use crate::{
     clock::Timestamp,
+    context::Announced,
     throttle::{SharedBucket, bucket::Bucket},
 };
-use hashbrown::HashTable;
 use std::sync::MutexGuard;
 
 /// What a request asks for, beside its plan.
@@ -30,7 +30,7 @@ pub(super) struct Demand<'a> {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) refusal: Option<Refusal>,
-    pub(super) report: Report,
+    pub(super) announced: Announced,
     /// What was taken from where, if it was admitted.
     pub(super) charged: Charged,
 }
@@ -38,7 +38,7 @@ pub(super) struct Outcome {
 /// Entries of some subjects, in chains of one subject's plans.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    heads: HashTable<u32>,
+    heads: Index,
     entries: Slab,
     names: Names,
     history: History,
@@ -47,15 +47,10 @@ pub(super) struct Shard {
     cursor: u32,
 }
 
-/// Subjects are digests: any of their bits are as good as a hash. The topmost choose the shard.
-fn hash(subject: u128) -> u64 {
-    subject as u64
-}
-
 impl Shard {
     /// The subject's entry on a plan that will do.
     pub(super) fn find(&self, subject: u128, mut will_do: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mut at = *self.heads.find(hash(subject), |head| self.is_of(*head, subject))?;
+        let mut at = self.heads.find(subject, |head| self.is_of(head, subject))?;
         loop {
             let entry = self.entries.get(at)?;
             if will_do(entry.plan) {
@@ -69,29 +64,15 @@ impl Shard {
         self.entries.get(index).is_some_and(|entry| entry.subject() == subject)
     }
 
-    pub(super) fn plan_at(&self, index: u32) -> Option<u32> {
-        self.entries.get(index).map(|entry| entry.plan)
-    }
-
     /// A new entry at the head of its subject's chain.
     fn insert(&mut self, subject: u128, plan: u32, name: u32) -> u32 {
-        let Self { heads, entries, .. } = self;
-        let head = heads.find_mut(hash(subject), |head| {
-            entries.get(*head).is_some_and(|entry| entry.subject() == subject)
-        });
+        let head = self.heads.find(subject, |head| self.is_of(head, subject));
+        let index = self.entries.insert(Entry::new(subject, plan, head.unwrap_or(NONE), name));
         match head {
-            Some(head) => {
-                *head = entries.insert(Entry::new(subject, plan, *head, name));
-                *head
-            }
-            None => {
-                let index = entries.insert(Entry::new(subject, plan, NONE, name));
-                heads.insert_unique(hash(subject), index, |head| {
-                    entries.get(*head).map_or(0, |entry| hash(entry.subject()))
-                });
-                index
-            }
+            Some(head) => drop(self.heads.replace(subject, index, |first| first == head)),
+            None => self.heads.insert(subject, index),
         }
+        index
     }
 
     pub(super) fn attach(&mut self, subject: u128, plan: u32, key_id: &str) {
@@ -148,22 +129,24 @@ impl Shard {
 
     /// Lets whatever points at `index` point at `next`.
     fn bypass(&mut self, subject: u128, index: u32, next: u32) {
-        let entries = &self.entries;
-        let of = |head: &u32| entries.get(*head).is_some_and(|entry| entry.subject() == subject);
-        let Ok(mut head) = self.heads.find_entry(hash(subject), of) else { return };
-        match (*head.get() == index, next) {
-            (true, NONE) => drop(head.remove()),
-            (true, next) => *head.get_mut() = next,
-            (false, next) => {
-                let mut at = *head.get();
-                while let Some(entry) = self.entries.get_mut(at) {
-                    if entry.next == index {
-                        entry.next = next;
-                        return;
-                    }
-                    at = entry.next;
-                }
+        let Some(head) = self.heads.find(subject, |head| self.is_of(head, subject)) else { return };
+        if head != index {
+            return self.bypass_later(head, index, next);
+        }
+        match next {
+            NONE => self.heads.remove(subject, |first| first == head),
+            next => drop(self.heads.replace(subject, next, |first| first == head)),
+        }
+    }
+
+    fn bypass_later(&mut self, head: u32, index: u32, next: u32) {
+        let mut at = head;
+        while let Some(entry) = self.entries.get_mut(at) {
+            if entry.next == index {
+                entry.next = next;
+                return;
             }
+            at = entry.next;
         }
     }
 
@@ -227,7 +210,7 @@ impl Shard {
             }
         }
         let charged = Charged::new(entry, &in_force, &span, took_tokens);
-        Some(Outcome { refusal: verdict.err(), report: report(&limits, &spent, now), charged })
+        Some(Outcome { refusal: verdict.err(), announced: announced(&limits, &spent, now), charged })
     }
 
     /// Gives back or takes more, now that the cost is known: exactly the difference, from where it was taken.
@@ -235,8 +218,12 @@ impl Shard {
         let Some(index) = self.find(charged.subject, |plan| plan == charged.plan) else { return };
         let Self { entries, history, methods, .. } = self;
         let Some(entry) = entries.get_mut(index) else { return };
+        let used =
+            if entry.today == charged.day { entry.used_today } else { history.used_on(index, charged.day) };
+        // The key may have left the plan meanwhile and come back: then nothing of it is kept that could come back.
+        let change = change.within(used);
         if entry.period == charged.period {
-            entry.used = change.of(entry.used);
+            entry.charged = change.of_charged(entry.charged);
         }
         if entry.today == charged.day {
             entry.used_today = change.of(entry.used_today);
@@ -258,8 +245,8 @@ impl Shard {
     pub(super) fn set_remaining(&mut self, index: u32, plan: &PlanState, unix: i64, remaining: u64) {
         let (Some(quota), Some(entry)) = (plan.quota(), self.entries.get_mut(index)) else { return };
         entry.roll(index, &plan.span(unix), Some(quota), &mut self.history);
-        let granted = i128::from(remaining) + i128::from(entry.used) - i128::from(quota.limit());
-        entry.granted = granted.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        let charged = i128::from(quota.limit()) - i128::from(remaining);
+        entry.charged = charged.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
     }
 
     /// The days of an entry on which something happened, oldest first, up to now; nothing is changed.
@@ -301,13 +288,19 @@ fn limits(plan: &PlanState, in_force: &InForce<'_>, span: &Span, demand: &Demand
             cause: in_force.cause,
             shadow: plan.plan.throttle_is_shadow(),
         }),
-        stage: demand.stage.map(|stage| stage.throttle),
-        account: demand.account.map(|account| account.throttle),
+        stage: demand.stage.map(SharedThrottle::of),
+        account: demand.account.map(SharedThrottle::of),
         quota: plan.quota().map(|quota| QuotaInForce {
             limit: quota.limit(),
             reset_seconds: (span.window_end - unix).max(0) as u64,
             shadow: plan.plan.quota_is_shadow(),
         }),
+    }
+}
+
+impl SharedThrottle {
+    pub(super) fn of(shared: &SharedBucket) -> Self {
+        Self { throttle: shared.throttle, shadow: shared.shadow }
     }
 }
 
@@ -328,16 +321,19 @@ pub(super) fn charge_shared(
             **guard = bucket;
         }
     }
+    for (shared, was) in [(demand.stage, shadowed.stage), (demand.account, shadowed.account)] {
+        shared.filter(|_| was).into_iter().for_each(|shared| shared.slot.count_shadowed());
+    }
     Ok(shadowed)
 }
 
 /// Limits in shadow mode are not announced.
-fn report(limits: &Limits, spent: &Spent, now: u64) -> Report {
+fn announced(limits: &Limits, spent: &Spent, now: u64) -> Announced {
     let throttle = limits.plan.filter(|plan| !plan.shadow).map(|plan| plan.throttle);
     let quota = limits.quota.filter(|quota| !quota.shadow);
-    Report {
-        throttle: throttle
-            .map(|throttle| (spent.plan.available(throttle, now), spent.plan.full_in(throttle, now))),
+    let full_in = |throttle| spent.plan.full_in(throttle, now).map(admit::whole_seconds);
+    Announced {
+        throttle: throttle.map(|throttle| (spent.plan.available(throttle, now), full_in(throttle))),
         quota: quota.map(|quota| (admit::remaining(quota.limit, spent), quota.reset_seconds)),
     }
 }
@@ -357,10 +353,27 @@ impl Change {
         }
     }
 
+    /// Gives back no more than was used.
+    fn within(self, used: u64) -> Self {
+        match self {
+            Self::GiveBack(amount) => {
+                Self::GiveBack(u32::try_from(used).map_or(amount, |used| amount.min(used)))
+            }
+            more @ Self::TakeMore(_) => more,
+        }
+    }
+
     pub(super) fn of(self, used: u64) -> u64 {
         match self {
             Self::GiveBack(amount) => used.saturating_sub(amount.into()),
             Self::TakeMore(amount) => used.saturating_add(amount.into()),
+        }
+    }
+
+    fn of_charged(self, charged: i64) -> i64 {
+        match self {
+            Self::GiveBack(amount) => charged.saturating_sub(amount.into()),
+            Self::TakeMore(amount) => charged.saturating_add(amount.into()),
         }
     }
 

@@ -11,13 +11,13 @@ use tower_gateway::{
     GatewayBody,
     api_key::{ApiKey, ApiKeys},
     clock::ManualClock,
-    context::{ApiKind, RequestContext},
+    context::{ApiKind, PrincipalLayer, RequestContext},
     cors::{Cors, CorsLayer},
     filter::{FilterLayer, Verdict},
     gateway::{BuildError, Gateway, GatewayBuilder},
     payload_limit::PayloadLimitLayer,
     response::{Cause, GatewayError},
-    route::{ApiMethod, Routes},
+    route::{ApiMethod, MethodSettings, Routes},
     stage::{Deployment, Stage, Stages},
     throttle::Throttle,
     timeout::TimeoutLayer,
@@ -183,9 +183,48 @@ fn senseless_stacks_name_both_parts() {
     let open = Routes::catch_all();
     assert_eq!(conflict(Gateway::builder().routes(keyed)), ("method `ANY /a`".to_owned(), "api_keys"));
     assert_eq!(conflict(Gateway::builder().routes(open).stages(stages()).api_keys(keys())).1, "stages");
+    let somebody = PrincipalLayer::new(|_| Some("ada".to_owned()));
+    let unasked = conflict(Gateway::builder().usage_plans(plans()).principal(somebody));
+    assert_eq!(unasked, ("usage plan `free`".to_owned(), "api_keys or plan_by_principal"));
     let plan = conflict(Gateway::builder().usage_plans(plans()));
-    assert_eq!(plan, ("usage plan `free`".to_owned(), "api_keys or principal"));
+    assert_eq!(plan, ("usage plan `free`".to_owned(), "api_keys or plan_by_principal"));
     assert!(Gateway::builder().build().is_ok());
+}
+
+#[test]
+fn a_method_that_needs_a_key_stays_closed_where_no_keys_were_ever_given() {
+    run(async {
+        let open = Routes::builder().method("/pets", Method::GET, ApiMethod::new()).build().unwrap();
+        let stages = Stages::single("prod", open).unwrap();
+        let strict = Strict::default();
+        let gateway = Gateway::builder().stages(stages.clone()).build().unwrap().layer(strict.clone());
+        assert_eq!(gateway.clone().oneshot(allowed()).await.unwrap().status(), 200);
+        let keyed = ApiMethod::new().api_key_required(true);
+        let closed = Routes::builder().method("/pets", Method::GET, keyed).build().unwrap();
+        stages.create_deployment(Deployment::new("closed", closed)).unwrap();
+        stages.deploy("prod", "closed").unwrap();
+        let refused = gateway.oneshot(allowed()).await.unwrap();
+        let cause = refused.extensions().get::<GatewayError>().map(GatewayError::cause);
+        assert_eq!((refused.status().as_u16(), cause), (403, Some(Cause::ApiKeyMissing)));
+        assert_eq!(strict.called(), 1);
+    });
+}
+
+#[test]
+fn a_stage_throttle_can_be_watched_before_it_is_in_force() {
+    run(async {
+        let stages = stages();
+        let none = MethodSettings::new().throttle(Throttle::new(1.0, 0).unwrap());
+        stages.set_settings("prod", "*/*", none.shadow_throttle(true)).unwrap();
+        let gateway = full_gateway().stages(stages.clone()).build().unwrap().layer(Strict::default());
+        assert_eq!(gateway.clone().oneshot(allowed()).await.unwrap().status(), 200);
+        assert_eq!(stages.shadow_count("prod", "pets/GET").unwrap(), 1);
+        assert_eq!(stages.shadow_count("prod", "pets/POST").unwrap(), 0);
+        stages.set_settings("prod", "*/*", none).unwrap();
+        assert_eq!(gateway.oneshot(allowed()).await.unwrap().status(), 429);
+        assert_eq!(stages.shadow_count("prod", "*/*").unwrap(), 1);
+        assert_eq!(stages.shadow_count("dev", "*/*").unwrap_err().value(), "dev");
+    });
 }
 
 #[test]
@@ -413,6 +452,16 @@ fn hostile_input_over_hyper_gets_the_documented_bytes() {
         (head("/prod/../open", ""), "HTTP/1.1 400 Bad Request", r#"{"message":"Bad Request"}"#),
         (head("/prod/%2e%2e/open", ""), "HTTP/1.1 400 Bad Request", r#"{"message":"Bad Request"}"#),
         (head("/prod/open%", ""), "HTTP/1.1 400 Bad Request", r#"{"message":"Bad Request"}"#),
+        (
+            "CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\nconnection: close\r\n\r\n".to_owned(),
+            "HTTP/1.1 403 Forbidden",
+            forbidden,
+        ),
+        (
+            "OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n".to_owned(),
+            "HTTP/1.1 403 Forbidden",
+            forbidden,
+        ),
         (
             head(&format!("/prod/open?{}", "x".repeat(600)), ""),
             "HTTP/1.1 414 URI Too Long",

@@ -8,12 +8,20 @@ mod support;
 mod api_keys;
 #[cfg(all(feature = "authorizer", feature = "gateway"))]
 mod authorizers;
+#[cfg(feature = "gateway")]
+mod browser;
 #[cfg(feature = "cors")]
 mod cors;
 #[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(feature = "gateway")]
+mod grpc;
+#[cfg(feature = "jwt")]
+mod jwt;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
+#[cfg(feature = "policy")]
+mod policy_costs;
 #[cfg(feature = "policy")]
 mod policy_vectors;
 #[cfg(feature = "usage-plan")]
@@ -21,6 +29,8 @@ mod quotas;
 #[cfg(feature = "policy")]
 mod resource_policies;
 mod responses;
+#[cfg(all(feature = "sigv4", feature = "stage", feature = "payload-limit"))]
+mod sigv4;
 #[cfg(feature = "stage")]
 mod stages;
 #[cfg(feature = "usage-plan")]

@@ -45,6 +45,27 @@ fn chunked(chunks: &[&'static str]) -> Request<Chunked> {
     Request::new(StreamBody::new(stream::iter(frames)))
 }
 
+/// The body that must not be watched passes as it is; a chunked one is counted, over and under the limit.
+#[test]
+fn with_one_body_type_only_what_must_be_watched_is_wrapped() {
+    run(async {
+        let wrapped = |body: GatewayBody<AxumBody>| AxumBody::new(body);
+        let layer = PayloadLimitLayer::new(5).no_minimum_rate().same_body(wrapped);
+        let service = layer.layer(Strict::default());
+        assert_service(&service);
+        let sized = Request::new(AxumBody::from("12345"));
+        assert_eq!(service.clone().oneshot(sized).await.unwrap().status(), 200);
+        let router = Router::new().route("/", routing::post(|text: String| async { text })).layer(layer);
+        for (frames, status) in [(["123", "45"], 200), (["123", "456"], 413)] {
+            let body = AxumBody::new(chunked(&frames).into_body());
+            let answer = router.clone().oneshot(Request::post("/").body(body).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), status);
+        }
+        let refused = service.oneshot(Request::new(AxumBody::from("123456"))).await.unwrap();
+        assert_eq!((refused.status().as_u16(), cause(&refused)), (413, Cause::ContentLengthTooLarge));
+    });
+}
+
 fn announced(length: &'static str) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::default());
     request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static(length));

@@ -126,6 +126,9 @@ fn faults_are_named() {
         (GatewayResponse::new().header("a b", "'x'"), "a b"),
         (GatewayResponse::new().header("a", "'x\n'"), "x\n"),
         (GatewayResponse::new().header("a", "nothing"), "nothing"),
+        (GatewayResponse::new().header("gatewayresponse.path.a", "'x'"), "gatewayresponse.path.a"),
+        (GatewayResponse::new().header("gatewayresponse.header.Content-Length", "'1'"), "Content-Length"),
+        (GatewayResponse::new().header("transfer-encoding", "'chunked'"), "transfer-encoding"),
         (GatewayResponse::new().template("json", "x"), "json"),
     ] {
         assert_eq!(GatewayResponses::new().with(ResponseType::Throttled, &own).unwrap_err().value(), value);

@@ -110,6 +110,47 @@ fn refusals_are_the_documented_bytes_and_never_reach_the_service() {
 }
 
 #[test]
+fn a_target_without_a_path_is_refused_and_nothing_panics() {
+    run(async {
+        let named = Stages::single("prod", pets()).unwrap();
+        let at_root = Stages::single("$default", pets()).unwrap();
+        let domain = CustomDomain::new("a.example").mapping("", "prod");
+        named.set_domain(domain).unwrap();
+        for (stages, uri, body) in [
+            (&named, "b.example:443", FORBIDDEN),
+            (&at_root, "b.example:443", NO_TOKEN),
+            (&named, "a.example:443", NO_TOKEN),
+            (&named, "*", FORBIDDEN),
+            (&at_root, "*", NO_TOKEN),
+        ] {
+            let method = if uri == "*" { Method::OPTIONS } else { Method::CONNECT };
+            let request = Request::builder().method(method).uri(uri).body(Full::default()).unwrap();
+            assert_eq!(ask(stages, request).await, (403, body.to_owned()), "{uri}");
+        }
+    });
+}
+
+#[test]
+fn the_domain_name_is_known_over_both_versions_of_http() {
+    run(async {
+        let name = service_fn(|request: Request<Full<Bytes>>| async move {
+            let context = RequestContext::of(request.extensions()).unwrap();
+            let name = context.variable("domainName").map(|name| name.into_owned()).unwrap_or_default();
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(name)))
+        });
+        let router = StageRouter::new(Stages::single("prod", pets()).unwrap()).layer(name);
+        for (request, expected) in [
+            (with_host("api.example:8080", "/prod/pets"), "api.example"),
+            (with_host("api.example", "https://h2.example/prod/pets"), "h2.example"),
+            (get("/prod/pets"), ""),
+        ] {
+            let answer = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), expected);
+        }
+    });
+}
+
+#[test]
 fn an_honest_404_is_one_setting_away() {
     run(async {
         let stages = Stages::builder()
@@ -176,7 +217,7 @@ fn canary_takes_its_share_promotes_and_ends() {
         let quarter = share(25.0).await;
         assert!(
             (400..=600).contains(&quarter),
-            "{quarter} of 2000 at 25 % is beyond ten standard deviations"
+            "{quarter} of 2000 at 25 % is beyond five standard deviations"
         );
         assert!(stages.deploy("prod", "v1").unwrap_err().problem().contains("canary"));
         assert!(stages.roll_back("prod").is_err());
@@ -196,7 +237,11 @@ fn canary_takes_its_share_promotes_and_ends() {
                 Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
             }));
         variables.oneshot(get("/prod/pets")).await.unwrap();
+        stages.deploy("prod", "v2").unwrap();
+        assert_eq!(stages.history("prod"), ["v1", "v2"], "the same deployment again is no new step");
         assert_eq!(stages.roll_back("prod").unwrap(), "v1");
+        stages.remove_variable("prod", "back").unwrap();
+        assert_eq!(stages.remove_variable("prod", "back").unwrap_err().value(), "back");
         assert!(stages.set_canary("prod", CanarySettings::new("v2", 101.0)).is_err());
         assert!(stages.set_canary("prod", CanarySettings::new("nope", 1.0)).is_err());
     });
@@ -229,6 +274,11 @@ fn custom_domains_map_base_paths_and_hide_the_default_endpoint() {
         twice.headers_mut().append("host", "localhost".parse().unwrap());
         assert_eq!(ask(&stages, twice).await, (400, BAD_REQUEST.to_owned()));
         assert_eq!(ask(&stages, get("/prod/pets")).await.0, 403);
+        stages.remove_domain("API.example.com").unwrap();
+        let wildcard = ask(&stages, with_host("api.example.com", "/only/pets")).await;
+        assert_eq!(wildcard, (200, "shop v1 /pets /pets".to_owned()));
+        let gone = stages.remove_domain("api.example.com").unwrap_err();
+        assert_eq!((gone.value(), gone.problem()), ("api.example.com", "does not exist"));
     });
 }
 
@@ -242,6 +292,12 @@ fn faults_of_configuration_are_named() {
         (v1().stage(Stage::new("s", "v9")), "v9"),
         (v1().stage(Stage::new("s", "v1")).stage(Stage::new("s", "v1")), "s"),
         (v1().stage(Stage::new("s", "v1").variable("a-b", "x")), "a-b"),
+        (
+            v1().stage(Stage::new("s", "v1"))
+                .domain(CustomDomain::new("a.example").mapping("", "s"))
+                .domain(CustomDomain::new("A.example").mapping("x", "s")),
+            "a.example",
+        ),
         (v1().stage(Stage::new("s", "v1").variable("a", "x y")), "x y"),
         (v1().stage(Stage::new("s", "v1").settings("dogs/GET", throttle)), "dogs/GET"),
         (v1().stage(Stage::new("s", "v1")).domain(CustomDomain::new("a.example").mapping("", "t")), "t"),

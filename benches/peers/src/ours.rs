@@ -55,7 +55,7 @@ pub fn payload_limit() -> Side {
 /// The peer's job alone.
 pub fn payload_limit_of_bytes() -> Side {
     let layer = PayloadLimitLayer::default().no_header_limit().no_url_limit().no_minimum_rate();
-    side(with_context(layer.layer(bare())))
+    side(with_context(layer.same_body(Body::new).layer(bare())))
 }
 
 /// A gateway without any phase that can be left out, and the same with the payload limit.

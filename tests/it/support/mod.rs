@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Full};
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    io::Write as _,
     path::PathBuf,
     sync::{
         Arc,
@@ -81,13 +82,18 @@ pub fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// Says what a test left out. Written past the capture of test output, so that plain `cargo test` shows it.
+pub fn left_out(what: &str) {
+    let _nobody_reads = writeln!(std::io::stderr(), "left out: {what}");
+}
+
 /// A file of the outside vectors, parsed; `None` (and one line) where they are not there, as in a user's clone.
 pub fn vectors(file: &str) -> Option<serde_json::Value> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors").join(file);
     match std::fs::read(&path) {
         Ok(bytes) => Some(serde_json::from_slice(&bytes).unwrap()),
         Err(_) => {
-            println!("left out: no ../shared/vectors/{file} here");
+            left_out(&format!("no ../shared/vectors/{file} here"));
             None
         }
     }

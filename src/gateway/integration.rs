@@ -1,0 +1,76 @@
+//! The innermost phase: the service itself, its body made ours, and how long it may take.
+
+use super::Phases;
+use crate::{body::GatewayBody, context::RequestContext, timeout::Deadline};
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tower_service::Service;
+
+/// Calls the service, inside [`AdmissionService`](super::AdmissionService).
+#[derive(Clone, Debug)]
+pub struct IntegrationService<S> {
+    inner: S,
+    phases: Arc<Phases>,
+}
+
+impl<S> IntegrationService<S> {
+    pub(super) fn new(inner: S, phases: Arc<Phases>) -> Self {
+        Self { inner, phases }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for IntegrationService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<GatewayBody<R>>;
+    type Error = S::Error;
+    type Future = IntegrationFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let context = RequestContext::of(request.extensions());
+        let deadline = self.phases.timeout.as_ref().map(|timeout| timeout.deadline(context));
+        IntegrationFuture { inner: Some(self.inner.call(request)), deadline }
+    }
+}
+
+pin_project! {
+    /// Response future of [`IntegrationService`].
+    #[derive(Debug)]
+    pub struct IntegrationFuture<F> {
+        // `None` once the timer has rung: the service's future is dropped before the answer is given.
+        #[pin]
+        inner: Option<F>,
+        deadline: Option<Deadline>,
+    }
+}
+
+impl<F, R, E> Future for IntegrationFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<GatewayBody<R>>, E>;
+
+    /// The service first; the timer is made, and looked at, only while it has no answer.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Pending };
+        if let Poll::Ready(answer) = inner.poll(cx) {
+            return Poll::Ready(answer.map(|response| response.map(GatewayBody::new)));
+        }
+        let Some(deadline) = this.deadline else { return Poll::Pending };
+        ready!(deadline.poll(cx));
+        this.inner.set(None);
+        Poll::Ready(Ok(deadline.refuse()))
+    }
+}
