@@ -1,5 +1,6 @@
 //! The query string as events and identity sources show it: decoded pairs, in order.
 
+use crate::route::escape_at;
 use std::borrow::Cow;
 
 /// Name and value of every parameter, decoded. Nothing is allocated where nothing is escaped.
@@ -20,8 +21,7 @@ pub(super) fn decode(text: &str, plus: bool) -> Cow<'_, [u8]> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((first, tail)) = rest.split_first() {
-        let escaped = if *first == b'%' { escape(tail) } else { None };
-        match escaped {
+        match escape_at(rest) {
             Some(byte) => {
                 out.push(byte);
                 rest = &tail[2..];
@@ -33,12 +33,6 @@ pub(super) fn decode(text: &str, plus: bool) -> Cow<'_, [u8]> {
         }
     }
     Cow::Owned(out)
-}
-
-/// The byte that the two hexadecimal digits after `%` stand for.
-fn escape(after: &[u8]) -> Option<u8> {
-    let digit = |index: usize| (*after.get(index)? as char).to_digit(16);
-    Some((digit(0)? * 16 + digit(1)?) as u8)
 }
 
 #[cfg(test)]

@@ -235,7 +235,8 @@ pub(crate) struct AuthorizerRun {
 }
 
 impl RequestContext {
-    /// What the authorizer established; `None` while no authorizer has let the request pass.
+    /// What the authorizer established; `None` while none has answered. It is there, too, for a caller whom the
+    /// authorizer's policy then denies: for gateway responses and logs.
     pub fn authorizer(&self) -> Option<&AuthorizerContext> {
         self.0.authorizer.get().map(|established| &**established)
     }
