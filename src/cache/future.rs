@@ -1,12 +1,12 @@
 //! The response future: a stored answer, a call of its own, or a seat in a shared call.
 
 use super::{
-    entry::{Entry, Meta},
-    flight::{Arrived, Call, Flight, How, Job, RequestSnapshot, Rider, StreamHead},
-    plan::{Fetch, Found, LayerState, Plan, Serve},
+    flight::{Arrived, Call, RequestSnapshot, Rider},
+    plan::{Fetch, LayerState, Plan, Serve},
     reason::{CacheStatus, NoCacheReason},
-    rules::{BodyPart, Decision, Head, Provenance, RequestView, ResponseView, StorePlan},
-    tags,
+    respond::{answer_arrived, answer_entry, pass},
+    rules::{Provenance, RequestView},
+    seat::{Seat, is_shared, take_seat},
 };
 use crate::{
     body::{BoxError, GatewayBody},
@@ -15,7 +15,7 @@ use crate::{
     response::{Cause, GatewayError, ResponseType},
 };
 use bytes::Bytes;
-use http::{Extensions, HeaderName, Request, Response, StatusCode, header::WARNING};
+use http::{HeaderName, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
@@ -316,89 +316,6 @@ where
     }
 }
 
-/// A place in a call, or an answer that came just now.
-enum Seat {
-    Leader(Rider),
-    Follower(Rider),
-    None(Arc<Entry>),
-}
-
-fn take_seat(
-    layer: &LayerState,
-    request: RequestView<'_>,
-    fetch: &Fetch,
-    snapshot: impl Fn() -> RequestSnapshot,
-    now: Timestamp,
-) -> Seat {
-    let core = &layer.core;
-    let job = |alone_since| Job {
-        core: Arc::clone(core),
-        key: fetch.key.clone(),
-        request: snapshot(),
-        settings: fetch.settings,
-        entry: fetch.entry.clone(),
-        started: now,
-        reason: fetch.reason,
-        has_identity: fetch.has_identity,
-        is_head_of_get: fetch.lookup.as_get,
-        alone_since,
-    };
-    if !fetch.collapses || !core.limits.coalesces {
-        return Seat::Leader(Flight::new(job(Some(core.purge_count()))).1);
-    }
-    core.flights.enter(&fetch.key, |known| {
-        if let Some(rider) = known.and_then(|known| join(known, fetch, now)) {
-            return (Seat::Follower(rider), None);
-        }
-        if let Some(entry) = just_stored(layer, request, fetch, now) {
-            return (Seat::None(entry), None);
-        }
-        let (flight, rider) = Flight::new(job(None));
-        (Seat::Leader(rider), Some(flight))
-    })
-}
-
-/// A seat in a call that others have begun; a call that is not to be waited for is overtaken.
-fn join(known: &Arc<Flight>, fetch: &Fetch, now: Timestamp) -> Option<Rider> {
-    let rider = if fetch.lookup.reload || known.is_late(now) { None } else { known.join(now) };
-    if rider.is_none() {
-        known.supersede();
-    }
-    rider
-}
-
-/// Between the look-up and this moment somebody's call may have ended.
-fn just_stored(
-    layer: &LayerState,
-    request: RequestView<'_>,
-    fetch: &Fetch,
-    now: Timestamp,
-) -> Option<Arc<Entry>> {
-    let core = &layer.core;
-    let found = Found::new(core, fetch.key.primary.borrowed(), request.headers, now);
-    match found.decide(core, request, fetch.lookup, now) {
-        Decision::Hit => found.entry(),
-        _ => None,
-    }
-}
-
-/// Whether an answer that was waited for is one for this request.
-fn is_shared(layer: &LayerState, request: RequestView<'_>, meta: &Meta, arrived: &Arrived) -> bool {
-    let headers = match arrived {
-        Arrived::Streaming(head) => &head.headers,
-        Arrived::Entry(entry, _) => &entry.content.headers,
-        _ => return false,
-    };
-    if meta.selection.as_ref().is_some_and(|selection| !selection.matches(request.headers)) {
-        return false;
-    }
-    let vary = meta.selection.as_ref().map(|selection| Arc::clone(selection.names()));
-    let plan = StorePlan { freshness: meta.freshness, vary, ..StorePlan::default() };
-    let response =
-        ResponseView { status: meta.status, headers, requested: meta.requested, responded: meta.responded };
-    layer.core.rules.may_share(request, response, &plan)
-}
-
 /// The answer of the request that made the call.
 fn arrive_first<R, E>(
     layer: &LayerState,
@@ -457,119 +374,6 @@ where
     };
     pass(layer, &mut response, provenance);
     Ok(response.map(GatewayBody::new))
-}
-
-fn pass<R>(layer: &LayerState, response: &mut Response<R>, provenance: Provenance) {
-    if layer.core.strips_tags {
-        tags::remove(response.headers_mut());
-    }
-    layer.core.rules.passed(response.headers_mut(), provenance);
-}
-
-/// An answer out of a flight, for one of its readers.
-fn answer_arrived<R>(
-    layer: &LayerState,
-    request: RequestView<'_>,
-    rider: Rider,
-    arrived: Arrived,
-    status: CacheStatus,
-    reason: Option<NoCacheReason>,
-    warns: bool,
-) -> Response<GatewayBody<R>> {
-    let extensions = rider.take_extensions();
-    let now = layer.core.clock.now();
-    match arrived {
-        Arrived::Entry(entry, how) => {
-            let (status, forward_status, stored) = match how {
-                How::Answered { stored } => (status, None, stored),
-                How::Freshened { stored } => {
-                    (CacheStatus::Revalidated, Some(StatusCode::NOT_MODIFIED), stored)
-                }
-                How::StaleOnError(failed) => (CacheStatus::Stale, failed, true),
-            };
-            let provenance = Provenance { status, reason, forward_status, stored, not_stored: None, now };
-            answer_entry(layer, request, &entry, provenance, warns, extensions)
-        }
-        Arrived::Streaming(head) => {
-            let provenance =
-                Provenance { status, reason, forward_status: None, stored: true, not_stored: None, now };
-            answer_stream(layer, request, rider, &head, provenance, warns, extensions)
-        }
-        // Handled by the callers, which know what to do instead.
-        Arrived::Released(_) | Arrived::Failed => {
-            GatewayError::new(ResponseType::Default5xx, Cause::SharedCallFailed).refuse_in(request.context)
-        }
-    }
-}
-
-fn answer_stream<R>(
-    layer: &LayerState,
-    request: RequestView<'_>,
-    rider: Rider,
-    stream: &StreamHead,
-    provenance: Provenance,
-    warns: bool,
-    extensions: Option<Extensions>,
-) -> Response<GatewayBody<R>> {
-    let mut head = Head { status: stream.meta.status, headers: stream.headers.clone() };
-    let part = layer.core.rules.present(request, &stream.meta, &mut head, None, provenance);
-    let body = match part {
-        BodyPart::Whole => GatewayBody::shared(rider.into_body(stream)),
-        BodyPart::Nothing | BodyPart::Slice(_) => GatewayBody::default(),
-    };
-    finish(layer, request, head, body, provenance, &stream.meta, warns, extensions)
-}
-
-fn answer_entry<R>(
-    layer: &LayerState,
-    request: RequestView<'_>,
-    entry: &Entry,
-    provenance: Provenance,
-    warns: bool,
-    extensions: Option<Extensions>,
-) -> Response<GatewayBody<R>> {
-    let content = &entry.content;
-    let mut head = Head { status: entry.meta.status, headers: content.headers.clone() };
-    let part = layer.core.rules.present(request, &entry.meta, &mut head, Some(&content.body), provenance);
-    let body = match (part, &content.trailers) {
-        (BodyPart::Whole, Some(trailers)) => {
-            GatewayBody::shared(super::answer::WithTrailers::new(content.body.clone(), trailers))
-        }
-        (BodyPart::Whole, None) => content.body.clone().into(),
-        (BodyPart::Slice(range), _) => content.body.slice(range).into(),
-        (BodyPart::Nothing, _) => GatewayBody::default(),
-    };
-    finish(layer, request, head, body, provenance, &entry.meta, warns, extensions)
-}
-
-/// The last touches, and the notes.
-#[allow(clippy::too_many_arguments, reason = "the parts of one answer")]
-fn finish<R>(
-    layer: &LayerState,
-    request: RequestView<'_>,
-    mut head: Head,
-    body: GatewayBody<R>,
-    provenance: Provenance,
-    meta: &Meta,
-    warns: bool,
-    extensions: Option<Extensions>,
-) -> Response<GatewayBody<R>> {
-    let Provenance { status, reason, now, .. } = provenance;
-    layer.core.counters.answered(status, reason);
-    if let Some(context) = request.context {
-        let age = (status != CacheStatus::Miss).then(|| meta.age(now));
-        context.note_cache(status, reason, age);
-    }
-    if warns {
-        head.headers.append(WARNING, super::aws::WARNING);
-    }
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    if let Some(extensions) = extensions {
-        *response.extensions_mut() = extensions;
-    }
-    response
 }
 
 impl<S, B, R, E, F> Future for CacheFuture<S, B, R, F>

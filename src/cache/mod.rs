@@ -121,10 +121,12 @@ mod note;
 mod plan;
 mod purge;
 mod reason;
+mod respond;
 pub mod rfc;
 mod rules;
 #[cfg(feature = "cache-encryption")]
 mod seal;
+mod seat;
 mod selection;
 mod stats;
 mod store;
