@@ -48,6 +48,7 @@
 //! | [`cors`] | `cors` | which pages may read the answer |
 //! | [`payload_limit`] | `payload-limit` | how large and how slow a request may be |
 //! | [`timeout`] | `timeout` | how long the service may take |
+//! | [`observe`] | `access-log` | nothing: it writes down what happened |
 //! | [`filter`] | | whatever a function of yours decides |
 //! | [`response`] | | what a refused client is told |
 //! | [`context`] | | what is known of a request: `$context` |
@@ -77,6 +78,8 @@ pub mod cors;
 pub mod filter;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+#[cfg(feature = "access-log")]
+pub mod observe;
 #[cfg(feature = "payload-limit")]
 pub mod payload_limit;
 #[cfg(feature = "stage")]

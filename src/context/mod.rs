@@ -10,6 +10,7 @@
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
 //! | error | the layer that refuses |
+//! | integration latency and status, user agent, announced length of the request | `ObserveLayer`, `IntegrationTimerLayer` |
 //!
 //! ```
 //! use bytes::Bytes;
@@ -33,6 +34,8 @@
 mod identity;
 mod ids;
 mod layer;
+#[cfg(feature = "access-log")]
+mod observed;
 mod principal;
 mod proxies;
 #[cfg(feature = "usage-plan")]
@@ -53,6 +56,8 @@ pub(crate) use identity::subject;
 pub(crate) use layer::PeerSource;
 #[cfg(feature = "usage-plan")]
 pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
+#[cfg(feature = "access-log")]
+pub(crate) use variables::common_log_time;
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -108,6 +113,8 @@ struct Inner {
     #[cfg(feature = "usage-plan")]
     rate_limit: OnceLock<RateLimit>,
     error: OnceLock<GatewayError>,
+    #[cfg(feature = "access-log")]
+    observed: observed::Observed,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
     /// Who waits for the answer: the body may be read, and cut off, by another task.
@@ -170,6 +177,8 @@ impl ContextConfig {
             #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
+            #[cfg(feature = "access-log")]
+            observed: observed::Observed::default(),
             body_fault: AtomicU64::new(0),
             #[cfg(feature = "payload-limit")]
             body_watcher: Mutex::default(),

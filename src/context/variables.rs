@@ -51,7 +51,7 @@ impl RequestContext {
 }
 
 /// `22/Nov/2026:07:18:00 +0000`.
-fn common_log_time(time: Timestamp) -> String {
+pub(crate) fn common_log_time(time: Timestamp) -> String {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let seconds = time.unix_seconds();

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[cfg(feature = "gateway")]
+mod access_logs;
 #[cfg(feature = "api-key")]
 mod api_keys;
 #[cfg(feature = "gateway")]
