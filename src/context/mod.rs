@@ -41,6 +41,8 @@ mod proxies;
 #[cfg(feature = "usage-plan")]
 mod rate_limit;
 mod short_text;
+#[cfg(any(feature = "tracing", feature = "xray"))]
+pub(crate) mod trace;
 mod variables;
 
 pub use identity::{Principal, VerifiedApiKey};
@@ -56,6 +58,8 @@ pub(crate) use identity::subject;
 pub(crate) use layer::PeerSource;
 #[cfg(feature = "usage-plan")]
 pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
+#[cfg(feature = "metering")]
+pub(crate) use variables::civil_from_days;
 #[cfg(feature = "access-log")]
 pub(crate) use variables::common_log_time;
 

@@ -17,6 +17,8 @@ pub(super) struct Observed {
     integration_status: AtomicU32,
     request_length: AtomicU64,
     user_agent: OnceLock<Box<HeaderValue>>,
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    trace: OnceLock<Box<super::trace::TraceContext>>,
 }
 
 impl RequestContext {
@@ -40,6 +42,17 @@ impl RequestContext {
     /// `$context.identity.userAgent`, where an observer asked for it. Whatever the client wrote.
     pub fn user_agent(&self) -> Option<&HeaderValue> {
         self.0.observed.user_agent.get().map(|value| &**value)
+    }
+
+    /// The place in a trace, behind a `TraceLayer`.
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    pub fn trace(&self) -> Option<&super::trace::TraceContext> {
+        self.0.observed.trace.get().map(|trace| &**trace)
+    }
+
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    pub(crate) fn set_trace(&self, trace: super::trace::TraceContext) {
+        let _first_writer_wins = self.0.observed.trace.set(Box::new(trace));
     }
 
     /// A retry overwrites: the last attempt is what the client got.

@@ -62,7 +62,7 @@ pub(crate) fn common_log_time(time: Timestamp) -> String {
 }
 
 /// Year, month (1 to 12) and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
-fn civil_from_days(days: i64) -> (i64, usize, i64) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, usize, i64) {
     // Years start in March here, so that the leap day is the last of its year.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

@@ -125,6 +125,18 @@ impl<'a> RequestEvent<'a> {
         told || self.end.outcome != Outcome::Complete || self.context.error().is_some()
     }
 
+    /// 4 or 5: what `4XXError` and `5XXError` count. A refusal whose status was changed to none of them counts by the
+    /// status that it had; a panic and an error of the service count as 5, a client that left counts by what it was told.
+    pub fn error_class(&self) -> Option<u8> {
+        let class = |status: StatusCode| match status.as_u16() / 100 {
+            class @ (4 | 5) => Some(class as u8),
+            _ => None,
+        };
+        let broken = matches!(self.end.outcome, Outcome::Panicked | Outcome::Failed).then_some(5);
+        let refused = || class(self.context.error()?.status());
+        broken.or_else(|| class(self.end.status?)).or_else(refused)
+    }
+
     /// The value of `$context.<name>` at the end of the request: what [`RequestContext::variable`] knows, and what only
     /// the end tells. `None` prints as `-`.
     pub fn variable(&self, name: &str) -> Option<Cow<'a, str>> {
@@ -150,4 +162,11 @@ impl fmt::Debug for RequestEvent<'_> {
             .field("end", self.end)
             .finish_non_exhaustive()
     }
+}
+
+/// OpenTelemetry: what is no method of HTTP is `_OTHER`.
+#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+pub(super) fn known_method(method: &http::Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }

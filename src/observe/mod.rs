@@ -28,6 +28,10 @@
 //! | `requestLength` (ours) | the request's `Content-Length` |
 //! | every other | [`RequestContext::variable`](crate::context::RequestContext::variable), or `-` |
 //!
+//! Other observers: `Metrics` with a Prometheus page (feature `prometheus`), `EmfLog` for CloudWatch (feature `emf`),
+//! `FacadeMetrics` for the `metrics` crate (feature `metrics`), `admin::Explain` for operators (feature `admin`),
+//! `metering::UsageJournal` for bills (feature `metering`), `trace::XRayDaemon` (feature `xray`).
+//!
 //! AWS inserts values raw. Here they are escaped as the format demands ([`Escaping`]), credentials are masked, and no
 //! value can end a line, whatever the client sent.
 //!
@@ -72,17 +76,35 @@
 //! AWS: "Set up CloudWatch logging for REST APIs", "Variables for access logging" in the developer guide.
 
 mod access_log;
+#[cfg(feature = "admin")]
+pub mod admin;
+#[cfg(feature = "emf")]
+mod emf;
 mod event;
+#[cfg(feature = "metrics")]
+mod facade;
 mod integration;
 mod layer;
+#[cfg(feature = "metering")]
+pub mod metering;
+#[cfg(feature = "prometheus")]
+pub mod metrics;
 mod service;
 mod sink;
+#[cfg(any(feature = "tracing", feature = "xray"))]
+pub mod trace;
 
 pub use crate::body::Outcome;
 pub use access_log::{AccessLog, AccessLogFormat, Escaping, LogApi, LogPreset, Sampling};
+#[cfg(feature = "emf")]
+pub use emf::EmfLog;
 pub use event::{ApiInfo, RequestEvent};
+#[cfg(feature = "metrics")]
+pub use facade::FacadeMetrics;
 pub use integration::{IntegrationTimerFuture, IntegrationTimerLayer, IntegrationTimerService};
 pub use layer::{AccessLogLayer, ObserveLayer, Observer};
+#[cfg(feature = "prometheus")]
+pub use metrics::Metrics;
 pub use service::{ObserveFuture, ObserveService};
 pub use sink::{LogSink, LogStats, LogWriter, RotatingFile};
 

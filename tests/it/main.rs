@@ -16,6 +16,10 @@ mod cors;
 mod gateway;
 #[cfg(feature = "gateway")]
 mod grpc;
+#[cfg(all(feature = "gateway", feature = "prometheus", feature = "emf", feature = "metrics"))]
+mod metrics;
+#[cfg(all(feature = "gateway", feature = "admin", feature = "metering"))]
+mod operators;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
 #[cfg(feature = "usage-plan")]
@@ -27,3 +31,5 @@ mod stages;
 mod throttling;
 #[cfg(feature = "timeout")]
 mod timeouts;
+#[cfg(all(feature = "stage", feature = "tracing", feature = "xray"))]
+mod traces;

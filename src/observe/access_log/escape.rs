@@ -32,7 +32,7 @@ impl Escaping {
         }
     }
 
-    pub(super) fn push(self, value: &str, out: &mut String) {
+    pub(in crate::observe) fn push(self, value: &str, out: &mut String) {
         if value.bytes().all(is_plain) {
             return out.push_str(value);
         }

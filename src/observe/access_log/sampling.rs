@@ -55,7 +55,7 @@ impl Sampling {
         self
     }
 
-    pub(super) fn takes(&self, event: &RequestEvent<'_>) -> bool {
+    pub(in crate::observe) fn takes(&self, event: &RequestEvent<'_>) -> bool {
         let share = if event.is_error() { self.errors } else { self.successes };
         self.decide(share, event.latency(), fastrand::f64)
     }

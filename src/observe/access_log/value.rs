@@ -36,6 +36,8 @@ pub(in crate::observe) enum Variable {
     RequestLength,
     Outcome,
     ErrorCause,
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    XrayTraceId,
     Named(Box<str>),
 }
 
@@ -77,6 +79,8 @@ impl Variable {
             "requestLength" => Self::RequestLength,
             "outcome" => Self::Outcome,
             "error.cause" => Self::ErrorCause,
+            #[cfg(any(feature = "tracing", feature = "xray"))]
+            "xrayTraceId" => Self::XrayTraceId,
             other => Self::Named(other.into()),
         }
     }
@@ -112,6 +116,8 @@ impl Variable {
             Self::RequestLength => context.request_length().map(Value::Number),
             Self::Outcome => text(event.outcome().as_str()),
             Self::ErrorCause => Some(Value::Text(format!("{:?}", event.error()?.cause()).into())),
+            #[cfg(any(feature = "tracing", feature = "xray"))]
+            Self::XrayTraceId => Some(Value::Text(context.trace()?.trace_id().to_string().into())),
             Self::Named(name) => named(context, name),
         }
     }
