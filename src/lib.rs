@@ -55,6 +55,7 @@
 //! | [`timeout`] | `timeout` | how long the service may take |
 //! | [`resource_policy`] | `policy` | who may call from where, by a resource policy |
 //! | [`policy`] | `policy` | what an IAM policy document says to a request |
+//! | [`observe`] | `access-log` | nothing: it writes down what happened |
 //! | [`filter`] | | whatever a function of yours decides |
 //! | [`response`] | | what a refused client is told |
 //! | [`context`] | | what is known of a request: `$context` |
@@ -92,6 +93,8 @@ pub mod gateway;
 pub mod jwt;
 #[cfg(feature = "mtls")]
 pub mod mtls;
+#[cfg(feature = "access-log")]
+pub mod observe;
 #[cfg(feature = "payload-limit")]
 pub mod payload_limit;
 #[cfg(feature = "policy")]

@@ -20,6 +20,8 @@
 
 #[cfg(feature = "sigv4")]
 mod check;
+#[cfg(feature = "access-log")]
+mod end;
 #[cfg(feature = "payload-limit")]
 mod meter;
 mod shared;
@@ -29,6 +31,11 @@ mod wrap;
 pub use check::BodyCheck;
 #[cfg(feature = "sigv4")]
 pub(crate) use check::Judge;
+#[cfg(feature = "access-log")]
+pub use end::Outcome;
+#[cfg(feature = "access-log")]
+pub(crate) use end::{End, EndGuard, Watch};
+
 #[cfg(feature = "payload-limit")]
 pub(crate) use meter::{MeterConfig, MinimumRate, Pace};
 pub use wrap::{BodyLayer, BodyService, WrapBody};
@@ -77,7 +84,15 @@ pin_project! {
     pub struct GatewayBody<B> {
         #[pin]
         kind: Kind<B>,
+        end: EndSlot,
     }
+}
+
+/// Who is told when the body has ended.
+#[derive(Debug, Default)]
+struct EndSlot {
+    #[cfg(feature = "access-log")]
+    guard: Option<EndGuard>,
 }
 
 pin_project! {
@@ -102,18 +117,26 @@ struct Hooks {
 impl<B> GatewayBody<B> {
     /// Wraps a body.
     pub fn new(body: B) -> Self {
-        Self { kind: Kind::Inner { body, hooks: Hooks::default() } }
+        Self::of(Kind::Inner { body, hooks: Hooks::default() })
+    }
+
+    fn of(kind: Kind<B>) -> Self {
+        Self { kind, end: EndSlot::default() }
+    }
+
+    /// Has `guard` tell when this body has ended, or was dropped before.
+    #[cfg(feature = "access-log")]
+    pub(crate) fn set_end_guard(&mut self, guard: Option<EndGuard>) {
+        self.end.guard = guard;
     }
 
     /// Wraps a body and counts it while it streams.
     #[cfg(feature = "payload-limit")]
     pub(crate) fn metered(body: B, meter: Option<MeterConfig>) -> Self {
-        Self {
-            kind: Kind::Inner {
-                body,
-                hooks: Hooks { meter: meter.map(meter::Meter::new), ..Hooks::default() },
-            },
-        }
+        Self::of(Kind::Inner {
+            body,
+            hooks: Hooks { meter: meter.map(meter::Meter::new), ..Hooks::default() },
+        })
     }
 
     /// Counts this body while it streams. Bytes of our own are not counted.
@@ -137,7 +160,7 @@ impl<B> GatewayBody<B> {
 
 impl<B> From<Bytes> for GatewayBody<B> {
     fn from(data: Bytes) -> Self {
-        Self { kind: Kind::Ours { data: Some(data).filter(|data| !data.is_empty()) } }
+        Self::of(Kind::Ours { data: Some(data).filter(|data| !data.is_empty()) })
     }
 }
 
@@ -160,7 +183,45 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project().kind.project() {
+        let this = self.project();
+        #[cfg(feature = "access-log")]
+        if let Some(guard) = &mut this.end.guard {
+            let mut kind = this.kind;
+            let (polled, at_end) = guard.inside(|| {
+                let polled = kind.as_mut().poll_frame(cx);
+                let at_end = polled.is_ready() && kind.is_end_stream();
+                (polled, at_end)
+            });
+            guard.saw(&polled, at_end);
+            return polled;
+        }
+        #[cfg(not(feature = "access-log"))]
+        let _nobody_is_told = this.end;
+        this.kind.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.kind.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.kind.size_hint()
+    }
+}
+
+impl<B> Body for Kind<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project() {
             KindProj::Ours { data } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             KindProj::Inner { body, hooks } => hooks.poll(body, cx),
             KindProj::Shared { body } => body.0.as_mut().poll_frame(cx),
@@ -168,7 +229,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
+        match self {
             Kind::Ours { data } => data.is_none(),
             Kind::Inner { body, hooks } => hooks.ended() || (!hooks.hold() && body.is_end_stream()),
             Kind::Shared { body } => body.0.is_end_stream(),
@@ -176,7 +237,7 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
+        match self {
             Kind::Ours { data } => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Inner { hooks, .. } if hooks.ended() => SizeHint::with_exact(0),
             Kind::Inner { body, hooks } => hooks.size_hint(body.size_hint()),

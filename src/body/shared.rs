@@ -18,6 +18,6 @@ impl<B> GatewayBody<B> {
     #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "the cache makes them"))]
     /// A body that stands in for the service's.
     pub(crate) fn shared(body: impl Body<Data = Bytes, Error = BoxError> + Send + Sync + 'static) -> Self {
-        Self { kind: Kind::Shared { body: Shared(Box::pin(body)) } }
+        Self::of(Kind::Shared { body: Shared(Box::pin(body)) })
     }
 }

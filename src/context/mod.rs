@@ -13,6 +13,7 @@
 //! | [`CallerIdentity`] | `SigV4AuthLayer` |
 //! | error | the layer that refuses |
 //! | cache status, reason, age | `CacheLayer` |
+//! | integration latency and status, user agent, announced length of the request | `ObserveLayer`, `IntegrationTimerLayer` |
 //!
 //! ```
 //! use bytes::Bytes;
@@ -46,11 +47,15 @@ mod ingress;
 #[cfg(feature = "jwt")]
 pub(crate) mod json_object;
 mod layer;
+#[cfg(feature = "access-log")]
+mod observed;
 mod principal;
 mod proxies;
 #[cfg(feature = "usage-plan")]
 mod rate_limit;
 mod short_text;
+#[cfg(any(feature = "tracing", feature = "xray"))]
+pub(crate) mod trace;
 mod variables;
 
 pub use authorizer::{AuthorizerContext, AuthorizerValue};
@@ -76,8 +81,10 @@ pub(crate) use identity::subject;
 pub(crate) use layer::PeerSource;
 #[cfg(feature = "usage-plan")]
 pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
-#[cfg(feature = "sigv4")]
+#[cfg(any(feature = "sigv4", feature = "metering"))]
 pub(crate) use variables::civil_from_days;
+#[cfg(feature = "access-log")]
+pub(crate) use variables::common_log_time;
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -139,6 +146,8 @@ struct Inner {
     rate_limit: OnceLock<RateLimit>,
     error: OnceLock<GatewayError>,
     cache: cache::CacheSlot,
+    #[cfg(feature = "access-log")]
+    observed: observed::Observed,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
     /// Who waits for the answer: the body may be read, and cut off, by another task.
@@ -207,6 +216,8 @@ impl ContextConfig {
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
             cache: cache::CacheSlot::default(),
+            #[cfg(feature = "access-log")]
+            observed: observed::Observed::default(),
             body_fault: AtomicU64::new(0),
             #[cfg(feature = "payload-limit")]
             body_watcher: Mutex::default(),

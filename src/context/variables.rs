@@ -94,7 +94,7 @@ pub(super) fn utc_text(unix_seconds: i64) -> String {
 }
 
 /// `22/Nov/2026:07:18:00 +0000`.
-fn common_log_time(time: Timestamp) -> String {
+pub(crate) fn common_log_time(time: Timestamp) -> String {
     let seconds = time.unix_seconds();
     let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
     let of_day = seconds.rem_euclid(86_400);

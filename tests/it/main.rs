@@ -4,6 +4,8 @@
 
 mod support;
 
+#[cfg(feature = "gateway")]
+mod access_logs;
 #[cfg(feature = "api-key")]
 mod api_keys;
 #[cfg(all(feature = "authorizer", feature = "gateway"))]
@@ -22,6 +24,10 @@ mod grpc;
 mod http_cache;
 #[cfg(feature = "jwt")]
 mod jwt;
+#[cfg(all(feature = "gateway", feature = "prometheus", feature = "emf", feature = "metrics"))]
+mod metrics;
+#[cfg(all(feature = "gateway", feature = "admin", feature = "metering"))]
+mod operators;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
 #[cfg(feature = "policy")]
@@ -43,3 +49,5 @@ mod stages;
 mod throttling;
 #[cfg(feature = "timeout")]
 mod timeouts;
+#[cfg(all(feature = "stage", feature = "tracing", feature = "xray"))]
+mod traces;

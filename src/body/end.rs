@@ -1,0 +1,138 @@
+//! Tells when an answer has ended, or was given up: the hook of whoever writes down what became of a request.
+
+use crate::{clock::Timestamp, context::RequestContext};
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, header::CONTENT_LENGTH};
+use http_body::{Body, Frame};
+use std::{fmt, sync::Arc, task::Poll};
+
+/// Who is told, once a request.
+pub(crate) trait Watch: fmt::Debug + Send + Sync {
+    /// The request is over, whichever way.
+    fn ended(&self, context: &RequestContext, end: &End);
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The answer was handed over to its last byte.
+    Complete,
+    /// The client went away: the answer, or what was made of it, was dropped before its end.
+    ClientClosed,
+    /// The service, or its body, panicked.
+    Panicked,
+    /// The service, or its body, gave an error instead of an answer.
+    Failed,
+}
+
+impl Outcome {
+    /// `complete`, `client_closed`, `panicked`, `failed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientClosed => "client_closed",
+            Self::Panicked => "panicked",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What is known of an answer at its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    pub(crate) outcome: Outcome,
+    /// `None` where no head was made.
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) head_at: Option<Timestamp>,
+    /// Bytes of the body that were handed over.
+    pub(crate) length: u64,
+}
+
+/// Belongs to the future first, then to the body of its answer. Tells its watcher exactly once: at the end that it
+/// saw, or when it is dropped.
+#[derive(Debug)]
+pub(crate) struct EndGuard {
+    watcher: Arc<dyn Watch>,
+    context: RequestContext,
+    end: End,
+    /// `Content-Length`: servers stop asking once that many bytes were given.
+    announced: Option<u64>,
+    /// The service or its body has the word; a guard that is dropped in between was dropped by a panic.
+    inside: bool,
+    told: bool,
+}
+
+impl EndGuard {
+    pub(crate) fn new(watcher: Arc<dyn Watch>, context: RequestContext) -> Self {
+        let end = End { outcome: Outcome::ClientClosed, status: None, head_at: None, length: 0 };
+        Self { watcher, context, end, announced: None, inside: false, told: false }
+    }
+
+    pub(crate) fn context(&self) -> &RequestContext {
+        &self.context
+    }
+
+    /// Calls into what may panic.
+    pub(crate) fn inside<T>(&mut self, call: impl FnOnce() -> T) -> T {
+        self.inside = true;
+        let result = call();
+        self.inside = false;
+        result
+    }
+
+    /// The service gave an error.
+    pub(crate) fn failed(mut self) {
+        self.tell(Outcome::Failed);
+    }
+
+    /// The head of the answer is there. `None`, and told, where no body follows it.
+    pub(crate) fn answered<R: Body>(mut self, response: &Response<R>, at: Timestamp) -> Option<Self> {
+        (self.end.status, self.end.head_at) = (Some(response.status()), Some(at));
+        self.announced = announced(response);
+        if response.body().is_end_stream() || self.without_body(response.status()) {
+            self.tell(Outcome::Complete);
+            return None;
+        }
+        Some(self)
+    }
+
+    /// Bodies of these answers are never sent, whatever they hold (RFC 9110, sections 6.4.1 and 15).
+    fn without_body(&self, status: StatusCode) -> bool {
+        self.context.method() == Method::HEAD
+            || status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    }
+
+    /// What the body gave; `at_end` is what it says of itself afterwards.
+    pub(super) fn saw<E>(&mut self, polled: &Poll<Option<Result<Frame<Bytes>, E>>>, at_end: bool) {
+        match polled {
+            Poll::Pending => {}
+            Poll::Ready(None) => self.tell(Outcome::Complete),
+            Poll::Ready(Some(Err(_))) => self.tell(Outcome::Failed),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.end.length += frame.data_ref().map_or(0, Bytes::len) as u64;
+                if at_end || self.announced.is_some_and(|announced| self.end.length >= announced) {
+                    self.tell(Outcome::Complete);
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.end.outcome = outcome;
+            self.watcher.ended(&self.context, &self.end);
+        }
+    }
+}
+
+fn announced<R>(response: &Response<R>) -> Option<u64> {
+    response.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        self.tell(if self.inside { Outcome::Panicked } else { Outcome::ClientClosed });
+    }
+}

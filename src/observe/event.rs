@@ -1,0 +1,172 @@
+//! What became of one request: the event that every observer gets.
+
+use crate::{
+    body::{End, Outcome},
+    clock::Timestamp,
+    context::RequestContext,
+    response::GatewayError,
+};
+use http::StatusCode;
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+/// What the gateway cannot learn from a request: the names of the API in logs and metrics.
+///
+/// ```
+/// use tower_gateway::observe::ApiInfo;
+///
+/// let api = ApiInfo::new("pets").id("a1b2c3d4e5").account_id("123456789012");
+/// assert_eq!(api.name(), "pets");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiInfo {
+    name: Arc<str>,
+    id: Option<Arc<str>>,
+    account_id: Option<Arc<str>>,
+}
+
+impl ApiInfo {
+    /// An API by its name: the `ApiName` dimension of metrics.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self { name: name.into(), id: None, account_id: None }
+    }
+
+    /// `$context.apiId`. Default: `-` in logs, the name in metrics.
+    #[must_use]
+    pub fn id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// `$context.accountId`. Default: `-`.
+    #[must_use]
+    pub fn account_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.account_id = Some(id.into());
+        self
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The id, where one was given.
+    pub fn api_id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+}
+
+/// A request at its end: the context, and how the answer went.
+#[derive(Clone, Copy)]
+pub struct RequestEvent<'a> {
+    context: &'a RequestContext,
+    api: &'a ApiInfo,
+    end: &'a End,
+    ended_at: Timestamp,
+}
+
+impl<'a> RequestEvent<'a> {
+    pub(super) fn new(
+        context: &'a RequestContext,
+        api: &'a ApiInfo,
+        end: &'a End,
+        ended_at: Timestamp,
+    ) -> Self {
+        Self { context, api, end, ended_at }
+    }
+
+    /// All that the layers found out.
+    pub fn context(&self) -> &'a RequestContext {
+        self.context
+    }
+
+    /// The names of the API.
+    pub fn api(&self) -> &'a ApiInfo {
+        self.api
+    }
+
+    /// How it ended.
+    pub fn outcome(&self) -> Outcome {
+        self.end.outcome
+    }
+
+    /// `$context.status`: what the client was told; `None` where it was told nothing.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.end.status
+    }
+
+    /// `$context.responseLength`: bytes of the body that were handed to the server.
+    pub fn response_length(&self) -> u64 {
+        self.end.length
+    }
+
+    /// `$context.responseLatency`: from arrival to the last byte.
+    pub fn latency(&self) -> Duration {
+        self.ended_at.since(self.context.arrived())
+    }
+
+    /// From arrival to the head of the answer.
+    pub fn time_to_head(&self) -> Option<Duration> {
+        Some(self.end.head_at?.since(self.context.arrived()))
+    }
+
+    /// When it ended.
+    pub fn ended_at(&self) -> Timestamp {
+        self.ended_at
+    }
+
+    /// The refusal, if it was refused.
+    pub fn error(&self) -> Option<&'a GatewayError> {
+        self.context.error()
+    }
+
+    /// Whether an operator may want to see it: refused, told 4xx or 5xx, or not answered to its end.
+    pub fn is_error(&self) -> bool {
+        let told = self.end.status.is_none_or(|status| status.is_client_error() || status.is_server_error());
+        told || self.end.outcome != Outcome::Complete || self.context.error().is_some()
+    }
+
+    /// 4 or 5: what `4XXError` and `5XXError` count. A refusal whose status was changed to none of them counts by the
+    /// status that it had; a panic and an error of the service count as 5, a client that left counts by what it was told.
+    pub fn error_class(&self) -> Option<u8> {
+        let class = |status: StatusCode| match status.as_u16() / 100 {
+            class @ (4 | 5) => Some(class as u8),
+            _ => None,
+        };
+        let broken = matches!(self.end.outcome, Outcome::Panicked | Outcome::Failed).then_some(5);
+        let refused = || class(self.context.error()?.status());
+        broken.or_else(|| class(self.end.status?)).or_else(refused)
+    }
+
+    /// The value of `$context.<name>` at the end of the request: what [`RequestContext::variable`] knows, and what only
+    /// the end tells. `None` prints as `-`.
+    pub fn variable(&self, name: &str) -> Option<Cow<'a, str>> {
+        match super::access_log::Variable::named(name).value(self)? {
+            super::access_log::Value::Text(text) => Some(text),
+            other => {
+                let mut text = String::new();
+                other.write_plain(&mut text);
+                Some(text.into())
+            }
+        }
+    }
+
+    pub(super) fn account_id(&self) -> Option<&'a str> {
+        self.api.account_id.as_deref()
+    }
+}
+
+impl fmt::Debug for RequestEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestEvent")
+            .field("request_id", &self.context.request_id())
+            .field("end", self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+/// OpenTelemetry: what is no method of HTTP is `_OTHER`.
+#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+pub(super) fn known_method(method: &http::Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
+}

@@ -1,0 +1,78 @@
+//! The figures of every request through the `metrics` facade, for whichever recorder the program has installed.
+
+use super::{
+    event::{RequestEvent, known_method},
+    layer::Observer,
+};
+use crate::context::RequestContext;
+use metrics::{Label, SharedString, counter, gauge, histogram};
+
+/// Records through the `metrics` crate, in OpenTelemetry's names: an [`Observer`].
+///
+/// | name | kind | labels |
+/// |---|---|---|
+/// | `http.server.request.duration` | histogram, seconds | stage, method, route, status |
+/// | `http.client.request.duration` | histogram, seconds: the integration | the same |
+/// | `http.server.active_requests` | gauge | |
+/// | `http.server.request.body.size`, `http.server.response.body.size` | histogram, bytes | as above |
+/// | `tower_gateway.refusals` | counter | `response_type`, `cause` |
+/// | `tower_gateway.requests_ended` | counter | `outcome` |
+/// | `tower_gateway.cache.lookups` | counter | `result` |
+///
+/// Labels come from the route table and from enumerations, never from what a client sent: what has no route is `other`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FacadeMetrics;
+
+impl FacadeMetrics {
+    /// Records with the recorder that is installed when a request ends.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+fn label(name: &'static str, value: impl Into<SharedString>) -> Label {
+    Label::new(name, value)
+}
+
+fn labels(event: &RequestEvent<'_>) -> Vec<Label> {
+    let context = event.context();
+    let text = |text: Option<&str>| text.unwrap_or("other").to_owned();
+    let status = event.status().map_or_else(|| "0".to_owned(), |status| status.as_str().to_owned());
+    vec![
+        label("stage", text(context.stage())),
+        label("http.request.method", known_method(context.method())),
+        label("http.route", text(context.resource_path())),
+        label("http.response.status_code", status),
+    ]
+}
+
+impl Observer for FacadeMetrics {
+    fn started(&self, _: &RequestContext) {
+        gauge!("http.server.active_requests").increment(1.0);
+    }
+
+    fn ended(&self, event: &RequestEvent<'_>) {
+        let context = event.context();
+        gauge!("http.server.active_requests").decrement(1.0);
+        let labels = labels(event);
+        histogram!("http.server.request.duration", labels.clone()).record(event.latency());
+        if let Some(latency) = context.integration_latency() {
+            histogram!("http.client.request.duration", labels.clone()).record(latency);
+        }
+        if let Some(length) = context.request_length() {
+            histogram!("http.server.request.body.size", labels.clone()).record(length as f64);
+        }
+        histogram!("http.server.response.body.size", labels).record(event.response_length() as f64);
+        counter!("tower_gateway.requests_ended", "outcome" => event.outcome().as_str()).increment(1);
+        if let Some(error) = event.error() {
+            let kind = [
+                label("response_type", error.response_type().as_str()),
+                label("cause", format!("{:?}", error.cause())),
+            ];
+            counter!("tower_gateway.refusals", kind.to_vec()).increment(1);
+        }
+        if let Some(result) = context.variable("cache.status") {
+            counter!("tower_gateway.cache.lookups", "result" => result.into_owned()).increment(1);
+        }
+    }
+}

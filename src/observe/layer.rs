@@ -1,0 +1,198 @@
+//! The layer that watches every request to its end, and its configuration.
+
+use super::{
+    AccessLog,
+    event::{ApiInfo, RequestEvent},
+    service::ObserveService,
+};
+use crate::{
+    body::{End, EndGuard, Watch},
+    clock::Clock,
+    context::{ApiKind, ContextConfig, RequestContext, TrustedProxies},
+};
+use http::Request;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+use tower_layer::Layer;
+
+/// Sees requests begin and end. Runs on the request's own path: do not block, hand over.
+///
+/// Any `Fn(&RequestEvent<'_>)` is one. An observer that panics is ignored for that request.
+pub trait Observer: Send + Sync + 'static {
+    /// A request has arrived; nothing is decided yet.
+    fn started(&self, context: &RequestContext) {
+        let _ = context;
+    }
+
+    /// A request is over: exactly once for each.
+    fn ended(&self, event: &RequestEvent<'_>);
+
+    /// Whether the `User-Agent` field is to be kept until the end, at the cost of an allocation.
+    fn needs_user_agent(&self) -> bool {
+        false
+    }
+}
+
+impl<F: Fn(&RequestEvent<'_>) + Send + Sync + 'static> Observer for F {
+    fn ended(&self, event: &RequestEvent<'_>) {
+        self(event);
+    }
+}
+
+/// Watches every request to the end of its answer and tells its observers; see the [module docs](super).
+#[derive(Clone, Debug, Default)]
+pub struct ObserveLayer {
+    watch: Arc<Observers>,
+}
+
+/// Who is told, and by which clock.
+#[derive(Clone, Default)]
+pub(crate) struct Observers {
+    context: ContextConfig,
+    api: ApiInfo,
+    observers: Vec<Arc<dyn Observer>>,
+    user_agent: bool,
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observers").field("count", &self.observers.len()).finish_non_exhaustive()
+    }
+}
+
+impl ObserveLayer {
+    /// Nobody observes yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Observers)) -> Self {
+        change(Arc::make_mut(&mut self.watch));
+        self
+    }
+
+    /// Adds an observer. They are told in this order.
+    #[must_use]
+    pub fn observer(self, observer: impl Observer) -> Self {
+        self.shared_observer(Arc::new(observer))
+    }
+
+    /// Adds an observer that somebody else holds too.
+    #[must_use]
+    pub fn shared_observer(self, observer: Arc<dyn Observer>) -> Self {
+        self.change(|watch| {
+            watch.user_agent |= observer.needs_user_agent();
+            watch.observers.push(observer);
+        })
+    }
+
+    /// The names of the API. Default: none.
+    #[must_use]
+    pub fn api(self, api: ApiInfo) -> Self {
+        self.change(|watch| watch.api = api)
+    }
+
+    /// The clock of the latencies: the one that the context is made with. Default: the system's.
+    #[must_use]
+    pub fn clock(self, clock: Clock) -> Self {
+        self.change(|watch| watch.context.clock = clock)
+    }
+
+    /// The kind of API, where this is the first of our layers. Default: REST.
+    #[must_use]
+    pub fn api_kind(self, kind: ApiKind) -> Self {
+        self.change(|watch| watch.context.kind = kind)
+    }
+
+    /// Whose word counts for a client's address, where this is the first of our layers. Default: nobody's.
+    #[must_use]
+    pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
+        self.change(|watch| watch.context.proxies = proxies)
+    }
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = ObserveService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ObserveService::new(inner, Arc::clone(&self.watch))
+    }
+}
+
+impl Observers {
+    /// The guard of one request, whose context may have been made already.
+    pub(crate) fn start<B>(self: &Arc<Self>, request: &mut Request<B>) -> EndGuard {
+        let context = self.context.find_or_create(request);
+        context.observe_head(request.headers(), self.user_agent);
+        for observer in &self.observers {
+            ignore_panic(|| observer.started(&context));
+        }
+        EndGuard::new(Arc::clone(self) as Arc<dyn Watch>, context)
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.context.clock
+    }
+}
+
+impl Watch for Observers {
+    fn ended(&self, context: &RequestContext, end: &End) {
+        let event = RequestEvent::new(context, &self.api, end, self.context.clock.now());
+        for observer in &self.observers {
+            ignore_panic(|| observer.ended(&event));
+        }
+    }
+}
+
+/// A guard may be dropped by a panic: a second one would end the process.
+fn ignore_panic(call: impl FnOnce()) {
+    let _ignored = catch_unwind(AssertUnwindSafe(call));
+}
+
+/// [`ObserveLayer`] with one [`AccessLog`].
+#[derive(Clone, Debug)]
+pub struct AccessLogLayer {
+    observe: ObserveLayer,
+}
+
+impl AccessLogLayer {
+    /// Writes every request to `log`.
+    pub fn new(log: AccessLog) -> Self {
+        Self { observe: ObserveLayer::new().observer(log) }
+    }
+
+    /// The names of the API. Default: none.
+    #[must_use]
+    pub fn api(self, api: ApiInfo) -> Self {
+        Self { observe: self.observe.api(api) }
+    }
+
+    /// The clock of the latencies. Default: the system's.
+    #[must_use]
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { observe: self.observe.clock(clock) }
+    }
+
+    /// The kind of API, where this is the first of our layers. Default: REST.
+    #[must_use]
+    pub fn api_kind(self, kind: ApiKind) -> Self {
+        Self { observe: self.observe.api_kind(kind) }
+    }
+}
+
+impl From<AccessLogLayer> for ObserveLayer {
+    fn from(layer: AccessLogLayer) -> Self {
+        layer.observe
+    }
+}
+
+impl<S> Layer<S> for AccessLogLayer {
+    type Service = ObserveService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        self.observe.layer(inner)
+    }
+}

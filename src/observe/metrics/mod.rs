@@ -1,0 +1,55 @@
+//! Metrics: counts and durations of every request, as an [`Observer`](super::Observer).
+//!
+//! [`Metrics`] keeps them in memory, in OpenTelemetry's words, and serves them in Prometheus' text format.
+//!
+//! 1. A series is a stage, a method, a route, and a status. Methods beyond the nine of HTTP are `_OTHER`, requests
+//!    without a route are `other`: a client cannot make a series by what it sends.
+//! 2. The label budget holds that for large tables too: what is new when it is spent goes to stage and route `other`.
+//! 3. A request is counted when it ends, whichever way; in between it is in flight.
+//!
+//! | metric | type | AWS |
+//! |---|---|---|
+//! | `http_server_request_duration_seconds{stage,http_request_method,http_route,http_response_status_code}` | histogram | `Latency`, `Count`, `4XXError`, `5XXError` |
+//! | `http_client_request_duration_seconds{…}` | histogram | `IntegrationLatency` |
+//! | `http_server_active_requests` | gauge | |
+//! | `tower_gateway_request_bytes_total{…}`, `tower_gateway_response_bytes_total{…}` | counter | `DataProcessed` |
+//! | `tower_gateway_refusals_total{response_type,cause}` | counter | |
+//! | `tower_gateway_requests_ended_total{outcome}` | counter | |
+//! | `tower_gateway_cache_lookups_total{result}` | counter | `CacheHitCount`, `CacheMissCount` |
+//! | `tower_gateway_folded_requests_total` | counter | requests counted under `other` because the budget is spent |
+//! | `tower_gateway_access_log_lines_total{result}` | counter | of a [`LogWriter`](super::LogWriter) given to it |
+//!
+//! A status of 0 stands for requests that were told nothing.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use std::convert::Infallible;
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_gateway::observe::{Metrics, ObserveLayer};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let metrics = Metrics::new();
+//! let service = ObserveLayer::new().observer(metrics.clone()).layer(service_fn(|_: Request<()>| async {
+//!     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets")))
+//! }));
+//! service.oneshot(Request::new(())).await.unwrap().into_body().collect().await.unwrap();
+//!
+//! let page = metrics.service::<Full<Bytes>>().oneshot(Request::new(())).await.unwrap();
+//! assert_eq!(page.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+//! let text = page.into_body().collect().await.unwrap().to_bytes();
+//! let text = std::str::from_utf8(&text).unwrap();
+//! assert!(text.contains("tower_gateway_requests_ended_total{outcome=\"complete\"} 1\n"));
+//! # });
+//! ```
+
+mod histogram;
+mod registry;
+mod series;
+mod service;
+mod text;
+
+pub use registry::{Metrics, MetricsBuilder};
+pub use series::SeriesTotals;
+pub use service::{MetricsFuture, MetricsService};

@@ -1,0 +1,112 @@
+//! What happened: access logs, and whoever else wants to know how a request ended.
+//!
+//! [`ObserveLayer`] stands outside of every other layer. It lets everything pass, and tells its [`Observer`]s once for
+//! each request, with one [`RequestEvent`]:
+//!
+//! 1. when the last byte of the answer was handed over: the body said that it ends, or `Content-Length` is reached;
+//! 2. with the head, where no body follows it: `HEAD`, 204, 304, an upgrade (101), an empty body;
+//! 3. when the answer, or the work on it, is dropped before: the client has gone ([`Outcome::ClientClosed`]);
+//! 4. when the service or its body panics ([`Outcome::Panicked`]) or gives an error ([`Outcome::Failed`]).
+//!
+//! Refusals are answers like others: one event, with [`RequestEvent::error`]. An observer that panics is ignored.
+//!
+//! [`AccessLogLayer`] is [`ObserveLayer`] with one [`AccessLog`]: a compiled [`AccessLogFormat`], a [`LogSink`], and
+//! [`Sampling`].
+//!
+//! | `$context` variable | at the end of a request |
+//! |---|---|
+//! | `status` | what the client was told; `-` where it was told nothing |
+//! | `responseLength` | bytes of the body that were handed over |
+//! | `responseLatency` | milliseconds from arrival to the last byte |
+//! | `integration.latency`, `.status`, `integrationLatency`, `integrationStatus` | by [`IntegrationTimerLayer`] |
+//! | `routeKey` | `GET /pets/{id}`, as declared |
+//! | `apiId`, `accountId` | by [`ApiInfo`] |
+//! | `identity.userAgent` | as sent; invalid UTF-8 replaced |
+//! | `dataProcessed` | announced length of the request and bytes of the answer |
+//! | `outcome` (ours) | `complete`, `client_closed`, `panicked`, `failed` |
+//! | `error.cause` (ours) | the [`Cause`](crate::response::Cause) of a refusal, for operators |
+//! | `requestLength` (ours) | the request's `Content-Length` |
+//! | every other | [`RequestContext::variable`](crate::context::RequestContext::variable), or `-` |
+//!
+//! Other observers: `Metrics` with a Prometheus page (feature `prometheus`), `EmfLog` for CloudWatch (feature `emf`),
+//! `FacadeMetrics` for the `metrics` crate (feature `metrics`), `admin::Explain` for operators (feature `admin`),
+//! `metering::UsageJournal` for bills (feature `metering`), `trace::XRayDaemon` (feature `xray`).
+//!
+//! AWS inserts values raw. Here they are escaped as the format demands ([`Escaping`]), credentials are masked, and no
+//! value can end a line, whatever the client sent.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use std::{convert::Infallible, sync::{Arc, Mutex}};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_gateway::{
+//!     filter::{FilterLayer, Verdict},
+//!     observe::{AccessLog, AccessLogFormat, AccessLogLayer, LogApi, RequestEvent},
+//! };
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let lines = Arc::new(Mutex::new(Vec::new()));
+//! let kept = Arc::clone(&lines);
+//! let sink = move |line: &str, event: &RequestEvent<'_>| {
+//!     let line = line.replace(event.context().request_id(), "ID");
+//!     kept.lock().unwrap().push(line);
+//! };
+//! let text = r#"{"id":"$context.requestId","status":$context.status,"bytes":$context.responseLength,"why":"$context.error.responseType"}"#;
+//! let format = AccessLogFormat::new(LogApi::Rest, text).unwrap();
+//! let service = ServiceBuilder::new()
+//!     .layer(AccessLogLayer::new(AccessLog::new(format, sink)))
+//!     .layer(FilterLayer::new(|head, _| match head.uri.path() {
+//!         "/secret" => Verdict::Block,
+//!         _ => Verdict::Pass,
+//!     }))
+//!     .service(service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets"))) }));
+//!
+//! for path in ["/pets", "/secret"] {
+//!     let request = Request::builder().uri(path).body(()).unwrap();
+//!     service.clone().oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+//! }
+//! let lines = lines.lock().unwrap();
+//! assert_eq!(lines[0], r#"{"id":"ID","status":200,"bytes":4,"why":"-"}"#);
+//! assert_eq!(lines[1], r#"{"id":"ID","status":403,"bytes":23,"why":"WAF_FILTERED"}"#);
+//! # });
+//! ```
+//!
+//! AWS: "Set up CloudWatch logging for REST APIs", "Variables for access logging" in the developer guide.
+
+mod access_log;
+#[cfg(feature = "admin")]
+pub mod admin;
+#[cfg(feature = "emf")]
+mod emf;
+mod event;
+#[cfg(feature = "metrics")]
+mod facade;
+mod integration;
+mod layer;
+#[cfg(feature = "metering")]
+pub mod metering;
+#[cfg(feature = "prometheus")]
+pub mod metrics;
+mod service;
+mod sink;
+#[cfg(any(feature = "tracing", feature = "xray"))]
+pub mod trace;
+
+pub use crate::body::Outcome;
+pub use access_log::{AccessLog, AccessLogFormat, Escaping, LogApi, LogPreset, Sampling};
+#[cfg(feature = "emf")]
+pub use emf::EmfLog;
+pub use event::{ApiInfo, RequestEvent};
+#[cfg(feature = "metrics")]
+pub use facade::FacadeMetrics;
+pub use integration::{IntegrationTimerFuture, IntegrationTimerLayer, IntegrationTimerService};
+pub use layer::{AccessLogLayer, ObserveLayer, Observer};
+#[cfg(feature = "prometheus")]
+pub use metrics::Metrics;
+pub use service::{ObserveFuture, ObserveService};
+pub use sink::{LogSink, LogStats, LogWriter, RotatingFile};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! The service: a guard goes with the request, then with the body of its answer.
+
+use super::layer::Observers;
+use crate::{
+    body::{EndGuard, GatewayBody},
+    context::RequestContext,
+    response::GatewayError,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tower_service::Service;
+
+/// The service of [`ObserveLayer`](super::ObserveLayer) and [`AccessLogLayer`](super::AccessLogLayer).
+#[derive(Clone, Debug)]
+pub struct ObserveService<S> {
+    inner: S,
+    watch: Arc<Observers>,
+}
+
+impl<S> ObserveService<S> {
+    pub(super) fn new(inner: S, watch: Arc<Observers>) -> Self {
+        Self { inner, watch }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for ObserveService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<GatewayBody<R>>;
+    type Error = S::Error;
+    type Future = ObserveFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let mut guard = self.watch.start(&mut request);
+        let future = guard.inside(|| self.inner.call(request));
+        ObserveFuture { future, guard: Some(guard), watch: Arc::clone(&self.watch) }
+    }
+}
+
+pin_project! {
+    /// Response future of [`ObserveService`]. Errors of the inner service pass through untouched.
+    #[derive(Debug)]
+    pub struct ObserveFuture<F> {
+        #[pin]
+        future: F,
+        guard: Option<EndGuard>,
+        watch: Arc<Observers>,
+    }
+}
+
+impl<F, R, E> Future for ObserveFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body<Data = Bytes>,
+{
+    type Output = Result<Response<GatewayBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(guard) = this.guard else { return Poll::Pending };
+        let polled = guard.inside(|| this.future.poll(cx));
+        let answer = ready!(polled);
+        let Some(guard) = this.guard.take() else { return Poll::Pending };
+        match answer {
+            Ok(response) => Poll::Ready(Ok(this.watch.hand_over(guard, response))),
+            Err(error) => {
+                guard.failed();
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+}
+
+impl Observers {
+    /// The guard goes on with the body.
+    fn hand_over<R: Body>(&self, guard: EndGuard, response: Response<R>) -> Response<GatewayBody<R>> {
+        note_error(guard.context(), &response);
+        let guard = guard.answered(&response, self.clock().now());
+        response.map(|body| {
+            let mut body = GatewayBody::new(body);
+            body.set_end_guard(guard);
+            body
+        })
+    }
+}
+
+/// A layer that refused without our context has left its reason in the answer alone.
+fn note_error<R>(context: &RequestContext, response: &Response<R>) {
+    if context.error().is_none()
+        && let Some(error) = response.extensions().get::<GatewayError>()
+    {
+        context.set_error(error.clone());
+    }
+}

@@ -1,0 +1,49 @@
+//! Traces: `X-Amzn-Trace-Id` and W3C's `traceparent`, continued through the gateway.
+//!
+//! [`TraceLayer`], inside of [`ObserveLayer`](super::ObserveLayer) and outside of everything that calls:
+//!
+//! 1. reads `traceparent`, else `X-Amzn-Trace-Id`; what is malformed or repeated counts as absent;
+//! 2. begins a trace where none came, its id starting with the time as X-Ray wants it;
+//! 3. decides whether it is recorded: the client's decision (`Sampled`, the flag of `traceparent`) stands; without one,
+//!    or with `Sampled=?`, an active layer asks its [`SamplingRule`]s, a passive one records nothing;
+//! 4. hands both headers to the service inside, in agreement; `Lineage` and unknown fields go along, `tracestate` is
+//!    left alone. `Parent` is the gateway's own span where it records one, else the caller's.
+//!
+//! `$context.xrayTraceId` is the trace id. [`XRayDaemon`] sends a segment of each recorded request (feature `xray`);
+//! `SpanLayer` makes `tracing` spans (feature `tracing`).
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use std::convert::Infallible;
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_gateway::observe::trace::TraceLayer;
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let service = TraceLayer::new().layer(service_fn(|request: Request<()>| async move {
+//!     Ok::<_, Infallible>(Response::new(Bytes::copy_from_slice(request.headers()["traceparent"].as_bytes())))
+//! }));
+//! let sent = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+//! let request = Request::builder().header("x-amzn-trace-id", sent).body(()).unwrap();
+//! let answer = service.oneshot(request).await.unwrap();
+//! assert_eq!(answer.into_body(), "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01");
+//! # });
+//! ```
+//!
+//! AWS: "AWS X-Ray concepts: tracing header"; W3C: "Trace Context".
+
+mod header;
+mod layer;
+mod rules;
+#[cfg(feature = "tracing")]
+mod span;
+#[cfg(feature = "xray")]
+mod xray;
+
+pub use crate::context::trace::{SpanId, TraceContext, TraceId};
+pub use layer::{TraceLayer, TraceService};
+pub use rules::SamplingRule;
+#[cfg(feature = "tracing")]
+pub use span::{SpanFuture, SpanLayer, SpanService};
+#[cfg(feature = "xray")]
+pub use xray::XRayDaemon;

@@ -1,0 +1,166 @@
+//! Segments for the X-Ray daemon, over UDP.
+
+use super::{
+    super::{
+        access_log::{Escaping, Sampling},
+        event::RequestEvent,
+        layer::Observer,
+    },
+    TraceContext,
+};
+use std::{
+    fmt::{self, Write},
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// What the daemon wants before each document.
+const HEADER: &str = "{\"format\":\"json\",\"version\":1}\n";
+/// Largest document.
+const MAX_SEGMENT: usize = 64 * 1024;
+
+/// Sends a segment of every recorded request to an X-Ray daemon: an [`Observer`], of requests that passed an active
+/// [`TraceLayer`](super::TraceLayer).
+///
+/// The socket never waits: a datagram that finds no room is counted as lost.
+///
+/// AWS: "AWS X-Ray segment documents".
+pub struct XRayDaemon {
+    socket: UdpSocket,
+    region: String,
+    tail: Sampling,
+    lost: AtomicU64,
+}
+
+impl XRayDaemon {
+    /// A daemon at `address`; usually `127.0.0.1:2000`. `region` names the API's resource.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no socket.
+    pub fn connect(address: SocketAddr, region: impl Into<String>) -> io::Result<Self> {
+        let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+        socket.connect(address)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, region: region.into(), tail: Sampling::all(), lost: AtomicU64::new(0) })
+    }
+
+    /// Which of the recorded requests are sent, decided at their end: `Sampling::all().successes(0.0)?.slower_than(..)`
+    /// sends slow, refused and failed ones only. Default: all.
+    #[must_use]
+    pub fn tail(mut self, sampling: Sampling) -> Self {
+        self.tail = sampling;
+        self
+    }
+
+    /// Segments that could not be sent.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    /// The document of one request.
+    fn segment(&self, trace: &TraceContext, event: &RequestEvent<'_>) -> Result<String, fmt::Error> {
+        let mut out = String::with_capacity(1024);
+        out.push_str(HEADER);
+        let context = event.context();
+        let (api, stage) =
+            (event.api().api_id().unwrap_or(event.api().name()), context.stage().unwrap_or("-"));
+        write!(out, "{{\"id\":\"{}\",\"trace_id\":\"{}\"", trace.span, trace.trace_id)?;
+        if let Some(parent) = trace.parent {
+            write!(out, ",\"parent_id\":\"{parent}\"")?;
+        }
+        member(&mut out, "name", &format!("{}/{stage}", event.api().name()));
+        let start = context.arrived().unix_millis() as f64 / 1e3;
+        let end = start + event.latency().as_secs_f64();
+        write!(out, ",\"start_time\":{start:.3},\"end_time\":{end:.3}")?;
+        out.push_str(",\"origin\":\"AWS::ApiGateway::Stage\"");
+        let arn = format!("arn:aws:apigateway:{}::/restapis/{api}/stages/{stage}", self.region);
+        member(&mut out, "resource_arn", &arn);
+        push_faults(event, &mut out);
+        push_http(event, &mut out)?;
+        out.push_str(",\"aws\":{\"api_gateway\":{\"request_id\":\"");
+        out.push_str(context.request_id());
+        out.push('"');
+        member(&mut out, "rest_api_id", api);
+        member(&mut out, "stage", stage);
+        out.push('}');
+        if let Some(rule) = trace.rule() {
+            out.push_str(",\"xray\":{\"sampling_rule_name\":");
+            string(&mut out, rule);
+            out.push('}');
+        }
+        out.push_str("},\"annotations\":{\"aws:api_id\":");
+        string(&mut out, api);
+        member(&mut out, "aws:api_stage", stage);
+        out.push_str("},\"metadata\":{\"default\":{\"extended_request_id\":");
+        string(&mut out, context.extended_request_id());
+        member(&mut out, "request_id", context.request_id());
+        out.push_str("}}}");
+        Ok(out)
+    }
+}
+
+fn push_faults(event: &RequestEvent<'_>, out: &mut String) {
+    match event.error_class() {
+        Some(4) => out.push_str(",\"error\":true"),
+        Some(_) => out.push_str(",\"fault\":true"),
+        None => {}
+    }
+    if event.status().is_some_and(|status| status.as_u16() == 429) {
+        out.push_str(",\"throttle\":true");
+    }
+}
+
+/// The URL is without its query: queries hold what nobody should keep.
+fn push_http(event: &RequestEvent<'_>, out: &mut String) -> fmt::Result {
+    let context = event.context();
+    out.push_str(",\"http\":{\"request\":{\"method\":");
+    string(out, context.method().as_str());
+    let url = format!("https://{}{}", context.domain_name().unwrap_or("-"), context.received_uri().path());
+    member(out, "url", &url);
+    if let Some(address) = context.source_ip() {
+        member(out, "client_ip", &address.to_string());
+    }
+    out.push_str("},\"response\":{");
+    if let Some(status) = event.status() {
+        write!(out, "\"status\":{},", status.as_u16())?;
+    }
+    write!(out, "\"content_length\":{}}}}}", event.response_length())
+}
+
+fn string(out: &mut String, text: &str) {
+    out.push('"');
+    Escaping::Json.push(text, out);
+    out.push('"');
+}
+
+fn member(out: &mut String, name: &str, value: &str) {
+    out.push_str(",\"");
+    out.push_str(name);
+    out.push_str("\":");
+    string(out, value);
+}
+
+impl Observer for XRayDaemon {
+    fn ended(&self, event: &RequestEvent<'_>) {
+        let Some(trace) = event.context().trace().filter(|trace| trace.takes_part) else { return };
+        if !self.tail.takes(event) {
+            return;
+        }
+        let sent = match self.segment(trace, event) {
+            Ok(document) if document.len() <= MAX_SEGMENT => self.socket.send(document.as_bytes()).is_ok(),
+            _ => false,
+        };
+        if !sent {
+            self.lost.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for XRayDaemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("XRayDaemon").field("region", &self.region).finish_non_exhaustive()
+    }
+}

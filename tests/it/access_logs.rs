@@ -1,0 +1,541 @@
+//! Access logs: what AWS prints, one line a request whatever a client sends, and no cost that is not said.
+
+use crate::support::{Strict, assert_service, run};
+use axum::{Router, body::Body, routing::get as get_route};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use proptest::prelude::*;
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower_gateway::{
+    api_key::{ApiKey, ApiKeys},
+    clock::ManualClock,
+    context::{ApiKind, PeerAddr, PrincipalLayer},
+    filter::{FilterLayer, Verdict},
+    gateway::Gateway,
+    observe::{
+        AccessLog, AccessLogFormat, AccessLogLayer, Escaping, LogApi, LogPreset, LogWriter, RequestEvent,
+    },
+    payload_limit::PayloadLimitLayer,
+    route::{ApiMethod, Routes},
+    stage::{Deployment, Stage, Stages},
+    throttle::Throttle,
+    timeout::TimeoutLayer,
+    usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
+};
+
+const KEY: &str = "free-0123456789abcdefghij";
+
+/// A sink that keeps its lines, the ids in them replaced.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<String>>>);
+
+impl Kept {
+    fn log(&self, format: AccessLogFormat) -> AccessLog {
+        let lines = Arc::clone(&self.0);
+        AccessLog::new(format, move |line: &str, event: &RequestEvent<'_>| {
+            let context = event.context();
+            let line = line.replace(context.request_id(), "ID");
+            lines.lock().unwrap().push(line.replace(context.extended_request_id(), "XID"));
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+fn stages() -> Stages {
+    let keyed = ApiMethod::new().api_key_required(true);
+    let routes = Routes::builder()
+        .method("/pets/{id}", Method::GET, keyed.clone())
+        .method("/pets/{id}", Method::POST, keyed)
+        .method("/open", Method::GET, ApiMethod::new())
+        .build()
+        .unwrap();
+    Stages::builder()
+        .deployment(Deployment::new("v1", routes))
+        .stage(Stage::new("prod", "v1"))
+        .build()
+        .unwrap()
+}
+
+fn keys() -> ApiKeys {
+    let key = |id: &str| ApiKey::new(id).value(format!("{id}-0123456789abcdefghij"));
+    ApiKeys::builder().key(key("free")).key(key("rate")).key(key("spent")).build().unwrap()
+}
+
+fn plans() -> UsagePlans {
+    let full = Throttle::new(1_000.0, 1_000).unwrap();
+    let none = || Quota::new(0, QuotaPeriod::Day).unwrap();
+    UsagePlans::builder()
+        .plan(UsagePlan::new("free").throttle(full))
+        .plan(UsagePlan::new("rate").throttle(Throttle::new(1.0, 0).unwrap()))
+        .plan(UsagePlan::new("spent").quota(none()))
+        .attach("free", "free")
+        .attach("rate", "rate")
+        .attach("spent", "spent")
+        .build()
+        .unwrap()
+}
+
+fn request(method: &str, uri: &str) -> http::request::Builder {
+    let peer = PeerAddr("192.0.2.7:5000".parse().unwrap());
+    Request::builder().method(method).uri(uri).extension(peer)
+}
+
+async fn pets(request: Request<impl http_body::Body>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let slow = request.uri().query() == Some("slow");
+    if slow {
+        std::future::pending::<()>().await;
+    }
+    Ok(Response::new(Full::from("cat, dog")))
+}
+
+fn golden(api: LogApi, preset: LogPreset) -> Vec<String> {
+    let kept = Kept::default();
+    let clock = ManualClock::at_unix_seconds(1_795_331_880).clock();
+    let kind = if api == LogApi::Http { ApiKind::Http } else { ApiKind::Rest };
+    let gateway = Gateway::builder().stages(stages()).api_keys(keys()).clock(clock.clone()).api_kind(kind);
+    let service = AccessLogLayer::new(kept.log(AccessLogFormat::preset(api, preset)))
+        .clock(clock)
+        .api_kind(kind)
+        .layer(gateway.build().unwrap().layer(service_fn(pets)));
+    run(async {
+        for (uri, key) in [("/prod/pets/1", KEY), ("/prod/no", "")] {
+            let request =
+                request("GET", uri).header("x-api-key", key).body(Full::<Bytes>::default()).unwrap();
+            service.clone().oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+        }
+    });
+    kept.lines()
+}
+
+#[test]
+fn golden_lines_of_every_preset() {
+    use LogApi::{Http, Rest, WebSocket};
+    use LogPreset::{Clf, Csv, Json, Xml};
+    let cases: [(LogApi, LogPreset, [&str; 2]); 12] = [
+        (
+            Rest,
+            Clf,
+            [
+                r#"192.0.2.7 - - [22/Nov/2026:07:18:00 +0000] "GET /pets/{id} HTTP/1.1" 200 8 ID XID"#,
+                r#"192.0.2.7 - - [22/Nov/2026:07:18:00 +0000] "GET - HTTP/1.1" 403 42 ID XID"#,
+            ],
+        ),
+        (
+            Rest,
+            Json,
+            [
+                r#"{ "requestId":"ID", "extendedRequestId":"XID","ip": "192.0.2.7", "caller":"-", "user":"-", "requestTime":"22/Nov/2026:07:18:00 +0000", "httpMethod":"GET", "resourcePath":"/pets/{id}", "status":"200", "protocol":"HTTP/1.1", "responseLength":"8" }"#,
+                r#"{ "requestId":"ID", "extendedRequestId":"XID","ip": "192.0.2.7", "caller":"-", "user":"-", "requestTime":"22/Nov/2026:07:18:00 +0000", "httpMethod":"GET", "resourcePath":"-", "status":"403", "protocol":"HTTP/1.1", "responseLength":"42" }"#,
+            ],
+        ),
+        (
+            Rest,
+            Xml,
+            [
+                r#"<request id="ID"> <extendedRequestId>XID</extendedRequestId> <ip>192.0.2.7</ip> <caller>-</caller> <user>-</user> <requestTime>22/Nov/2026:07:18:00 +0000</requestTime> <httpMethod>GET</httpMethod> <resourcePath>/pets/{id}</resourcePath> <status>200</status> <protocol>HTTP/1.1</protocol> <responseLength>8</responseLength> </request>"#,
+                r#"<request id="ID"> <extendedRequestId>XID</extendedRequestId> <ip>192.0.2.7</ip> <caller>-</caller> <user>-</user> <requestTime>22/Nov/2026:07:18:00 +0000</requestTime> <httpMethod>GET</httpMethod> <resourcePath>-</resourcePath> <status>403</status> <protocol>HTTP/1.1</protocol> <responseLength>42</responseLength> </request>"#,
+            ],
+        ),
+        (
+            Rest,
+            Csv,
+            [
+                "192.0.2.7,-,-,22/Nov/2026:07:18:00 +0000,GET,/pets/{id},HTTP/1.1,200,8,ID,XID",
+                "192.0.2.7,-,-,22/Nov/2026:07:18:00 +0000,GET,-,HTTP/1.1,403,42,ID,XID",
+            ],
+        ),
+        (
+            Http,
+            Clf,
+            [
+                r#"192.0.2.7 - - [22/Nov/2026:07:18:00 +0000] "GET GET /pets/{id} HTTP/1.1" 200 8 ID"#,
+                r#"192.0.2.7 - - [22/Nov/2026:07:18:00 +0000] "GET - HTTP/1.1" 404 23 ID"#,
+            ],
+        ),
+        (
+            Http,
+            Json,
+            [
+                r#"{ "requestId":"ID", "ip": "192.0.2.7", "requestTime":"22/Nov/2026:07:18:00 +0000", "httpMethod":"GET","routeKey":"GET /pets/{id}", "status":"200","protocol":"HTTP/1.1", "responseLength":"8" }"#,
+                r#"{ "requestId":"ID", "ip": "192.0.2.7", "requestTime":"22/Nov/2026:07:18:00 +0000", "httpMethod":"GET","routeKey":"-", "status":"404","protocol":"HTTP/1.1", "responseLength":"23" }"#,
+            ],
+        ),
+        (
+            Http,
+            Xml,
+            [
+                r#"<request id="ID"> <ip>192.0.2.7</ip> <requestTime>22/Nov/2026:07:18:00 +0000</requestTime> <httpMethod>GET</httpMethod> <routeKey>GET /pets/{id}</routeKey> <status>200</status> <protocol>HTTP/1.1</protocol> <responseLength>8</responseLength> </request>"#,
+                r#"<request id="ID"> <ip>192.0.2.7</ip> <requestTime>22/Nov/2026:07:18:00 +0000</requestTime> <httpMethod>GET</httpMethod> <routeKey>-</routeKey> <status>404</status> <protocol>HTTP/1.1</protocol> <responseLength>23</responseLength> </request>"#,
+            ],
+        ),
+        (
+            Http,
+            Csv,
+            [
+                "192.0.2.7,22/Nov/2026:07:18:00 +0000,GET,GET /pets/{id},HTTP/1.1,200,8,ID",
+                "192.0.2.7,22/Nov/2026:07:18:00 +0000,GET,-,HTTP/1.1,404,23,ID",
+            ],
+        ),
+        (
+            WebSocket,
+            Clf,
+            [
+                r#"192.0.2.7 - - [22/Nov/2026:07:18:00 +0000] "- GET /pets/{id} -" 200 ID"#,
+                r#"192.0.2.7 - - [22/Nov/2026:07:18:00 +0000] "- - -" 403 ID"#,
+            ],
+        ),
+        (
+            WebSocket,
+            Json,
+            [
+                r#"{ "requestId":"ID", "ip": "192.0.2.7", "caller":"-", "user":"-", "requestTime":"22/Nov/2026:07:18:00 +0000", "eventType":"-", "routeKey":"GET /pets/{id}", "status":"200", "connectionId":"-" }"#,
+                r#"{ "requestId":"ID", "ip": "192.0.2.7", "caller":"-", "user":"-", "requestTime":"22/Nov/2026:07:18:00 +0000", "eventType":"-", "routeKey":"-", "status":"403", "connectionId":"-" }"#,
+            ],
+        ),
+        (
+            WebSocket,
+            Xml,
+            [
+                r#"<request id="ID"> <ip>192.0.2.7</ip> <caller>-</caller> <user>-</user> <requestTime>22/Nov/2026:07:18:00 +0000</requestTime> <eventType>-</eventType> <routeKey>GET /pets/{id}</routeKey> <status>200</status> <connectionId>-</connectionId> </request>"#,
+                r#"<request id="ID"> <ip>192.0.2.7</ip> <caller>-</caller> <user>-</user> <requestTime>22/Nov/2026:07:18:00 +0000</requestTime> <eventType>-</eventType> <routeKey>-</routeKey> <status>403</status> <connectionId>-</connectionId> </request>"#,
+            ],
+        ),
+        (
+            WebSocket,
+            Csv,
+            [
+                "192.0.2.7,-,-,22/Nov/2026:07:18:00 +0000,-,GET /pets/{id},200,-,ID",
+                "192.0.2.7,-,-,22/Nov/2026:07:18:00 +0000,-,-,403,-,ID",
+            ],
+        ),
+    ];
+    for (api, preset, wanted) in cases {
+        assert_eq!(golden(api, preset), wanted, "{api:?} {preset:?}");
+    }
+}
+
+#[test]
+fn each_phase_of_the_gateway_leaves_one_entry() {
+    let kept = Kept::default();
+    let text = "$context.requestId $context.status $context.error.responseType $context.error.cause $context.stage $context.resourcePath $context.identity.apiKeyId $context.identity.apiKey";
+    let log = kept.log(AccessLogFormat::new(LogApi::Rest, text).unwrap());
+    let filter = FilterLayer::new(|head, _| match head.headers.contains_key("x-block") {
+        true => Verdict::Block,
+        false => Verdict::Pass,
+    });
+    let clock = ManualClock::at_unix_seconds(1_795_331_880);
+    let gateway = Gateway::builder().stages(stages()).api_keys(keys()).usage_plans(plans()).filter(filter);
+    let gateway = gateway.payload_limit(PayloadLimitLayer::new(10)).clock(clock.clock());
+    let gateway = gateway.timeout(TimeoutLayer::new(Duration::from_secs(1))).build().unwrap();
+    let service = AccessLogLayer::new(log).clock(clock.clock()).layer(gateway.layer(service_fn(pets)));
+    let ask = |method, uri, name: &'static str, value: &'static str| {
+        let request = request(method, uri).header(name, value).body(Full::<Bytes>::default()).unwrap();
+        let (service, clock) = (service.clone(), clock.clone());
+        run(async move {
+            let answer = service.oneshot(request);
+            let tick = async {
+                tokio::task::yield_now().await;
+                clock.advance(Duration::from_secs(2));
+            };
+            let (answer, ()) = futures_util::future::join(answer, tick).await;
+            answer.unwrap().into_body().collect().await.unwrap();
+        });
+    };
+    ask("GET", "/prod/pets/1", "x-block", "1");
+    ask("GET", "/nowhere/pets/1", "x-api-key", KEY);
+    ask("GET", "/prod/../pets", "x-api-key", KEY);
+    ask("PUT", "/prod/pets/1", "x-api-key", KEY);
+    ask("POST", "/prod/pets/1", "content-length", "11");
+    ask("GET", "/prod/pets/1", "x-api-key", "unknown-0123456789abcdefghij");
+    ask("GET", "/prod/pets/1", "x-api-key", "rate-0123456789abcdefghij");
+    ask("GET", "/prod/pets/1", "x-api-key", "spent-0123456789abcdefghij");
+    ask("GET", "/prod/open?slow", "x-unused", "1");
+    ask("GET", "/prod/pets/1", "x-api-key", KEY);
+    let masked = "*******************efghij";
+    assert_eq!(
+        kept.lines(),
+        [
+            "ID 403 WAF_FILTERED Filtered prod /pets/{id} - -".to_owned(),
+            "ID 403 DEFAULT_4XX UnknownStage - - - -".into(),
+            "ID 400 DEFAULT_4XX DotSegment - - - -".into(),
+            "ID 403 MISSING_AUTHENTICATION_TOKEN NoRoute - - - -".into(),
+            "ID 413 REQUEST_TOO_LARGE ContentLengthTooLarge prod /pets/{id} - -".into(),
+            "ID 403 INVALID_API_KEY ApiKeyUnknown prod /pets/{id} - -".into(),
+            format!("ID 429 THROTTLED PlanThrottle prod /pets/{{id}} rate {masked}"),
+            format!("ID 429 QUOTA_EXCEEDED Quota prod /pets/{{id}} spent *{masked}"),
+            "ID 504 INTEGRATION_TIMEOUT IntegrationTimeout prod /open - -".into(),
+            format!("ID 200 - - prod /pets/{{id}} free {masked}"),
+        ]
+    );
+}
+
+/// A service that lets a client choose every value that it can.
+fn forgeable(
+    format: AccessLogFormat,
+    kept: &Kept,
+) -> impl Service<Request<Full<Bytes>>, Response: Send, Error = Infallible> + Clone {
+    let routes = Routes::builder().any("/{proxy+}", ApiMethod::new()).build().unwrap();
+    let principal = PrincipalLayer::new(|head| {
+        head.headers.get("x-user").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
+    let gateway = Gateway::builder().stages(Stages::single("$default", routes).unwrap()).principal(principal);
+    AccessLogLayer::new(kept.log(format)).layer(gateway.build().unwrap().layer(service_fn(pets)))
+}
+
+const FORGEABLE: [(&str, &str); 8] = [
+    ("id", "requestId"),
+    ("method", "httpMethod"),
+    ("path", "path"),
+    ("host", "domainName"),
+    ("prefix", "domainPrefix"),
+    ("agent", "identity.userAgent"),
+    ("user", "authorizer.principalId"),
+    ("status", "status"),
+];
+
+fn hostile(agent: &[u8], user: &[u8], path: &str, method: &str) -> Option<Request<Full<Bytes>>> {
+    let request = Request::builder()
+        .method(method)
+        .uri(http::Uri::builder().path_and_query(format!("/{path}")).build().ok()?)
+        .header("user-agent", HeaderValue::from_bytes(agent).ok()?)
+        .header("host", HeaderValue::from_bytes(user).ok()?)
+        .header("x-user", HeaderValue::from_bytes(user).ok()?);
+    request.body(Full::default()).ok()
+}
+
+fn line_of(format: AccessLogFormat, request: Request<Full<Bytes>>) -> String {
+    let kept = Kept::default();
+    let service = forgeable(format, &kept);
+    run(async { drop(service.oneshot(request).await.unwrap()) });
+    let lines = kept.lines();
+    assert_eq!(lines.len(), 1);
+    lines[0].clone()
+}
+
+fn is_one_line(line: &str) -> bool {
+    !line.contains(|character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}'))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn no_client_can_forge_a_line(
+        agent in prop::collection::vec(any::<u8>(), 0..40),
+        user in "[\"\\\\\\t\u{1b}\u{9b}\u{2028}\u{202e}a-c<>&',{}:äß-]{0,20}",
+        path in "[!-~&&[^?#]]{0,20}",
+        method in "[A-Z]{1,8}",
+    ) {
+        let agent: Vec<u8> = agent.into_iter().filter(|byte| *byte >= 0x20 && *byte != 0x7f || *byte == b'\t').collect();
+        let user: String = user.chars().filter(|character| *character != '\u{1b}').collect();
+        let make = || hostile(&agent, user.as_bytes(), &path, &method);
+        prop_assume!(make().is_some());
+        let object = AccessLogFormat::json_object(FORGEABLE).unwrap();
+        let line = line_of(object, make().unwrap());
+        prop_assert!(is_one_line(&line), "{line}");
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let agent_text = String::from_utf8_lossy(&agent);
+        prop_assert_eq!(read["agent"].as_str(), Some(&*agent_text).filter(|text| !text.is_empty()));
+        prop_assert_eq!(read["method"].as_str(), Some(&*method));
+        let text = FORGEABLE.map(|(_, name)| format!("\"$context.{name}\"")).join(" ");
+        for escaping in [Escaping::AwsExact, Escaping::Quoted, Escaping::Xml, Escaping::Csv] {
+            let format = AccessLogFormat::new(LogApi::Rest, &text).unwrap().escaping(escaping);
+            let line = line_of(format, make().unwrap());
+            prop_assert!(is_one_line(&line), "{line}");
+        }
+    }
+}
+
+#[test]
+fn quotes_control_characters_and_invalid_utf_8_stay_in_their_field() {
+    let request =
+        || hostile(b"a\"b\\c\tM\xff\xc2\x9b", "x\"\u{9b}31m\u{2028}".as_bytes(), "p\"q", "GET").unwrap();
+    let object = AccessLogFormat::json_object([
+        ("id", "requestId"),
+        ("a", "identity.userAgent"),
+        ("u", "authorizer.principalId"),
+        ("s", "status"),
+        ("no", "authorizer.nothing"),
+    ]);
+    let line = line_of(object.unwrap(), request());
+    assert_eq!(
+        line,
+        "{\"id\":\"ID\",\"a\":\"a\\\"b\\\\c\\u0009M\u{fffd}\\u009b\",\"u\":\"x\\\"\\u009b31m\\u2028\",\"s\":200,\"no\":null}"
+    );
+    let exact =
+        AccessLogFormat::new(LogApi::Rest, "$context.requestId [$context.authorizer.principalId]").unwrap();
+    assert_eq!(
+        line_of(exact.escaping(Escaping::AwsExact), request()),
+        "ID [x\"\\u009b31m\\u2028]",
+        "as on AWS, in one line"
+    );
+}
+
+/// 12 fields.
+fn twelve_fields() -> AccessLogFormat {
+    let names = [
+        "requestId",
+        "extendedRequestId",
+        "identity.sourceIp",
+        "identity.caller",
+        "identity.user",
+        "requestTime",
+        "httpMethod",
+        "resourcePath",
+        "status",
+        "protocol",
+        "responseLength",
+        "responseLatency",
+    ];
+    AccessLogFormat::json_object(names.map(|name| (name, name))).unwrap()
+}
+
+#[test]
+fn a_line_of_twelve_fields_allocates_at_most_twice() {
+    let writer = LogWriter::new(std::io::sink()).unwrap();
+    let logged = AccessLogLayer::new(AccessLog::new(twelve_fields(), writer.clone()));
+    let floor = tower_gateway::context::RequestContextLayer::new();
+    let ready = service_fn(|_: Request<()>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok"))))
+    });
+    fn count<S>(mut service: S) -> u64
+    where
+        S: Service<Request<()>, Response: http_body_of::Answer, Error = Infallible>,
+    {
+        let mut call = || {
+            let request = request("GET", "/pets").body(()).unwrap();
+            allocation_counter::measure(|| {
+                let answer = futures_util::FutureExt::now_or_never(service.call(request)).unwrap().unwrap();
+                http_body_of::Answer::read(answer);
+            })
+            .count_total
+        };
+        call();
+        call()
+    }
+    let (floor, ours) = (count(floor.layer(ready)), count(logged.layer(ready)));
+    println!("context alone {floor}, with an access log {ours}");
+    assert!(ours <= floor + 2, "{ours}, the context alone has {floor}");
+    assert!(writer.flush(Duration::from_secs(30)));
+    assert_eq!(writer.stats().written, 2);
+}
+
+mod http_body_of {
+    use http::Response;
+    use http_body::Body;
+    use std::{
+        pin::pin,
+        task::{Context, Waker},
+    };
+
+    /// An answer whose body can be read at once.
+    pub(super) trait Answer {
+        fn read(self);
+    }
+
+    impl<B: Body> Answer for Response<B> {
+        fn read(self) {
+            let mut body = pin!(self.into_body());
+            let mut cx = Context::from_waker(Waker::noop());
+            while body.as_mut().poll_frame(&mut cx).is_ready() && !body.is_end_stream() {}
+        }
+    }
+}
+
+#[test]
+fn it_keeps_towers_contract() {
+    let layer = AccessLogLayer::new(Kept::default().log(twelve_fields()));
+    let service = layer.layer(Strict::default());
+    assert_service(&service);
+    let request = request("GET", "/").body(Full::<Bytes>::default()).unwrap();
+    assert_eq!(run(service.oneshot(request)).unwrap().status(), 200);
+}
+
+/// Serves `app` with axum, its own log outside, and gives back the address.
+async fn served(kept: &Kept, app: Router) -> std::net::SocketAddr {
+    let text = "$context.requestId $context.httpMethod $context.path $context.status $context.responseLength $context.outcome";
+    let log = AccessLogLayer::new(kept.log(AccessLogFormat::new(LogApi::Rest, text).unwrap()));
+    let app = Router::new().fallback_service(ServiceBuilder::new().layer(log).service(app));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    address
+}
+
+async fn exchange(address: std::net::SocketAddr, head: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("{head}\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let _a_panic_closes_it = stream.read_to_string(&mut answer).await;
+    answer
+}
+
+#[test]
+fn over_a_socket_every_end_is_told_once() {
+    let gone = Arc::new(Notify::new());
+    let told = Arc::clone(&gone);
+    let endless = move || {
+        let told = Arc::clone(&told);
+        async move {
+            struct Tell(Arc<Notify>);
+            impl Drop for Tell {
+                fn drop(&mut self) {
+                    self.0.notify_one();
+                }
+            }
+            let tell = Tell(told);
+            let stream = futures_util::stream::unfold(tell, |tell| async {
+                tokio::task::yield_now().await;
+                Some((Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 4096])), tell))
+            });
+            Body::from_stream(stream)
+        }
+    };
+    let app = Router::new()
+        .route("/pets", get_route(|| async { "cat, dog" }))
+        .route("/none", get_route(|| async { http::StatusCode::NOT_MODIFIED }))
+        .route("/endless", get_route(endless))
+        .route("/panic", get_route(|| async { std::panic::resume_unwind(Box::new("handler")) as () }));
+    run(async {
+        let kept = Kept::default();
+        let address = served(&kept, app).await;
+        assert!(exchange(address, "GET /pets HTTP/1.1").await.ends_with("cat, dog"));
+        exchange(address, "HEAD /pets HTTP/1.1").await;
+        exchange(address, "GET /none HTTP/1.1").await;
+        exchange(address, "GET /panic HTTP/1.1").await;
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        stream.read_exact(&mut [0; 1000]).await.unwrap();
+        drop(stream);
+        gone.notified().await;
+        tokio::task::yield_now().await;
+        let lines = kept.lines();
+        assert_eq!(
+            lines[..4],
+            [
+                "ID GET /pets 200 8 complete",
+                "ID HEAD /pets 200 0 complete",
+                "ID GET /none 304 0 complete",
+                "ID GET /panic - 0 panicked"
+            ]
+        );
+        assert!(
+            lines[4].starts_with("ID GET /endless 200 ") && lines[4].ends_with(" client_closed"),
+            "{}",
+            lines[4]
+        );
+        assert_eq!(lines.len(), 5);
+    });
+}

@@ -1,0 +1,123 @@
+//! For operators: who may look, what they see, and what keys used.
+
+use crate::support::run;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use std::convert::Infallible;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_gateway::{
+    api_key::{ApiKey, ApiKeys},
+    clock::ManualClock,
+    gateway::Gateway,
+    observe::{
+        Metrics, ObserveLayer,
+        admin::{AdminService, Explain},
+        metering::UsageJournal,
+    },
+    route::{ApiMethod, Routes},
+    stage::Stages,
+};
+
+const DAY: i64 = 1_795_331_880;
+
+struct Shop {
+    metrics: Metrics,
+    explain: Explain,
+    journal: UsageJournal,
+}
+
+/// A shop that was asked: twice by each of two partners, on two days; once without a key.
+fn shop() -> Shop {
+    let clock = ManualClock::at_unix_seconds(DAY);
+    let shop = Shop { metrics: Metrics::new(), explain: Explain::new(4), journal: UsageJournal::new() };
+    let key = |id: &str| ApiKey::new(id).value(format!("{id}-0123456789abcdefghij"));
+    let keys = ApiKeys::builder().key(key("one")).key(key("two,\"x")).build().unwrap();
+    let routes = Routes::builder().method("/pets", Method::POST, ApiMethod::new().api_key_required(true));
+    let stages = Stages::single("prod", routes.build().unwrap()).unwrap();
+    let gateway = Gateway::builder().stages(stages).api_keys(keys).clock(clock.clock()).build().unwrap();
+    let service = ObserveLayer::new()
+        .clock(clock.clock())
+        .observer(shop.metrics.clone())
+        .observer(shop.explain.clone())
+        .observer(shop.journal.clone())
+        .layer(gateway.layer(service_fn(|_: Request<_>| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets")))
+        })));
+    let ask = |key: &str| {
+        let request = Request::post("/prod/pets").header("x-api-key", key).header("content-length", "3");
+        let request = request.body(Full::<Bytes>::from("abc")).unwrap();
+        run(async { service.clone().oneshot(request).await.unwrap().into_body().collect().await.unwrap() });
+    };
+    for _ in 0..2 {
+        ask("one-0123456789abcdefghij");
+        ask("two,\"x-0123456789abcdefghij");
+        clock.advance(std::time::Duration::from_secs(86_400));
+    }
+    ask("<script>alert(1)</script>");
+    shop
+}
+
+fn get(service: &AdminService<Full<Bytes>>, path: &str) -> (u16, String) {
+    let request = Request::get(path).header("x-operator", "yes").body(()).unwrap();
+    let answer = run(service.clone().oneshot(request)).unwrap();
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    assert!(answer.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    let status = answer.status().as_u16();
+    (status, String::from_utf8(run(answer.into_body().collect()).unwrap().to_bytes().to_vec()).unwrap())
+}
+
+#[test]
+fn operators_see_why_and_others_nothing() {
+    let shop = shop();
+    let closed = AdminService::new(shop.explain.clone(), shop.metrics);
+    for path in ["/", "/summary", "/requests", "/metrics"] {
+        assert_eq!(get(&closed, path), (403, r#"{"message":"Forbidden"}"#.into()));
+    }
+    let open = closed
+        .authorizer(|head| head.headers.contains_key("x-operator"))
+        .view("stages", |rest| (rest == "prod").then(|| "{}".to_owned()));
+    let nobody = Request::get("/").body(()).unwrap();
+    assert_eq!(run(open.clone().oneshot(nobody)).unwrap().status(), 403);
+    let write = Request::post("/").header("x-operator", "yes").body(()).unwrap();
+    assert_eq!(run(open.clone().oneshot(write)).unwrap().status(), 405);
+
+    let newest = shop.explain.recent()[0].clone();
+    let (status, text) = get(&open, &format!("/requests/{}", newest.request_id));
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &record["cause"], &record["status"]), (200, &"ApiKeyUnknown".into(), &"403".into()));
+    assert!(!text.contains("script"), "a key is no part of a record");
+    assert_eq!(get(&open, "/requests/unknown").0, 404);
+    assert_eq!(
+        (get(&open, "/stages/prod").0, get(&open, "/stages/x").0, get(&open, "/x").0),
+        (200, 404, 404)
+    );
+    assert_eq!(shop.explain.recent().len(), 4, "the ring is bounded");
+
+    let summary: serde_json::Value = serde_json::from_str(&get(&open, "/summary").1).unwrap();
+    assert_eq!((&summary["count"], &summary["inFlight"]), (&5.into(), &0.into()));
+    assert_eq!(summary["statuses"], serde_json::json!({ "200": 4, "403": 1 }));
+    assert_eq!(summary["refusals"][0]["cause"], "ApiKeyUnknown");
+    assert_eq!(summary["recent"].as_array().unwrap().len(), 4);
+    let (_, page) = get(&open, "/");
+    assert!(page.starts_with("<!doctype html>") && !page.contains("://"), "nothing from outside");
+    assert!(get(&open, "/metrics").1.contains("tower_gateway_refusals_total"));
+}
+
+#[test]
+fn use_is_counted_by_key_stage_and_day() {
+    let shop = shop();
+    let csv = "day,keyId,stage,requests,bytesIn,bytesOut\n\
+               2026-11-22,one,prod,1,3,4\n\
+               2026-11-22,\"two,\"\"x\",prod,1,3,4\n\
+               2026-11-23,one,prod,1,3,4\n\
+               2026-11-23,\"two,\"\"x\",prod,1,3,4\n";
+    assert_eq!(shop.journal.to_csv(), csv);
+    let lines = shop.journal.to_json_lines();
+    let second: serde_json::Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
+    let wanted = serde_json::json!({ "day": "2026-11-22", "keyId": "two,\"x", "stage": "prod", "requests": 1, "bytesIn": 3, "bytesOut": 4 });
+    assert_eq!(second, wanted);
+    let taken = shop.journal.take_before(DAY + 86_400);
+    assert_eq!(taken.iter().map(|row| row.day.as_str()).collect::<Vec<_>>(), ["2026-11-22"; 2]);
+    assert_eq!(shop.journal.rows().len(), 2);
+}

@@ -1,0 +1,216 @@
+//! Traces: headers continued and forwarded, spans and segments of what is recorded.
+
+use crate::support::run;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use std::{
+    convert::Infallible,
+    net::UdpSocket,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_gateway::{
+    clock::ManualClock,
+    context::PeerAddr,
+    filter::{FilterLayer, Verdict},
+    observe::{
+        ApiInfo, ObserveLayer, RequestEvent, Sampling,
+        trace::{SamplingRule, SpanLayer, TraceLayer, XRayDaemon},
+    },
+    route::{ApiMethod, Routes},
+    stage::{StageRouter, Stages},
+};
+
+const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
+const HEX: &str = "5759e988bd862e3fe1be46a994272793";
+const PARENT: &str = "53995c3f42cd8ad8";
+
+/// What the service inside is sent.
+fn forwarded(layer: &TraceLayer, headers: &[(&'static str, String)]) -> (String, String) {
+    let seen = Arc::new(Mutex::new(HeaderMap::new()));
+    let kept = Arc::clone(&seen);
+    let service = layer.layer(service_fn(move |request: Request<()>| {
+        kept.lock().unwrap().clone_from(request.headers());
+        std::future::ready(Ok::<_, Infallible>(Response::new(())))
+    }));
+    let mut request = Request::new(());
+    for (name, value) in headers {
+        request.headers_mut().append(*name, value.parse().unwrap());
+    }
+    run(service.oneshot(request)).unwrap();
+    let seen = seen.lock().unwrap();
+    let text = |name: &str| {
+        assert_eq!(seen.get_all(name).iter().count(), 1);
+        seen[name].to_str().unwrap().to_owned()
+    };
+    (text("x-amzn-trace-id"), text("traceparent"))
+}
+
+fn always(rate: f64) -> TraceLayer {
+    TraceLayer::new().rules([SamplingRule::new("all", 0, rate).unwrap()])
+}
+
+#[test]
+fn a_clients_trace_goes_on_in_both_headers() {
+    let amzn = format!("Root={ROOT};Parent={PARENT};Sampled=1;Lineage=a:1");
+    let sent = [("x-amzn-trace-id", amzn.clone())];
+    let w3c = format!("00-{HEX}-{PARENT}-01");
+    assert_eq!(forwarded(&TraceLayer::new(), &sent), (amzn, w3c.clone()));
+    let (amzn, traceparent) = forwarded(&TraceLayer::new(), &[("traceparent", w3c.clone())]);
+    assert_eq!((amzn, traceparent), (format!("Root={ROOT};Parent={PARENT};Sampled=1"), w3c));
+}
+
+#[test]
+fn a_root_alone_gets_a_parent_and_an_active_gateway_takes_its_place() {
+    let sent = [("x-amzn-trace-id", format!("Root={ROOT}"))];
+    let (amzn, _) = forwarded(&TraceLayer::new(), &sent);
+    assert!(amzn.starts_with(&format!("Root={ROOT};Parent=")) && amzn.ends_with(";Sampled=0"), "{amzn}");
+    let sent = [("x-amzn-trace-id", format!("Root={ROOT};Parent={PARENT};Sampled=?"))];
+    let (amzn, traceparent) = forwarded(&always(1.0), &sent);
+    assert!(amzn.ends_with(";Sampled=1") && !amzn.contains(PARENT), "{amzn}");
+    assert!(traceparent.starts_with(&format!("00-{HEX}-")) && traceparent.ends_with("-01"), "{traceparent}");
+    let (amzn, _) = forwarded(&always(0.0), &sent);
+    assert!(amzn.ends_with(&format!("Parent={PARENT};Sampled=0")), "{amzn}");
+}
+
+#[test]
+fn a_new_trace_begins_with_the_time_and_clients_may_be_ignored() {
+    let clock = ManualClock::at_unix_seconds(0x5759_e988).clock();
+    let sent = [("x-amzn-trace-id", format!("Root=1-00000001-{};Sampled=1", "1".repeat(24)))];
+    let layer = TraceLayer::new().clock(clock).ignore_client_traces(true);
+    let (amzn, _) = forwarded(&layer, &sent);
+    assert!(amzn.starts_with("Root=1-5759e988-") && amzn.ends_with(";Sampled=0"), "{amzn}");
+    assert_ne!(forwarded(&layer, &[]).0, amzn);
+}
+
+#[test]
+fn a_recorded_request_becomes_a_segment() {
+    let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
+    daemon.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let xray = XRayDaemon::connect(daemon.local_addr().unwrap(), "eu-west-1").unwrap();
+    let slow_or_failed = Sampling::all().successes(0.0).unwrap();
+    let manual = ManualClock::at_unix_seconds(1_533_928_226);
+    let routes = Routes::builder().any("/{proxy+}", ApiMethod::new()).build().unwrap();
+    let stages = StageRouter::new(Stages::single("dev", routes).unwrap());
+    let filter = FilterLayer::new(|head, _| match head.uri.path().ends_with("/blocked") {
+        true => Verdict::Block,
+        false => Verdict::Pass,
+    });
+    let traced = Arc::new(Mutex::new(String::new()));
+    let kept = Arc::clone(&traced);
+    let trace_id = move |event: &RequestEvent<'_>| {
+        *kept.lock().unwrap() = event.variable("xrayTraceId").unwrap().into_owned();
+    };
+    let service = ObserveLayer::new()
+        .api(ApiInfo::new("testxray").id("a1b2c3d4e5"))
+        .clock(manual.clock())
+        .observer(xray.tail(slow_or_failed))
+        .observer(trace_id)
+        .layer(always(1.0).layer(stages.layer(filter.layer(service_fn(|_: Request<()>| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok")))
+        })))));
+    let ask = |path: &str| {
+        let peer = PeerAddr("192.0.2.7:1".parse().unwrap());
+        let sent = format!("Root={ROOT};Parent={PARENT}");
+        let request = Request::builder().uri(format!("/dev/{path}?secret=1")).extension(peer);
+        let request = request.header("host", "example.com").header("x-amzn-trace-id", sent).body(()).unwrap();
+        let answer = run(service.clone().oneshot(request)).unwrap();
+        manual.advance(Duration::from_millis(385));
+        run(answer.into_body().collect()).unwrap();
+    };
+    ask("pets");
+    ask("blocked");
+    let mut buffer = [0; 65_536];
+    let length = daemon.recv(&mut buffer).unwrap();
+    let text = std::str::from_utf8(&buffer[..length]).unwrap();
+    let (header, document) = text.split_once('\n').unwrap();
+    assert_eq!(header, r#"{"format":"json","version":1}"#);
+    let segment: serde_json::Value = serde_json::from_str(document).unwrap();
+    assert_eq!((&segment["trace_id"], &segment["parent_id"]), (&ROOT.into(), &PARENT.into()));
+    assert_eq!(segment["id"].as_str().unwrap().len(), 16);
+    assert_eq!(segment["name"], "testxray/dev");
+    assert_eq!(segment["origin"], "AWS::ApiGateway::Stage");
+    assert_eq!(segment["resource_arn"], "arn:aws:apigateway:eu-west-1::/restapis/a1b2c3d4e5/stages/dev");
+    assert_eq!(segment["error"], true, "the successful one before it was left out at its end");
+    assert_eq!(segment["http"]["request"]["url"], "https://example.com/dev/blocked");
+    assert_eq!(segment["http"]["request"]["client_ip"], "192.0.2.7");
+    assert_eq!(segment["http"]["response"]["status"], 403);
+    assert_eq!(segment["aws"]["api_gateway"]["stage"], "dev");
+    assert_eq!(segment["annotations"]["aws:api_id"], "a1b2c3d4e5");
+    let took = segment["end_time"].as_f64().unwrap() - segment["start_time"].as_f64().unwrap();
+    assert!((took - 0.385).abs() < 0.002, "{took}");
+    assert_eq!(*traced.lock().unwrap(), ROOT);
+}
+
+/// Keeps the fields of every span.
+#[derive(Clone, Default)]
+struct Fields(Arc<Mutex<Vec<(String, String)>>>);
+
+impl tracing::field::Visit for Fields {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.lock().unwrap().push((field.name().to_owned(), format!("{value:?}")));
+    }
+}
+
+impl tracing::Subscriber for Fields {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "tower_gateway"
+    }
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        span.record(&mut self.clone());
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        values.record(&mut self.clone());
+    }
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn spans_carry_opentelemetrys_names() {
+    let routes = Routes::builder().any("/pets/{id}", ApiMethod::new()).build().unwrap();
+    let stages = StageRouter::new(Stages::single("dev", routes).unwrap());
+    let fields = Fields::default();
+    let ask = |path: &str, status: u16| {
+        let service = TraceLayer::new().layer(SpanLayer::new().layer(stages.layer(service_fn(
+            move |_: Request<()>| async move {
+                Ok::<_, Infallible>(
+                    Response::builder().status(status).body(Full::<Bytes>::default()).unwrap(),
+                )
+            },
+        ))));
+        let request = Request::builder()
+            .uri(path)
+            .header("traceparent", format!("00-{HEX}-{PARENT}-01"))
+            .body(())
+            .unwrap();
+        fields.0.lock().unwrap().clear();
+        tracing::subscriber::with_default(fields.clone(), || run(service.oneshot(request)).unwrap());
+        fields.0.lock().unwrap().clone()
+    };
+    let value = |fields: &[(String, String)], name: &str| {
+        fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.trim_matches('"').to_owned())
+    };
+    let failed = ask("/dev/pets/secret", 503);
+    for (name, wanted) in [
+        ("otel.name", "GET /pets/{id}"),
+        ("otel.kind", "server"),
+        ("otel.status_code", "ERROR"),
+        ("http.request.method", "GET"),
+        ("http.route", "/pets/{id}"),
+        ("http.response.status_code", "503"),
+        ("trace_id", HEX),
+    ] {
+        assert_eq!(value(&failed, name).as_deref(), Some(wanted), "{name}");
+    }
+    assert_eq!(value(&failed, "aws.request_id").unwrap().len(), 36);
+    let refused = ask("/dev/nothing", 200);
+    assert_eq!(value(&refused, "error.type").as_deref(), Some("MISSING_AUTHENTICATION_TOKEN"));
+    assert_eq!(value(&refused, "otel.status_code"), None, "4xx leave it unset");
+    assert!(failed.iter().chain(&refused).all(|(_, value)| !value.contains("secret")));
+}
