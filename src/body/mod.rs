@@ -111,7 +111,8 @@ struct Hooks {
     #[cfg(feature = "payload-limit")]
     meter: Option<meter::Meter>,
     #[cfg(feature = "sigv4")]
-    check: Option<check::BodyCheck>,
+    /// Boxed, because it is rare and every body is moved.
+    check: Option<Box<check::BodyCheck>>,
 }
 
 impl<B> GatewayBody<B> {
@@ -153,7 +154,7 @@ impl<B> GatewayBody<B> {
     /// Has this body judged as it streams. Bytes of our own are not.
     pub(crate) fn set_check(&mut self, check: BodyCheck) {
         if let Kind::Inner { hooks, .. } = &mut self.kind {
-            hooks.check = Some(check);
+            hooks.check = Some(Box::new(check));
         }
     }
 }
@@ -254,7 +255,7 @@ impl Hooks {
             return true;
         }
         #[cfg(feature = "sigv4")]
-        if self.check.as_ref().is_some_and(BodyCheck::ended) {
+        if self.check.as_ref().is_some_and(|check| check.ended()) {
             return true;
         }
         false

@@ -1,8 +1,12 @@
 //! The builder: one optional slot a phase, in any order of calls.
 
-use super::{Gateway, Phases, authorizers::Authorizers};
+#[cfg(feature = "cache")]
+use super::Cached;
+use super::{Gateway, Phases, Uncached, authorizers::Authorizers};
 #[cfg(feature = "authorizer")]
 use crate::authorizer::AuthorizerLayer;
+#[cfg(feature = "cache")]
+use crate::cache::CacheLayer;
 #[cfg(feature = "jwt")]
 use crate::jwt::{CognitoAuthorizerLayer, JwtAuthorizerLayer};
 #[cfg(feature = "policy")]
@@ -68,8 +72,17 @@ impl From<ConfigError> for BuildError {
 }
 
 /// Collects the phases; see the [module docs](super). Calls may come in any order, a second call replaces the first.
+///
+/// `C` is [`Uncached`](super::Uncached) or, after `cache`, `Cached`: a cache asks more of the service than the rest does.
 #[derive(Debug)]
-pub struct GatewayBuilder {
+pub struct GatewayBuilder<C = Uncached> {
+    parts: Box<Parts>,
+    cache: C,
+}
+
+/// What does not depend on the cache.
+#[derive(Debug)]
+struct Parts {
     context: ContextConfig,
     stages: Option<Stages>,
     routes: Option<Routes>,
@@ -88,6 +101,12 @@ pub struct GatewayBuilder {
 }
 
 impl Default for GatewayBuilder {
+    fn default() -> Self {
+        Self { parts: Box::default(), cache: Uncached }
+    }
+}
+
+impl Default for Parts {
     fn default() -> Self {
         Self {
             context: ContextConfig::default(),
@@ -109,32 +128,32 @@ impl Default for GatewayBuilder {
     }
 }
 
-impl GatewayBuilder {
+impl<C> GatewayBuilder<C> {
     /// Stages with their deployments. Absent: one stage, `$default`, with [`routes`](Self::routes) or everything.
     #[must_use]
     pub fn stages(mut self, stages: Stages) -> Self {
-        self.stages = Some(stages);
+        self.parts.stages = Some(stages);
         self
     }
 
     /// Resources and methods of an API that has no stages: they are served at the root, as stage `$default`.
     #[must_use]
     pub fn routes(mut self, routes: Routes) -> Self {
-        self.routes = Some(routes);
+        self.parts.routes = Some(routes);
         self
     }
 
     /// The kind of API. Default: REST.
     #[must_use]
     pub fn api_kind(mut self, kind: ApiKind) -> Self {
-        self.context.kind = kind;
+        self.parts.context.kind = kind;
         self
     }
 
     /// Whose word counts for a client's address. Default: nobody's.
     #[must_use]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
-        self.context.proxies = proxies;
+        self.parts.context.proxies = proxies;
         self
     }
 
@@ -142,7 +161,7 @@ impl GatewayBuilder {
     /// `|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())`.
     #[must_use]
     pub fn peer_addr(mut self, find: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
-        self.context.peer = PeerSource::new(find);
+        self.parts.context.peer = PeerSource::new(find);
         self
     }
 
@@ -150,35 +169,35 @@ impl GatewayBuilder {
     /// built. Default: the system's.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
-        self.context.clock = clock;
+        self.parts.context.clock = clock;
         self
     }
 
     /// Configured gateway responses. Default: the built-in ones.
     #[must_use]
     pub fn gateway_responses(mut self, responses: GatewayResponses) -> Self {
-        self.responses = responses;
+        self.parts.responses = responses;
         self
     }
 
     /// CORS. Default: none.
     #[must_use]
     pub fn cors(mut self, cors: CorsLayer) -> Self {
-        self.cors = Some(cors);
+        self.parts.cors = Some(cors);
         self
     }
 
     /// A request filter of your own. Default: none.
     #[must_use]
     pub fn filter(mut self, filter: FilterLayer) -> Self {
-        self.filter = Some(filter);
+        self.parts.filter = Some(filter);
         self
     }
 
     /// URL, header and payload limits; `None` for no limits. Default: AWS's.
     #[must_use]
     pub fn payload_limit(mut self, limit: impl Into<Option<PayloadLimitLayer>>) -> Self {
-        self.payload_limit = limit.into();
+        self.parts.payload_limit = limit.into();
         self
     }
 
@@ -187,7 +206,7 @@ impl GatewayBuilder {
     #[cfg(feature = "policy")]
     #[must_use]
     pub fn resource_policy(mut self, policy: ResourcePolicyLayer) -> Self {
-        self.resource_policy = Some(policy);
+        self.parts.resource_policy = Some(policy);
         self
     }
 
@@ -196,7 +215,7 @@ impl GatewayBuilder {
     #[cfg(feature = "sigv4")]
     #[must_use]
     pub fn sigv4(mut self, layer: SigV4AuthLayer) -> Self {
-        self.authorizers.sigv4 = Some(layer);
+        self.parts.authorizers.sigv4 = Some(layer);
         self
     }
 
@@ -205,7 +224,7 @@ impl GatewayBuilder {
     #[cfg(feature = "authorizer")]
     #[must_use]
     pub fn authorizer(mut self, layer: AuthorizerLayer) -> Self {
-        self.authorizers.custom = Some(layer);
+        self.parts.authorizers.custom = Some(layer);
         self
     }
 
@@ -213,7 +232,7 @@ impl GatewayBuilder {
     #[cfg(feature = "jwt")]
     #[must_use]
     pub fn jwt_authorizer(mut self, layer: JwtAuthorizerLayer) -> Self {
-        self.authorizers.jwt = Some(layer);
+        self.parts.authorizers.jwt = Some(layer);
         self
     }
 
@@ -222,14 +241,14 @@ impl GatewayBuilder {
     #[cfg(feature = "jwt")]
     #[must_use]
     pub fn cognito_authorizer(mut self, layer: CognitoAuthorizerLayer) -> Self {
-        self.authorizers.cognito = Some(layer);
+        self.parts.authorizers.cognito = Some(layer);
         self
     }
 
     /// Establishes the principal, for plans that are chosen by it. Default: none.
     #[must_use]
     pub fn principal(mut self, principal: PrincipalLayer) -> Self {
-        self.principal = Some(principal);
+        self.parts.principal = Some(principal);
         self
     }
 
@@ -242,7 +261,7 @@ impl GatewayBuilder {
     /// API keys with other settings than [`api_keys`](Self::api_keys).
     #[must_use]
     pub fn api_key(mut self, layer: ApiKeyLayer) -> Self {
-        self.api_key = Some(layer);
+        self.parts.api_key = Some(layer);
         self
     }
 
@@ -256,14 +275,14 @@ impl GatewayBuilder {
     /// by principal.
     #[must_use]
     pub fn usage_plan(mut self, layer: UsagePlanLayer) -> Self {
-        self.usage_plan = Some(layer);
+        self.parts.usage_plan = Some(layer);
         self
     }
 
     /// The integration timeout; `None` for none. Default: 29 s.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<TimeoutLayer>>) -> Self {
-        self.timeout = timeout.into();
+        self.parts.timeout = timeout.into();
         self
     }
 
@@ -271,7 +290,7 @@ impl GatewayBuilder {
     /// the plain-text 413. Default: off.
     #[must_use]
     pub fn aws_exact(mut self, exact: bool) -> Self {
-        self.aws_exact = exact;
+        self.parts.aws_exact = exact;
         self
     }
 
@@ -282,13 +301,32 @@ impl GatewayBuilder {
     /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
     /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal.
     /// A deployment that requires keys and comes later, where there are none, is closed: 403 `INVALID_API_KEY`.
-    pub fn build(self) -> Result<Gateway, BuildError> {
-        self.check()?;
+    pub fn build(self) -> Result<Gateway<C>, BuildError> {
+        self.parts.check()?;
+        let phases = Arc::new(self.parts.assemble()?);
+        Ok(Gateway { phases, cache: self.cache })
+    }
+}
+
+#[cfg(feature = "cache")]
+impl GatewayBuilder<Uncached> {
+    /// A response cache behind the quota and in front of the integration timeout: a hit is charged like any other
+    /// request. Entries are kept by principal and verified API key. Default: none.
+    ///
+    /// It asks more of the service: its future, error and body are `Send + 'static`.
+    #[must_use]
+    pub fn cache(self, cache: CacheLayer) -> GatewayBuilder<Cached> {
+        GatewayBuilder { parts: self.parts, cache: Cached(cache) }
+    }
+}
+
+impl Parts {
+    fn assemble(self) -> Result<Phases, BuildError> {
         let routes = self.routes.unwrap_or_else(Routes::catch_all);
         let stages = self.stages.map_or_else(|| Stages::single(DEFAULT_STAGE, routes), Ok)?;
         let (clock, kind) = (self.context.clock.clone(), self.context.kind);
         let responses = GatewayResponseLayer::new(self.responses).clock(clock.clone()).api_kind(kind);
-        let phases = Phases {
+        Ok(Phases {
             context: self.context,
             stages,
             responses: responses.bare_413(self.aws_exact),
@@ -305,8 +343,7 @@ impl GatewayBuilder {
             }),
             authorizers: self.authorizers,
             timeout: self.timeout.map(|layer| layer.clock(clock)),
-        };
-        Ok(Gateway { phases: Arc::new(phases) })
+        })
     }
 
     fn check(&self) -> Result<(), BuildError> {

@@ -1,6 +1,6 @@
 //! [`Gateway`]: every layer in the one right order, each optional.
 //!
-//! The order is stated once, in [`Gateway::layer`]. From outside to inside, and what each phase answers:
+//! From outside to inside, and what each phase answers:
 //!
 //! | # | phase | builder | refuses with |
 //! |---|---|---|---|
@@ -15,7 +15,8 @@
 //! | 9 | principal | [`principal`](GatewayBuilder::principal) | nothing: it only says who |
 //! | 10 | API key | [`api_keys`](GatewayBuilder::api_keys) | 403 `INVALID_API_KEY` |
 //! | 11 | throttles, then quota | [`usage_plans`](GatewayBuilder::usage_plans) | 429 |
-//! | 12 | integration timeout | on by default | 504 |
+//! | 12 | cache (feature `cache`) | `cache` | nothing: it answers |
+//! | 13 | integration timeout | on by default | 504 |
 //!
 //! The payload limit stands after the route because limits are per method; the filter stands where AWS WAF does,
 //! before every access control. A refused request is charged nothing.
@@ -68,6 +69,8 @@ pub use entry::{GatewayFuture, GatewayService};
 pub use integration::{IntegrationFuture, IntegrationService};
 pub use slot::{SlotFuture, SlotService};
 
+#[cfg(feature = "cache")]
+use crate::cache::{CacheLayer, CacheService};
 #[cfg(feature = "policy")]
 use crate::resource_policy::ResourcePolicyLayer;
 use crate::{
@@ -88,9 +91,19 @@ use tower_layer::Layer;
 /// The assembled gateway: a layer to put around a whole router (`gateway.layer(router)`), not inside one. A clone
 /// is a reference count; see the [module docs](self).
 #[derive(Clone, Debug)]
-pub struct Gateway {
+pub struct Gateway<C = Uncached> {
     phases: Arc<Phases>,
+    cache: C,
 }
+
+/// A gateway without a cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uncached;
+
+/// A gateway with a cache, made by [`GatewayBuilder::cache`].
+#[cfg(feature = "cache")]
+#[derive(Clone, Debug)]
+pub struct Cached(CacheLayer);
 
 /// The phases, outermost first; what is `None` costs a branch.
 #[derive(Debug)]
@@ -112,6 +125,9 @@ struct Phases {
 
 /// All phases around a service.
 pub type Stack<S> = GatewayService<Authorized<AdmissionService<IntegrationService<S>>>>;
+/// The same with a cache.
+#[cfg(feature = "cache")]
+pub type CachedStack<S> = GatewayService<Authorized<AdmissionService<CacheService<IntegrationService<S>>>>>;
 
 impl Gateway {
     /// Starts with the limits and the timeout that AWS has, and nothing else.
@@ -120,20 +136,41 @@ impl Gateway {
     }
 }
 
-impl<S> Layer<S> for Gateway {
-    type Service = Stack<S>;
+impl<C> Gateway<C> {
+    /// Innermost: only the integration is timed, not the wait for a slow client before it.
+    fn integration<S>(&self, service: S) -> IntegrationService<S> {
+        IntegrationService::new(service, Arc::clone(&self.phases))
+    }
 
-    /// Three services of the gateway's own around those of the authorizers, each with the phases between which nothing can wait, decided by plain functions: a service a
-    /// phase would move the request and its future once more for each. The order inside stands in `admit` of
+    /// Everything outside of integration and cache. Three services of the gateway's own around those of the
+    /// authorizers, each with the phases between which nothing can wait, decided by plain functions: a service a phase
+    /// would move the request and its future once more for each. The order inside stands in `admit` of
     /// [`GatewayService`] and [`AdmissionService`].
-    fn layer(&self, service: S) -> Self::Service {
+    fn outside<S>(&self, inner: S) -> GatewayService<Authorized<AdmissionService<S>>> {
         let phases = || Arc::clone(&self.phases);
-        // Innermost: only the integration is timed, not the wait for a slow client before it.
-        let stack = IntegrationService::new(service, phases());
-        // Who is calling comes before what a caller may use, and a charge before anything that costs more.
-        let stack = AdmissionService::new(stack, phases());
+        // A charge before anything that costs more.
+        let stack = AdmissionService::new(inner, phases());
+        // Who is calling comes before what a caller may use.
         let stack = self.phases.authorizers.layer(stack);
         // From the context to the payload limit, and every answer on its way out.
         GatewayService::new(stack, phases())
+    }
+}
+
+impl<S> Layer<S> for Gateway {
+    type Service = Stack<S>;
+
+    fn layer(&self, service: S) -> Self::Service {
+        self.outside(self.integration(service))
+    }
+}
+
+#[cfg(feature = "cache")]
+impl<S> Layer<S> for Gateway<Cached> {
+    type Service = CachedStack<S>;
+
+    /// The cache stands behind the quota, as on AWS: a hit is charged like any other request.
+    fn layer(&self, service: S) -> Self::Service {
+        self.outside(self.cache.0.layer(self.integration(service)))
     }
 }
