@@ -210,8 +210,9 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Verifies the signatures of methods with [`Authorization::AwsIam`](crate::route::Authorization::AwsIam).
-    /// Default: none.
+    /// Verifies the signatures of methods with [`Authorization::AwsIam`](crate::route::Authorization::AwsIam); of all
+    /// methods unless the layer [requires](crate::sigv4::SigV4AuthBuilder::require) them
+    /// [`PerMethod`](crate::sigv4::SignatureRequirement::PerMethod), as an API with other authorizers must. Default: none.
     #[cfg(feature = "sigv4")]
     #[must_use]
     pub fn sigv4(mut self, layer: SigV4AuthLayer) -> Self {
@@ -299,8 +300,11 @@ impl<C> GatewayBuilder<C> {
     /// # Errors
     ///
     /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
-    /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal.
-    /// A deployment that requires keys and comes later, where there are none, is closed: 403 `INVALID_API_KEY`.
+    /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a method
+    /// whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy that
+    /// the layer of `sigv4` was not given.
+    /// A deployment that comes later and requires keys or authorizers where there are none is closed: 403
+    /// `INVALID_API_KEY`, 500 `AUTHORIZER_CONFIGURATION_ERROR`.
     pub fn build(self) -> Result<Gateway<C>, BuildError> {
         self.parts.check()?;
         let phases = Arc::new(self.parts.assemble()?);
@@ -382,6 +386,16 @@ impl Parts {
                 method,
                 "sigv4, authorizer, jwt_authorizer or cognito_authorizer",
                 "the method names an authorization that nothing here asks for",
+            );
+        }
+        #[cfg(feature = "sigv4")]
+        if self.authorizers.sigv4.as_ref().is_some_and(SigV4AuthLayer::asks_always)
+            && let Some(method) = self.first_method(|method| method.authorization.authorizer().is_some())
+        {
+            return conflict(
+                method,
+                "sigv4",
+                "the method names another authorizer, and the layer asks every request for a signature (`PerMethod` does not)",
             );
         }
         #[cfg(feature = "sigv4")]

@@ -51,6 +51,12 @@ impl SigV4AuthLayer {
         self.config.permissions.as_ref().is_some_and(|permissions| permissions.resource_policy.is_some())
     }
 
+    /// Whether it asks for a signature whatever the method says.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn asks_always(&self) -> bool {
+        self.config.rules.requirement == SignatureRequirement::Always
+    }
+
     /// The layer as it stands inside a gateway, where request bodies are `GatewayBody` already: no body changes its
     /// type.
     #[cfg(feature = "gateway")]

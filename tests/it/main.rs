@@ -18,6 +18,8 @@ mod caching;
 mod cors;
 #[cfg(feature = "gateway")]
 mod gateway;
+#[cfg(all(feature = "gateway", feature = "sigv4", feature = "authorizer", feature = "jwt"))]
+mod gateway_auth;
 #[cfg(feature = "gateway")]
 mod grpc;
 #[cfg(feature = "cache")]

@@ -5,5 +5,5 @@ mod live;
 mod permission;
 mod refusals;
 mod streaming;
-mod support;
+pub(crate) mod support;
 mod transport;

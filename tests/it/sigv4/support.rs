@@ -16,50 +16,50 @@ use tower_gateway::{
     sigv4::{Credentials, CredentialsBuilder, MemoryCredentialsStore, SigV4AuthBuilder, SigV4AuthLayer},
 };
 
-pub(super) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 /// 2026-11-22T12:34:56Z
-pub(super) const NOW: i64 = 1_795_350_896;
-pub(super) const HOST: &str = "api.example:8080";
+pub(crate) const NOW: i64 = 1_795_350_896;
+pub(crate) const HOST: &str = "api.example:8080";
 
-pub(super) fn api() -> ExecuteApi {
+pub(crate) fn api() -> ExecuteApi {
     ExecuteApi::new("us-east-1", "111122223333", "a1b2c3d4e5").unwrap()
 }
 
-pub(super) fn policy(statements: &str) -> Policy {
+pub(crate) fn policy(statements: &str) -> Policy {
     Policy::identity_for(&api(), format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#))
         .unwrap()
 }
 
-pub(super) const ALLOW_ALL: &str =
+pub(crate) const ALLOW_ALL: &str =
     r#"{"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "execute-api:/*"}"#;
 
-pub(super) fn builder(id: &str, name: &str) -> CredentialsBuilder {
+pub(crate) fn builder(id: &str, name: &str) -> CredentialsBuilder {
     Credentials::builder(id, SECRET, format!("arn:aws:iam::111122223333:user/{name}"))
 }
 
 /// Somebody who may call everything.
-pub(super) fn credentials(id: &str, name: &str) -> Credentials {
+pub(crate) fn credentials(id: &str, name: &str) -> Credentials {
     builder(id, name).policy(policy(ALLOW_ALL)).build().unwrap()
 }
 
 /// Ada and Bob, who may call everything, at [`NOW`].
-pub(super) fn layer() -> SigV4AuthBuilder {
+pub(crate) fn layer() -> SigV4AuthBuilder {
     layer_of([credentials("AKIDADA", "ada"), credentials("AKIDBOB", "bob")])
 }
 
-pub(super) fn layer_of(credentials: impl IntoIterator<Item = Credentials>) -> SigV4AuthBuilder {
+pub(crate) fn layer_of(credentials: impl IntoIterator<Item = Credentials>) -> SigV4AuthBuilder {
     let store = MemoryCredentialsStore::new(credentials);
     SigV4AuthLayer::builder(store, api()).clock(ManualClock::at_unix_seconds(NOW).clock())
 }
 
 /// What AWS's signer makes of a request.
-pub(super) struct Signer<'a> {
-    pub(super) key: &'a str,
-    pub(super) secret: &'a str,
-    pub(super) token: Option<&'a str>,
-    pub(super) presign: bool,
-    pub(super) time: i64,
-    pub(super) headers: &'a [(&'a str, &'a str)],
+pub(crate) struct Signer<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) secret: &'a str,
+    pub(crate) token: Option<&'a str>,
+    pub(crate) presign: bool,
+    pub(crate) time: i64,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
 }
 
 impl Default for Signer<'_> {
@@ -69,7 +69,7 @@ impl Default for Signer<'_> {
 }
 
 impl Signer<'_> {
-    pub(super) fn sign(&self, method: &str, target: &str, body: &'static str) -> Request<Full<Bytes>> {
+    pub(crate) fn sign(&self, method: &str, target: &str, body: &'static str) -> Request<Full<Bytes>> {
         let token = self.token.map(str::to_owned);
         let identity =
             aws_credential_types::Credentials::new(self.key, self.secret, token, None, "test").into();
@@ -105,11 +105,11 @@ impl Signer<'_> {
 }
 
 /// Ada's signed GET.
-pub(super) fn get(target: &str) -> Request<Full<Bytes>> {
+pub(crate) fn get(target: &str) -> Request<Full<Bytes>> {
     Signer::default().sign("GET", target, "")
 }
 
-pub(super) async fn echo(
+pub(crate) async fn echo(
     Extension(context): Extension<RequestContext>,
 ) -> ([(&'static str, &'static str); 1], String) {
     let arn = context.caller().map(|caller| caller.user_arn().to_owned()).unwrap_or_default();
