@@ -134,10 +134,11 @@ impl<B> GatewayBody<B> {
     /// Wraps a body and counts it while it streams.
     #[cfg(feature = "payload-limit")]
     pub(crate) fn metered(body: B, meter: Option<MeterConfig>) -> Self {
-        Self::of(Kind::Inner {
-            body,
-            hooks: Hooks { meter: meter.map(meter::Meter::new), ..Hooks::default() },
-        })
+        let mut wrapped = Self::new(body);
+        if let Some(config) = meter {
+            wrapped.set_meter(config);
+        }
+        wrapped
     }
 
     /// Counts this body while it streams. Bytes of our own are not counted.

@@ -1,5 +1,6 @@
 //! The phase that asks who is calling: every kind of authorizer, each for the methods that name it.
 
+#[cfg(any(feature = "sigv4", feature = "authorizer"))]
 use super::slot::{Slot, SlotService};
 #[cfg(feature = "authorizer")]
 use crate::authorizer::{AuthorizerLayer, AuthorizerService};
@@ -8,6 +9,7 @@ use crate::jwt::{CognitoAuthorizerLayer, JwtAuthorizerLayer, TokenService};
 use crate::route::Authorization;
 #[cfg(feature = "sigv4")]
 use crate::sigv4::{Keep, SigV4AuthLayer, SigV4AuthService};
+#[cfg(any(feature = "sigv4", feature = "authorizer"))]
 use tower_layer::Layer;
 
 /// The authorizers of a gateway. A method has one authorization, so at most one of them acts on a request, and their

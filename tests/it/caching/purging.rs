@@ -4,7 +4,7 @@ use super::*;
 use crate::support::{get, run};
 use http::Method;
 use tower_gateway::{
-    cache::{CacheStatus, NoCacheReason, Purge},
+    cache::{NoCacheReason, Purge},
     route::{ApiMethod, CacheKey, Routes},
 };
 
@@ -188,6 +188,6 @@ fn encrypted_entries_are_served_until_their_key_is_retired() {
         assert_eq!(text(&service, "/").await, "call 2");
         assert_eq!(text(&service, "/").await, "call 2");
         assert_eq!(cache.stats().missed(NoCacheReason::Sealed), 1);
-        assert_eq!(cache.stats().count(CacheStatus::Hit), 2);
+        assert_eq!(cache.stats().count(tower_gateway::cache::CacheStatus::Hit), 2);
     });
 }
