@@ -1,16 +1,15 @@
-//! A TOKEN authorizer before a pet shop: `cargo run --example authorizer --features authorizer,stage`, then the curl lines it
-//! prints.
+//! A TOKEN authorizer before a pet shop: `cargo run --example authorizer --features authorizer`, then the curl lines it prints.
 
 use axum::{Json, Router, extract::Request, http::Method, routing::get};
 use serde_json::{Value, json};
 use std::error::Error;
-use tower::ServiceBuilder;
+use tower::Layer;
 use tower_gateway::{
     authorizer::{Authorizer, AuthorizerAnswer, AuthorizerEvent, AuthorizerLayer, authorizer_fn},
-    context::{RequestContext, RequestContextLayer},
-    response::{GatewayResponseLayer, GatewayResponses},
+    context::RequestContext,
+    gateway::Gateway,
     route::{ApiMethod, Authorization, Routes},
-    stage::{StageRouter, Stages},
+    stage::Stages,
 };
 
 /// Whoever the authorizer has let in, and what it said about them.
@@ -39,12 +38,11 @@ fn app() -> Result<Router, Box<dyn Error>> {
     let method = ApiMethod::new().authorization(Authorization::custom("pets"));
     let routes = Routes::builder().method("/pets", Method::GET, method).build()?;
     let authorizer = Authorizer::token("pets", authorizer_fn(who)).build()?;
-    let service = ServiceBuilder::new()
-        .layer(RequestContextLayer::new())
-        .layer(GatewayResponseLayer::new(GatewayResponses::new()))
-        .layer(StageRouter::new(Stages::single("prod", routes)?))
-        .layer(AuthorizerLayer::new(authorizer))
-        .service(Router::new().route("/pets", get(pets)));
+    let gateway = Gateway::builder()
+        .stages(Stages::single("prod", routes)?)
+        .authorizer(AuthorizerLayer::new(authorizer))
+        .build()?;
+    let service = gateway.layer(Router::new().route("/pets", get(pets)));
     Ok(Router::new().fallback_service(service))
 }
 

@@ -12,10 +12,11 @@ use std::error::Error;
 use tower::Layer;
 use tower_gateway::{
     clock::Clock,
-    context::{ApiKind, RequestContext, RequestContextLayer},
+    context::{ApiKind, RequestContext},
+    gateway::Gateway,
     jwt::{Algorithm, JwkSet, JwkSource, JwtAuthorizer, JwtAuthorizerLayer, JwtVerifier},
     route::{ApiMethod, Authorization, Routes},
-    stage::{StageRouter, Stages},
+    stage::Stages,
 };
 
 /// The claims as the token carried them.
@@ -105,13 +106,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let layer = JwtAuthorizerLayer::new("accounts", &authorizer(issuer)?);
     let api = Router::new().route("/me", get(me)).route("/admin", get(admin));
-    // From outside in: the context of an HTTP API, the stage and its routes, the authorizer, the service.
-    let staged = StageRouter::new(Stages::single("prod", routes()?)?).layer(layer.layer(api));
-    let service = RequestContextLayer::new().api_kind(ApiKind::Http).layer(staged);
+    let gateway = Gateway::builder()
+        .api_kind(ApiKind::Http)
+        .stages(Stages::single("prod", routes()?)?)
+        .jwt_authorizer(layer)
+        .build()?;
 
     let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     print_curl_lines(&format!("http://{}", listener.local_addr()?), &tokens);
-    axum::serve(listener, Router::new().fallback_service(service)).await?;
+    axum::serve(listener, Router::new().fallback_service(gateway.layer(api))).await?;
     Ok(())
 }

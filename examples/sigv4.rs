@@ -5,14 +5,14 @@
 use axum::{Json, Router, extract::Request};
 use serde_json::{Value, json};
 use std::{error::Error, net::SocketAddr};
-use tower::ServiceBuilder;
+use tower::Layer;
 use tower_gateway::{
     context::RequestContext,
+    gateway::Gateway,
     policy::{ExecuteApi, Policy},
-    response::{GatewayResponseLayer, GatewayResponses},
     route::{ApiMethod, Authorization, Routes},
     sigv4::{Credentials, MemoryCredentialsStore, SigV4AuthLayer},
-    stage::{StageRouter, Stages},
+    stage::Stages,
 };
 
 const ACCESS_KEY: &str = "AKIDEXAMPLE";
@@ -57,11 +57,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
     let signed = ApiMethod::new().authorization(Authorization::AwsIam);
     let routes = Routes::builder().any("/", signed.clone()).any("/{proxy+}", signed).build()?;
-    let service = ServiceBuilder::new()
-        .layer(GatewayResponseLayer::new(GatewayResponses::new()))
-        .layer(StageRouter::new(Stages::single("prod", routes)?))
-        .layer(layer()?)
-        .service(Router::new().fallback(whoami));
+    let gateway = Gateway::builder().stages(Stages::single("prod", routes)?).sigv4(layer()?).build()?;
+    let service = gateway.layer(Router::new().fallback(whoami));
 
     let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
     print_lines(&format!("http://{}", listener.local_addr()?));
