@@ -31,7 +31,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn note(&mut self, name: String, is_valid: bool, passes: bool) {
+    fn note(&mut self, name: &str, is_valid: bool, passes: bool) {
         match (is_valid, passes) {
             (true, true) => self.accepted += 1,
             (false, false) => self.refused += 1,
@@ -95,7 +95,7 @@ fn wycheproof(file: &str) -> Option<Tally> {
             let jws = test["jws"].as_str().map_or_else(|| test["jws"].to_string(), str::to_owned);
             let passes =
                 set_of(key).is_some_and(|(set, algorithms)| set.verify(jws.as_bytes(), algorithms).is_ok());
-            tally.note(name, test["result"] != "invalid", passes);
+            tally.note(&name, test["result"] != "invalid", passes);
         }
     }
     Some(tally)
@@ -152,7 +152,7 @@ fn cookbook() {
         let (set, algorithms) = set_of(&key).unwrap();
         let payload = set.verify(compact.as_bytes(), algorithms);
         tally.note(
-            file.to_owned(),
+            file,
             true,
             payload.as_deref().ok() == example["input"]["payload"].as_str().map(str::as_bytes),
         );
@@ -161,7 +161,7 @@ fn cookbook() {
         [("3_3.rsa_public_key", 1), ("3_4.rsa_private_key", 0), ("3_5.symmetric_key_mac_computation", 1)]
     {
         let Some(key) = vectors(&format!("jwt/cookbook/jwk/{file}.json")) else { return };
-        tally.note(file.to_owned(), usable == 1, !set_of(&key).unwrap().0.is_empty());
+        tally.note(file, usable == 1, !set_of(&key).unwrap().0.is_empty());
     }
     tally.report("RFC 7520 and 7797 examples");
 }
@@ -208,7 +208,7 @@ fn every_attack_is_refused() {
         );
         match case["expect"].as_str().unwrap() {
             "either" => tally.skipped.push(format!("{name} (either is right; passes {passes})")),
-            expect => tally.note(name.to_owned(), expect == "accept", passes),
+            expect => tally.note(name, expect == "accept", passes),
         }
     }
     tally.report("attacks");
