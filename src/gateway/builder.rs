@@ -1,12 +1,8 @@
 //! The builder: one optional slot a phase, in any order of calls.
 
-#[cfg(feature = "cache")]
-use super::Cached;
-use super::{Gateway, Phases, Uncached, authorizers::Authorizers};
+use super::{Cached, Gateway, Phases, Uncached, authorizers::Authorizers};
 #[cfg(feature = "authorizer")]
 use crate::authorizer::AuthorizerLayer;
-#[cfg(feature = "cache")]
-use crate::cache::CacheLayer;
 #[cfg(feature = "jwt")]
 use crate::jwt::{CognitoAuthorizerLayer, JwtAuthorizerLayer};
 #[cfg(feature = "policy")]
@@ -15,11 +11,13 @@ use crate::resource_policy::ResourcePolicyLayer;
 use crate::sigv4::SigV4AuthLayer;
 use crate::{
     api_key::{ApiKeyLayer, ApiKeys},
+    cache::CacheLayer,
     clock::Clock,
     context::{ApiKind, ContextConfig, PeerSource, PrincipalLayer, TrustedProxies},
     cors::CorsLayer,
     error::ConfigError,
     filter::FilterLayer,
+    observe::ObserveLayer,
     payload_limit::PayloadLimitLayer,
     response::{GatewayResponseLayer, GatewayResponses},
     route::{ApiMethod, Routes},
@@ -86,6 +84,7 @@ struct Parts {
     context: ContextConfig,
     stages: Option<Stages>,
     routes: Option<Routes>,
+    observe: Option<ObserveLayer>,
     responses: GatewayResponses,
     cors: Option<CorsLayer>,
     filter: Option<FilterLayer>,
@@ -112,6 +111,7 @@ impl Default for Parts {
             context: ContextConfig::default(),
             stages: None,
             routes: None,
+            observe: None,
             responses: GatewayResponses::new(),
             cors: None,
             filter: None,
@@ -170,6 +170,15 @@ impl<C> GatewayBuilder<C> {
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.parts.context.clock = clock;
+        self
+    }
+
+    /// Who is told of every request at its end: an access log, metrics. The gateway makes the request's context, with its
+    /// own clock, kind and proxies, and measures the integration; what the layer says of those does not count.
+    /// Default: nobody.
+    #[must_use]
+    pub fn observe(mut self, observe: impl Into<ObserveLayer>) -> Self {
+        self.parts.observe = Some(observe.into());
         self
     }
 
@@ -308,7 +317,6 @@ impl<C> GatewayBuilder<C> {
     }
 }
 
-#[cfg(feature = "cache")]
 impl GatewayBuilder<Uncached> {
     /// A response cache behind the quota and in front of the integration timeout: a hit is charged like any other
     /// request. Entries are kept by principal and verified API key. Default: none.
@@ -329,6 +337,7 @@ impl Parts {
         Ok(Phases {
             context: self.context,
             stages,
+            observers: self.observe.map(ObserveLayer::observers),
             responses: responses.bare_413(self.aws_exact),
             cors: self.cors,
             filter: self.filter,

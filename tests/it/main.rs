@@ -19,6 +19,8 @@ mod cors;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(feature = "gateway")]
+mod gateway_observed;
+#[cfg(feature = "gateway")]
 mod grpc;
 #[cfg(feature = "cache")]
 mod http_cache;
