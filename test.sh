@@ -93,6 +93,32 @@ run_tests() {
   fi
 }
 
+# --- the clients that sign live requests ------------------------------------------------------------------------
+
+# Python's in .venv, JavaScript's below the target directory; tests name on a line what is not there.
+install_python_clients() {
+  [ -x .venv/bin/python ] || python3 -m venv .venv || return 1
+  .venv/bin/python -c 'import boto3, awscli' 2>/dev/null ||
+    .venv/bin/pip install --quiet --disable-pip-version-check boto3==1.43.11 botocore==1.43.11 awscli==1.45.11
+}
+
+install_node_clients() {
+  local folder=$target/tmp/clients
+  [ -d "$folder/node_modules/aws4" ] && [ -d "$folder/node_modules/@smithy/signature-v4" ] && return 0
+  mkdir -p "$folder"
+  npm install --prefix "$folder" --no-audit --no-fund --silent \
+    aws4@1.13.2 @smithy/signature-v4@5.7.5 @aws-crypto/sha256-js@5.2.0
+}
+
+install_clients() {
+  install_python_clients >"$log" 2>&1 || skip "live requests of botocore, boto3 and the AWS CLI (they could not be installed)"
+  if command -v node >/dev/null && command -v npm >/dev/null; then
+    install_node_clients >"$log" 2>&1 || skip "live requests of aws4 and @smithy/signature-v4 (they could not be installed)"
+  else
+    skip "live requests of aws4 and @smithy/signature-v4 (no node and npm here)"
+  fi
+}
+
 # --- the examples, driven by plain curl -------------------------------------------------------------------------
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -145,18 +171,31 @@ has_header() {
   return 1
 }
 
-smoke_examples() {
-  local port tries=100 result=0
-  cargo build --locked --quiet --example gateway || return 1
+sigv4_requests() {
+  local base=$1 bad=0
+  local signed=(--aws-sigv4 aws:amz:us-east-1:execute-api --user AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY)
+  curls 403 '{"message":"Missing Authentication Token"}' "$base/prod/pets" || bad=1
+  curl --help all 2>/dev/null | grep -c -- --aws-sigv4 >/dev/null || { echo "left out: signed requests (this curl cannot sign)"; return $bad; }
+  curls 200 '*' "${signed[@]}" "$base/prod/pets" || bad=1
+  curls 200 '*' "${signed[@]}" --json '{"name":"rex"}' "$base/prod/pets" || bad=1
+  curls 403 '*' "${signed[@]}" "$base/prod/admin/keys" || bad=1
+  curls 403 '*' "${signed[@]}" -X DELETE "$base/prod/pets/1" || bad=1
+  return $bad
+}
+
+# smoke_example NAME FEATURES REQUESTS: starts an example, sends it requests, and ends it.
+smoke_example() {
+  local name=$1 features=$2 requests=$3 port tries=100 result=0
+  cargo build --locked --quiet --features "$features" --example "$name" || return 1
   port=$(free_port)
-  PORT=$port cargo run --locked --quiet --example gateway &
+  PORT=$port cargo run --locked --quiet --features "$features" --example "$name" &
   server=$!
   until curl --silent --output /dev/null "http://127.0.0.1:$port/"; do
     tries=$((tries - 1))
     [ $tries -gt 0 ] && kill -0 "$server" 2>/dev/null || { echo "the example does not listen on port $port"; return 1; }
     sleep 0.1
   done
-  smoke_requests "http://127.0.0.1:$port" || result=1
+  "$requests" "http://127.0.0.1:$port" || result=1
   kill "$server" 2>/dev/null || true
   wait "$server" 2>/dev/null || true
   server=
@@ -183,6 +222,7 @@ for feature in $features; do
 done
 
 [ -d ../shared/vectors ] || skip "outside test vectors (no ../shared/vectors here)"
+if is_wanted test; then install_clients; fi
 cargo nextest --version >/dev/null 2>&1 || echo "cargo-nextest is not installed: cargo test runs the tests"
 step test "all features" run_tests --all-features --lib --tests
 step test "no features" run_tests --no-default-features --lib --tests
@@ -202,7 +242,8 @@ if [ ! -f examples/gateway.rs ]; then
 elif [ $have_curl = no ]; then
   skip "the gateway example under curl (no curl here)"
 else
-  step examples "gateway, driven by curl" smoke_examples
+  step examples "gateway, driven by curl" smoke_example gateway gateway smoke_requests
+  step examples "sigv4, driven by curl" smoke_example sigv4 sigv4 sigv4_requests
 fi
 
 finished=yes

@@ -12,7 +12,7 @@ use std::{collections::HashMap, error::Error, net::SocketAddr, time::Duration};
 use tower::Layer;
 use tower_gateway::{
     api_key::{ApiKey, ApiKeys},
-    context::RequestContext,
+    context::{RequestContext, RequestContextLayer},
     cors::Cors,
     gateway::Gateway,
     observe::{AccessLog, AccessLogFormat, AccessLogLayer, LogApi, LogPreset, LogWriter},
@@ -102,13 +102,8 @@ fn gateway() -> Result<Gateway, Box<dyn Error>> {
         .allow_methods(["GET", "POST"])
         .allow_headers(["content-type", "x-api-key"])
         .build()?;
-    let peer = |extensions: &axum::http::Extensions| {
-        extensions.get::<axum::extract::ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
-    };
     // The payload limit of 10 MB is on by default.
-    let gateway =
-        Gateway::builder().stages(stages).api_keys(keys).usage_plans(plans).cors(cors).peer_addr(peer);
-    Ok(gateway.build()?)
+    Ok(Gateway::builder().stages(stages).api_keys(keys).usage_plans(plans).cors(cors).build()?)
 }
 
 #[tokio::main]
@@ -120,7 +115,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let format = AccessLogFormat::preset(LogApi::Rest, LogPreset::Json);
     let log = AccessLogLayer::new(AccessLog::new(format, LogWriter::new(std::io::stderr())?));
     // The gateway wraps the whole router; the outer, empty router is only what `axum::serve` likes to serve.
-    let app = Router::new().fallback_service(log.layer(gateway()?.layer(pet_shop())));
+    let watched = log.layer(gateway()?.layer(pet_shop()));
+    // The first of our layers makes the context: it must know where axum keeps the peer's address.
+    let peer = |extensions: &axum::http::Extensions| {
+        extensions.get::<axum::extract::ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+    };
+    let app = Router::new().fallback_service(RequestContextLayer::new().peer_addr(peer).layer(watched));
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }

@@ -98,7 +98,7 @@ impl Clock {
     }
 
     /// A future that completes when `delay` has passed on this clock.
-    #[cfg(any(feature = "timeout", feature = "payload-limit"))]
+    #[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
     pub(crate) fn sleep(&self, delay: Duration) -> timer::Sleep {
         match &self.0 {
             Repr::System => timer::Sleep::system(delay),
@@ -142,7 +142,7 @@ pub struct ManualClock(Arc<ManualState>);
 pub(crate) struct ManualState {
     monotonic_nanos: AtomicU64,
     wall_offset: AtomicI64,
-    #[cfg(any(feature = "timeout", feature = "payload-limit"))]
+    #[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
     sleepers: std::sync::Mutex<Vec<std::task::Waker>>,
 }
 
@@ -159,7 +159,12 @@ impl ManualClock {
         Self(Arc::new(ManualState {
             monotonic_nanos: AtomicU64::new(0),
             wall_offset: AtomicI64::new(seconds * 1_000_000_000),
-            #[cfg(any(feature = "timeout", feature = "payload-limit"))]
+            #[cfg(any(
+                feature = "timeout",
+                feature = "payload-limit",
+                feature = "authorizer",
+                feature = "cache"
+            ))]
             sleepers: std::sync::Mutex::default(),
         }))
     }
@@ -173,7 +178,12 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.0.monotonic_nanos.fetch_add(nanos, Relaxed);
-        #[cfg(any(feature = "timeout", feature = "payload-limit"))]
+        #[cfg(any(
+            feature = "timeout",
+            feature = "payload-limit",
+            feature = "authorizer",
+            feature = "cache"
+        ))]
         self.0.wake_all();
     }
 
@@ -184,7 +194,7 @@ impl ManualClock {
     }
 }
 
-#[cfg(any(feature = "timeout", feature = "payload-limit"))]
+#[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
 mod timer {
     use super::{Arc, Duration, ManualState, Relaxed};
     use std::{
@@ -240,7 +250,7 @@ mod timer {
         if state.monotonic_nanos.load(Relaxed) >= deadline { Poll::Ready(()) } else { Poll::Pending }
     }
 }
-#[cfg(any(feature = "timeout", feature = "payload-limit"))]
+#[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
 pub(crate) use timer::Sleep;
 
 #[cfg(test)]

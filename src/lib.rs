@@ -42,13 +42,20 @@
 //! | module | feature | what it decides |
 //! |---|---|---|
 //! | [`gateway`] | `gateway` (default) | the order of all of these |
+//! | [`authorizer`] | `authorizer` | who is calling, by a function of yours, and what they may |
 //! | [`api_key`] | `api-key` | which key is calling |
 //! | [`usage_plan`] | `usage-plan` | how much and how fast |
+//! | [`sigv4`] | `sigv4` | whether the signature is the caller's, and what the caller may do |
 //! | [`stage`] | `stage` | which stage, deployment, resource and method |
+//! | [`cache`] | `cache` | which answers are served again |
 //! | [`cors`] | `cors` | which pages may read the answer |
 //! | [`payload_limit`] | `payload-limit` | how large and how slow a request may be |
+//! | [`jwt`] | `jwt` | who is calling, by a signed token |
+//! | [`mtls`] | `mtls` | who is calling, by the connection's client certificate |
 //! | [`timeout`] | `timeout` | how long the service may take |
 //! | [`observe`] | `access-log` | nothing: it writes down what happened |
+//! | [`resource_policy`] | `policy` | who may call from where, by a resource policy |
+//! | [`policy`] | `policy` | what an IAM policy document says to a request |
 //! | [`filter`] | | whatever a function of yours decides |
 //! | [`response`] | | what a refused client is told |
 //! | [`context`] | | what is known of a request: `$context` |
@@ -73,15 +80,29 @@ pub mod throttle;
 
 #[cfg(feature = "api-key")]
 pub mod api_key;
+#[cfg(feature = "authorizer")]
+pub mod authorizer;
+#[cfg(feature = "cache")]
+pub mod cache;
 #[cfg(feature = "cors")]
 pub mod cors;
 pub mod filter;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+#[cfg(feature = "jwt")]
+pub mod jwt;
+#[cfg(feature = "mtls")]
+pub mod mtls;
 #[cfg(feature = "access-log")]
 pub mod observe;
 #[cfg(feature = "payload-limit")]
 pub mod payload_limit;
+#[cfg(feature = "policy")]
+pub mod policy;
+#[cfg(feature = "policy")]
+pub mod resource_policy;
+#[cfg(feature = "sigv4")]
+pub mod sigv4;
 #[cfg(feature = "stage")]
 pub mod stage;
 #[cfg(feature = "timeout")]

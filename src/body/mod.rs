@@ -18,10 +18,13 @@
 //! # });
 //! ```
 
+#[cfg(feature = "sigv4")]
+mod check;
 #[cfg(feature = "access-log")]
 mod end;
 #[cfg(feature = "payload-limit")]
 mod meter;
+mod shared;
 mod wrap;
 
 #[cfg(feature = "access-log")]
@@ -29,6 +32,10 @@ pub use end::Outcome;
 #[cfg(feature = "access-log")]
 pub(crate) use end::{End, EndGuard, Watch};
 
+#[cfg(feature = "sigv4")]
+pub use check::BodyCheck;
+#[cfg(feature = "sigv4")]
+pub(crate) use check::Judge;
 #[cfg(feature = "payload-limit")]
 pub(crate) use meter::{MeterConfig, MinimumRate, Pace};
 pub use wrap::{BodyLayer, BodyService, WrapBody};
@@ -36,6 +43,7 @@ pub use wrap::{BodyLayer, BodyService, WrapBody};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use shared::Shared;
 use std::{
     error::Error,
     fmt,
@@ -80,11 +88,11 @@ pin_project! {
     }
 }
 
-/// Who is told when the body has ended.
+/// Who is told when the body has ended. Boxed: most bodies have none, and all of them move.
 #[derive(Debug, Default)]
 struct EndSlot {
     #[cfg(feature = "access-log")]
-    guard: Option<EndGuard>,
+    guard: Option<Box<EndGuard>>,
 }
 
 pin_project! {
@@ -93,6 +101,7 @@ pin_project! {
     enum Kind<B> {
         Ours { data: Option<Bytes> },
         Inner { #[pin] body: B, hooks: Hooks },
+        Shared { body: Shared },
     }
 }
 
@@ -101,6 +110,8 @@ pin_project! {
 struct Hooks {
     #[cfg(feature = "payload-limit")]
     meter: Option<meter::Meter>,
+    #[cfg(feature = "sigv4")]
+    check: Option<check::BodyCheck>,
 }
 
 impl<B> GatewayBody<B> {
@@ -116,13 +127,14 @@ impl<B> GatewayBody<B> {
     /// Has `guard` tell when this body has ended, or was dropped before.
     #[cfg(feature = "access-log")]
     pub(crate) fn set_end_guard(&mut self, guard: Option<EndGuard>) {
-        self.end.guard = guard;
+        self.end.guard = guard.map(Box::new);
     }
 
     /// Wraps a body and counts it while it streams.
     #[cfg(feature = "payload-limit")]
     pub(crate) fn metered(body: B, meter: Option<MeterConfig>) -> Self {
-        Self::of(Kind::Inner { body, hooks: Hooks { meter: meter.map(meter::Meter::new) } })
+        let hooks = Hooks { meter: meter.map(meter::Meter::new), ..Hooks::default() };
+        Self::of(Kind::Inner { body, hooks })
     }
 
     /// Counts this body while it streams. Bytes of our own are not counted.
@@ -130,6 +142,16 @@ impl<B> GatewayBody<B> {
     pub(crate) fn set_meter(&mut self, config: MeterConfig) {
         if let Kind::Inner { hooks, .. } = &mut self.kind {
             hooks.meter = Some(meter::Meter::new(config));
+        }
+    }
+}
+
+#[cfg(feature = "sigv4")]
+impl<B> GatewayBody<B> {
+    /// Has this body judged as it streams. Bytes of our own are not.
+    pub(crate) fn set_check(&mut self, check: BodyCheck) {
+        if let Kind::Inner { hooks, .. } = &mut self.kind {
+            hooks.check = Some(check);
         }
     }
 }
@@ -200,13 +222,15 @@ where
         match self.project() {
             KindProj::Ours { data } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             KindProj::Inner { body, hooks } => hooks.poll(body, cx),
+            KindProj::Shared { body } => body.0.as_mut().poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Kind::Ours { data } => data.is_none(),
-            Kind::Inner { body, hooks } => hooks.ended() || body.is_end_stream(),
+            Kind::Inner { body, hooks } => hooks.ended() || (!hooks.hold() && body.is_end_stream()),
+            Kind::Shared { body } => body.0.is_end_stream(),
         }
     }
 
@@ -214,7 +238,8 @@ where
         match self {
             Kind::Ours { data } => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Inner { hooks, .. } if hooks.ended() => SizeHint::with_exact(0),
-            Kind::Inner { body, .. } => body.size_hint(),
+            Kind::Inner { body, hooks } => hooks.size_hint(body.size_hint()),
+            Kind::Shared { body } => body.0.size_hint(),
         }
     }
 }
@@ -223,12 +248,52 @@ impl Hooks {
     /// Whether a hook ended the body before its end.
     fn ended(&self) -> bool {
         #[cfg(feature = "payload-limit")]
-        return self.meter.as_ref().is_some_and(meter::Meter::ended);
-        #[cfg(not(feature = "payload-limit"))]
+        if self.meter.as_ref().is_some_and(meter::Meter::ended) {
+            return true;
+        }
+        #[cfg(feature = "sigv4")]
+        if self.check.as_ref().is_some_and(BodyCheck::ended) {
+            return true;
+        }
         false
     }
 
+    /// Whether a hook may still have a frame that the body has given already.
+    fn hold(&self) -> bool {
+        #[cfg(feature = "sigv4")]
+        return self.check.as_ref().is_some_and(|check| !check.ended());
+        #[cfg(not(feature = "sigv4"))]
+        false
+    }
+
+    fn size_hint(&self, rest: SizeHint) -> SizeHint {
+        #[cfg(feature = "sigv4")]
+        if let Some(check) = &self.check {
+            return check.size_hint(&rest);
+        }
+        rest
+    }
+
     fn poll<B>(
+        &mut self,
+        body: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        #[cfg(feature = "sigv4")]
+        if let Some(mut check) = self.check.take() {
+            let mut body = body;
+            let polled = check.poll(|cx| self.poll_metered(body.as_mut(), cx), cx);
+            self.check = Some(check);
+            return polled;
+        }
+        self.poll_metered(body, cx)
+    }
+
+    fn poll_metered<B>(
         &mut self,
         body: Pin<&mut B>,
         cx: &mut Context<'_>,

@@ -9,8 +9,11 @@
 //! | host, stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
+//! | [`AuthorizerContext`] | an authorizer |
+//! | [`CallerIdentity`] | `SigV4AuthLayer` |
 //! | error | the layer that refuses |
 //! | integration latency and status, user agent, announced length of the request | `ObserveLayer`, `IntegrationTimerLayer` |
+//! | cache status, reason, age | `CacheLayer` |
 //!
 //! ```
 //! use bytes::Bytes;
@@ -31,8 +34,18 @@
 //! # });
 //! ```
 
+mod authorizer;
+mod cache;
+mod caller;
+#[cfg(feature = "jwt")]
+mod claims;
+#[cfg(feature = "mtls")]
+mod client_certificate;
 mod identity;
 mod ids;
+mod ingress;
+#[cfg(feature = "jwt")]
+pub(crate) mod json_object;
 mod layer;
 #[cfg(feature = "access-log")]
 mod observed;
@@ -45,11 +58,21 @@ mod short_text;
 pub(crate) mod trace;
 mod variables;
 
+pub use authorizer::{AuthorizerContext, AuthorizerValue};
+pub use caller::{Caller, CallerIdentity, CallerKind};
+#[cfg(feature = "jwt")]
+pub use claims::{ClaimStyle, Claims};
+#[cfg(feature = "mtls")]
+pub use client_certificate::ClientCertificate;
 pub use identity::{Principal, VerifiedApiKey};
+pub use ingress::{Ingress, IngressLayer, IngressService};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};
 pub use proxies::{ForwardedHeader, TrustedProxies};
 
+#[allow(unused_imports, reason = "made by authorizers")]
+pub(crate) use authorizer::AuthorizerRun;
+pub(crate) use cache::CacheNote;
 #[cfg(feature = "api-key")]
 pub(crate) use identity::KeyId;
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
@@ -58,7 +81,7 @@ pub(crate) use identity::subject;
 pub(crate) use layer::PeerSource;
 #[cfg(feature = "usage-plan")]
 pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
-#[cfg(feature = "metering")]
+#[cfg(any(feature = "sigv4", feature = "metering"))]
 pub(crate) use variables::civil_from_days;
 #[cfg(feature = "access-log")]
 pub(crate) use variables::common_log_time;
@@ -105,6 +128,8 @@ struct Inner {
     method: Method,
     uri: Uri,
     source_ip: Option<IpAddr>,
+    #[cfg(feature = "mtls")]
+    client_certificate: Option<ClientCertificate>,
     route: OnceLock<MatchedRoute>,
     /// The resource of a preflight whose method is not declared: CORS answers by the path alone.
     preflight_route: OnceLock<Box<MatchedRoute>>,
@@ -113,12 +138,16 @@ struct Inner {
     host: OnceLock<HostText>,
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
+    authorizer: OnceLock<Arc<AuthorizerContext>>,
+    authorizer_run: OnceLock<Box<authorizer::AuthorizerRun>>,
+    caller: OnceLock<CallerIdentity>,
     /// What the answer will say of the plan's limits, until it is written.
     #[cfg(feature = "usage-plan")]
     rate_limit: OnceLock<RateLimit>,
     error: OnceLock<GatewayError>,
     #[cfg(feature = "access-log")]
     observed: observed::Observed,
+    cache: cache::CacheSlot,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
     /// Who waits for the answer: the body may be read, and cut off, by another task.
@@ -172,17 +201,23 @@ impl ContextConfig {
             method: request.method().clone(),
             uri: request.uri().clone(),
             source_ip: peer.map(|peer| self.proxies.client(peer, request.headers())),
+            #[cfg(feature = "mtls")]
+            client_certificate: request.extensions().get().cloned(),
             route: route.map_or_else(OnceLock::new, OnceLock::from),
             preflight_route: OnceLock::new(),
             base_path: OnceLock::new(),
             host: host.map_or_else(OnceLock::new, OnceLock::from),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
+            authorizer: OnceLock::new(),
+            authorizer_run: OnceLock::new(),
+            caller: OnceLock::new(),
             #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
             #[cfg(feature = "access-log")]
             observed: observed::Observed::default(),
+            cache: cache::CacheSlot::default(),
             body_fault: AtomicU64::new(0),
             #[cfg(feature = "payload-limit")]
             body_watcher: Mutex::default(),
@@ -243,6 +278,12 @@ impl RequestContext {
         self.0.source_ip
     }
 
+    /// The certificate that the listener found the client to have.
+    #[cfg(feature = "mtls")]
+    pub fn client_certificate(&self) -> Option<&ClientCertificate> {
+        self.0.client_certificate.as_ref()
+    }
+
     /// `$context.stage`.
     pub fn stage(&self) -> Option<&str> {
         Some(&self.0.route.get()?.scope.stage.as_ref()?.name)
@@ -293,6 +334,11 @@ impl RequestContext {
     /// Who an authorizer says is calling.
     pub fn principal(&self) -> Option<&Principal> {
         self.0.principal.get()
+    }
+
+    /// Whose signature was verified.
+    pub fn caller(&self) -> Option<&CallerIdentity> {
+        self.0.caller.get()
     }
 
     /// The refusal that ended the request.
@@ -351,6 +397,21 @@ impl RequestContext {
 
     pub(crate) fn set_principal(&self, principal: Principal) {
         let _first_writer_wins = self.0.principal.set(principal);
+    }
+
+    #[cfg(feature = "sigv4")]
+    pub(crate) fn set_caller(&self, caller: CallerIdentity) {
+        let _first_writer_wins = self.0.caller.set(caller);
+    }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn set_cache_note(&self, note: CacheNote) {
+        self.0.cache.write(note);
+    }
+
+    #[allow(dead_code, reason = "read by the cache's part of the `$context` table")]
+    pub(crate) fn cache_note(&self) -> Option<CacheNote> {
+        self.0.cache.read()
     }
 
     pub(crate) fn set_error(&self, error: GatewayError) {

@@ -79,7 +79,7 @@ impl TrustedProxies {
         client
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
@@ -101,7 +101,15 @@ impl TrustedProxies {
 
 fn parse_network(text: &str) -> Result<IpNet, ConfigError> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network.map_err(|_| ConfigError::new("trusted proxy", text, "is neither an address nor a network"))
+    let fault = |_| ConfigError::new("trusted proxy", text, "is neither an address nor a network");
+    network.map(canonical).map_err(fault)
+}
+
+/// IPv4 written as IPv6, as a socket for both shows it, is IPv4: so are the addresses that are compared with it.
+fn canonical(network: IpNet) -> IpNet {
+    let IpAddr::V6(address) = network.addr() else { return network };
+    let mapped = address.to_ipv4_mapped().zip(network.prefix_len().checked_sub(96));
+    mapped.and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok()).unwrap_or(network)
 }
 
 /// The one `for=` of a `Forwarded` element. Commas inside quotes do not occur in addresses, so an element cut there
@@ -159,6 +167,23 @@ mod tests {
         assert_eq!(walk(&["for=1.1.1.1, for=_hidden"]), "10.0.0.1");
         assert_eq!(walk(&["for=1.1.1.1;for=2.2.2.2"]), "10.0.0.1");
         assert_eq!(walk(&["proto=http"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn mapped_addresses_and_networks_are_those_of_ipv4() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", HeaderValue::from_static("203.0.113.9, ::ffff:10.1.2.3"));
+        for trusted in ["::ffff:10.0.0.0/104", "10.0.0.0/8"] {
+            let proxies = TrustedProxies::new([trusted]).unwrap();
+            for peer in ["10.0.0.1", "::ffff:10.0.0.1"] {
+                let client = proxies.client(peer.parse().unwrap(), &headers);
+                assert_eq!(client.to_string(), "203.0.113.9", "{trusted} {peer}");
+            }
+        }
+        let one = TrustedProxies::new(["::ffff:10.0.0.1"]).unwrap();
+        assert_eq!(one.client("10.0.0.1".parse().unwrap(), &headers).to_string(), "10.1.2.3");
+        let everybody = TrustedProxies::new(["::/0"]).unwrap();
+        assert_eq!(everybody.client("10.0.0.1".parse().unwrap(), &headers).to_string(), "10.0.0.1");
     }
 
     #[test]

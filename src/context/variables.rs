@@ -16,6 +16,17 @@ impl RequestContext {
         if let Some(field) = name.strip_prefix("error.") {
             return self.error_variable(field);
         }
+        if let Some(field) = name.strip_prefix("authorizer.") {
+            return self.authorizer_variable(field);
+        }
+        #[cfg(feature = "mtls")]
+        if let Some(field) = name.strip_prefix("identity.clientCert.") {
+            return self.client_certificate()?.variable(field).map(Cow::Borrowed);
+        }
+        #[cfg(feature = "cache")]
+        if let Some(field) = name.strip_prefix("cache.") {
+            return self.cache_variable(field);
+        }
         let borrowed = match name {
             "requestId" => self.request_id(),
             "extendedRequestId" => self.extended_request_id(),
@@ -29,14 +40,31 @@ impl RequestContext {
             "customDomain.basePathMatched" => self.base_path_matched()?,
             "identity.apiKey" => self.api_key()?.expose_value(),
             "identity.apiKeyId" => self.api_key()?.id(),
-            "authorizer.principalId" => self.principal()?.id(),
             "identity.sourceIp" => return Some(self.source_ip()?.to_string().into()),
+            "routeKey" => return self.route_key().map(Cow::Owned),
             "requestTime" => return Some(common_log_time(self.arrived()).into()),
             "requestTimeEpoch" => return Some(self.arrived().unix_millis().to_string().into()),
             "domainName" => self.domain_name()?,
-            _ => return None,
+            _ => self.caller()?.variable(name.strip_prefix("identity.")?)?,
         };
         Some(Cow::Borrowed(borrowed))
+    }
+
+    /// `$context.routeKey`: the declared method and resource path, `GET /pets/{id}`.
+    pub(crate) fn route_key(&self) -> Option<String> {
+        let method = self.route()?.declared();
+        Some(format!("{} {}", method.verb_name(), method.resource_path))
+    }
+
+    /// Ours; AWS has none for its cache: `cache.status`, `cache.reason`, `cache.age` (whole seconds).
+    #[cfg(feature = "cache")]
+    fn cache_variable(&self, field: &str) -> Option<Cow<'_, str>> {
+        match field {
+            "status" => Some(self.cache_status()?.as_str().into()),
+            "reason" => Some(self.cache_reason()?.as_str().into()),
+            "age" => Some(self.cache_age()?.as_secs().to_string().into()),
+            _ => None,
+        }
     }
 
     fn error_variable(&self, field: &str) -> Option<Cow<'_, str>> {
@@ -50,10 +78,23 @@ impl RequestContext {
     }
 }
 
+pub(super) const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// `Sun Nov 22 12:34:56 UTC 2026`.
+#[cfg(feature = "jwt")]
+pub(super) fn utc_text(unix_seconds: i64) -> String {
+    const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let days = unix_seconds.div_euclid(86_400);
+    let (year, month, day) = civil_from_days(days);
+    let of_day = unix_seconds.rem_euclid(86_400);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let (weekday, month) = (WEEKDAYS[days.rem_euclid(7) as usize], MONTHS[month - 1]);
+    format!("{weekday} {month} {day:02} {hour:02}:{minute:02}:{second:02} UTC {year}")
+}
+
 /// `22/Nov/2026:07:18:00 +0000`.
 pub(crate) fn common_log_time(time: Timestamp) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let seconds = time.unix_seconds();
     let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
     let of_day = seconds.rem_euclid(86_400);

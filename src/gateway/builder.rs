@@ -1,6 +1,14 @@
 //! The builder: one optional slot a phase, in any order of calls.
 
-use super::{Gateway, Phases};
+use super::{Gateway, Phases, authorizers::Authorizers};
+#[cfg(feature = "authorizer")]
+use crate::authorizer::AuthorizerLayer;
+#[cfg(feature = "jwt")]
+use crate::jwt::{CognitoAuthorizerLayer, JwtAuthorizerLayer};
+#[cfg(feature = "policy")]
+use crate::resource_policy::ResourcePolicyLayer;
+#[cfg(feature = "sigv4")]
+use crate::sigv4::SigV4AuthLayer;
 use crate::{
     api_key::{ApiKeyLayer, ApiKeys},
     clock::Clock,
@@ -10,7 +18,7 @@ use crate::{
     filter::FilterLayer,
     payload_limit::PayloadLimitLayer,
     response::{GatewayResponseLayer, GatewayResponses},
-    route::Routes,
+    route::{ApiMethod, Routes},
     stage::{DEFAULT_STAGE, Stages},
     timeout::TimeoutLayer,
     usage_plan::{UsagePlanLayer, UsagePlans},
@@ -69,6 +77,9 @@ pub struct GatewayBuilder {
     cors: Option<CorsLayer>,
     filter: Option<FilterLayer>,
     payload_limit: Option<PayloadLimitLayer>,
+    #[cfg(feature = "policy")]
+    resource_policy: Option<ResourcePolicyLayer>,
+    authorizers: Authorizers,
     principal: Option<PrincipalLayer>,
     api_key: Option<ApiKeyLayer>,
     usage_plan: Option<UsagePlanLayer>,
@@ -86,6 +97,9 @@ impl Default for GatewayBuilder {
             cors: None,
             filter: None,
             payload_limit: Some(PayloadLimitLayer::default()),
+            #[cfg(feature = "policy")]
+            resource_policy: None,
+            authorizers: Authorizers::default(),
             principal: None,
             api_key: None,
             usage_plan: None,
@@ -168,6 +182,50 @@ impl GatewayBuilder {
         self
     }
 
+    /// Who may call from where. Judged before the authorizer; for methods with `AWS_IAM` the signature comes first, and
+    /// the layer of [`sigv4`](Self::sigv4) judges by the same policy. Default: none.
+    #[cfg(feature = "policy")]
+    #[must_use]
+    pub fn resource_policy(mut self, policy: ResourcePolicyLayer) -> Self {
+        self.resource_policy = Some(policy);
+        self
+    }
+
+    /// Verifies the signatures of methods with [`Authorization::AwsIam`](crate::route::Authorization::AwsIam).
+    /// Default: none.
+    #[cfg(feature = "sigv4")]
+    #[must_use]
+    pub fn sigv4(mut self, layer: SigV4AuthLayer) -> Self {
+        self.authorizers.sigv4 = Some(layer);
+        self
+    }
+
+    /// The TOKEN and REQUEST authorizers of methods with
+    /// [`Authorization::Custom`](crate::route::Authorization::Custom). Default: none.
+    #[cfg(feature = "authorizer")]
+    #[must_use]
+    pub fn authorizer(mut self, layer: AuthorizerLayer) -> Self {
+        self.authorizers.custom = Some(layer);
+        self
+    }
+
+    /// The JWT authorizers of methods with [`Authorization::Jwt`](crate::route::Authorization::Jwt). Default: none.
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn jwt_authorizer(mut self, layer: JwtAuthorizerLayer) -> Self {
+        self.authorizers.jwt = Some(layer);
+        self
+    }
+
+    /// The user pools of methods with
+    /// [`Authorization::CognitoUserPools`](crate::route::Authorization::CognitoUserPools). Default: none.
+    #[cfg(feature = "jwt")]
+    #[must_use]
+    pub fn cognito_authorizer(mut self, layer: CognitoAuthorizerLayer) -> Self {
+        self.authorizers.cognito = Some(layer);
+        self
+    }
+
     /// Establishes the principal, for plans that are chosen by it. Default: none.
     #[must_use]
     pub fn principal(mut self, principal: PrincipalLayer) -> Self {
@@ -237,9 +295,15 @@ impl GatewayBuilder {
             cors: self.cors,
             filter: self.filter,
             payload_limit: self.payload_limit.map(|layer| layer.clock(clock.clone())),
+            #[cfg(feature = "policy")]
+            resource_policy: self.resource_policy,
             principal: self.principal,
             api_key: self.api_key,
-            usage_plan: self.usage_plan.map(|layer| layer.in_gateway(self.aws_exact, &clock)),
+            usage_plan: self.usage_plan.map(|layer| {
+                // An authorizer may have waited, so that the arrival is not the present.
+                layer.in_gateway(self.aws_exact, Some(&clock).filter(|_| self.authorizers.is_empty()))
+            }),
+            authorizers: self.authorizers,
             timeout: self.timeout.map(|layer| layer.clock(clock)),
         };
         Ok(Gateway { phases: Arc::new(phases) })
@@ -257,8 +321,9 @@ impl GatewayBuilder {
                 "the method requires a key, and there are no keys to check it by",
             );
         }
+        self.check_authorizers()?;
         let Some(plans) = &self.usage_plan else { return Ok(()) };
-        if plans.is_by_principal() && self.principal.is_none() {
+        if plans.is_by_principal() && self.principal.is_none() && self.authorizers.is_empty() {
             return conflict("plan by principal".into(), "principal", "nothing establishes a principal");
         }
         match plans.first_plan_id() {
@@ -271,11 +336,39 @@ impl GatewayBuilder {
         }
     }
 
+    /// What methods are guarded by must be there, and judge by what guards the API.
+    fn check_authorizers(&self) -> Result<(), BuildError> {
+        let conflict = |part: String, other, problem| Err(BuildError::Conflict { part, other, problem });
+        let unserved = |method: &ApiMethod| !self.authorizers.serves(&method.authorization);
+        if let Some(method) = self.first_method(unserved) {
+            return conflict(
+                method,
+                "sigv4, authorizer, jwt_authorizer or cognito_authorizer",
+                "the method names an authorization that nothing here asks for",
+            );
+        }
+        #[cfg(feature = "sigv4")]
+        if let (Some(_), Some(sigv4)) = (&self.resource_policy, &self.authorizers.sigv4)
+            && !sigv4.has_resource_policy()
+        {
+            return conflict(
+                "resource_policy".into(),
+                "sigv4",
+                "methods with AWS_IAM are judged by the signature's layer, which was not given the policy",
+            );
+        }
+        Ok(())
+    }
+
     /// The first declared method that requires a key.
     fn method_with_key(&self) -> Option<String> {
+        self.first_method(|method| method.api_key_required)
+    }
+
+    fn first_method(&self, is: impl Fn(&ApiMethod) -> bool) -> Option<String> {
         let tables = self.stages.as_ref().map(Stages::all_routes).unwrap_or_default();
-        let methods = tables.iter().chain(&self.routes).flat_map(Routes::all_declared);
-        let mut keyed = methods.filter(|method| method.method.api_key_required);
-        keyed.next().map(|method| format!("method `{} {}`", method.verb_name(), method.resource_path))
+        let mut methods = tables.iter().chain(&self.routes).flat_map(Routes::all_declared);
+        let found = methods.find(|method| is(&method.method))?;
+        Some(format!("method `{} {}`", found.verb_name(), found.resource_path))
     }
 }

@@ -75,13 +75,30 @@ impl Phases {
         if let Some(error) = refusal.take() {
             return Err(error.refuse(context));
         }
-        // The builder has refused such a method; a later deployment may bring one.
-        if self.api_key.is_none() && needs_key(context) {
-            return Err(GatewayError::new(ResponseType::InvalidApiKey, Cause::ApiKeyMissing).refuse(context));
-        }
+        self.check_guarded(context).map_err(|error| error.refuse(context))?;
         // After the route: limits are per method.
         if let Some(limit) = &self.payload_limit {
             *watched = limit.admit(context, request).map_err(|error| error.refuse(context))?;
+        }
+        // Before the authorizer, which it spares the requests that no identity can save.
+        #[cfg(feature = "policy")]
+        if let Some(policy) = &self.resource_policy {
+            policy.admit(context, request)?;
+        }
+        Ok(())
+    }
+
+    /// The builder has refused methods that want a key or an authorizer where there is none; a later deployment may
+    /// bring some, and they stay closed.
+    fn check_guarded(&self, context: &RequestContext) -> Result<(), GatewayError> {
+        let Some(route) = context.route() else { return Ok(()) };
+        let method = &route.declared().method;
+        if !self.authorizers.serves(&method.authorization) {
+            let kind = ResponseType::AuthorizerConfigurationError;
+            return Err(GatewayError::new(kind, Cause::AuthorizerMissing));
+        }
+        if method.api_key_required && self.api_key.is_none() {
+            return Err(GatewayError::new(ResponseType::InvalidApiKey, Cause::ApiKeyMissing));
         }
         Ok(())
     }
@@ -99,10 +116,6 @@ impl Phases {
         }
         self.responses.finish(&passage.context, passage.head.as_deref(), response);
     }
-}
-
-fn needs_key(context: &RequestContext) -> bool {
-    context.route().is_some_and(|route| route.declared().method.api_key_required)
 }
 
 fn no_content<R: From<Bytes>>(headers: HeaderMap) -> Response<R> {

@@ -10,10 +10,12 @@
 //! | 4 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED` |
 //! | 5 | stage and route | [`stages`](GatewayBuilder::stages) | 400, 403 `Forbidden`, 403 `Missing Authentication Token` |
 //! | 6 | URL, header and payload limits | on by default | 414, 431, 413, 408 |
-//! | 7 | principal | [`principal`](GatewayBuilder::principal) | nothing: it only says who |
-//! | 8 | API key | [`api_keys`](GatewayBuilder::api_keys) | 403 `INVALID_API_KEY` |
-//! | 9 | throttles, then quota | [`usage_plans`](GatewayBuilder::usage_plans) | 429 |
-//! | 10 | integration timeout | on by default | 504 |
+//! | 7 | resource policy (feature `policy`) | `resource_policy` | 403 `ACCESS_DENIED` |
+//! | 8 | authorizer of the method (features `sigv4`, `authorizer`, `jwt`) | `sigv4`, `authorizer`, `jwt_authorizer`, `cognito_authorizer` | 401, 403, 500 |
+//! | 9 | principal | [`principal`](GatewayBuilder::principal) | nothing: it only says who |
+//! | 10 | API key | [`api_keys`](GatewayBuilder::api_keys) | 403 `INVALID_API_KEY` |
+//! | 11 | throttles, then quota | [`usage_plans`](GatewayBuilder::usage_plans) | 429 |
+//! | 12 | integration timeout | on by default | 504 |
 //!
 //! The payload limit stands after the route because limits are per method; the filter stands where AWS WAF does,
 //! before every access control. A refused request is charged nothing.
@@ -53,15 +55,21 @@
 //! ```
 
 mod admission;
+mod authorizers;
 mod builder;
 mod entry;
 mod integration;
+mod slot;
 
 pub use admission::AdmissionService;
+pub use authorizers::Authorized;
 pub use builder::{BuildError, GatewayBuilder};
 pub use entry::{GatewayFuture, GatewayService};
 pub use integration::{IntegrationFuture, IntegrationService};
+pub use slot::{SlotFuture, SlotService};
 
+#[cfg(feature = "policy")]
+use crate::resource_policy::ResourcePolicyLayer;
 use crate::{
     api_key::ApiKeyLayer,
     context::{ContextConfig, PrincipalLayer},
@@ -73,6 +81,7 @@ use crate::{
     timeout::TimeoutLayer,
     usage_plan::UsagePlanLayer,
 };
+use authorizers::Authorizers;
 use std::sync::Arc;
 use tower_layer::Layer;
 
@@ -92,6 +101,9 @@ struct Phases {
     cors: Option<CorsLayer>,
     filter: Option<FilterLayer>,
     payload_limit: Option<PayloadLimitLayer>,
+    #[cfg(feature = "policy")]
+    resource_policy: Option<ResourcePolicyLayer>,
+    authorizers: Authorizers,
     principal: Option<PrincipalLayer>,
     api_key: Option<ApiKeyLayer>,
     usage_plan: Option<UsagePlanLayer>,
@@ -99,7 +111,7 @@ struct Phases {
 }
 
 /// All phases around a service.
-pub type Stack<S> = GatewayService<AdmissionService<IntegrationService<S>>>;
+pub type Stack<S> = GatewayService<Authorized<AdmissionService<IntegrationService<S>>>>;
 
 impl Gateway {
     /// Starts with the limits and the timeout that AWS has, and nothing else.
@@ -111,7 +123,7 @@ impl Gateway {
 impl<S> Layer<S> for Gateway {
     type Service = Stack<S>;
 
-    /// Three services, each with the phases between which nothing can wait, decided by plain functions: a service a
+    /// Three services of the gateway's own around those of the authorizers, each with the phases between which nothing can wait, decided by plain functions: a service a
     /// phase would move the request and its future once more for each. The order inside stands in `admit` of
     /// [`GatewayService`] and [`AdmissionService`].
     fn layer(&self, service: S) -> Self::Service {
@@ -120,6 +132,7 @@ impl<S> Layer<S> for Gateway {
         let stack = IntegrationService::new(service, phases());
         // Who is calling comes before what a caller may use, and a charge before anything that costs more.
         let stack = AdmissionService::new(stack, phases());
+        let stack = self.phases.authorizers.layer(stack);
         // From the context to the payload limit, and every answer on its way out.
         GatewayService::new(stack, phases())
     }

@@ -23,6 +23,8 @@ pub enum Cause {
     NoRoute,
     /// The user's request filter said no.
     Filtered,
+    /// The method wants an authorizer of a kind that the gateway does not have.
+    AuthorizerMissing,
     /// A key is required and none was sent.
     ApiKeyMissing,
     /// More than one key was sent.
@@ -59,6 +61,102 @@ pub enum Cause {
     InvalidContentLength,
     /// The service did not answer in time.
     IntegrationTimeout,
+    /// The request is not signed.
+    SignatureMissing,
+    /// Two signatures: header and query, or the header twice.
+    SignatureAmbiguous,
+    /// Parameters of the signature are missing or malformed.
+    SignatureIncomplete,
+    /// The signature's date or lifetime is malformed.
+    SignatureDateMalformed,
+    /// The signature is too old.
+    SignatureExpired,
+    /// The signature is from the future.
+    SignatureNotYetCurrent,
+    /// The host is not signed.
+    SignatureHostUnsigned,
+    /// An `x-amz-*` field is not signed, and the setting demands it.
+    SignatureHeaderUnsigned,
+    /// The signature is for another Region, service, day or terminator.
+    SignatureScope,
+    /// No such access key.
+    AccessKeyUnknown,
+    /// The signature is not the request's.
+    SignatureMismatch,
+    /// The session token is missing, repeated, or not the access key's.
+    SessionTokenInvalid,
+    /// The temporary credentials have expired.
+    SessionTokenExpired,
+    /// The signature was used before.
+    SignatureReplayed,
+    /// As many signatures are remembered against replays as may be.
+    ReplayWindowFull,
+    /// The store of access keys failed.
+    CredentialsUnavailable,
+    /// The request body could not be read to its end.
+    BodyUnreadable,
+    /// The caller's identity policies do not allow the call.
+    IdentityPolicySilent,
+    /// The caller's identity policies deny the call.
+    IdentityPolicyDenied,
+    /// The ARN of the request is longer than policies may judge.
+    ResourceArnTooLong,
+    /// An identity source of the authorizer is missing or empty.
+    IdentityMissing,
+    /// An identity source is not text, or does not match the validation expression.
+    IdentityMalformed,
+    /// The method names an authorizer that the layer does not have.
+    AuthorizerUnknown,
+    /// The authorizer said `Unauthorized`.
+    AuthorizerUnauthorized,
+    /// The authorizer answered something that is not an authorizer's answer.
+    AuthorizerMalformed,
+    /// The authorizer failed or could not be reached.
+    AuthorizerFailed,
+    /// The authorizer did not answer in time.
+    AuthorizerTimeout,
+    /// The authorizer's policy, or the resource policy with it, denies explicitly.
+    AuthorizerExplicitDeny,
+    /// Neither the authorizer's policy nor a resource policy allows.
+    AuthorizerImplicitDeny,
+    /// The resource policy denies explicitly.
+    ResourcePolicyDenied,
+    /// The resource policy does not allow.
+    ResourcePolicySilent,
+    /// The connection has no client certificate.
+    ClientCertificateMissing,
+    /// The client certificate was given to another domain name than the request is for.
+    ClientCertificateForeign,
+    /// More than one token was sent.
+    TokenRepeated,
+    /// The token is not a signed JWT, or demands an extension.
+    TokenMalformed,
+    /// The token's algorithm is not a configured one, or not its key's.
+    TokenAlgorithm,
+    /// No key has the token's `kid`.
+    TokenKeyUnknown,
+    /// The issuer's keys could not be had.
+    TokenKeysUnavailable,
+    /// The token's signature is wrong.
+    TokenSignature,
+    /// The token is another issuer's.
+    TokenIssuer,
+    /// The token is for another audience.
+    TokenAudience,
+    /// The token has another use: an access token in place of an ID token, or the other way round.
+    TokenUse,
+    /// The token has expired.
+    TokenExpired,
+    /// The token's time is still to come.
+    TokenNotYetValid,
+    /// The token has none of the method's scopes.
+    TokenScope,
+    /// The client wanted to invalidate a cache entry, and may not.
+    CacheControlUnauthorized,
+    /// The call to the service that this request shared ended without an answer: the service panicked.
+    SharedCallFailed,
+    /// The client wanted a stored answer or none (`only-if-cached`), and there is none.
+    NotCached,
 }
 
 /// A refusal: its kind, its words, and why. Found in the extensions of the answer and in
@@ -104,6 +202,14 @@ impl GatewayError {
         error
     }
 
+    /// A refusal of one of the types, in other words.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn in_words(response_type: ResponseType, cause: Cause, message: &'static str) -> Self {
+        let mut error = Self::new(response_type, cause);
+        error.message = Some(message.into());
+        error
+    }
+
     /// 400 for a path that must not be routed. Wording unconfirmed on AWS.
     pub(crate) fn bad_request(cause: Cause) -> Self {
         Self::client_error(cause, StatusCode::BAD_REQUEST, "Bad Request", "BadRequestException")
@@ -118,11 +224,48 @@ impl GatewayError {
         error
     }
 
+    /// 403 `Forbidden` before an API is chosen: not customisable.
+    #[cfg(feature = "mtls")]
+    pub(crate) fn forbidden(cause: Cause) -> Self {
+        let mut error = Self::client_error(cause, StatusCode::FORBIDDEN, "Forbidden", "ForbiddenException");
+        error.form = Form::Fixed;
+        error
+    }
+
+    /// A 403 `ACCESS_DENIED` in its own words.
+    #[cfg(feature = "policy")]
+    pub(crate) fn access_denied(cause: Cause, message: String) -> Self {
+        let mut error = Self::new(ResponseType::AccessDenied, cause);
+        error.message = Some(message.into());
+        error
+    }
+
     /// The gateway-made 413: plain text that names the limit.
     pub(crate) fn content_too_long(cause: Cause, limit: u64) -> Self {
         let mut error = Self::new(ResponseType::RequestTooLarge, cause);
         error.message = Some(format!("HTTP content length exceeded {limit} bytes.").into());
         error.form = Form::PlainText;
+        error
+    }
+
+    /// The same kind of refusal in other words, with another error type.
+    #[cfg(feature = "sigv4")]
+    pub(crate) fn with_words(
+        mut self,
+        message: impl Into<Cow<'static, str>>,
+        error_type: &'static str,
+    ) -> Self {
+        self.message = Some(message.into());
+        self.error_type = Some(error_type);
+        self
+    }
+
+    /// 504 of a cache that was asked for a stored answer or none (RFC 9111 section 5.2.1.7).
+    #[cfg(feature = "cache")]
+    pub(crate) fn not_cached() -> Self {
+        let mut error = Self::new(ResponseType::Default5xx, Cause::NotCached);
+        error.status = Some(StatusCode::GATEWAY_TIMEOUT);
+        error.message = Some("Gateway Timeout".into());
         error
     }
 
@@ -175,7 +318,7 @@ impl GatewayError {
     }
 
     /// The same for layers that do without a context where no outer layer made one: a REST answer then.
-    #[cfg(any(feature = "payload-limit", feature = "timeout"))]
+    #[cfg(any(feature = "payload-limit", feature = "timeout", feature = "cache"))]
     pub(crate) fn refuse_in<B: From<Bytes>>(self, context: Option<&RequestContext>) -> Response<B> {
         match context {
             Some(context) => self.refuse(context),

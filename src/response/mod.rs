@@ -86,7 +86,6 @@ pub use response_type::{ResponseType, UnknownResponseType};
 
 #[cfg(feature = "usage-plan")]
 pub(crate) use layer::{RATELIMIT, RATELIMIT_POLICY};
-#[cfg(feature = "usage-plan")]
 pub(crate) use render::json_string;
 #[cfg(feature = "gateway")]
 pub(crate) use template::RequestHead;

@@ -1,6 +1,6 @@
 //! From a refusal to bytes.
 
-use super::{GatewayError, ResponseType, error::Form};
+use super::{Cause, GatewayError, ResponseType, error::Form};
 use crate::context::ApiKind;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
@@ -86,8 +86,11 @@ fn http_api_answer(error: &GatewayError) -> (u16, Bytes) {
     use ResponseType as T;
     let fixed = |status, body: &'static str| (status, Bytes::from_static(body.as_bytes()));
     match error.response_type() {
+        T::MissingAuthenticationToken if error.cause() == Cause::SignatureMissing => {
+            fixed(403, r#"{"message":"Forbidden"}"#)
+        }
         T::MissingAuthenticationToken | T::ResourceNotFound => fixed(404, r#"{"message":"Not Found"}"#),
-        T::Default4xx if error.form() == Form::Fixed => fixed(404, r#"{"message":"Not Found"}"#),
+        T::Default4xx if error.cause() == Cause::UnknownStage => fixed(404, r#"{"message":"Not Found"}"#),
         T::Unauthorized => fixed(401, r#"{"message":"Unauthorized"}"#),
         T::InvalidApiKey | T::AccessDenied | T::WafFiltered | T::InvalidSignature | T::ExpiredToken => {
             fixed(403, r#"{"message":"Forbidden"}"#)

@@ -30,6 +30,8 @@
 //! # Ok::<(), tower_gateway::ConfigError>(())
 //! ```
 
+mod authorization;
+mod caching;
 mod params;
 mod path;
 mod scope;
@@ -37,6 +39,8 @@ mod settings;
 mod table;
 mod template;
 
+pub use authorization::Authorization;
+pub use caching::{CacheKey, CacheSettings, UnauthorizedCacheControl};
 pub use path::{PathError, check_path};
 pub use settings::MethodSettings;
 
@@ -44,14 +48,16 @@ pub(crate) use params::PathParams;
 #[cfg(feature = "stage")]
 pub(crate) use path::decode_unreserved;
 pub(crate) use path::escape_at;
+#[cfg(feature = "policy")]
+pub(crate) use path::{decoded_path, matched_path};
 #[cfg(any(feature = "stage", test))]
 #[cfg_attr(not(feature = "stage"), allow(unused_imports, reason = "for the tests of single layers"))]
 pub(crate) use scope::StageScope;
 pub(crate) use scope::{MatchedRoute, Scope};
-#[cfg(feature = "stage")]
-pub(crate) use settings::SettingsMap;
-#[cfg(feature = "usage-plan")]
+#[cfg(any(feature = "stage", feature = "usage-plan"))]
 pub(crate) use settings::normalise;
+#[cfg(feature = "stage")]
+pub(crate) use settings::{ALL_METHODS, SettingsMap};
 
 use crate::{error::ConfigError, throttle::SharedBucket};
 use http::Method;
@@ -67,6 +73,10 @@ pub struct ApiMethod {
     pub(crate) api_key_required: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) payload_limit: Option<u64>,
+    pub(crate) authorization: Authorization,
+    pub(crate) authorization_scopes: Arc<[Box<str>]>,
+    pub(crate) stream_signed_payload: bool,
+    pub(crate) cache_key: Option<Arc<CacheKey>>,
 }
 
 impl ApiMethod {
@@ -90,10 +100,42 @@ impl ApiMethod {
         self
     }
 
+    /// How the method's callers are authorized (`authorizationType`, `authorizerId`). Default:
+    /// [`Authorization::None`]. Each layer that authorizes looks at its own kind and lets the others pass.
+    #[must_use]
+    pub fn authorization(mut self, authorization: Authorization) -> Self {
+        self.authorization = authorization;
+        self
+    }
+
+    /// Scopes of which a token must carry one (`authorizationScopes`). Read by JWT and Cognito authorizers, as on
+    /// AWS; with any other [`authorization`](Self::authorization) they have no effect. Default: none needed.
+    #[must_use]
+    pub fn authorization_scopes<T: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = T>) -> Self {
+        self.authorization_scopes = scopes.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether `SigV4AuthLayer` passes a body on while it arrives, if the request names its hash
+    /// (`X-Amz-Content-Sha256`), instead of collecting it first. **Weaker**: the service has seen all of a body but its
+    /// last frame before it is known to be the signed one. See the layer's page. Default: no.
+    #[must_use]
+    pub fn stream_signed_payload(mut self, stream: bool) -> Self {
+        self.stream_signed_payload = stream;
+        self
+    }
+
     /// Largest request body of this method in bytes, in place of the `PayloadLimitLayer`'s.
     #[must_use]
     pub fn payload_limit(mut self, bytes: u64) -> Self {
         self.payload_limit = Some(bytes);
+        self
+    }
+
+    /// What tells this method's cache entries apart, in place of the `Cache`'s own key.
+    #[must_use]
+    pub fn cache_key(mut self, key: CacheKey) -> Self {
+        self.cache_key = Some(Arc::new(key));
         self
     }
 }
@@ -150,6 +192,14 @@ impl Routes {
     /// Every declared pair of method (`ANY` for any) and resource path, in order of declaration.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.table.declared.iter().map(|method| (method.verb_name(), &*method.resource_path))
+    }
+
+    /// How often the throttle of a method (`pets/GET`), or of all (`*/*`), would have refused in shadow mode, for
+    /// layers that are used alone with this table.
+    pub fn shadow_count(&self, method_path: &str) -> u64 {
+        let key = settings::normalise(method_path);
+        let each = self.table.settings.iter().zip(&self.table.declared);
+        each.map(|(settings, method)| settings.shadowed(method, &key)).sum()
     }
 
     pub(crate) fn search(&self, method: Option<&Method>, path: &str) -> Option<(u32, PathParams)> {

@@ -48,6 +48,10 @@ fn check_escapes(bytes: &[u8]) -> Result<(), PathError> {
 
 /// `.`, `..` and every encoding of them, also where an encoded slash or backslash ends the segment.
 fn is_dot_segment(segment: &str) -> bool {
+    let may_be = |bytes: &[u8]| bytes[0] == b'.' || escape_at(bytes) == Some(b'.');
+    if !(0..segment.len()).any(|at| may_be(&segment.as_bytes()[at..])) {
+        return false;
+    }
     let decoded = decode(segment, |_| true);
     decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|part| matches!(part, b"." | b".."))
 }
@@ -58,9 +62,54 @@ pub(crate) fn decode_unreserved(segment: &str) -> Cow<'_, [u8]> {
     decode(segment, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
 }
 
+/// A path as policies see it: the one spelling of all that are routed alike. One slash at its start, none at its end,
+/// unreserved characters plain, the digits of other escapes in upper case. A policy that names `/admin` is then about
+/// `/%61dmin/` too, as the router is.
+#[cfg(feature = "policy")]
+#[allow(dead_code, reason = "not every feature set has a layer that authorizes")]
+pub(crate) fn matched_path(path: &str) -> Cow<'_, str> {
+    let trimmed = path.strip_suffix('/').unwrap_or(path).trim_start_matches('/');
+    let start = path.len() - path.trim_start_matches('/').len();
+    let whole = match start {
+        1.. => &path[start - 1..(start + trimmed.len()).max(start)],
+        0 => trimmed,
+    };
+    let decoded = decode_unreserved(whole);
+    if matches!(decoded, Cow::Borrowed(_)) && !has_lower_case_escape(whole.as_bytes()) {
+        return Cow::Borrowed(whole);
+    }
+    let mut spelled = decoded.into_owned();
+    let mut rest = &mut spelled[..];
+    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+        let end = rest.len().min(at + 3);
+        rest[at..end].make_ascii_uppercase();
+        rest = &mut rest[end..];
+    }
+    String::from_utf8(spelled).map_or(Cow::Borrowed(whole), Cow::Owned)
+}
+
+/// A path with every escape decoded: what a service that decodes before it routes would see.
+#[cfg(feature = "policy")]
+pub(crate) fn decoded_path(path: &str) -> Cow<'_, str> {
+    match decode(path, |_| true) {
+        Cow::Borrowed(_) => Cow::Borrowed(path),
+        Cow::Owned(bytes) => Cow::Owned(
+            String::from_utf8(bytes)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        ),
+    }
+}
+
+#[cfg(feature = "policy")]
+fn has_lower_case_escape(bytes: &[u8]) -> bool {
+    let is_lower = |escape: &[u8]| escape[0] == b'%' && escape.iter().any(u8::is_ascii_lowercase);
+    bytes.windows(3).any(is_lower)
+}
+
 fn decode(segment: &str, wanted: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
     let bytes = segment.as_bytes();
-    if !bytes.contains(&b'%') {
+    let is_wanted = |at| escape_at(&bytes[at..]).is_some_and(&wanted);
+    if !bytes.contains(&b'%') || !(0..bytes.len()).any(is_wanted) {
         return Cow::Borrowed(bytes);
     }
     let mut out = Vec::with_capacity(bytes.len());
@@ -112,6 +161,25 @@ mod tests {
         }
         for path in ["/%", "/%4", "/%zz", "/a%00b"] {
             assert_eq!(check_path(path), Err(PathError::InvalidEscape), "{path}");
+        }
+    }
+
+    #[cfg(feature = "policy")]
+    #[test]
+    fn all_spellings_of_a_path_are_one_for_policies() {
+        for path in ["/admin", "/admin/", "//admin", "/%61dmin", "///%61%64min/"] {
+            assert_eq!(matched_path(path), "/admin", "{path}");
+        }
+        for (path, seen) in [
+            ("/", "/"),
+            ("//", "/"),
+            ("", ""),
+            ("/a//b/", "/a//b"),
+            ("/a//", "/a/"),
+            ("/a%2fb%c3%a9", "/a%2Fb%C3%A9"),
+            ("/%7Euser/%zz%4", "/~user/%ZZ%4"),
+        ] {
+            assert_eq!(matched_path(path), seen, "{path}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Per-method settings of a stage, keyed the way AWS keys them.
 
-use super::Declared;
+use super::{CacheSettings, Declared};
 use crate::{
     error::ConfigError,
     throttle::{SharedBucket, Throttle},
@@ -17,6 +17,11 @@ pub struct MethodSettings {
     /// The method's own token bucket (`throttlingRateLimit`, `throttlingBurstLimit`). Absent: no limit at this
     /// level. Under `*/*` every method gets a bucket of its own.
     pub throttle: Option<Throttle>,
+    /// The throttle only counts what it would have refused (see `Stages::shadow_count` and
+    /// [`Routes::shadow_count`](super::Routes::shadow_count)) and refuses nothing.
+    pub shadow: bool,
+    /// The method's cache settings. Absent: those of the cache. Under `*/*` they hold for `GET` only.
+    pub caching: Option<CacheSettings>,
 }
 
 impl MethodSettings {
@@ -31,13 +36,31 @@ impl MethodSettings {
         self.throttle = Some(throttle);
         self
     }
+
+    /// Only counts what the throttle would have refused. Default: off.
+    #[must_use]
+    pub fn shadow_throttle(mut self, shadow: bool) -> Self {
+        self.shadow = shadow;
+        self
+    }
+
+    /// The throttle in force; `bucket` finds or makes its state.
+    fn bucket(self, make: impl FnOnce(Throttle) -> SharedBucket) -> Option<SharedBucket> {
+        self.throttle.map(|throttle| SharedBucket { shadow: self.shadow, ..make(throttle) })
+    }
+    /// Sets the method's caching.
+    #[must_use]
+    pub fn caching(mut self, caching: CacheSettings) -> Self {
+        self.caching = Some(caching);
+        self
+    }
 }
 
 /// Settings by normalised key: `*/*`, or a resource path, a blank and a method.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SettingsMap(BTreeMap<String, (String, MethodSettings)>);
 
-const ALL: &str = "*/*";
+pub(crate) const ALL_METHODS: &str = "*/*";
 
 impl SettingsMap {
     pub(crate) fn insert(&mut self, key: &str, settings: MethodSettings) {
@@ -52,7 +75,7 @@ impl SettingsMap {
     /// Every key names a declared method (or a verb of a declared `ANY`).
     pub(crate) fn check(&self, declared: &[Declared]) -> Result<(), ConfigError> {
         for (key, (given, _)) in &self.0 {
-            if key != ALL && !declared.iter().any(|method| is_key_of(key, method)) {
+            if key != ALL_METHODS && !declared.iter().any(|method| is_key_of(key, method)) {
                 return Err(ConfigError::new("method settings", given, "names no declared method"));
             }
         }
@@ -77,10 +100,16 @@ impl SettingsMap {
             return ResolvedSettings::default();
         }
         let own = key_of(&method.resource_path, method.verb_name());
-        let settings = self.0.get(&own).or_else(|| self.0.get(ALL)).map(|entry| entry.1).unwrap_or_default();
-        let throttle = settings.throttle.map(|throttle| bucket(&own, throttle));
+        let of_method = self.0.get(&own).map(|entry| entry.1);
+        let settings = of_method.or_else(|| self.0.get(ALL_METHODS).map(|entry| entry.1)).unwrap_or_default();
+        let of_all = OfVerb {
+            throttle: settings.bucket(|throttle| bucket(&own, throttle)),
+            caching: settings.caching,
+            // AWS: what is not said of a method by name is said of its GET only.
+            caches_any_verb: of_method.is_some() && method.verb.is_some(),
+        };
         let by_verb = if method.verb.is_some() { Vec::new() } else { self.resolve_verbs(method, bucket) };
-        ResolvedSettings { throttle, by_verb }
+        ResolvedSettings { of_all, by_verb }
     }
 
     /// Settings of single verbs under a declared `ANY`.
@@ -88,7 +117,7 @@ impl SettingsMap {
         &self,
         method: &Declared,
         bucket: &mut impl FnMut(&str, Throttle) -> SharedBucket,
-    ) -> Vec<(Method, Option<SharedBucket>)> {
+    ) -> Vec<(Method, OfVerb)> {
         let prefix = key_of(&method.resource_path, "");
         let mut verbs = Vec::new();
         for (key, (_, settings)) in self.0.range(prefix.clone()..) {
@@ -96,7 +125,8 @@ impl SettingsMap {
             if verb != "ANY"
                 && let Ok(verb) = Method::from_bytes(verb.as_bytes())
             {
-                verbs.push((verb, settings.throttle.map(|throttle| bucket(key, throttle))));
+                let throttle = settings.bucket(|throttle| bucket(key, throttle));
+                verbs.push((verb, OfVerb { throttle, caching: settings.caching, caches_any_verb: true }));
             }
         }
         verbs
@@ -106,16 +136,39 @@ impl SettingsMap {
 /// The settings in force for one declared method.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResolvedSettings {
+    of_all: OfVerb,
+    by_verb: Vec<(Method, OfVerb)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct OfVerb {
     throttle: Option<SharedBucket>,
-    by_verb: Vec<(Method, Option<SharedBucket>)>,
+    caching: Option<CacheSettings>,
+    caches_any_verb: bool,
 }
 
 impl ResolvedSettings {
+    fn of(&self, verb: &Method) -> &OfVerb {
+        self.by_verb.iter().find(|(own, _)| own == verb).map_or(&self.of_all, |(_, settings)| settings)
+    }
+
     pub(crate) fn throttle(&self, verb: &Method) -> Option<&SharedBucket> {
-        match self.by_verb.iter().find(|(own, _)| own == verb) {
-            Some((_, throttle)) => throttle.as_ref(),
-            None => self.throttle.as_ref(),
-        }
+        self.of(verb).throttle.as_ref()
+    }
+
+    /// The cache settings of a verb, and whether they name it (or only its `GET`).
+    #[cfg(feature = "cache")]
+    pub(crate) fn caching(&self, verb: &Method) -> Option<(CacheSettings, bool)> {
+        let settings = self.of(verb);
+        Some((settings.caching?, settings.caches_any_verb))
+    }
+
+    /// How often the throttle of a method would have refused, by its key; of all methods for `*/*`.
+    pub(super) fn shadowed(&self, method: &Declared, key: &str) -> u64 {
+        let own = self.of_all.throttle.iter().map(|bucket| (method.verb_name(), bucket));
+        let verbs = self.by_verb.iter().filter_map(|(verb, of)| Some((verb.as_str(), of.throttle.as_ref()?)));
+        let wanted = |verb: &str| key == ALL_METHODS || key == key_of(&method.resource_path, verb);
+        own.chain(verbs).filter(|(verb, _)| wanted(verb)).map(|(_, bucket)| bucket.slot.shadowed()).sum()
     }
 }
 
@@ -132,8 +185,8 @@ fn is_key_of(key: &str, method: &Declared) -> bool {
 
 /// `pets/GET`, `/pets/GET`, `~1pets/GET` and the root's `//GET`, `~1/GET`: one form for all.
 pub(crate) fn normalise(key: &str) -> String {
-    if key == ALL {
-        return ALL.to_owned();
+    if key == ALL_METHODS {
+        return ALL_METHODS.to_owned();
     }
     let unescaped = key.replace("~1", "/").replace("~0", "~");
     let (path, verb) = unescaped.rsplit_once('/').unwrap_or(("", &unescaped));

@@ -51,6 +51,7 @@
 //!
 //! AWS: "Deploy REST APIs in API Gateway", "Set up a canary release deployment" in the developer guide.
 
+mod builder;
 mod config;
 mod domain;
 mod matching;
@@ -58,7 +59,8 @@ mod service;
 mod snapshot;
 mod store;
 
+pub use builder::StagesBuilder;
 pub use config::{CanarySettings, DEFAULT_STAGE, Deployment, NoRoute, Stage};
 pub use domain::CustomDomain;
 pub use service::{StageRouter, StageRouterService};
-pub use store::{Stages, StagesBuilder};
+pub use store::Stages;

@@ -1,13 +1,14 @@
 //! `Stages`: the handle through which stages are read by requests and changed at run time.
 
 use super::{
+    builder::StagesBuilder,
     config::{CanarySettings, Deployment, NoRoute, Stage, check_variable},
     domain::CustomDomain,
     snapshot::{CanarySnapshot, Snapshot, StageSnapshot},
 };
 use crate::{
     error::ConfigError,
-    route::{MethodSettings, Routes, Scope, StageScope},
+    route::{ALL_METHODS, MethodSettings, Routes, Scope, StageScope, normalise},
     throttle::{SharedBucket, Slot},
 };
 use arc_swap::ArcSwap;
@@ -31,12 +32,12 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     deployments: BTreeMap<String, Deployment>,
     stages: BTreeMap<String, StageState>,
     domains: Vec<CustomDomain>,
-    default_endpoint_disabled: bool,
-    no_route: NoRoute,
+    pub(super) default_endpoint_disabled: bool,
+    pub(super) no_route: NoRoute,
 }
 
 #[derive(Debug)]
@@ -64,6 +65,15 @@ impl Stages {
             .deployment(Deployment::new("initial", routes))
             .stage(Stage::new(stage, "initial"))
             .build()
+    }
+
+    /// Of checked parts, with the first snapshot of them.
+    pub(super) fn start(mut state: State) -> Result<Self, ConfigError> {
+        if state.stages.is_empty() {
+            return Err(ConfigError::new("stages", "", "there is no stage: every request would be refused"));
+        }
+        let snapshot = ArcSwap::from_pointee(state.snapshot()?);
+        Ok(Self(Arc::new(Shared { snapshot, state: Mutex::new(state) })))
     }
 
     pub(super) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
@@ -223,6 +233,19 @@ impl Stages {
         })
     }
 
+    /// How often the throttle of a method (`pets/GET`), or of all (`*/*`), would have refused in shadow mode since the
+    /// stage was created.
+    ///
+    /// # Errors
+    ///
+    /// The stage is unknown.
+    pub fn shadow_count(&self, stage: &str, method_path: &str) -> Result<u64, ConfigError> {
+        let (mut state, key) = (self.state(), normalise(method_path));
+        let buckets = &state.stage(stage)?.buckets;
+        let wanted = buckets.iter().filter(|(name, _)| key == ALL_METHODS || **name == key);
+        Ok(wanted.map(|(_, slot)| slot.shadowed()).sum())
+    }
+
     /// Creates or replaces the stage's canary.
     ///
     /// # Errors
@@ -344,7 +367,7 @@ impl State {
         self.stages.get_mut(name).ok_or_else(|| unknown_stage(name))
     }
 
-    fn add_deployment(&mut self, deployment: Deployment) -> Result<(), ConfigError> {
+    pub(super) fn add_deployment(&mut self, deployment: Deployment) -> Result<(), ConfigError> {
         if self.deployments.contains_key(&deployment.id) {
             return Err(ConfigError::new(
                 "deployment",
@@ -356,7 +379,7 @@ impl State {
         Ok(())
     }
 
-    fn add_stage(&mut self, stage: Stage) -> Result<(), ConfigError> {
+    pub(super) fn add_stage(&mut self, stage: Stage) -> Result<(), ConfigError> {
         stage.check()?;
         if self.stages.contains_key(&stage.name) {
             return Err(ConfigError::new("stage", stage.name, "exists already"));
@@ -365,6 +388,13 @@ impl State {
         let entry = StageState { history, buckets: HashMap::new(), stage };
         self.stages.insert(entry.stage.name.clone(), entry);
         Ok(())
+    }
+
+    pub(super) fn add_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
+        if self.domains.iter().any(|own| own.name() == domain.name()) {
+            return Err(ConfigError::new("custom domain", domain.name(), "is given twice"));
+        }
+        self.set_domain(domain)
     }
 
     fn set_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
@@ -428,8 +458,8 @@ impl StageState {
         let (settings, buckets) = (&self.stage.settings, &mut self.buckets);
         settings.check(deployment.routes.all_declared())?;
         let settings = settings.resolve(deployment.routes.all_declared(), |name, throttle| SharedBucket {
-            throttle,
             slot: Arc::clone(buckets.entry(name.to_owned()).or_default()),
+            ..SharedBucket::new(throttle)
         });
         let stage = StageScope {
             name: self.stage.name.as_str().into(),
@@ -447,72 +477,4 @@ fn unknown_stage(name: &str) -> ConfigError {
 
 fn unknown_deployment(id: &str) -> ConfigError {
     ConfigError::new("deployment", id, "Deployment id does not exist")
-}
-
-/// Collects what [`Stages`] start with.
-#[derive(Debug, Default)]
-pub struct StagesBuilder {
-    deployments: Vec<Deployment>,
-    stages: Vec<Stage>,
-    domains: Vec<CustomDomain>,
-    default_endpoint_disabled: bool,
-    no_route: NoRoute,
-}
-
-impl StagesBuilder {
-    /// Adds a deployment.
-    #[must_use]
-    pub fn deployment(mut self, deployment: Deployment) -> Self {
-        self.deployments.push(deployment);
-        self
-    }
-
-    /// Adds a stage.
-    #[must_use]
-    pub fn stage(mut self, stage: Stage) -> Self {
-        self.stages.push(stage);
-        self
-    }
-
-    /// Adds a custom domain.
-    #[must_use]
-    pub fn domain(mut self, domain: CustomDomain) -> Self {
-        self.domains.push(domain);
-        self
-    }
-
-    /// Serves custom domains only (`disableExecuteApiEndpoint`): other hosts get 403 `Forbidden`. Default: off.
-    #[must_use]
-    pub fn disable_default_endpoint(mut self, disabled: bool) -> Self {
-        self.default_endpoint_disabled = disabled;
-        self
-    }
-
-    /// What an unmatched path or method is told. Default: 403 `Missing Authentication Token`.
-    #[must_use]
-    pub fn no_route(mut self, answer: NoRoute) -> Self {
-        self.no_route = answer;
-        self
-    }
-
-    /// Checks everything and makes the handle.
-    ///
-    /// # Errors
-    ///
-    /// Two of a name, an unknown deployment or stage, an invalid name, variable, setting or mapping, or no stage.
-    pub fn build(self) -> Result<Stages, ConfigError> {
-        let mut state = State {
-            default_endpoint_disabled: self.default_endpoint_disabled,
-            no_route: self.no_route,
-            ..State::default()
-        };
-        self.deployments.into_iter().try_for_each(|deployment| state.add_deployment(deployment))?;
-        self.stages.into_iter().try_for_each(|stage| state.add_stage(stage))?;
-        self.domains.into_iter().try_for_each(|domain| state.set_domain(domain.compile()?))?;
-        if state.stages.is_empty() {
-            return Err(ConfigError::new("stages", "", "there is no stage: every request would be refused"));
-        }
-        let snapshot = ArcSwap::from_pointee(state.snapshot()?);
-        Ok(Stages(Arc::new(Shared { snapshot, state: Mutex::new(state) })))
-    }
 }

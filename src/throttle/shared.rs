@@ -1,16 +1,31 @@
 //! A bucket that many requests share: its setting beside its locked state.
 
 use super::{Throttle, bucket::Bucket};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// The state of one shared bucket. A mutex and not an atomic: several limits of one request are locked in a fixed
 /// order and charged together, so nobody ever sees another request's provisional charge (design D9).
 #[derive(Debug, Default)]
-pub(crate) struct Slot(Mutex<Bucket>);
+pub(crate) struct Slot {
+    bucket: Mutex<Bucket>,
+    /// How often it would have refused, had it not been in shadow mode.
+    shadowed: AtomicU64,
+}
 
 impl Slot {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Bucket> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn count_shadowed(&self) {
+        self.shadowed.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn shadowed(&self) -> u64 {
+        self.shadowed.load(Relaxed)
     }
 }
 
@@ -19,10 +34,12 @@ impl Slot {
 pub(crate) struct SharedBucket {
     pub(crate) throttle: Throttle,
     pub(crate) slot: Arc<Slot>,
+    /// It only counts what it would have refused.
+    pub(crate) shadow: bool,
 }
 
 impl SharedBucket {
     pub(crate) fn new(throttle: Throttle) -> Self {
-        Self { throttle, slot: Arc::default() }
+        Self { throttle, slot: Arc::default(), shadow: false }
     }
 }

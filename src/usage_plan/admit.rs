@@ -12,9 +12,16 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limits {
     pub(super) plan: Option<PlanThrottle>,
-    pub(super) stage: Option<Throttle>,
-    pub(super) account: Option<Throttle>,
+    pub(super) stage: Option<SharedThrottle>,
+    pub(super) account: Option<SharedThrottle>,
     pub(super) quota: Option<QuotaInForce>,
+}
+
+/// A throttle that all callers share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SharedThrottle {
+    pub(super) throttle: Throttle,
+    pub(super) shadow: bool,
 }
 
 /// A plan's throttle, general or of the method.
@@ -55,6 +62,8 @@ pub(super) struct Refusal {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shadowed {
     pub(super) throttle: bool,
+    pub(super) stage: bool,
+    pub(super) account: bool,
     pub(super) quota: bool,
 }
 
@@ -66,16 +75,16 @@ pub(super) fn charge(limits: &Limits, spent: &mut Spent, now: u64, cost: u32) ->
     let mut next = *spent;
     let mut shadowed = Shadowed::default();
     if let Some(limit) = limits.plan {
-        match take(&mut next.plan, limit.throttle, now, cost, limit.cause) {
-            Err(_) if limit.shadow => shadowed.throttle = true,
-            taken => taken?,
-        }
+        let taken = take(&mut next.plan, limit.throttle, now, cost, limit.cause);
+        shadowed.throttle = unless_shadow(taken, limit.shadow)?;
     }
-    if let Some(throttle) = limits.stage {
-        take(&mut next.stage, throttle, now, cost, Cause::StageMethodThrottle)?;
+    if let Some(limit) = limits.stage {
+        let taken = take(&mut next.stage, limit.throttle, now, cost, Cause::StageMethodThrottle);
+        shadowed.stage = unless_shadow(taken, limit.shadow)?;
     }
-    if let Some(throttle) = limits.account {
-        take(&mut next.account, throttle, now, cost, Cause::AccountThrottle)?;
+    if let Some(limit) = limits.account {
+        let taken = take(&mut next.account, limit.throttle, now, cost, Cause::AccountThrottle);
+        shadowed.account = unless_shadow(taken, limit.shadow)?;
     }
     if let Some(quota) = limits.quota
         && u64::from(cost) > remaining(quota.limit, spent)
@@ -88,6 +97,14 @@ pub(super) fn charge(limits: &Limits, spent: &mut Spent, now: u64, cost: u32) ->
     next.charged = next.charged.saturating_add(cost.into());
     *spent = next;
     Ok(shadowed)
+}
+
+/// Whether a limit in shadow mode would have refused; one that is not refuses.
+fn unless_shadow(taken: Result<(), Refusal>, shadow: bool) -> Result<bool, Refusal> {
+    match taken {
+        Err(refusal) if !shadow => Err(refusal),
+        taken => Ok(taken.is_err()),
+    }
 }
 
 /// What is left of the quota.
@@ -138,6 +155,10 @@ mod tests {
         Limits { plan, quota, ..Limits::default() }
     }
 
+    fn shared(throttle: Throttle) -> SharedThrottle {
+        SharedThrottle { throttle, shadow: false }
+    }
+
     fn cause(limits: &Limits, spent: &mut Spent, cost: u32) -> Option<Cause> {
         charge(limits, spent, 0, cost).err().map(|refusal| refusal.cause)
     }
@@ -177,7 +198,7 @@ mod tests {
     fn the_first_level_is_reported() {
         let none = Throttle::new(0.0, 0).unwrap();
         let mut all = limits(Some((0.0, 0)), Some(0));
-        (all.stage, all.account) = (Some(none), Some(none));
+        (all.stage, all.account) = (Some(shared(none)), Some(shared(none)));
         let mut spent = Spent::default();
         assert_eq!(cause(&all, &mut spent, 1), Some(Cause::PlanThrottle));
         all.plan = None;
@@ -197,7 +218,10 @@ mod tests {
         both.quota.as_mut().unwrap().shadow = true;
         let mut spent = Spent::default();
         assert_eq!(charge(&both, &mut spent, 0, 1), Ok(Shadowed::default()));
-        assert_eq!(charge(&both, &mut spent, 0, 1), Ok(Shadowed { throttle: true, quota: true }));
+        assert_eq!(
+            charge(&both, &mut spent, 0, 1),
+            Ok(Shadowed { throttle: true, quota: true, ..Shadowed::default() })
+        );
         assert_eq!(spent.charged, 2);
     }
 
@@ -209,7 +233,7 @@ mod tests {
             quota in proptest::option::of(0_u64..8),
             costs in proptest::collection::vec(0_u32..4, 1..20),
         ) {
-            let throttle = |burst: u32| Throttle::new(0.0, burst).unwrap();
+            let throttle = |burst: u32| shared(Throttle::new(0.0, burst).unwrap());
             let mut limits = limits(bursts[0].map(|burst| (0.0, burst)), quota);
             (limits.stage, limits.account) = (bursts[1].map(throttle), bursts[2].map(throttle));
             let (mut spent, mut admitted) = (Spent::default(), 0_u64);
@@ -222,6 +246,7 @@ mod tests {
                 prop_assert_eq!(spent.charged, admitted as i64);
                 for (limit, bucket) in [(limits.stage, spent.stage), (limits.account, spent.account)] {
                     let Some(limit) = limit else { continue };
+                    let limit = limit.throttle;
                     prop_assert_eq!(u64::from(limit.burst_limit() - bucket.available(limit, 0)), admitted);
                 }
             }

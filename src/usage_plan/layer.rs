@@ -1,7 +1,7 @@
 //! `UsagePlanLayer`: who pays, how much, and moving the data.
 
 use super::{
-    admit::{Limits, Refusal, Spent},
+    admit::{Limits, Refusal, SharedThrottle, Spent},
     directory::{Directory, PlanState},
     headers::{RateLimitFields, write_retry_after},
     plans::UsagePlans,
@@ -107,10 +107,11 @@ impl UsagePlanLayer {
         self.change(|config| config.by_principal = Some(Arc::new(choose)))
     }
 
-    /// The layer as a phase of `Gateway`, whose contexts are made by `clock`.
+    /// The layer as a phase of `Gateway`. `clock` is that of the contexts, where nothing waits between the arrival of a
+    /// request and this phase.
     #[cfg(feature = "gateway")]
-    pub(crate) fn in_gateway(self, aws_exact: bool, clock: &Clock) -> Self {
-        let by_arrival = self.config.plans.clock().is_same(clock);
+    pub(crate) fn in_gateway(self, aws_exact: bool, clock: Option<&Clock>) -> Self {
+        let by_arrival = clock.is_some_and(|clock| self.config.plans.clock().is_same(clock));
         self.change(|config| (config.headers, config.by_arrival) = (config.headers && !aws_exact, by_arrival))
     }
 
@@ -321,7 +322,7 @@ fn stage_bucket<'a>(route: Option<&'a MatchedRoute>, verb: &Method) -> Option<&'
 
 /// Without a plan, stage and account still apply.
 fn charge_nobody(demand: &Demand<'_>) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
-    let throttle = |shared: Option<&SharedBucket>| shared.map(|shared| shared.throttle);
+    let throttle = |shared: Option<&SharedBucket>| shared.map(SharedThrottle::of);
     let limits =
         Limits { stage: throttle(demand.stage), account: throttle(demand.account), ..Limits::default() };
     let verdict = charge_shared(&limits, &mut Spent::default(), demand);

@@ -211,6 +211,19 @@ impl UsagePlans {
         });
     }
 
+    /// Lets the account's throttle only count what it would have refused, or refuse again. Nothing where there is none.
+    pub fn shadow_account_throttle(&self, shadow: bool) {
+        let _one_at_a_time = self.edit();
+        self.publish(|directory| {
+            directory.account.iter_mut().for_each(|account| account.shadow = shadow);
+        });
+    }
+
+    /// How often the account's throttle would have refused in shadow mode.
+    pub fn account_shadow_count(&self) -> u64 {
+        self.directory().account.as_ref().map_or(0, |account| account.slot.shadowed())
+    }
+
     /// What the plan's keys used on each calendar day from `start_date` to `end_date` (`2026-11-22`, both included),
     /// for one key or, with `None`, for all. There is no lag. At most 90 days are kept.
     ///

@@ -1,7 +1,7 @@
 //! One shard of the usage state: everything that one lock guards.
 
 use super::{
-    admit::{self, Limits, PlanThrottle, QuotaInForce, Refusal, Spent},
+    admit::{self, Limits, PlanThrottle, QuotaInForce, Refusal, SharedThrottle, Spent},
     days::{History, PastDay},
     directory::{Directory, InForce, PlanState},
     entry::{Entry, NONE, Names, Slab},
@@ -288,13 +288,19 @@ fn limits(plan: &PlanState, in_force: &InForce<'_>, span: &Span, demand: &Demand
             cause: in_force.cause,
             shadow: plan.plan.throttle_is_shadow(),
         }),
-        stage: demand.stage.map(|stage| stage.throttle),
-        account: demand.account.map(|account| account.throttle),
+        stage: demand.stage.map(SharedThrottle::of),
+        account: demand.account.map(SharedThrottle::of),
         quota: plan.quota().map(|quota| QuotaInForce {
             limit: quota.limit(),
             reset_seconds: (span.window_end - unix).max(0) as u64,
             shadow: plan.plan.quota_is_shadow(),
         }),
+    }
+}
+
+impl SharedThrottle {
+    pub(super) fn of(shared: &SharedBucket) -> Self {
+        Self { throttle: shared.throttle, shadow: shared.shadow }
     }
 }
 
@@ -314,6 +320,9 @@ pub(super) fn charge_shared(
         if let Some(guard) = guard {
             **guard = bucket;
         }
+    }
+    for (shared, was) in [(demand.stage, shadowed.stage), (demand.account, shadowed.account)] {
+        shared.filter(|_| was).into_iter().for_each(|shared| shared.slot.count_shadowed());
     }
     Ok(shadowed)
 }

@@ -17,7 +17,7 @@ use tower_gateway::{
     gateway::{BuildError, Gateway, GatewayBuilder},
     payload_limit::PayloadLimitLayer,
     response::{Cause, GatewayError},
-    route::{ApiMethod, Routes},
+    route::{ApiMethod, MethodSettings, Routes},
     stage::{Deployment, Stage, Stages},
     throttle::Throttle,
     timeout::TimeoutLayer,
@@ -207,6 +207,23 @@ fn a_method_that_needs_a_key_stays_closed_where_no_keys_were_ever_given() {
         let cause = refused.extensions().get::<GatewayError>().map(GatewayError::cause);
         assert_eq!((refused.status().as_u16(), cause), (403, Some(Cause::ApiKeyMissing)));
         assert_eq!(strict.called(), 1);
+    });
+}
+
+#[test]
+fn a_stage_throttle_can_be_watched_before_it_is_in_force() {
+    run(async {
+        let stages = stages();
+        let none = MethodSettings::new().throttle(Throttle::new(1.0, 0).unwrap());
+        stages.set_settings("prod", "*/*", none.shadow_throttle(true)).unwrap();
+        let gateway = full_gateway().stages(stages.clone()).build().unwrap().layer(Strict::default());
+        assert_eq!(gateway.clone().oneshot(allowed()).await.unwrap().status(), 200);
+        assert_eq!(stages.shadow_count("prod", "pets/GET").unwrap(), 1);
+        assert_eq!(stages.shadow_count("prod", "pets/POST").unwrap(), 0);
+        stages.set_settings("prod", "*/*", none).unwrap();
+        assert_eq!(gateway.oneshot(allowed()).await.unwrap().status(), 429);
+        assert_eq!(stages.shadow_count("prod", "*/*").unwrap(), 1);
+        assert_eq!(stages.shadow_count("dev", "*/*").unwrap_err().value(), "dev");
     });
 }
 

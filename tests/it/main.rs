@@ -8,23 +8,41 @@ mod support;
 mod access_logs;
 #[cfg(feature = "api-key")]
 mod api_keys;
+#[cfg(all(feature = "authorizer", feature = "gateway"))]
+mod authorizers;
 #[cfg(feature = "gateway")]
 mod browser;
+#[cfg(all(feature = "cache", feature = "gateway"))]
+mod caching;
 #[cfg(feature = "cors")]
 mod cors;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(feature = "gateway")]
 mod grpc;
+#[cfg(feature = "cache")]
+mod http_cache;
+#[cfg(feature = "jwt")]
+mod jwt;
 #[cfg(all(feature = "gateway", feature = "prometheus", feature = "emf", feature = "metrics"))]
 mod metrics;
 #[cfg(all(feature = "gateway", feature = "admin", feature = "metering"))]
 mod operators;
 #[cfg(feature = "payload-limit")]
 mod payload_limits;
+#[cfg(feature = "policy")]
+mod policy_costs;
+#[cfg(feature = "policy")]
+mod policy_vectors;
 #[cfg(feature = "usage-plan")]
 mod quotas;
+#[cfg(feature = "policy")]
+mod resource_policies;
 mod responses;
+#[cfg(feature = "cache")]
+mod rfc9111;
+#[cfg(all(feature = "sigv4", feature = "stage", feature = "payload-limit"))]
+mod sigv4;
 #[cfg(feature = "stage")]
 mod stages;
 #[cfg(feature = "usage-plan")]

@@ -85,10 +85,7 @@ fn operators_see_why_and_others_nothing() {
     let newest = shop.explain.recent()[0].clone();
     let (status, text) = get(&open, &format!("/requests/{}", newest.request_id));
     let record: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        (status, &record["cause"], &record["status"]),
-        (200, &"ApiKeyUnknown".into(), &"403".into())
-    );
+    assert_eq!((status, &record["cause"], &record["status"]), (200, &"ApiKeyUnknown".into(), &"403".into()));
     assert!(!text.contains("script"), "a key is no part of a record");
     assert_eq!(get(&open, "/requests/unknown").0, 404);
     assert_eq!(

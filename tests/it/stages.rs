@@ -292,6 +292,12 @@ fn faults_of_configuration_are_named() {
         (v1().stage(Stage::new("s", "v9")), "v9"),
         (v1().stage(Stage::new("s", "v1")).stage(Stage::new("s", "v1")), "s"),
         (v1().stage(Stage::new("s", "v1").variable("a-b", "x")), "a-b"),
+        (
+            v1().stage(Stage::new("s", "v1"))
+                .domain(CustomDomain::new("a.example").mapping("", "s"))
+                .domain(CustomDomain::new("A.example").mapping("x", "s")),
+            "a.example",
+        ),
         (v1().stage(Stage::new("s", "v1").variable("a", "x y")), "x y"),
         (v1().stage(Stage::new("s", "v1").settings("dogs/GET", throttle)), "dogs/GET"),
         (v1().stage(Stage::new("s", "v1")).domain(CustomDomain::new("a.example").mapping("", "t")), "t"),

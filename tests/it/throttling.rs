@@ -376,6 +376,28 @@ fn shadow_limits_count_and_change_nothing() {
 }
 
 #[test]
+fn shared_limits_have_a_shadow_mode_of_their_own() {
+    let clock = clock();
+    let shadow = MethodSettings::new().throttle(throttle(0.0, 2)).shadow_throttle(true);
+    let routes = Routes::builder()
+        .method("/a", Method::GET, ApiMethod::new())
+        .method("/b", Method::GET, ApiMethod::new())
+        .settings("a/GET", shadow)
+        .build()
+        .unwrap();
+    let plans =
+        UsagePlans::builder().clock(clock.clock()).account_throttle(throttle(0.0, 5)).build().unwrap();
+    let service = UsagePlanLayer::new(plans.clone()).routes(&routes).layer(inner());
+    plans.shadow_account_throttle(true);
+    assert_eq!(admitted(&service, 9, || get("/a")), 9);
+    assert_eq!(["a/GET", "/a/GET", "b/GET", "*/*"].map(|key| routes.shadow_count(key)), [7, 7, 0, 7]);
+    assert_eq!(plans.account_shadow_count(), 4);
+    plans.shadow_account_throttle(false);
+    assert_eq!(admitted(&service, 3, || get("/b")), 0, "its bucket was charged all the while");
+    assert_eq!(plans.account_shadow_count(), 4);
+}
+
+#[test]
 fn a_weighted_request_counts_as_that_many() {
     let clock = clock();
     let plans = one_plan(&clock, UsagePlan::new("p").throttle(throttle(1.0, 10)).quota(quota(100)));

@@ -1,0 +1,82 @@
+//! The judgement of a grant, and of a resource policy with it: pure, and made anew for every request.
+
+use super::answer::{Grant, Rule};
+use crate::{
+    context::RequestContext,
+    policy::{
+        AccessDenial, AccessRequest, CallArns, Decision, DenialWording, ExecuteApi, INVOKE, Policy,
+        RequestKeys,
+        combine::{self, Outcome, PolicyKind},
+        not_authorized, not_authorized_by_authorizer,
+    },
+    response::{Cause, GatewayError},
+};
+
+/// The stage segment of an ARN where there is no stage.
+const NO_STAGE: &str = "$default";
+
+/// The refusal, with its explanation where a policy refused.
+pub(super) type Refusal = (GatewayError, Option<AccessDenial>);
+
+/// The ARNs of a call, from the path that is routed.
+pub(super) fn arns(api: &ExecuteApi, context: &RequestContext, path: &str) -> CallArns {
+    let stage = context.stage().unwrap_or(NO_STAGE);
+    CallArns::new(api, stage, context.method().as_str(), path)
+}
+
+/// A call of the API, as policies are asked about it.
+pub(super) struct Call<'a> {
+    pub(super) arns: CallArns,
+    pub(super) keys: RequestKeys<'a>,
+    pub(super) resource_policy: Option<&'a Policy>,
+    pub(super) wording: DenialWording,
+}
+
+impl Call<'_> {
+    fn ask(&self, policy: &Policy) -> (Decision, &str) {
+        self.arns.decide(|arn| policy.evaluate(&AccessRequest::new(INVOKE, arn, &self.keys)))
+    }
+
+    /// Phase one: an explicit deny of the resource policy, before anybody is asked.
+    pub(super) fn before_authorizer(&self) -> Result<(), Refusal> {
+        let Some(policy) = self.resource_policy else { return Ok(()) };
+        match combine::before_authorizer(Some(self.ask(policy).0)) {
+            Outcome::Allowed => Ok(()),
+            outcome => {
+                let message = not_authorized(None, INVOKE, self.arns.matched(), outcome, self.wording);
+                Err(self.refuse(outcome, message, Some(policy)))
+            }
+        }
+    }
+
+    /// Phase two: what the grant and the resource policy say together.
+    pub(super) fn judge(&self, grant: &Grant) -> Result<(), Refusal> {
+        let (decision, policy) = match &grant.rule {
+            Rule::Simple(true) => (Decision::Allow, None),
+            Rule::Simple(false) => (Decision::ExplicitDeny, None),
+            Rule::Policy(policy) => (self.ask(policy).0, Some(policy)),
+        };
+        let resource = self.resource_policy.map(|policy| self.ask(policy).0);
+        let outcome = combine::lambda_authorizer(decision, resource);
+        let decisive = match outcome {
+            Outcome::Allowed => return Ok(()),
+            Outcome::ExplicitlyDenied(PolicyKind::Resource) => self.resource_policy,
+            Outcome::ExplicitlyDenied(_) | Outcome::ImplicitlyDenied(_) => policy,
+        };
+        Err(self.refuse(outcome, not_authorized_by_authorizer(outcome, self.wording), decisive))
+    }
+
+    /// The refusal, and what the decisive policy's statements had to do with it.
+    fn refuse(&self, outcome: Outcome, message: String, decisive: Option<&Policy>) -> Refusal {
+        let cause = match outcome {
+            Outcome::ExplicitlyDenied(_) => Cause::AuthorizerExplicitDeny,
+            Outcome::ImplicitlyDenied(_) | Outcome::Allowed => Cause::AuthorizerImplicitDeny,
+        };
+        let denial = decisive.map(|policy| {
+            let (_, arn) = self.ask(policy);
+            let evaluation = policy.explain(&AccessRequest::new(INVOKE, arn, &self.keys));
+            AccessDenial::new("AuthorizerLayer", outcome, arn.to_owned(), evaluation)
+        });
+        (GatewayError::access_denied(cause, message), denial)
+    }
+}

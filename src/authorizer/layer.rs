@@ -1,0 +1,310 @@
+//! The layer: which authorizer a request needs, and what follows from its answer.
+
+use super::{
+    Authorizer, AuthorizerError, AuthorizerFuture,
+    answer::Grant,
+    cache::Finished,
+    future::Waiting,
+    handle::{Question, Reply, Ticket},
+    identity::Asked,
+    judge::{self, Call, Refusal},
+};
+use crate::{
+    context::{AuthorizerRun, ContextConfig, RequestContext},
+    error::ConfigError,
+    policy::{DenialWording, ExecuteApi, Policy, RequestKeys},
+    response::{Cause, GatewayError, ResponseType},
+    route::{Authorization, PathError, Routes, Scope, check_path},
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Lets pass whom an authorizer lets pass; see the [module docs](super).
+#[derive(Clone)]
+#[must_use]
+pub struct AuthorizerLayer {
+    config: Arc<Config>,
+}
+
+#[derive(Clone)]
+pub(super) struct Config {
+    /// Also asked about requests that no declared method matches.
+    first: Authorizer,
+    others: Vec<Authorizer>,
+    api: ExecuteApi,
+    resource_policy: Option<Policy>,
+    wording: DenialWording,
+    /// The layer's own table, for use without a stage.
+    scope: Option<Arc<Scope>>,
+    context: ContextConfig,
+}
+
+impl AuthorizerLayer {
+    /// One authorizer: behind a stage or with [`routes`](Self::routes) for the methods that name it
+    /// ([`Authorization::custom`]), otherwise for every request.
+    pub fn new(authorizer: Authorizer) -> Self {
+        let context = ContextConfig::with_clock(authorizer.0.clock.clone());
+        let config = Config {
+            first: authorizer,
+            others: Vec::new(),
+            api: ExecuteApi::default(),
+            resource_policy: None,
+            wording: DenialWording::default(),
+            scope: None,
+            context,
+        };
+        Self { config: Arc::new(config) }
+    }
+
+    /// Several authorizers, of which each method names one. A request that no declared method matches, or that comes
+    /// without a stage and without [`routes`](Self::routes), needs the first.
+    ///
+    /// # Errors
+    ///
+    /// No authorizer, or two of one name.
+    pub fn of(authorizers: impl IntoIterator<Item = Authorizer>) -> Result<Self, ConfigError> {
+        let mut authorizers = authorizers.into_iter();
+        let first = authorizers.next().ok_or_else(|| ConfigError::new("authorizers", "", "there is none"))?;
+        let mut layer = Self::new(first);
+        for authorizer in authorizers {
+            if layer.config.named(authorizer.name()).is_some() {
+                return Err(ConfigError::new("authorizer name", authorizer.name(), "is given twice"));
+            }
+            layer = layer.change(|config| config.others.push(authorizer));
+        }
+        Ok(layer)
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    /// Asks only where the method of this table says so, when used without a stage. Behind a stage the stage's own
+    /// table decides.
+    pub fn routes(self, routes: &Routes) -> Self {
+        self.change(|config| config.scope = Some(routes.scope()))
+    }
+
+    /// Region, account and API id of the ARNs that policies are asked about. Default: those of
+    /// [`ExecuteApi::default`].
+    pub fn api(self, api: ExecuteApi) -> Self {
+        self.change(|config| config.api = api)
+    }
+
+    /// A resource policy that decides together with the authorizers
+    /// ([`combine::lambda_authorizer`](crate::policy::combine::lambda_authorizer)): its explicit deny ends a request before the function is called, and its allow
+    /// counts where the authorizer's policy says nothing. Default: none.
+    pub fn resource_policy(self, policy: Policy) -> Self {
+        self.change(|config| config.resource_policy = Some(policy))
+    }
+
+    /// How much a refusal says. Default: [`DenialWording::Classic`].
+    pub fn denial_wording(self, wording: DenialWording) -> Self {
+        self.change(|config| config.wording = wording)
+    }
+}
+
+impl fmt::Debug for AuthorizerLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.config.describe("AuthorizerLayer", f)
+    }
+}
+
+/// How a request goes on.
+enum Step {
+    Pass,
+    Wait(Ticket),
+}
+
+impl Config {
+    fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.all().map(Authorizer::name).collect();
+        f.debug_struct(name).field("authorizers", &names).field("api", &self.api).finish_non_exhaustive()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Authorizer> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn named(&self, name: &str) -> Option<&Authorizer> {
+        self.all().find(|authorizer| authorizer.name() == name)
+    }
+
+    /// The authorizer that a request needs, if it needs one. A name that nobody has is refused, not let through.
+    fn authorizer(&self, context: &RequestContext, path: &str) -> Result<Option<&Authorizer>, GatewayError> {
+        let on_stage = context.route().is_some_and(|route| route.scope.stage.is_some());
+        if !on_stage && self.scope.is_none() {
+            return Ok(Some(&self.first));
+        }
+        match context.method_or_match(self.scope.as_ref(), path).map(|method| &method.authorization) {
+            None => Ok(Some(&self.first)),
+            Some(Authorization::Custom(name)) => {
+                let unknown = || {
+                    GatewayError::new(ResponseType::AuthorizerConfigurationError, Cause::AuthorizerUnknown)
+                };
+                self.named(name).ok_or_else(unknown).map(Some)
+            }
+            Some(_) => Ok(None),
+        }
+    }
+
+    fn call<'a, B>(&'a self, context: &'a RequestContext, request: &'a Request<B>) -> Call<'a> {
+        Call {
+            arns: judge::arns(&self.api, context, request.uri().path()),
+            keys: RequestKeys::new(context, request.headers(), request.extensions()),
+            resource_policy: self.resource_policy.as_ref(),
+            wording: self.wording,
+        }
+    }
+
+    fn decide<B>(&self, context: &RequestContext, request: &mut Request<B>) -> Result<Step, Refusal> {
+        let path = request.uri().path();
+        let Some(authorizer) = self.authorizer(context, path).map_err(unexplained)? else {
+            return Ok(Step::Pass);
+        };
+        // A stage has refused them already: what is authorized would not be what is served.
+        if context.stage().is_none() {
+            check_path(path).map_err(bad_path)?;
+        }
+        authorizer.0.mark_credentials(request.headers_mut());
+        if self.resource_policy.is_some() {
+            self.call(context, request).before_authorizer()?;
+        }
+        let asked = Asked { headers: request.headers(), query: request.uri().query(), context };
+        let question = Question { asked, path: request.uri().path(), api: &self.api };
+        match authorizer.reply(question).map_err(no_identity)? {
+            Reply::Ticket(ticket) => Ok(Step::Wait(ticket)),
+            Reply::Known(entry) => match &entry.grant {
+                Some(grant) => self.settle(context, request, grant).map(|()| Step::Pass),
+                None => Err(unexplained(AuthorizerError::Unauthorized.refusal())),
+            },
+        }
+    }
+
+    /// Judges a grant. What it establishes is noted before: a gateway response may show `$context.authorizer.*` of a
+    /// caller that is denied.
+    fn settle<B>(
+        &self,
+        context: &RequestContext,
+        request: &mut Request<B>,
+        grant: &Grant,
+    ) -> Result<(), Refusal> {
+        context.set_authorizer(&grant.context);
+        self.call(context, request).judge(grant)?;
+        #[cfg(feature = "api-key")]
+        if let Some(key) = &grant.usage_identifier_key {
+            request.extensions_mut().insert(key.clone());
+        }
+        Ok(())
+    }
+
+    /// The same after a call, of which there is nothing where the function panicked in another request.
+    pub(super) fn settle_call<B>(
+        &self,
+        context: &RequestContext,
+        request: &mut Request<B>,
+        finished: Option<&Finished>,
+    ) -> Result<(), Refusal> {
+        let panicked = || unexplained(AuthorizerError::Failed("panicked".to_owned()).refusal());
+        let finished = finished.ok_or_else(panicked)?;
+        context.set_authorizer_run(run_of(finished));
+        match &finished.outcome {
+            Ok(grant) => self.settle(context, request, grant),
+            Err(error) => Err(unexplained(error.refusal())),
+        }
+    }
+}
+
+fn unexplained(error: GatewayError) -> Refusal {
+    (error, None)
+}
+
+fn bad_path(error: PathError) -> Refusal {
+    unexplained(GatewayError::bad_request(match error {
+        PathError::DotSegment => Cause::DotSegment,
+        PathError::InvalidEscape => Cause::InvalidEscape,
+    }))
+}
+
+/// The refusal of a request that nobody was asked about.
+fn no_identity(cause: Cause) -> Refusal {
+    unexplained(GatewayError::new(ResponseType::Unauthorized, cause))
+}
+
+/// The answer, with the explanation for operators in its extensions.
+pub(super) fn refuse<R: From<Bytes>>(context: &RequestContext, (error, denial): Refusal) -> Response<R> {
+    let mut response = error.refuse(context);
+    if let Some(denial) = denial {
+        response.extensions_mut().insert(denial);
+    }
+    response
+}
+
+/// What logs show of a call.
+fn run_of(finished: &Finished) -> AuthorizerRun {
+    let error = finished.outcome.as_ref().err();
+    AuthorizerRun {
+        latency_ms: u64::try_from(finished.latency.as_millis()).unwrap_or(u64::MAX),
+        integration_status: error.is_none_or(AuthorizerError::was_answered).then_some(200),
+        status: error.map_or(200, |error| error.refusal().status().as_u16()),
+        error: error.map(|error| error.to_string().into()),
+    }
+}
+
+impl<S> Layer<S> for AuthorizerLayer {
+    type Service = AuthorizerService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AuthorizerService { inner, config: Arc::clone(&self.config) }
+    }
+}
+
+/// The service of [`AuthorizerLayer`].
+#[derive(Clone)]
+pub struct AuthorizerService<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S> fmt::Debug for AuthorizerService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.config.describe("AuthorizerService", f)
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for AuthorizerService<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    R: From<Bytes>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = AuthorizerFuture<S, B, S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let context = self.config.context.find_or_create(&mut request);
+        match self.config.decide(&context, &mut request) {
+            Ok(Step::Pass) => AuthorizerFuture::forwarded(self.inner.call(request)),
+            Err(refusal) => AuthorizerFuture::refused(refuse(&context, refusal)),
+            Ok(Step::Wait(ticket)) => {
+                // The service that was polled ready waits with the request; its clone takes its place.
+                let clone = self.inner.clone();
+                let service = std::mem::replace(&mut self.inner, clone);
+                let config = Arc::clone(&self.config);
+                AuthorizerFuture::waiting(Waiting { ticket, service, request, context, config })
+            }
+        }
+    }
+}

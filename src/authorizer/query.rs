@@ -1,0 +1,62 @@
+//! The query string as events and identity sources show it: decoded pairs, in order.
+
+use std::borrow::Cow;
+
+/// Name and value of every parameter, decoded. Nothing is allocated where nothing is escaped.
+pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    let parts = query.unwrap_or_default().split('&').filter(|part| !part.is_empty());
+    parts.map(|part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        (decode(name, true), decode(value, true))
+    })
+}
+
+/// Undoes percent-encoding, and `+` for a blank where `plus` says so. An escape that is none stays as it is.
+pub(super) fn decode(text: &str, plus: bool) -> Cow<'_, [u8]> {
+    let bytes = text.as_bytes();
+    if !bytes.iter().any(|byte| *byte == b'%' || (plus && *byte == b'+')) {
+        return Cow::Borrowed(bytes);
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, tail)) = rest.split_first() {
+        let escaped = if *first == b'%' { escape(tail) } else { None };
+        match escaped {
+            Some(byte) => {
+                out.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                out.push(if plus && *first == b'+' { b' ' } else { *first });
+                rest = tail;
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The byte that the two hexadecimal digits after `%` stand for.
+fn escape(after: &[u8]) -> Option<u8> {
+    let digit = |index: usize| (*after.get(index)? as char).to_digit(16);
+    Some((digit(0)? * 16 + digit(1)?) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_decoded_and_keep_their_order() {
+        let read = |query| -> Vec<(String, String)> {
+            let text = |bytes: Cow<'_, [u8]>| String::from_utf8(bytes.into_owned()).unwrap();
+            pairs(Some(query)).map(|(name, value)| (text(name), text(value))).collect()
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(read("b=1&a=2&b=3"), [pair("b", "1"), pair("a", "2"), pair("b", "3")]);
+        assert_eq!(read("%74oken=a%2Bb+c&&x"), [pair("token", "a+b c"), pair("x", "")]);
+        assert_eq!(read("a=%&b=%4&c=%zz=1"), [pair("a", "%"), pair("b", "%4"), pair("c", "%zz=1")]);
+        assert_eq!(pairs(None).count(), 0);
+        assert!(matches!(decode("plain", true), Cow::Borrowed(_)));
+        assert_eq!(&*decode("%ff+", false), b"\xff+");
+    }
+}

@@ -1,0 +1,247 @@
+//! AWS mode: a TTL for each method, no directives of the request but `max-age=0`, and, by default, some of the
+//! service's.
+
+use super::{
+    entry::{Entry, Freshness, Meta},
+    reason::NoCacheReason,
+    rules::{
+        BodyPart, Decision, Head, Intake, Lookup, Provenance, RequestView, ResponseView, Rules, StorePlan,
+        Verdict,
+    },
+};
+use crate::{
+    clock::Timestamp,
+    context::RequestContext,
+    response::{Cause, GatewayError, ResponseType},
+    route::{CacheSettings, UnauthorizedCacheControl},
+};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
+    header::{CACHE_CONTROL, CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, SET_COOKIE, VARY},
+};
+use std::{fmt, sync::Arc};
+
+/// What the client is told whose wish to invalidate was ignored. One emulator is its only source; AWS publishes
+/// none.
+pub(super) const WARNING: HeaderValue =
+    HeaderValue::from_static("199 Cache-control headers were ignored because the caller was unauthorized.");
+
+pub(super) type StatusFilter = dyn Fn(StatusCode) -> bool + Send + Sync;
+pub(super) type MayInvalidate = dyn Fn(InvalidationRequest<'_>) -> bool + Send + Sync;
+
+/// A request that wants to invalidate an entry, for the function that says whether it may.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the parts of http::Request")]
+pub struct InvalidationRequest<'a> {
+    pub method: &'a Method,
+    pub uri: &'a Uri,
+    pub headers: &'a HeaderMap,
+    /// Who is calling, where an outer layer established that.
+    pub context: Option<&'a RequestContext>,
+}
+
+/// The settings of AWS mode.
+#[derive(Clone)]
+pub(super) struct AwsRules {
+    pub(super) statuses: Arc<StatusFilter>,
+    /// The service's `no-store`, `private`, `no-cache`, `Set-Cookie` and `Vary` count.
+    pub(super) heeds_service: bool,
+    pub(super) may_invalidate: Option<Arc<MayInvalidate>>,
+}
+
+impl fmt::Debug for AwsRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsRules").field("heeds_service", &self.heeds_service).finish_non_exhaustive()
+    }
+}
+
+impl Default for AwsRules {
+    fn default() -> Self {
+        Self { statuses: Arc::new(is_lasting), heeds_service: true, may_invalidate: None }
+    }
+}
+
+/// Answers that say the same to everybody for a while: not errors, not parts, not temporary redirects.
+fn is_lasting(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308)
+}
+
+impl AwsRules {
+    /// The answer to a wish to invalidate.
+    fn invalidation(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake {
+        if !settings.require_authorization || self.is_authorized(request) {
+            return Intake::Lookup(Lookup { reload: true, ..Lookup::default() });
+        }
+        match settings.unauthorized_strategy {
+            UnauthorizedCacheControl::FailWith403 => Intake::Refuse(Box::new(GatewayError::new(
+                ResponseType::AccessDenied,
+                Cause::CacheControlUnauthorized,
+            ))),
+            UnauthorizedCacheControl::SucceedWithResponseHeader => {
+                Intake::Lookup(Lookup { warn: true, ..Lookup::default() })
+            }
+            UnauthorizedCacheControl::SucceedWithoutResponseHeader => Intake::Lookup(Lookup::default()),
+        }
+    }
+
+    fn is_authorized(&self, request: RequestView<'_>) -> bool {
+        let Some(may_invalidate) = &self.may_invalidate else { return false };
+        let RequestView { method, uri, headers, context } = request;
+        may_invalidate(InvalidationRequest { method, uri, headers, context })
+    }
+
+    /// What keeps an answer from being stored.
+    fn objection(&self, response: ResponseView<'_>) -> Option<NoCacheReason> {
+        if !(self.statuses)(response.status) || is_partial(response.status) {
+            return Some(NoCacheReason::Status);
+        }
+        if is_event_stream(response.headers) {
+            return Some(NoCacheReason::EventStream);
+        }
+        if !self.heeds_service {
+            return None;
+        }
+        if response.headers.contains_key(SET_COOKIE) {
+            return Some(NoCacheReason::SetCookie);
+        }
+        directive(response.headers)
+    }
+}
+
+/// Parts of an answer, and answers to a question that only one client asked.
+fn is_partial(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return false };
+    let value = value.as_bytes();
+    let name = b"text/event-stream";
+    value.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+}
+
+fn directive(headers: &HeaderMap) -> Option<NoCacheReason> {
+    let named = |name: &str| has_directive(headers, |own, _| own.eq_ignore_ascii_case(name));
+    let reasons = [
+        ("no-store", NoCacheReason::NoStore),
+        ("private", NoCacheReason::Private),
+        ("no-cache", NoCacheReason::NoCache),
+    ];
+    reasons.into_iter().find(|(name, _)| named(name)).map(|(_, reason)| reason)
+}
+
+/// Looks at every directive of every `Cache-Control` field. Text that is quoted may hold commas; cutting it there can
+/// only find more directives, and so store less.
+fn has_directive(headers: &HeaderMap, mut test: impl FnMut(&str, Option<&str>) -> bool) -> bool {
+    let values = headers.get_all(CACHE_CONTROL).iter().map(|value| value.to_str().unwrap_or("no-store"));
+    values.flat_map(|value| value.split(',')).any(|directive| match directive.split_once('=') {
+        Some((name, value)) => test(name.trim(), Some(value.trim())),
+        None => test(directive.trim(), None),
+    })
+}
+
+/// `Cache-Control: max-age=0`, the one request directive that AWS documents.
+fn wants_invalidation(headers: &HeaderMap) -> bool {
+    headers.contains_key(CACHE_CONTROL)
+        && has_directive(headers, |name, value| name.eq_ignore_ascii_case("max-age") && value == Some("0"))
+}
+
+/// The names of `Vary`, sorted; `Err`: any.
+fn vary(headers: &HeaderMap) -> Result<Option<Arc<[HeaderName]>>, NoCacheReason> {
+    let mut names = Vec::new();
+    for value in headers.get_all(VARY) {
+        let value = value.to_str().map_err(|_| NoCacheReason::VaryAny)?;
+        for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            // `*`, or what is no name of a field, varies by something that nobody can look at.
+            names
+                .push(name.parse::<HeaderName>().ok().filter(|_| name != "*").ok_or(NoCacheReason::VaryAny)?);
+        }
+    }
+    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup();
+    Ok(if names.is_empty() { None } else { Some(names.into()) })
+}
+
+impl Rules for AwsRules {
+    fn intake(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake {
+        if request.headers.contains_key(RANGE) {
+            return Intake::Bypass(NoCacheReason::Range);
+        }
+        if wants_invalidation(request.headers) {
+            return self.invalidation(request, settings);
+        }
+        Intake::Lookup(Lookup::default())
+    }
+
+    fn on_lookup(
+        &self,
+        _: RequestView<'_>,
+        _: Lookup,
+        found: Option<&Entry>,
+        others: bool,
+        now: Timestamp,
+    ) -> Decision {
+        match found {
+            Some(entry) if entry.meta.is_fresh(now) => Decision::Hit,
+            Some(_) => Decision::Miss(NoCacheReason::Expired),
+            None if others => Decision::Miss(NoCacheReason::VaryMismatch),
+            None => Decision::Miss(NoCacheReason::NotFound),
+        }
+    }
+
+    /// The whole answer is fetched, for everybody.
+    fn prepare(&self, request: &mut HeaderMap, _: Option<&Entry>) {
+        request.remove(IF_NONE_MATCH);
+        request.remove(IF_MODIFIED_SINCE);
+    }
+
+    fn on_response(
+        &self,
+        _: RequestView<'_>,
+        settings: &CacheSettings,
+        response: ResponseView<'_>,
+        _: Option<&Entry>,
+    ) -> Verdict {
+        if let Some(reason) = self.objection(response) {
+            return Verdict::Discard(reason);
+        }
+        let vary = match self.heeds_service {
+            true => vary(response.headers),
+            false => Ok(None),
+        };
+        match vary {
+            Ok(vary) => {
+                let freshness = Freshness { lifetime: settings.ttl, ..Freshness::default() };
+                Verdict::Store(StorePlan { freshness, vary, ..StorePlan::default() })
+            }
+            Err(reason) => Verdict::Discard(reason),
+        }
+    }
+
+    fn on_error(&self, _: RequestView<'_>, _: &Entry, _: Timestamp) -> bool {
+        false
+    }
+
+    fn may_share(&self, _: RequestView<'_>, _: ResponseView<'_>, _: &StorePlan) -> bool {
+        true
+    }
+
+    fn present(
+        &self,
+        _: RequestView<'_>,
+        _: &Meta,
+        _: &mut Head,
+        _: Option<&Bytes>,
+        _: Provenance,
+    ) -> BodyPart {
+        BodyPart::Whole
+    }
+
+    fn passed(&self, _: &mut HeaderMap, _: Provenance) {}
+
+    fn invalidates(&self, _: RequestView<'_>, _: ResponseView<'_>) -> Vec<Uri> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,263 @@
+//! What a cache is set to.
+
+use super::{
+    Cache,
+    aws::{AwsRules, InvalidationRequest},
+    core::{Core, Limits, Parts},
+    memory::MemoryCacheStore,
+    rfc::Rfc9111,
+    rules::Rules,
+    store::CacheStore,
+};
+use crate::{
+    clock::Clock,
+    error::ConfigError,
+    route::{CacheKey, CacheSettings},
+};
+use http::{HeaderName, StatusCode};
+use std::{sync::Arc, time::Duration};
+
+/// AWS's largest cacheable response.
+const DEFAULT_ENTRY_LIMIT: usize = 1_048_576;
+const DEFAULT_CAPACITY: u64 = 64 * 1024 * 1024;
+/// What an entry of the largest body may weigh beside it: fields, key, tables.
+const ENTRY_ALLOWANCE: u64 = 64 * 1024;
+const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+const DEFAULT_HIT_FOR_MISS: Duration = Duration::from_secs(120);
+
+/// Builds a [`Cache`]; every step says its default.
+#[derive(Debug)]
+pub struct CacheBuilder {
+    capacity: u64,
+    aws: AwsRules,
+    rules: Option<Box<dyn Rules>>,
+    store: Option<Arc<dyn CacheStore>>,
+    clock: Clock,
+    limits: Limits,
+    settings: CacheSettings,
+    key: CacheKey,
+    credentials: Vec<HeaderName>,
+    strips_tags: bool,
+    #[cfg(feature = "cache-encryption")]
+    keys: Option<super::seal::EncryptionKeys>,
+}
+
+impl Default for CacheBuilder {
+    fn default() -> Self {
+        Self {
+            capacity: DEFAULT_CAPACITY,
+            aws: AwsRules::default(),
+            rules: None,
+            store: None,
+            clock: Clock::system(),
+            limits: Limits {
+                entry: DEFAULT_ENTRY_LIMIT,
+                wait: DEFAULT_WAIT,
+                lock_age: DEFAULT_WAIT,
+                hit_for_miss: DEFAULT_HIT_FOR_MISS,
+                coalesces: true,
+                finish_abandoned: false,
+            },
+            settings: CacheSettings::new(),
+            key: CacheKey::new(),
+            credentials: Vec::new(),
+            strips_tags: false,
+            #[cfg(feature = "cache-encryption")]
+            keys: None,
+        }
+    }
+}
+
+impl CacheBuilder {
+    /// Memory for entries in bytes, with what each entry costs beside its body. Default: 64 MiB. At least twice the
+    /// largest entry. Not used with a [`store`](Self::store) of one's own.
+    #[must_use]
+    pub fn capacity(mut self, bytes: u64) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// Longest body that is stored, in bytes. A longer one passes untouched. Default: 1,048,576, AWS's limit.
+    #[must_use]
+    pub fn entry_limit(mut self, bytes: usize) -> Self {
+        self.limits.entry = bytes;
+        self
+    }
+
+    /// How long an answer is used, where the method's own settings do not say. Default: 300 s; any value, AWS allows
+    /// up to 3600 s. Zero switches caching off.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.settings.ttl = ttl;
+        self
+    }
+
+    /// Settings of methods that have none of their own (`MethodSettings::caching` on a stage or in `Routes`). They
+    /// hold for `GET` only. Default: [`CacheSettings::new`].
+    #[must_use]
+    pub fn settings(mut self, settings: CacheSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// The key of methods that declare none (`ApiMethod::cache_key`). Default: host, path and whole query.
+    #[must_use]
+    pub fn key(mut self, key: CacheKey) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Which statuses are stored. Default: 200, 203, 204, 300, 301, 308. Parts (206) and answers to one client's
+    /// condition (304) never are.
+    #[must_use]
+    pub fn statuses(mut self, is_stored: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Self {
+        self.aws.statuses = Arc::new(is_stored);
+        self
+    }
+
+    /// As AWS does it: errors of the service are stored for the full TTL, and the service's `Cache-Control`,
+    /// `Set-Cookie` and `Vary` have no influence. Refusals of gateway layers are never stored. Default: no.
+    ///
+    /// Credentials are still kept apart; that is switched off for each method alone, by
+    /// [`CacheKey::shared_between_callers`].
+    #[must_use]
+    pub fn aws_exact(mut self, exact: bool) -> Self {
+        let defaults = AwsRules::default();
+        self.aws.heeds_service = !exact;
+        self.aws.statuses = if exact { Arc::new(|_| true) } else { defaults.statuses };
+        self
+    }
+
+    /// Who may invalidate an entry by `Cache-Control: max-age=0`, where settings require authorization (AWS:
+    /// `execute-api:InvalidateCache`). Default: nobody. The function should believe what outer layers established,
+    /// such as the context's principal, and no header that a client could have set.
+    #[must_use]
+    pub fn may_invalidate(
+        mut self,
+        may: impl Fn(InvalidationRequest<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.aws.may_invalidate = Some(Arc::new(may));
+        self
+    }
+
+    /// A header field that is a credential, beside `Authorization`, `Proxy-Authorization`, `Cookie`, `x-api-key` and
+    /// `x-amz-security-token`: requests that carry it are cached only where it is in the key.
+    #[must_use]
+    pub fn credential(mut self, name: HeaderName) -> Self {
+        self.credentials.push(name);
+        self
+    }
+
+    /// Takes `Surrogate-Key` and `Cache-Tag` off every answer to a client. Default: no.
+    #[must_use]
+    pub fn strip_tags(mut self, strip: bool) -> Self {
+        self.strips_tags = strip;
+        self
+    }
+
+    /// Whether requests for one key that arrive together share one call to the service. Default: yes. AWS: no.
+    #[must_use]
+    pub fn coalesce(mut self, coalesce: bool) -> Self {
+        self.limits.coalesces = coalesce;
+        self
+    }
+
+    /// How long a request waits for the head of a call that somebody else's request began; then it makes its own,
+    /// whose answer is not stored. A call that is older is not waited for by newcomers: the first of them makes a new
+    /// one. Default: 5 s.
+    #[must_use]
+    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.wait = timeout;
+        self.limits.lock_age = timeout;
+        self
+    }
+
+    /// How long it is remembered that an answer was not storable: so long, requests for that key do not wait for each
+    /// other. A storable answer ends it. Default: 120 s.
+    #[must_use]
+    pub fn hit_for_miss(mut self, time: Duration) -> Self {
+        self.limits.hit_for_miss = time;
+        self
+    }
+
+    /// Whether a call is finished, and its answer stored, when every client that waited for it is gone. Needs a tokio
+    /// runtime. Default: no, the call ends with the last client, as it would without a cache.
+    #[must_use]
+    pub fn finish_abandoned(mut self, finish: bool) -> Self {
+        self.limits.finish_abandoned = finish;
+        self
+    }
+
+    /// A store of one's own. Default: a [`MemoryCacheStore`] of the given [`capacity`](Self::capacity).
+    #[must_use]
+    pub fn store(mut self, store: impl CacheStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// The clock of TTLs and waits. Default: the system's, whose timers need a tokio runtime with time enabled.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The keys for methods whose settings ask for encryption. Keep a clone to rotate them.
+    #[cfg(feature = "cache-encryption")]
+    #[must_use]
+    pub fn encryption(mut self, keys: super::seal::EncryptionKeys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// The rules of RFC 9111 in place of AWS's: the service's and the client's words count, and neither TTL nor
+    /// statuses; see [`rfc`](super::rfc).
+    #[must_use]
+    pub fn rfc9111(mut self, rules: Rfc9111) -> Self {
+        self.rules = Some(Box::new(rules));
+        self
+    }
+
+    /// Makes the cache.
+    ///
+    /// # Errors
+    ///
+    /// A capacity of less than twice the largest entry; settings that ask for encryption without keys.
+    pub fn build(self) -> Result<Cache, ConfigError> {
+        self.check_encryption()?;
+        let store = match self.store {
+            Some(store) => store,
+            None => {
+                let largest = self.limits.entry as u64 + ENTRY_ALLOWANCE;
+                Arc::new(MemoryCacheStore::new(self.capacity, largest)?)
+            }
+        };
+        Ok(Cache::new(Core::new(Parts {
+            rules: self.rules.unwrap_or_else(|| Box::new(self.aws)),
+            store,
+            clock: self.clock,
+            limits: self.limits,
+            settings: self.settings,
+            key: self.key,
+            credentials: self.credentials,
+            strips_tags: self.strips_tags,
+            #[cfg(feature = "cache-encryption")]
+            keys: self.keys,
+        })))
+    }
+
+    fn check_encryption(&self) -> Result<(), ConfigError> {
+        #[cfg(feature = "cache-encryption")]
+        let has_keys = self.keys.is_some();
+        #[cfg(not(feature = "cache-encryption"))]
+        let has_keys = false;
+        if self.settings.data_encrypted && !has_keys {
+            return Err(ConfigError::new(
+                "cache settings",
+                "data_encrypted",
+                "there are no keys to encrypt with",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! What all layers of one cache share.
+
+use super::{
+    entry::Entry,
+    flight::FlightTable,
+    key::StoredKey,
+    reason::NoCacheReason,
+    rules::Rules,
+    stats::Counters,
+    store::{CacheStore, Slot, StoredValue},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    route::{CacheKey, CacheSettings},
+};
+use http::{HeaderMap, HeaderName};
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+/// Sizes and times of a cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Longest body of an entry, in bytes.
+    pub(super) entry: usize,
+    /// How long a request waits for the head of somebody else's call.
+    pub(super) wait: Duration,
+    /// A call that has taken longer is not waited for by newcomers.
+    pub(super) lock_age: Duration,
+    /// How long it is remembered that an answer was not storable.
+    pub(super) hit_for_miss: Duration,
+    pub(super) coalesces: bool,
+    pub(super) finish_abandoned: bool,
+}
+
+const STRIPES: usize = 16;
+
+/// The state behind a [`Cache`](super::Cache).
+pub(crate) struct Core {
+    pub(super) rules: Box<dyn Rules>,
+    pub(super) store: Arc<dyn CacheStore>,
+    pub(super) flights: FlightTable,
+    pub(super) counters: Counters,
+    pub(super) clock: Clock,
+    pub(super) limits: Limits,
+    pub(super) settings: CacheSettings,
+    pub(super) key: CacheKey,
+    /// Header fields that are credentials beside the usual ones.
+    pub(super) credentials: Vec<HeaderName>,
+    pub(super) strips_tags: bool,
+    /// A secret of this cache.
+    hasher: RandomState,
+    /// Held while the entries under one key are read and written.
+    updates: [Mutex<()>; STRIPES],
+    purges: AtomicU64,
+    instances: AtomicU32,
+    /// Some entry's key is of one caller only.
+    has_identities: AtomicBool,
+    #[cfg(feature = "cache-encryption")]
+    pub(super) keys: Option<super::seal::EncryptionKeys>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("store", &self.store)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a core is made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) rules: Box<dyn Rules>,
+    pub(super) store: Arc<dyn CacheStore>,
+    pub(super) clock: Clock,
+    pub(super) limits: Limits,
+    pub(super) settings: CacheSettings,
+    pub(super) key: CacheKey,
+    pub(super) credentials: Vec<HeaderName>,
+    pub(super) strips_tags: bool,
+    #[cfg(feature = "cache-encryption")]
+    pub(super) keys: Option<super::seal::EncryptionKeys>,
+}
+
+impl Core {
+    pub(super) fn new(parts: Parts) -> Self {
+        Self {
+            rules: parts.rules,
+            store: parts.store,
+            flights: FlightTable::default(),
+            counters: Counters::default(),
+            clock: parts.clock,
+            limits: parts.limits,
+            settings: parts.settings,
+            key: parts.key,
+            credentials: parts.credentials,
+            strips_tags: parts.strips_tags,
+            hasher: RandomState::new(),
+            updates: Default::default(),
+            purges: AtomicU64::new(0),
+            instances: AtomicU32::new(0),
+            has_identities: AtomicBool::new(false),
+            #[cfg(feature = "cache-encryption")]
+            keys: parts.keys,
+        }
+    }
+
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// A number that no other layer of this cache has.
+    pub(super) fn next_instance(&self) -> u32 {
+        self.instances.fetch_add(1, SeqCst)
+    }
+
+    pub(super) fn purge_count(&self) -> u64 {
+        self.purges.load(SeqCst)
+    }
+
+    pub(super) fn count_purge(&self) {
+        self.purges.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn has_identities(&self) -> bool {
+        self.has_identities.load(SeqCst)
+    }
+
+    fn update(&self, key: &StoredKey) -> MutexGuard<'_, ()> {
+        let stripe = key.borrowed().hash() as usize % STRIPES;
+        self.updates[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts an entry among those under a key. `false`: it does not fit.
+    pub(super) fn keep(
+        &self,
+        key: &StoredKey,
+        entry: &Arc<Entry>,
+        settings: &CacheSettings,
+        has_identity: bool,
+    ) -> bool {
+        let Some(entry) = self.sealed(key, entry, settings) else { return false };
+        if has_identity {
+            self.has_identities.store(true, SeqCst);
+        }
+        let _guard = self.update(key);
+        let previous = self.store.get(key.borrowed()).map(|value| value.0);
+        let room = self.store.usage().largest;
+        self.store.insert(key, StoredValue(Slot::with(previous.as_ref(), entry, room)))
+    }
+
+    #[cfg(feature = "cache-encryption")]
+    fn sealed(&self, key: &StoredKey, entry: &Arc<Entry>, settings: &CacheSettings) -> Option<Arc<Entry>> {
+        if !settings.data_encrypted {
+            return Some(Arc::clone(entry));
+        }
+        Some(Arc::new(self.keys.as_ref()?.seal(key.borrowed().bytes(), entry)?))
+    }
+
+    /// Without the feature there are no keys: what must be encrypted is not stored.
+    #[cfg(not(feature = "cache-encryption"))]
+    fn sealed(&self, _: &StoredKey, entry: &Arc<Entry>, settings: &CacheSettings) -> Option<Arc<Entry>> {
+        (!settings.data_encrypted).then(|| Arc::clone(entry))
+    }
+
+    /// Remembers that the answer to such a request is not storable, unless answers to others under the same key are
+    /// stored: those stay, and the request's own goes, if the service now forbids to keep it. An error, or what only
+    /// this client brought about, does not drive out what may be confirmed later.
+    pub(super) fn mark_pass(
+        &self,
+        key: &StoredKey,
+        request: &HeaderMap,
+        reason: NoCacheReason,
+        now: Timestamp,
+    ) {
+        let _guard = self.update(key);
+        let previous = self.store.get(key.borrowed()).map(|value| value.0);
+        let entries = previous.as_ref().map_or(&[][..], Slot::entries);
+        if !entries.is_empty() && !reason.is_about_the_resource() {
+            return;
+        }
+        let others: Vec<_> = entries.iter().filter(|entry| !entry.is_for(request)).cloned().collect();
+        let slot = match others.is_empty() {
+            true => Slot::Pass { until: deadline(now, self.limits.hit_for_miss) },
+            false => Slot::Many(others.into()),
+        };
+        self.store.insert(key, StoredValue(slot));
+    }
+}
+
+fn deadline(now: Timestamp, after: Duration) -> u64 {
+    now.monotonic_nanos().saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX))
+}
+
+impl Core {
+    /// An entry as the rules see it.
+    #[cfg(feature = "cache-encryption")]
+    pub(super) fn opened(&self, key: super::key::StoreKey<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+        if !entry.is_sealed {
+            return Some(Arc::clone(entry));
+        }
+        self.keys.as_ref()?.open(key.bytes(), entry).map(Arc::new)
+    }
+
+    /// An entry as the rules see it.
+    #[cfg(not(feature = "cache-encryption"))]
+    pub(super) fn opened(&self, _: super::key::StoreKey<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+        Some(Arc::clone(entry))
+    }
+}

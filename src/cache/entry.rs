@@ -1,0 +1,126 @@
+//! What is stored: a finished answer, and when and for whom it may be used.
+
+use super::{selection::Selection, store::weight_of};
+use crate::clock::Timestamp;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+/// For how long an answer may be used, and how. Written by the rules, when the answer's head is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Freshness {
+    /// Counted from `responded`, less `initial_age`.
+    pub(crate) lifetime: Duration,
+    /// How old the answer was when it came (RFC 9111 section 4.2.3, `corrected_initial_age`).
+    pub(crate) initial_age: Duration,
+    /// After its lifetime it may be used for that long while it is refreshed (RFC 5861 section 3).
+    pub(crate) while_revalidate: Duration,
+    /// ... and for that long where the service fails (RFC 5861 section 4).
+    pub(crate) if_error: Duration,
+    /// Never used stale, whatever the request says.
+    pub(crate) must_revalidate: bool,
+    /// Validated at each use (`no-cache`).
+    pub(crate) always_validate: bool,
+    /// A client's wish for something young does not count while it is fresh (RFC 8246).
+    pub(crate) immutable: bool,
+}
+
+/// What decisions are made from, without opening the content.
+#[derive(Debug)]
+pub(crate) struct Meta {
+    pub(crate) status: StatusCode,
+    /// When the request that brought the answer was sent, and when its head came back.
+    pub(crate) requested: Timestamp,
+    pub(crate) responded: Timestamp,
+    pub(crate) freshness: Freshness,
+    /// The request fields that the answer varies by, and their values in digest.
+    pub(crate) selection: Option<Selection>,
+    pub(crate) tags: Box<[Box<str>]>,
+    soft_purged: AtomicBool,
+}
+
+impl Meta {
+    pub(crate) fn new(
+        status: StatusCode,
+        (requested, responded): (Timestamp, Timestamp),
+        freshness: Freshness,
+        selection: Option<Selection>,
+        tags: Box<[Box<str>]>,
+    ) -> Self {
+        Self { status, requested, responded, freshness, selection, tags, soft_purged: AtomicBool::new(false) }
+    }
+
+    /// `current_age` of RFC 9111 section 4.2.3.
+    pub(crate) fn age(&self, now: Timestamp) -> Duration {
+        self.freshness.initial_age.saturating_add(now.since(self.responded))
+    }
+
+    /// How much longer it is fresh; zero once it is stale.
+    pub(crate) fn remaining(&self, now: Timestamp) -> Duration {
+        if self.is_soft_purged() {
+            return Duration::ZERO;
+        }
+        self.freshness.lifetime.saturating_sub(self.age(now))
+    }
+
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        !self.remaining(now).is_zero()
+    }
+
+    /// How long it has been stale.
+    pub(crate) fn staleness(&self, now: Timestamp) -> Duration {
+        self.age(now).saturating_sub(self.freshness.lifetime)
+    }
+
+    pub(crate) fn is_soft_purged(&self) -> bool {
+        self.soft_purged.load(Relaxed)
+    }
+
+    pub(crate) fn purge_softly(&self) {
+        self.soft_purged.store(true, Relaxed);
+    }
+}
+
+/// The answer itself. Fields that concern one connection only are not in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Option<Box<HeaderMap>>,
+}
+
+/// A stored answer.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) meta: Meta,
+    /// Where the entry is sealed: no fields, and a body that is to be opened before use.
+    pub(crate) content: Content,
+    pub(crate) is_sealed: bool,
+    /// What it costs in memory, in bytes.
+    pub(crate) weight: u32,
+}
+
+impl Entry {
+    pub(crate) fn new(meta: Meta, content: Content) -> Self {
+        let trailers = content.trailers.as_deref();
+        let weight = weight_of(&content.headers, content.body.len(), trailers, &meta.tags);
+        Self { meta, content, is_sealed: false, weight }
+    }
+
+    /// Whether the request has the values that the answer varies by.
+    pub(crate) fn is_for(&self, request: &HeaderMap) -> bool {
+        self.meta.selection.as_ref().is_none_or(|selection| selection.matches(request))
+    }
+}
+
+impl Clone for Meta {
+    fn clone(&self) -> Self {
+        let times = (self.requested, self.responded);
+        let copy = Self::new(self.status, times, self.freshness, self.selection.clone(), self.tags.clone());
+        copy.soft_purged.store(self.is_soft_purged(), Relaxed);
+        copy
+    }
+}

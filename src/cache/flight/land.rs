@@ -1,0 +1,307 @@
+//! What becomes of an answer: stored, shared, passed to the leader alone, or replaced by what is stored.
+
+use super::{
+    Flight, Job,
+    motor::{HeadRef, Motor},
+    state::{End, Landing},
+    window::concat,
+};
+use crate::{
+    body::BoxError,
+    cache::{
+        answer::{compact, content_length, hop_by_hop},
+        entry::{Content, Entry, Freshness, Meta},
+        reason::NoCacheReason,
+        rules::{ResponseView, StorePlan, Verdict},
+        selection::Selection,
+        tags,
+    },
+    clock::Timestamp,
+    response::GatewayError,
+};
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, Method, StatusCode, header::DATE, response::Parts};
+use http_body::{Frame, SizeHint};
+use std::{
+    any::Any,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+/// How an answer came to be that is complete when its head is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// The service's own; whether it is stored.
+    Answered { stored: bool },
+    /// The service confirmed what was stored; whether it is stored again.
+    Freshened { stored: bool },
+    /// The service failed, with that status or without an answer.
+    StaleOnError(Option<StatusCode>),
+}
+
+/// The head of an answer whose body is still on its way.
+#[derive(Debug)]
+pub(crate) struct StreamHead {
+    pub(crate) meta: Meta,
+    pub(crate) headers: HeaderMap,
+    pub(crate) hint: SizeHint,
+    /// The length that the head announces.
+    pub(crate) announced: Option<u64>,
+}
+
+/// What one poll of the call brought.
+pub(super) enum After {
+    Pending(Motor),
+    Landed { landing: Landing, raw: Option<Box<dyn Any + Send>>, extensions: Option<Extensions> },
+    Opened { motor: Motor, head: Arc<StreamHead>, extensions: Extensions, read: Eager },
+    Data(Motor, Bytes),
+    Trailers(Motor, Box<HeaderMap>),
+    Ended(End, Option<BoxError>),
+}
+
+/// A body that is ready is read up to here before its head is sent: most answers are complete then, and need no
+/// stream.
+const EAGER_BYTES: usize = 64 * 1024;
+
+pub(super) fn step(flight: &Flight, mut motor: Motor, streams: bool, cx: &mut Context<'_>) -> After {
+    if !streams {
+        return match motor.as_mut().poll_head(cx) {
+            Poll::Pending => After::Pending(motor),
+            Poll::Ready(()) => land(flight, motor, cx),
+        };
+    }
+    match motor.as_mut().poll_frame(cx) {
+        Poll::Pending => After::Pending(motor),
+        Poll::Ready(None) => After::Ended(End::Complete, None),
+        Poll::Ready(Some(Err(error))) => After::Ended(End::Broken, Some(error)),
+        Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+            Ok(data) => After::Data(motor, data),
+            Err(frame) => After::Trailers(motor, Box::new(frame.into_trailers().unwrap_or_default())),
+        },
+    }
+}
+
+fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
+    let job = &flight.job;
+    let now = job.core.clock.now();
+    let Some(head) = motor.head() else { return failed(job, motor, now) };
+    match verdict(job, head, now) {
+        Verdict::Discard(reason) => released(job, motor, reason),
+        Verdict::ServeStale => match &job.entry {
+            Some(entry) => landed(Landing::Entry(Arc::clone(entry), How::StaleOnError(Some(head.status)))),
+            None => released(job, motor, NoCacheReason::Status),
+        },
+        Verdict::Freshen { headers, plan } => freshened(flight, motor, &headers, &plan, now),
+        Verdict::Store(plan) => {
+            if is_too_large(job, head, &motor) {
+                return released(job, motor, NoCacheReason::TooLarge);
+            }
+            let announced = content_length(head.headers).or(motor.size_hint().exact());
+            let is_end = head.is_end;
+            match motor.as_mut().open() {
+                Some(parts) => open(flight, motor, (parts, plan, announced, is_end), now, cx),
+                None => landed(Landing::Failed),
+            }
+        }
+    }
+}
+
+/// A refusal of a layer inside the cache is not the service's answer, whatever the rules would say to its status.
+fn verdict(job: &Job, head: HeadRef<'_>, now: Timestamp) -> Verdict {
+    if head.extensions.get::<GatewayError>().is_some() {
+        return Verdict::Discard(NoCacheReason::GatewayRefusal);
+    }
+    let response =
+        ResponseView { status: head.status, headers: head.headers, requested: job.started, responded: now };
+    job.core.rules.on_response(job.request.view(), &job.settings, response, job.entry.as_deref())
+}
+
+fn is_too_large(job: &Job, head: HeadRef<'_>, motor: &Motor) -> bool {
+    let limit = job.core.limits.entry as u64;
+    let is_head = job.request.method == Method::HEAD;
+    motor.size_hint().lower() > limit
+        || !is_head && content_length(head.headers).is_some_and(|length| length > limit)
+}
+
+fn landed(landing: Landing) -> After {
+    After::Landed { landing, raw: None, extensions: None }
+}
+
+fn failed(job: &Job, mut motor: Motor, now: Timestamp) -> After {
+    if let Some(entry) =
+        job.entry.as_ref().filter(|entry| job.core.rules.on_error(job.request.view(), entry, now))
+    {
+        return landed(Landing::Entry(Arc::clone(entry), How::StaleOnError(None)));
+    }
+    job.core.counters.not_stored(NoCacheReason::ServiceError);
+    After::Landed { landing: Landing::Failed, raw: motor.as_mut().raw(), extensions: None }
+}
+
+fn released(job: &Job, mut motor: Motor, reason: NoCacheReason) -> After {
+    job.core.counters.not_stored(reason);
+    // The answer to a `HEAD` says nothing about those to others that share its key.
+    if reason != NoCacheReason::GatewayRefusal && !job.is_head_of_get {
+        job.core.mark_pass(&job.key.primary, &job.request.headers, reason, job.core.clock.now());
+    }
+    After::Landed { landing: Landing::Released(reason), raw: motor.as_mut().raw(), extensions: None }
+}
+
+fn freshened(
+    flight: &Flight,
+    mut motor: Motor,
+    headers: &HeaderMap,
+    plan: &Result<StorePlan, NoCacheReason>,
+    now: Timestamp,
+) -> After {
+    let job = &flight.job;
+    let Some(old) = &job.entry else { return released(job, motor, NoCacheReason::Status) };
+    let (freshness, selection) = match plan {
+        Ok(plan) => (plan.freshness, selection(job, plan)),
+        Err(_) => (Freshness { always_validate: true, ..old.meta.freshness }, old.meta.selection.clone()),
+    };
+    let meta = Meta::new(old.meta.status, (job.started, now), freshness, selection, old.meta.tags.clone());
+    let content = Content { headers: compact(headers), ..old.content.clone() };
+    let entry = Arc::new(Entry::new(meta, content));
+    let stored = match plan {
+        Ok(_) => keep(flight, &entry),
+        Err(reason) => outdated(job, *reason, now),
+    };
+    // The 304 itself is of no use to anybody.
+    drop(motor.as_mut().raw());
+    landed(Landing::Entry(entry, How::Freshened { stored }))
+}
+
+/// What is stored leaves where the service now forbids to keep it. It stays where only this confirmation of it is not
+/// for others.
+fn outdated(job: &Job, reason: NoCacheReason, now: Timestamp) -> bool {
+    job.core.counters.not_stored(reason);
+    if reason.is_about_the_resource() {
+        job.core.mark_pass(&job.key.primary, &job.request.headers, reason, now);
+    }
+    false
+}
+
+fn selection(job: &Job, plan: &StorePlan) -> Option<Selection> {
+    let names = plan.vary.as_ref().filter(|names| !names.is_empty())?;
+    Some(Selection::of(Arc::clone(names), &job.request.headers))
+}
+
+type Opening = (Parts, StorePlan, Option<u64>, bool);
+
+/// Goes on to the body, and to its end if it is ready.
+fn open(
+    flight: &Flight,
+    mut motor: Motor,
+    (parts, plan, announced, is_end): Opening,
+    now: Timestamp,
+    cx: &mut Context<'_>,
+) -> After {
+    let job = &flight.job;
+    let Parts { status, mut headers, extensions, .. } = parts;
+    let tags = tags::take(&mut headers, job.core.strips_tags);
+    hop_by_hop(&mut headers);
+    plan.remove.iter().for_each(|name| drop(headers.remove(name)));
+    plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
+    let meta = Meta::new(status, (job.started, now), plan.freshness, selection(job, &plan), tags);
+    let headers = compact(&headers);
+    let mut read = Eager::default();
+    if is_end || read.run(&mut motor, cx) {
+        let content = Content { headers, body: concat(&read.segments), trailers: read.trailers };
+        let (entry, stored) = complete(flight, meta, content, announced);
+        let landing = Landing::Entry(entry, How::Answered { stored });
+        return After::Landed { landing, raw: None, extensions: Some(extensions) };
+    }
+    let hint = read.hint(motor.size_hint());
+    let head = Arc::new(StreamHead { meta, headers, hint, announced });
+    After::Opened { motor, head, extensions, read }
+}
+
+/// What of a body was ready at once.
+#[derive(Default)]
+pub(super) struct Eager {
+    pub(super) segments: Vec<Bytes>,
+    pub(super) trailers: Option<Box<HeaderMap>>,
+    pub(super) error: Option<BoxError>,
+    total: usize,
+}
+
+impl Eager {
+    /// `true`: the body has ended well.
+    fn run(&mut self, motor: &mut Motor, cx: &mut Context<'_>) -> bool {
+        while self.total <= EAGER_BYTES {
+            match motor.as_mut().poll_frame(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(None) => return true,
+                Poll::Ready(Some(Ok(frame))) => self.take(frame),
+                Poll::Ready(Some(Err(error))) => {
+                    self.error = Some(error);
+                    return false;
+                }
+            }
+            if motor.is_end_stream() {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(data) => {
+                self.total += data.len();
+                self.segments.push(data);
+            }
+            Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
+        }
+    }
+
+    /// The length of the whole body, from what is left of it.
+    fn hint(&self, left: SizeHint) -> SizeHint {
+        let mut hint = SizeHint::new();
+        if let Some(upper) = left.upper() {
+            hint.set_upper(upper + self.total as u64);
+        }
+        hint.set_lower(left.lower() + self.total as u64);
+        hint
+    }
+}
+
+/// Stores a complete answer, if it is what its head said.
+pub(super) fn complete(
+    flight: &Flight,
+    meta: Meta,
+    content: Content,
+    announced: Option<u64>,
+) -> (Arc<Entry>, bool) {
+    let job = &flight.job;
+    let is_whole = job.request.method == Method::HEAD
+        || announced.is_none_or(|announced| announced == content.body.len() as u64);
+    let entry = Arc::new(Entry::new(meta, content));
+    if !is_whole {
+        job.core.counters.not_stored(NoCacheReason::Incomplete);
+        return (entry, false);
+    }
+    let stored = keep(flight, &entry);
+    (entry, stored)
+}
+
+/// Into the store, unless something was purged meanwhile. A purge between the two looks takes the entry out itself,
+/// since it marks flights before it goes through the store.
+fn keep(flight: &Flight, entry: &Arc<Entry>) -> bool {
+    let job = &flight.job;
+    if flight.is_superseded() {
+        job.core.counters.not_stored(NoCacheReason::Superseded);
+        return false;
+    }
+    let stored = job.core.keep(&job.key.primary, entry, &job.settings, job.has_identity);
+    if stored && flight.is_superseded() {
+        job.core.store.remove(job.key.primary.borrowed());
+        job.core.counters.not_stored(NoCacheReason::Superseded);
+        return false;
+    }
+    match stored {
+        true => job.core.counters.stored(),
+        false => job.core.counters.not_stored(NoCacheReason::TooLarge),
+    }
+    stored
+}

@@ -1,0 +1,427 @@
+//! One call to the service, shared: whoever waits for it drives it, and everybody reads what it brings.
+//!
+//! No task of its own and no leader that must stay: the call (future, then body) lies in the flight, and the reader
+//! that finds nothing to read takes it out, polls it with the flight's own waker, and puts it back. When the service
+//! wakes that waker, every reader is woken; the first one drives, the others read. A reader that goes away takes
+//! nothing along, and the last one to go ends the call, unless the cache is set to finish what was begun.
+
+mod land;
+mod motor;
+mod rider;
+mod state;
+mod table;
+mod window;
+
+pub(crate) use land::{How, StreamHead};
+pub(crate) use motor::{Call, Motor};
+pub(crate) use rider::{Arrived, Rider};
+pub(crate) use table::{FlightKey, FlightTable};
+
+use super::{
+    core::Core,
+    entry::{Content, Entry},
+    reason::NoCacheReason,
+    rules::RequestView,
+};
+use crate::{body::BoxError, clock::Timestamp, context::RequestContext, route::CacheSettings};
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, Method, Uri};
+use land::{After, Eager};
+use state::{End, Landing, MotorPlace, Phase, State, Stream};
+use std::{
+    any::Any,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+/// The request that a call was made for, as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestSnapshot {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) context: Option<RequestContext>,
+}
+
+impl RequestSnapshot {
+    pub(crate) fn view(&self) -> RequestView<'_> {
+        RequestView {
+            method: &self.method,
+            uri: &self.uri,
+            headers: &self.headers,
+            context: self.context.as_ref(),
+        }
+    }
+}
+
+/// What a call is for.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) core: Arc<Core>,
+    pub(crate) key: FlightKey,
+    pub(crate) request: RequestSnapshot,
+    pub(crate) settings: CacheSettings,
+    /// What a 304 confirms, and what may be served if the service fails.
+    pub(crate) entry: Option<Arc<Entry>>,
+    pub(crate) started: Timestamp,
+    /// Why the service is called.
+    pub(crate) reason: NoCacheReason,
+    /// Whether the key is of one caller only.
+    pub(crate) has_identity: bool,
+    /// A `HEAD` under the key of a `GET`.
+    pub(crate) is_head_of_get: bool,
+    /// The count of purges when the call began, for a call that is not in the table, where purges cannot find it.
+    pub(crate) alone_since: Option<u64>,
+}
+
+/// A call on its way; see the [module docs](self).
+pub(crate) struct Flight {
+    job: Job,
+    state: Mutex<State>,
+    /// The answer is not to be stored: something was purged, or a newer call has begun.
+    superseded: AtomicBool,
+    /// How often the service woke us: a wake-up that falls into a poll must not be lost.
+    wakes: AtomicU64,
+}
+
+impl fmt::Debug for Flight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flight").field("key", &self.job.key).finish_non_exhaustive()
+    }
+}
+
+impl Flight {
+    /// A flight whose call is still to be made, and the leader's seat in it.
+    pub(crate) fn new(job: Job) -> (Arc<Self>, Rider) {
+        let flight = Arc::new(Self {
+            job,
+            state: Mutex::default(),
+            superseded: AtomicBool::new(false),
+            wakes: AtomicU64::new(0),
+        });
+        let seat = flight.lock().seats.take_seat();
+        let rider = Rider::new(Arc::clone(&flight), seat);
+        (flight, rider)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn key(&self) -> &FlightKey {
+        &self.job.key
+    }
+
+    pub(crate) fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// A seat in a flight that has not ended.
+    pub(crate) fn join(self: &Arc<Self>, now: Timestamp) -> Option<Rider> {
+        let mut state = self.lock();
+        if !state.takes_readers(now) {
+            return None;
+        }
+        let seat = state.seats.take_seat();
+        drop(state);
+        Some(Rider::new(Arc::clone(self), seat))
+    }
+
+    /// Whether it has been waiting for its head for longer than others should wait.
+    pub(crate) fn is_late(&self, now: Timestamp) -> bool {
+        let waits = matches!(self.lock().phase, Phase::Head);
+        waits && now.since(self.job.started) > self.job.core.limits.lock_age
+    }
+
+    /// The answer will not be stored. Its readers are not affected.
+    pub(crate) fn supersede(&self) {
+        self.superseded.store(true, SeqCst);
+    }
+
+    fn is_superseded(&self) -> bool {
+        let purged = |since: u64| self.job.core.purge_count() != since;
+        self.superseded.load(SeqCst) || self.job.alone_since.is_some_and(purged)
+    }
+
+    /// The tags of the answer, once its head is there.
+    pub(crate) fn has_tag(&self, tag: &str) -> bool {
+        match &self.lock().phase {
+            Phase::Streaming(stream) => stream.head.meta.tags.iter().any(|own| **own == *tag),
+            // Not known yet: better not stored than stored after its purge.
+            Phase::Head => true,
+            Phase::Landed(_) => false,
+        }
+    }
+
+    /// The call was made: from here on readers drive it.
+    pub(crate) fn start(&self, motor: Motor) {
+        self.lock().motor = MotorPlace::Ready(motor);
+        self.wake_readers();
+    }
+
+    fn wake_readers(&self) {
+        let wakers = self.lock().seats.take_wakers();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// What `ready` finds for a seat; drives the call while it finds nothing.
+    fn poll<T>(
+        self: &Arc<Self>,
+        seat: usize,
+        cx: &Context<'_>,
+        mut ready: impl FnMut(&mut State) -> Option<T>,
+    ) -> Poll<T> {
+        loop {
+            let mut state = self.lock();
+            if let Some(out) = ready(&mut state) {
+                let wakers = state.take_wakers_of_stalled();
+                drop(state);
+                wakers.into_iter().for_each(Waker::wake);
+                return Poll::Ready(out);
+            }
+            let replaced = state.seats.watch(seat, cx.waker());
+            let motor = state.take_motor(self.job.core.limits.entry);
+            drop(state);
+            drop(replaced);
+            let Some((motor, streams)) = motor else { return Poll::Pending };
+            if !self.drive(motor, streams) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Polls the call. `false`: it is not ready, and will wake the readers.
+    fn drive(self: &Arc<Self>, motor: Motor, mut streams: bool) -> bool {
+        let waker = Waker::from(Arc::clone(self));
+        let mut cx = Context::from_waker(&waker);
+        let (mut next, mut advanced) = (Some(motor), false);
+        while let Some(motor) = next.take() {
+            let wakes = self.wakes.load(SeqCst);
+            // Fails the flight if the service panics.
+            let guard = Unwinding(self);
+            let after = land::step(self, motor, streams, &mut cx);
+            std::mem::forget(guard);
+            let is_pending = matches!(after, After::Pending(_));
+            advanced |= !is_pending;
+            next = self.settle(after);
+            streams = true;
+            // A wake-up during the poll woke readers that found the call taken.
+            if !is_pending || self.wakes.load(SeqCst) != wakes {
+                self.wake_readers();
+            }
+        }
+        advanced
+    }
+
+    /// Writes down what a poll brought. Gives the call back where it should be polled at once: all of its bytes are
+    /// there, and no reader might come back to see its end.
+    fn settle(&self, after: After) -> Option<Motor> {
+        match after {
+            After::Pending(motor) => self.put_back(motor),
+            After::Landed { landing, raw, extensions } => self.landed(landing, raw, extensions),
+            After::Opened { motor, head, extensions, read } => {
+                return self.opened(motor, head, extensions, read);
+            }
+            After::Data(motor, data) => return self.push(motor, data),
+            After::Trailers(motor, trailers) => {
+                if let Some(stream) = self.lock().stream() {
+                    stream.trailers = Some(trailers);
+                }
+                self.put_back(motor);
+            }
+            After::Ended(end, error) => self.ended(end, error),
+        }
+        None
+    }
+
+    fn opened(
+        &self,
+        motor: Motor,
+        head: Arc<StreamHead>,
+        extensions: Extensions,
+        read: Eager,
+    ) -> Option<Motor> {
+        let mut stream = Stream::new(head);
+        read.segments.into_iter().for_each(|data| stream.push(data));
+        stream.trailers = read.trailers;
+        let has_all = stream.has_all();
+        let mut state = self.lock();
+        state.phase = Phase::Streaming(stream);
+        state.extensions = state.seats.get(0).map(|_| extensions);
+        drop(state);
+        if let Some(error) = read.error {
+            self.ended(End::Broken, Some(error));
+            return None;
+        }
+        self.go_on(motor, has_all)
+    }
+
+    fn put_back(&self, motor: Motor) {
+        self.lock().motor = MotorPlace::Ready(motor);
+    }
+
+    fn go_on(&self, motor: Motor, at_once: bool) -> Option<Motor> {
+        if at_once || motor.is_end_stream() {
+            return Some(motor);
+        }
+        self.put_back(motor);
+        None
+    }
+
+    fn landed(&self, landing: Landing, raw: Option<Box<dyn Any + Send>>, extensions: Option<Extensions>) {
+        self.job.core.flights.remove(self);
+        let mut state = self.lock();
+        state.phase = Phase::Landed(landing);
+        let _motor = state.stop();
+        if state.seats.get(0).is_some() {
+            (state.raw, state.extensions) = (raw, extensions);
+        }
+    }
+
+    fn push(&self, motor: Motor, data: Bytes) -> Option<Motor> {
+        let limit = self.job.core.limits.entry as u64;
+        let mut state = self.lock();
+        let stream = state.stream()?;
+        stream.push(data);
+        let overflows = !stream.is_overflowed && stream.total > limit;
+        stream.is_overflowed |= overflows;
+        let has_all = stream.has_all();
+        drop(state);
+        if overflows {
+            self.overflow();
+        }
+        self.go_on(motor, has_all)
+    }
+
+    /// The answer has outgrown an entry: nobody joins any more, and the next ones do not wait for each other.
+    #[cold]
+    fn overflow(&self) {
+        let Job { core, key, request, .. } = &self.job;
+        core.flights.remove(self);
+        core.counters.not_stored(NoCacheReason::TooLarge);
+        core.mark_pass(&key.primary, &request.headers, NoCacheReason::TooLarge, core.clock.now());
+    }
+
+    fn ended(&self, end: End, error: Option<BoxError>) {
+        if end == End::Complete {
+            self.store();
+        } else {
+            self.job.core.counters.not_stored(NoCacheReason::Incomplete);
+        }
+        self.job.core.flights.remove(self);
+        let mut state = self.lock();
+        let motor = state.stop();
+        if let Some(stream) = state.stream() {
+            stream.end = Some(end);
+            stream.error = error;
+        }
+        drop(state);
+        drop(motor);
+    }
+
+    /// Stores a body that has streamed to its end.
+    fn store(&self) {
+        let mut state = self.lock();
+        let Some(stream) = state.stream().filter(|stream| !stream.is_overflowed) else { return };
+        let (head, trailers) = (Arc::clone(&stream.head), stream.trailers.clone());
+        let segments = stream.window.segments();
+        drop(state);
+        let content = Content { headers: head.headers.clone(), body: window::concat(&segments), trailers };
+        land::complete(self, head.meta.clone(), content, head.announced);
+    }
+
+    /// Nothing comes any more, and nothing was decided.
+    fn fail(&self) {
+        self.job.core.flights.remove(self);
+        let mut state = self.lock();
+        let motor = state.stop();
+        match state.stream() {
+            Some(stream) => stream.end = Some(End::Broken),
+            None => state.phase = Phase::Landed(Landing::Failed),
+        }
+        drop(state);
+        drop(motor);
+        self.wake_readers();
+    }
+
+    /// Cuts off the readers for which `seat` has waited too long.
+    fn cut_laggards(&self, seat: usize) {
+        let mut state = self.lock();
+        let Some(oldest) = state.stream().map(|stream| stream.window.first()) else { return };
+        state.seats.cut(oldest, seat);
+        state.trim();
+        drop(state);
+        self.wake_readers();
+    }
+
+    /// A reader goes away.
+    fn leave(&self, seat: usize) {
+        let mut state = self.lock();
+        let left = state.seats.leave(seat);
+        let leaders = (seat == 0).then(|| (state.raw.take(), state.extensions.take()));
+        let is_last = state.seats.is_empty();
+        let never_made = seat == 0 && matches!(state.motor, MotorPlace::Awaited);
+        let has_all =
+            is_last && state.stream().is_some_and(|stream| stream.end.is_none() && stream.has_all());
+        let is_over = match &state.phase {
+            Phase::Landed(_) => true,
+            Phase::Streaming(stream) => stream.end.is_some(),
+            Phase::Head => false,
+        };
+        state.trim();
+        let wakers = state.take_wakers_of_stalled();
+        drop(state);
+        drop((left, leaders));
+        wakers.into_iter().for_each(Waker::wake);
+        if has_all {
+            self.ended(End::Complete, None);
+        } else if (is_last || never_made) && !is_over {
+            self.abandon();
+        }
+    }
+
+    #[cold]
+    fn abandon(&self) {
+        self.job.core.counters.not_stored(NoCacheReason::Abandoned);
+        self.fail();
+    }
+
+    /// Whether `seat` is the last and the call is to be finished all the same.
+    fn is_to_be_finished(&self, seat: usize) -> bool {
+        let limits = &self.job.core.limits;
+        if !limits.finish_abandoned {
+            return false;
+        }
+        let mut state = self.lock();
+        let goes_on = match &state.phase {
+            Phase::Head => matches!(state.motor, MotorPlace::Ready(_)),
+            Phase::Streaming(stream) => stream.end.is_none() && !stream.is_overflowed,
+            Phase::Landed(_) => false,
+        };
+        goes_on && state.seats.is_last(seat)
+    }
+}
+
+/// Fails a flight whose service panicked: its readers are let go.
+struct Unwinding<'a>(&'a Flight);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        self.0.fail();
+    }
+}
+
+impl Wake for Flight {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wakes.fetch_add(1, SeqCst);
+        self.wake_readers();
+    }
+}

@@ -1,0 +1,197 @@
+//! What the readers of a flight share, under its lock.
+
+use super::{
+    land::{How, StreamHead},
+    motor::Motor,
+    window::{Seats, Window},
+};
+use crate::{
+    body::BoxError,
+    cache::{entry::Entry, reason::NoCacheReason},
+    clock::Timestamp,
+};
+use bytes::Bytes;
+use http::{Extensions, HeaderMap};
+use std::{any::Any, sync::Arc, task::Waker};
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) seats: Seats,
+    pub(super) motor: MotorPlace,
+    pub(super) phase: Phase,
+    /// The service's `Result`, for the leader alone.
+    pub(super) raw: Option<Box<dyn Any + Send>>,
+    /// Of the answer's head, for the leader alone.
+    pub(super) extensions: Option<Extensions>,
+    wakes_stalled: bool,
+}
+
+/// Where the call is.
+#[derive(Default)]
+pub(super) enum MotorPlace {
+    /// Not made yet: the leader is about to.
+    #[default]
+    Awaited,
+    Ready(Motor),
+    /// A reader is polling it.
+    Taken,
+    Gone,
+}
+
+#[derive(Default)]
+pub(super) enum Phase {
+    #[default]
+    Head,
+    Streaming(Stream),
+    Landed(Landing),
+}
+
+/// How a flight ended, where it ended before, or together with, the head of the answer.
+#[derive(Clone)]
+pub(super) enum Landing {
+    Entry(Arc<Entry>, How),
+    /// Everybody goes for themselves.
+    Released(NoCacheReason),
+    /// Somebody should try again.
+    Failed,
+}
+
+/// A body on its way.
+pub(super) struct Stream {
+    pub(super) head: Arc<StreamHead>,
+    pub(super) window: Window,
+    pub(super) total: u64,
+    /// It has outgrown an entry: only what somebody has yet to read is kept.
+    pub(super) is_overflowed: bool,
+    pub(super) end: Option<End>,
+    pub(super) trailers: Option<Box<HeaderMap>>,
+    /// The service's own error, for the leader.
+    pub(super) error: Option<BoxError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Complete,
+    Broken,
+}
+
+/// What a reader of a body reads next.
+pub(super) enum Step {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+    /// The service's error where this reader is the leader.
+    Broken(Option<BoxError>),
+    /// Others have waited too long for this reader.
+    CutOff,
+}
+
+impl State {
+    pub(super) fn takes_readers(&self, now: Timestamp) -> bool {
+        let open = match &self.phase {
+            Phase::Head => true,
+            Phase::Streaming(stream) => {
+                !stream.is_overflowed && stream.end.is_none() && stream.head.meta.is_fresh(now)
+            }
+            Phase::Landed(Landing::Entry(entry, _)) => entry.meta.is_fresh(now),
+            Phase::Landed(_) => false,
+        };
+        open && !self.seats.is_empty()
+    }
+
+    /// The call, if it may be polled now, and whether it is past its head.
+    pub(super) fn take_motor(&mut self, room: usize) -> Option<(Motor, bool)> {
+        let streams = match &self.phase {
+            Phase::Head => false,
+            Phase::Streaming(stream) if stream.end.is_none() && !stream.is_full(room) => true,
+            _ => return None,
+        };
+        match std::mem::replace(&mut self.motor, MotorPlace::Taken) {
+            MotorPlace::Ready(motor) => Some((motor, streams)),
+            other => {
+                self.motor = other;
+                None
+            }
+        }
+    }
+
+    /// Ends the call: what is to be dropped, when no lock is held.
+    pub(super) fn stop(&mut self) -> MotorPlace {
+        std::mem::replace(&mut self.motor, MotorPlace::Gone)
+    }
+
+    pub(super) fn stream(&mut self) -> Option<&mut Stream> {
+        match &mut self.phase {
+            Phase::Streaming(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// The next step of a reader, if there is one yet.
+    pub(super) fn next(&mut self, seat: usize) -> Option<Step> {
+        let Phase::Streaming(stream) = &mut self.phase else { return Some(Step::End) };
+        let Some(reader) = self.seats.get(seat) else { return Some(Step::End) };
+        if reader.is_cut {
+            return Some(Step::CutOff);
+        }
+        if let Some(data) = stream.window.get(reader.next).cloned() {
+            reader.next += 1;
+            self.trim();
+            return Some(Step::Data(data));
+        }
+        match stream.end? {
+            End::Broken => Some(Step::Broken(if seat == 0 { stream.error.take() } else { None })),
+            End::Complete => Some(match &stream.trailers {
+                Some(trailers) if reader.next == stream.window.end() => {
+                    reader.next += 1;
+                    Step::Trailers((**trailers).clone())
+                }
+                _ => Step::End,
+            }),
+        }
+    }
+
+    /// Drops what everybody has read of a body that is not stored.
+    pub(super) fn trim(&mut self) {
+        let Phase::Streaming(stream) = &mut self.phase else { return };
+        if stream.is_overflowed {
+            let before = stream.window.first();
+            stream.window.trim(self.seats.slowest().unwrap_or(u64::MAX));
+            self.wakes_stalled |= stream.window.first() != before;
+        }
+    }
+
+    /// Readers that waited for room in the window.
+    pub(super) fn take_wakers_of_stalled(&mut self) -> Vec<Waker> {
+        if std::mem::take(&mut self.wakes_stalled) { self.seats.take_wakers() } else { Vec::new() }
+    }
+}
+
+impl Stream {
+    pub(super) fn new(head: Arc<StreamHead>) -> Self {
+        Self {
+            head,
+            window: Window::default(),
+            total: 0,
+            is_overflowed: false,
+            end: None,
+            trailers: None,
+            error: None,
+        }
+    }
+
+    pub(super) fn push(&mut self, data: Bytes) {
+        self.total += data.len() as u64;
+        self.window.push(data);
+    }
+
+    /// Whether reading on must wait for the slowest reader.
+    pub(super) fn is_full(&self, room: usize) -> bool {
+        self.is_overflowed && self.window.buffered() > room
+    }
+
+    /// Whether every byte has come that the head has announced.
+    pub(super) fn has_all(&self) -> bool {
+        self.head.announced == Some(self.total)
+    }
+}

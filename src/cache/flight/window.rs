@@ -1,0 +1,194 @@
+//! The part of a body that is kept for its readers, and where each of them stands.
+
+use bytes::Bytes;
+use std::{collections::VecDeque, task::Waker};
+
+/// Segments of a body, numbered from its start.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    first: u64,
+    segments: VecDeque<Bytes>,
+    buffered: usize,
+}
+
+impl Window {
+    pub(super) fn push(&mut self, data: Bytes) {
+        self.buffered += data.len();
+        self.segments.push_back(data);
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Bytes> {
+        self.segments.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// The number that the next segment will have.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.segments.len() as u64
+    }
+
+    pub(super) fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Drops what everybody has read.
+    pub(super) fn trim(&mut self, before: u64) {
+        while self.first < before
+            && let Some(segment) = self.segments.pop_front()
+        {
+            self.buffered -= segment.len();
+            self.first += 1;
+        }
+    }
+
+    /// Every segment, counted once more and not copied.
+    pub(super) fn segments(&self) -> Vec<Bytes> {
+        self.segments.iter().cloned().collect()
+    }
+}
+
+/// The whole body in one piece of exactly its length: a segment may be a small part of a large buffer.
+pub(super) fn concat(segments: &[Bytes]) -> Bytes {
+    let length = segments.iter().map(Bytes::len).sum();
+    if length == 0 {
+        return Bytes::new();
+    }
+    let mut whole = Vec::with_capacity(length);
+    segments.iter().for_each(|segment| whole.extend_from_slice(segment));
+    Bytes::from_owner(whole)
+}
+
+/// One reader.
+#[derive(Debug, Default)]
+pub(super) struct Seat {
+    /// The segment it reads next.
+    pub(super) next: u64,
+    /// It kept the others waiting for too long.
+    pub(super) is_cut: bool,
+    waker: Option<Waker>,
+}
+
+/// The readers of a flight. Seat 0 is the leader's.
+#[derive(Debug, Default)]
+pub(super) struct Seats {
+    seats: Vec<Option<Seat>>,
+    free: Vec<usize>,
+    taken: usize,
+}
+
+impl Seats {
+    pub(super) fn take_seat(&mut self) -> usize {
+        self.taken += 1;
+        match self.free.pop() {
+            Some(number) => {
+                self.seats[number] = Some(Seat::default());
+                number
+            }
+            None => {
+                self.seats.push(Some(Seat::default()));
+                self.seats.len() - 1
+            }
+        }
+    }
+
+    /// The leader's seat stays empty: who sits there owns the call. What is given back is not for dropping under a
+    /// lock.
+    pub(super) fn leave(&mut self, number: usize) -> Option<Seat> {
+        let seat = self.seats.get_mut(number)?.take()?;
+        self.taken -= 1;
+        self.free.extend((number != 0).then_some(number));
+        Some(seat)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken == 0
+    }
+
+    /// Whether nobody else sits here.
+    pub(super) fn is_last(&mut self, number: usize) -> bool {
+        self.taken == 1 && self.get(number).is_some()
+    }
+
+    pub(super) fn get(&mut self, number: usize) -> Option<&mut Seat> {
+        self.seats.get_mut(number)?.as_mut()
+    }
+
+    /// Gives back the waker that is replaced: dropping it may run foreign code, and is not for under a lock.
+    pub(super) fn watch(&mut self, number: usize, waker: &Waker) -> Option<Waker> {
+        let seat = self.get(number)?;
+        if seat.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return None;
+        }
+        seat.waker.replace(waker.clone())
+    }
+
+    /// Everybody who waits, to be woken when no lock is held.
+    pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
+        self.seats.iter_mut().flatten().filter_map(|seat| seat.waker.take()).collect()
+    }
+
+    /// The oldest segment that somebody still has to read.
+    pub(super) fn slowest(&self) -> Option<u64> {
+        self.seats.iter().flatten().filter(|seat| !seat.is_cut).map(|seat| seat.next).min()
+    }
+
+    /// Cuts off everybody who stands at `number`, but not `except`.
+    pub(super) fn cut(&mut self, number: u64, except: usize) {
+        for (index, seat) in self.seats.iter_mut().enumerate() {
+            if let Some(seat) = seat.as_mut().filter(|seat| index != except && seat.next == number) {
+                seat.is_cut = true;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_keeps_what_somebody_has_to_read() {
+        let mut window = Window::default();
+        ["a", "bc", "d"].iter().for_each(|text| window.push(Bytes::from_static(text.as_bytes())));
+        assert_eq!(
+            (concat(&window.segments()), window.end(), window.buffered()),
+            (Bytes::from_static(b"abcd"), 3, 4)
+        );
+        window.trim(2);
+        assert_eq!(
+            (window.get(1), window.get(2), window.get(3)),
+            (None, Some(&Bytes::from_static(b"d")), None)
+        );
+        assert_eq!((window.first(), window.buffered()), (2, 1));
+        window.trim(9);
+        assert_eq!((window.first(), window.end(), window.buffered()), (3, 3, 0));
+    }
+
+    #[test]
+    fn seats_are_reused_but_the_leader_s() {
+        let mut seats = Seats::default();
+        assert_eq!([seats.take_seat(), seats.take_seat(), seats.take_seat()], [0, 1, 2]);
+        seats.leave(0);
+        seats.leave(1);
+        seats.leave(1);
+        assert_eq!([seats.take_seat(), seats.take_seat()], [1, 3]);
+        (1..4).for_each(|number| drop(seats.leave(number)));
+        assert!(seats.is_empty());
+    }
+
+    #[test]
+    fn who_is_cut_off_holds_nobody_back() {
+        let mut seats = Seats::default();
+        let (slow, fast) = (seats.take_seat(), seats.take_seat());
+        seats.get(fast).unwrap().next = 5;
+        assert_eq!(seats.slowest(), Some(0));
+        seats.cut(0, fast);
+        assert!(seats.get(slow).unwrap().is_cut);
+        assert_eq!(seats.slowest(), Some(5));
+        seats.cut(5, fast);
+        assert!(!seats.get(fast).unwrap().is_cut);
+    }
+}

@@ -1,0 +1,385 @@
+//! The key of a request: borrowed parts, length-prefixed, in one buffer on the stack.
+//!
+//! Two requests have the same key only if every part is the same, byte for byte: lengths and tags keep parts from
+//! running into each other, and the table compares the whole key, so a hash can collide without harm. Nothing is
+//! decoded or normalised, since the service might tell the forms apart.
+
+use super::{credentials::is_credential, rules::RequestView};
+use crate::{
+    context::RequestContext,
+    route::{CacheKey, MatchedRoute},
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{GetAll, HOST},
+};
+use sha2::{Digest, Sha256};
+use std::{fmt, sync::Arc};
+
+/// Longer keys go to the heap.
+const INLINE: usize = 384;
+/// In place of a length: a list of values ends. One that is absent ends at once, and differs from an empty value.
+const END: u32 = u32::MAX;
+
+/// Parts that every key has, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyHead<'a> {
+    /// Which layer: two layers share entries only where they were given the same name.
+    pub(super) instance: &'a [u8],
+    pub(super) stage: &'a [u8],
+    pub(super) deployment: &'a [u8],
+    pub(super) namespace: &'a [u8],
+    pub(super) method: &'a [u8],
+    /// Empty where the key has declared parameters only.
+    pub(super) path: &'a [u8],
+}
+
+/// What follows the head: a tag, a name, a value.
+pub(super) mod tag {
+    pub(in crate::cache) const HOST: u8 = b'H';
+    pub(in crate::cache) const RECEIVED: u8 = b'R';
+    pub(in crate::cache) const WHOLE_QUERY: u8 = b'Q';
+    pub(in crate::cache) const QUERY: u8 = b'q';
+    pub(in crate::cache) const HEADER: u8 = b'h';
+    pub(in crate::cache) const DIGEST: u8 = b'd';
+    pub(in crate::cache) const PATH: u8 = b'p';
+    pub(in crate::cache) const PRINCIPAL: u8 = b'P';
+    pub(in crate::cache) const API_KEY: u8 = b'K';
+}
+
+/// A key under construction. No allocation up to [`INLINE`] bytes.
+pub(super) struct KeyBuffer {
+    inline: [u8; INLINE],
+    len: usize,
+    spilled: Vec<u8>,
+    has_identity: bool,
+}
+
+impl fmt::Debug for KeyBuffer {
+    /// A key may tell who is asking.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyBuffer").field("len", &self.bytes().len()).finish_non_exhaustive()
+    }
+}
+
+impl KeyBuffer {
+    pub(super) fn new() -> Self {
+        Self { inline: [0; INLINE], len: 0, spilled: Vec::new(), has_identity: false }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        if self.spilled.is_empty() { &self.inline[..self.len] } else { &self.spilled }
+    }
+
+    /// Whether the key is of one caller only.
+    pub(super) fn has_identity(&self) -> bool {
+        self.has_identity
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        match self.inline.get_mut(self.len..end) {
+            Some(room) if self.spilled.is_empty() => {
+                room.copy_from_slice(bytes);
+                self.len = end;
+            }
+            _ => self.spill(bytes),
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self, bytes: &[u8]) {
+        if self.spilled.is_empty() {
+            self.spilled.reserve(2 * INLINE + bytes.len());
+            self.spilled.extend_from_slice(&self.inline[..self.len]);
+        }
+        self.spilled.extend_from_slice(bytes);
+    }
+
+    fn part(&mut self, bytes: &[u8]) {
+        self.push(&length(bytes));
+        self.push(bytes);
+    }
+
+    fn tagged(&mut self, tag: u8, name: &[u8]) {
+        self.push(&[tag]);
+        self.part(name);
+    }
+
+    fn end(&mut self) {
+        self.push(&END.to_le_bytes());
+    }
+
+    /// The head of the key.
+    fn head(&mut self, head: &KeyHead<'_>) {
+        for part in [head.instance, head.stage, head.deployment, head.namespace, head.method, head.path] {
+            self.part(part);
+        }
+    }
+
+    fn values(&mut self, tag: u8, name: &HeaderName, values: GetAll<'_, HeaderValue>) {
+        self.tagged(tag, name.as_str().as_bytes());
+        values.into_iter().for_each(|value| self.part(value.as_bytes()));
+        self.end();
+    }
+
+    fn digest(&mut self, name: &HeaderName, headers: &HeaderMap) {
+        self.tagged(tag::DIGEST, name.as_str().as_bytes());
+        if let Some(digest) = digest(headers.get_all(name)) {
+            self.has_identity = true;
+            self.part(&digest);
+        }
+        self.end();
+    }
+}
+
+fn length(bytes: &[u8]) -> [u8; 4] {
+    u32::try_from(bytes.len()).unwrap_or(END - 1).to_le_bytes()
+}
+
+/// A credential in a form that may lie around; `None` where there is none.
+fn digest(values: GetAll<'_, HeaderValue>) -> Option<[u8; 32]> {
+    let mut hash = None;
+    for value in values {
+        let hash = hash.get_or_insert_with(Sha256::new);
+        hash.update(length(value.as_bytes()));
+        hash.update(value.as_bytes());
+    }
+    Some(hash?.finalize().into())
+}
+
+/// What the layer knows of where the request belongs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyScope<'a> {
+    pub(super) instance: &'a [u8],
+    pub(super) route: Option<&'a MatchedRoute>,
+    /// The path that the route's variables are cut from.
+    pub(super) received: &'a str,
+}
+
+/// Writes the key of a request; `method` is `GET` for a `HEAD` that is answered from a `GET`.
+pub(super) fn encode(
+    buffer: &mut KeyBuffer,
+    scope: KeyScope<'_>,
+    spec: &CacheKey,
+    request: RequestView<'_>,
+    method: &str,
+) {
+    buffer.head(&head_of(scope, spec, request, method));
+    if spec.target {
+        host(buffer, request);
+        received(buffer, scope.received, request.uri.path());
+    }
+    if spec.whole_query {
+        whole_query(buffer, request.uri.query());
+    }
+    for name in &spec.queries {
+        query(buffer, name, request.uri.query().unwrap_or_default());
+    }
+    for name in &spec.paths {
+        buffer.tagged(tag::PATH, name.as_bytes());
+        let value = scope.route.and_then(|route| route.path_parameter(name, scope.received));
+        value.into_iter().for_each(|value| buffer.part(value.as_bytes()));
+        buffer.end();
+    }
+    for name in &spec.headers {
+        match is_credential(name) {
+            true => buffer.digest(name, request.headers),
+            false => buffer.values(tag::HEADER, name, request.headers.get_all(name)),
+        }
+    }
+    if let (false, Some(context)) = (spec.shared, request.context) {
+        identities(buffer, context);
+    }
+}
+
+fn head_of<'a>(
+    scope: KeyScope<'a>,
+    spec: &'a CacheKey,
+    request: RequestView<'a>,
+    method: &'a str,
+) -> KeyHead<'a> {
+    let stage = scope.route.and_then(|route| route.scope.stage.as_ref());
+    let resource = || scope.route.map(|route| &*route.declared().resource_path);
+    KeyHead {
+        instance: scope.instance,
+        stage: stage.map_or(b"", |stage| stage.name.as_bytes()),
+        deployment: stage.map_or(b"", |stage| stage.deployment_id.as_bytes()),
+        namespace: spec.namespace.as_deref().or_else(resource).unwrap_or_default().as_bytes(),
+        method: method.as_bytes(),
+        path: if spec.target { request.uri.path().as_bytes() } else { b"" },
+    }
+}
+
+/// Both places where a host can stand: the service may look at either.
+fn host(buffer: &mut KeyBuffer, request: RequestView<'_>) {
+    let authority = request.uri.authority().map_or("", |authority| authority.as_str());
+    buffer.tagged(tag::HOST, authority.as_bytes());
+    for value in request.headers.get_all(HOST) {
+        buffer.part(value.as_bytes());
+    }
+    buffer.end();
+}
+
+/// The path as received, where an outer layer or router has taken a part of it off: what lies below two prefixes is
+/// not the same.
+fn received(buffer: &mut KeyBuffer, received: &str, path: &str) {
+    if received != path {
+        buffer.tagged(tag::RECEIVED, received.as_bytes());
+    }
+}
+
+fn whole_query(buffer: &mut KeyBuffer, query: Option<&str>) {
+    buffer.push(&[tag::WHOLE_QUERY]);
+    query.into_iter().for_each(|query| buffer.part(query.as_bytes()));
+    buffer.end();
+}
+
+/// Every pair that some service might read as `name`, as received.
+fn query(buffer: &mut KeyBuffer, name: &str, query: &str) {
+    buffer.tagged(tag::QUERY, name.as_bytes());
+    query.split('&').filter(|pair| names(pair, name)).for_each(|pair| buffer.part(pair.as_bytes()));
+    buffer.end();
+}
+
+/// Who is calling, as far as outer layers have proved it: part of every key, unless its method is declared to be
+/// shared.
+fn identities(buffer: &mut KeyBuffer, context: &RequestContext) {
+    let principal = context.principal().map(|principal| (tag::PRINCIPAL, principal.id()));
+    let api_key = context.api_key().map(|key| (tag::API_KEY, key.id()));
+    for (tag, id) in principal.into_iter().chain(api_key) {
+        buffer.tagged(tag, id.as_bytes());
+        buffer.has_identity = true;
+    }
+}
+
+/// Whether a pair of a query may be read as parameter `name`: escapes, case, `+`, and the old separator `;`.
+pub(super) fn names(pair: &str, name: &str) -> bool {
+    pair.split(';').any(|part| {
+        let raw = part.split('=').next().unwrap_or_default();
+        decoded(raw.as_bytes())
+            .map(|byte| byte.to_ascii_lowercase())
+            .eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))
+    })
+}
+
+fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let mut rest = raw;
+    std::iter::from_fn(move || {
+        let (byte, after) = match rest {
+            [b'%', high, low, after @ ..] => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, after),
+                _ => (b'%', &rest[1..]),
+            },
+            [b'+', after @ ..] => (b' ', after),
+            [byte, after @ ..] => (*byte, after),
+            [] => return None,
+        };
+        rest = after;
+        Some(byte)
+    })
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+/// Reads keys back, for purges.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyReader<'a>(&'a [u8]);
+
+impl<'a> KeyReader<'a> {
+    /// The head of a key, and a reader of what follows.
+    pub(super) fn head(key: &'a [u8]) -> Option<(KeyHead<'a>, Self)> {
+        let mut reader = Self(key);
+        let head = KeyHead {
+            instance: reader.part()?,
+            stage: reader.part()?,
+            deployment: reader.part()?,
+            namespace: reader.part()?,
+            method: reader.part()?,
+            path: reader.part()?,
+        };
+        Some((head, reader))
+    }
+
+    fn part(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk::<4>()?;
+        let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        self.0 = rest;
+        Some(part)
+    }
+
+    /// Whether what follows the head contains exactly `tail`, the encoding of one parameter.
+    pub(super) fn contains(self, tail: &[u8]) -> bool {
+        self.0.windows(tail.len()).any(|window| window == tail)
+    }
+}
+
+/// The encoding of one declared query parameter with one value, as it stands in keys.
+pub(super) fn query_part(name: &str, value: &str) -> Vec<u8> {
+    let mut buffer = KeyBuffer::new();
+    query(&mut buffer, name, &format!("{name}={value}"));
+    buffer.bytes().to_vec()
+}
+
+/// The encoding of a whole query, as it stands in keys.
+pub(super) fn whole_query_part(query: Option<&str>) -> Vec<u8> {
+    let mut buffer = KeyBuffer::new();
+    whole_query(&mut buffer, query);
+    buffer.bytes().to_vec()
+}
+
+/// A key with its hash, borrowed.
+#[derive(Clone, Copy)]
+pub struct StoreKey<'a> {
+    hash: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> StoreKey<'a> {
+    pub(super) fn new(hash: u64, bytes: &'a [u8]) -> Self {
+        Self { hash, bytes }
+    }
+
+    /// A hash under a secret of this process: nobody can choose keys that collide.
+    pub fn hash(self) -> u64 {
+        self.hash
+    }
+
+    /// The whole key, to be compared.
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(super) fn to_owned(self) -> StoredKey {
+        StoredKey { hash: self.hash, bytes: self.bytes.into() }
+    }
+}
+
+/// A key with its hash, owned. A clone is a reference count.
+#[derive(Clone)]
+pub struct StoredKey {
+    hash: u64,
+    bytes: Arc<[u8]>,
+}
+
+impl StoredKey {
+    /// The key, borrowed.
+    pub fn borrowed(&self) -> StoreKey<'_> {
+        StoreKey { hash: self.hash, bytes: &self.bytes }
+    }
+}
+
+impl fmt::Debug for StoreKey<'_> {
+    /// Only the hash: a key may tell who is asking.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreKey({:016x})", self.hash)
+    }
+}
+
+impl fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.borrowed().fmt(f)
+    }
+}

@@ -1,0 +1,93 @@
+//! The layer and its service.
+
+use super::{
+    Cache,
+    future::{CacheFuture, Source},
+    plan::LayerState,
+};
+use crate::{
+    body::{BoxError, GatewayBody},
+    route::Routes,
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Answers from a [`Cache`] where it can; see the [module docs](super).
+///
+/// Each layer that [`new`](Self::new) makes has entries of its own; its clones, and the services they make, share
+/// them. [`namespace`](Self::namespace) makes several layers share.
+#[derive(Clone, Debug)]
+pub struct CacheLayer {
+    state: Arc<LayerState>,
+}
+
+impl CacheLayer {
+    /// A layer that keeps its answers in `cache`.
+    pub fn new(cache: Cache) -> Self {
+        let core = cache.into_core();
+        let instance = core.next_instance().to_le_bytes().into();
+        Self { state: Arc::new(LayerState { core, scope: None, instance }) }
+    }
+
+    /// Methods with their keys and settings, for a layer used alone: the table is matched where no `StageRouter` has
+    /// matched before.
+    #[must_use]
+    pub fn routes(mut self, routes: &Routes) -> Self {
+        Arc::make_mut(&mut self.state).scope = Some(routes.scope());
+        self
+    }
+
+    /// Layers of the same cache and name share entries: only of use where equal requests get equal answers behind each
+    /// of them. Default: no layer shares with another.
+    #[must_use]
+    pub fn namespace(mut self, name: impl Into<Box<str>>) -> Self {
+        // A mark that no number has: those are four bytes long.
+        let instance = [b"named", name.into().as_bytes()].concat();
+        Arc::make_mut(&mut self.state).instance = instance.into();
+        self
+    }
+}
+
+impl<S> Layer<S> for CacheLayer {
+    type Service = CacheService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CacheService { inner, state: Arc::clone(&self.state) }
+    }
+}
+
+/// The service of [`CacheLayer`]. Its answers have the body [`GatewayBody`]: a stored one, one that is stored while it
+/// passes, or the service's own.
+#[derive(Clone, Debug)]
+pub struct CacheService<S> {
+    inner: S,
+    state: Arc<LayerState>,
+}
+
+impl<S, B, R> Service<Request<B>> for CacheService<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<GatewayBody<R>>;
+    type Error = S::Error;
+    type Future = CacheFuture<S, B, R, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        CacheFuture::new(&self.state, Source::InPlace(&mut self.inner), request)
+    }
+}

@@ -1,0 +1,145 @@
+//! `CacheLayer`: answers are stored, and served again without calling the service.
+//!
+//! [`Cache`] is the handle: entries, counters and settings of all layers that are made from it, and the run-time API.
+//! It has two modes: AWS's, which is the default and this page's subject, and that of RFC 9111 ([`rfc`]).
+//!
+//! For each request, in this order:
+//!
+//! 1. The method's settings say whether it is cached: those of the stage or of [`CacheLayer::routes`]
+//!    ([`CacheSettings`](crate::route::CacheSettings)), else the cache's own. Settings that do not name a method hold
+//!    for its `GET` only. A request with `Upgrade` or `Range` goes to the service.
+//! 2. A request that **carries credentials** goes to the service, unless each of them is in the key: `Authorization`,
+//!    `Cookie`, `Proxy-Authorization`, `x-api-key`, `x-amz-security-token`, fields named by
+//!    [`CacheBuilder::credential`], and presigned or `access_token` queries that the key leaves out. Whom an outer layer
+//!    has established (principal, API key) is part of every key. Sharing between callers is explicit, for each method:
+//!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers).
+//! 3. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so (AWS:
+//!    `execute-api:InvalidateCache`), or if settings require no authorization. Otherwise the settings' strategy answers.
+//! 4. The key ([`CacheKey`](crate::route::CacheKey)): stage, deployment, resource, method, then host, path and query, or
+//!    what is declared; byte for byte. A fresh entry is the answer. `Vary` is heeded: the entry is one whose nominated
+//!    request fields had the same values.
+//! 5. Else the service is called, **once for everybody who asks the same**, with the client's conditions taken off.
+//!    Whoever waits drives the call and reads the body as it arrives; a client that goes away takes nothing along; the
+//!    last one to go ends the call. An answer that is not storable is for the client that made the call: the others go
+//!    for themselves at once, and for 120 s nobody waits on that key. A wait is 5 s at most.
+//! 6. The answer is stored when its body is complete: status 200, 203, 204, 300, 301 or 308; at most 1 MiB; no
+//!    `no-store`, `private`, `no-cache`, `Set-Cookie`, `Vary: *`, `text/event-stream`; as long as `Content-Length` said;
+//!    not a refusal of a gateway layer; and nothing was purged meanwhile. Trailers are stored with it.
+//!
+//! | request | status | body | fields |
+//! |---|---|---|---|
+//! | hit | as stored | as stored | as stored, none of ours (AWS has no marker of a hit) |
+//! | miss | the service's | the service's, as it comes | the service's, without those of one connection (`Connection`, ...) |
+//! | may not invalidate, `FAIL_WITH_403` | 403 | `{"Message":"User is not authorized to access this resource"}` | `x-amzn-ErrorType: AccessDeniedException` |
+//! | may not invalidate, `SUCCEED_WITH_RESPONSE_HEADER` | as without the wish | | `Warning: 199 ...` |
+//! | may not invalidate, `SUCCEED_WITHOUT_RESPONSE_HEADER` | as without the wish | | |
+//!
+//! The body of the 403 and the words of the `Warning` are not documented by AWS.
+//!
+//! # What differs from AWS
+//!
+//! | | here | as on AWS by |
+//! |---|---|---|
+//! | key of a method that declares nothing | host, path, query | [`CacheKey::only_declared`](crate::route::CacheKey::only_declared): one entry |
+//! | path and host beside declared parameters | in the key | the same |
+//! | caller in the key | yes, or not cached | [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers) |
+//! | errors of the service | not stored | [`CacheBuilder::aws_exact`] |
+//! | the service's `Cache-Control`, `Set-Cookie`, `Vary` | heeded | [`CacheBuilder::aws_exact`] |
+//! | misses at one time | share one call | [`CacheBuilder::coalesce`] |
+//! | TTL, size of an entry | any | |
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use std::{convert::Infallible, sync::{Arc, atomic::{AtomicU32, Ordering}}};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_gateway::cache::{Cache, CacheLayer, NoCacheReason, Purge};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let calls = Arc::new(AtomicU32::new(0));
+//! let service = service_fn(move |_: Request<()>| {
+//!     let call = calls.fetch_add(1, Ordering::Relaxed) + 1;
+//!     async move { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(format!("call {call}")))) }
+//! });
+//! let cache = Cache::builder().build().unwrap();
+//! let cached = CacheLayer::new(cache.clone()).layer(service);
+//! let ask = async |headers: &[(&str, &str)]| {
+//!     let mut request = Request::get("/time?zone=utc");
+//!     for (name, value) in headers {
+//!         request = request.header(*name, *value);
+//!     }
+//!     let answer = cached.clone().oneshot(request.body(()).unwrap()).await.unwrap();
+//!     answer.into_body().collect().await.unwrap().to_bytes()
+//! };
+//! assert_eq!(ask(&[]).await, "call 1");
+//! assert_eq!(ask(&[]).await, "call 1");
+//! // A caller's answer is nobody else's.
+//! assert_eq!(ask(&[("authorization", "ada")]).await, "call 2");
+//! assert_eq!(cache.stats().missed(NoCacheReason::IdentityNotInKey), 1);
+//! // Who may not invalidate does not.
+//! assert_eq!(ask(&[("cache-control", "max-age=0")]).await, "call 1");
+//! cache.purge(&Purge::all().path("/time"));
+//! assert_eq!(ask(&[]).await, "call 3");
+//! # });
+//! ```
+//!
+//! # Caveats
+//!
+//! * The service must be `Clone`, its future, error and body `Send + 'static` (as axum and hyper want them, too): a call
+//!   may outlive the request that made it. A waiter keeps the instance that was polled ready, should it have to call.
+//! * A router that takes a prefix off the path (axum's `nest`) hides it from layers inside. Give each nested router a
+//!   layer of its own ([`CacheLayer::new`]; clones are one layer), or let one of our layers stand outside: the context
+//!   has the path as received, and then it is part of the key.
+//! * What the service reads from a request and the key does not have is shared: a `Forwarded` field, a language. Let
+//!   the service say `Vary`, or declare it.
+//! * Where readers share an answer that outgrows the limit, the fastest waits for the slowest, who is cut off if it
+//!   stands still for the wait of 5 s.
+//! * A body that is ready is read up to 64 KiB before its head is sent: most answers are complete by then.
+//!
+//! For logs and metrics: `$context.cache.status`, `$context.cache.reason`, `$context.cache.age` (names of ours; AWS has
+//! none), [`RequestContext::cache_status`](crate::context::RequestContext::cache_status), and [`Cache::stats`], with the
+//! counts that AWS calls `CacheHitCount` and `CacheMissCount`.
+//!
+//! AWS: "Enabling API caching to enhance responsiveness" in the developer guide.
+
+// Each decision of a mode is a function of `rules::Rules`; `future` asks them in the order that page gives.
+
+mod answer;
+mod aws;
+mod config;
+mod core;
+mod credentials;
+mod entry;
+mod flight;
+mod future;
+mod handle;
+mod key;
+mod layer;
+mod memory;
+mod note;
+mod plan;
+mod purge;
+mod reason;
+pub mod rfc;
+mod rules;
+#[cfg(feature = "cache-encryption")]
+mod seal;
+mod selection;
+mod stats;
+mod store;
+mod tags;
+
+pub use aws::InvalidationRequest;
+pub use config::CacheBuilder;
+pub use future::CacheFuture;
+pub use handle::Cache;
+pub use key::{StoreKey, StoredKey};
+pub use layer::{CacheLayer, CacheService};
+pub use memory::MemoryCacheStore;
+pub use purge::Purge;
+pub use reason::{CacheStatus, NoCacheReason};
+#[cfg(feature = "cache-encryption")]
+pub use seal::EncryptionKeys;
+pub use stats::CacheStats;
+pub use store::{CacheStore, StoreUsage, StoredValue};

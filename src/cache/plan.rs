@@ -1,0 +1,273 @@
+//! From a request to what is to be done with it: everything that can be decided before the service is called.
+
+use super::{
+    core::Core,
+    credentials::uncovered,
+    entry::Entry,
+    flight::FlightKey,
+    key::{KeyBuffer, KeyScope, StoreKey, encode},
+    reason::{CacheStatus, NoCacheReason},
+    rules::{Decision, Intake, Lookup, RequestView},
+    selection::Selection,
+    store::Slot,
+};
+use crate::{
+    clock::Timestamp,
+    context::RequestContext,
+    response::GatewayError,
+    route::{CacheKey, CacheSettings, MatchedRoute, Scope},
+};
+use http::{
+    HeaderMap, HeaderName, Method,
+    header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, TRANSFER_ENCODING, UPGRADE},
+};
+use std::sync::Arc;
+
+/// What a layer is made of.
+#[derive(Clone, Debug)]
+pub(super) struct LayerState {
+    pub(super) core: Arc<Core>,
+    /// The layer's own table, where no `StageRouter` has matched.
+    pub(super) scope: Option<Arc<Scope>>,
+    /// Whose entries these are.
+    pub(super) instance: Box<[u8]>,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// The service answers this request alone; nothing is stored.
+    Forward(NoCacheReason),
+    Refuse(Box<GatewayError>),
+    Serve(Serve),
+    Fetch(Fetch),
+}
+
+/// A stored answer that is served.
+#[derive(Debug)]
+pub(super) struct Serve {
+    pub(super) entry: Arc<Entry>,
+    pub(super) status: CacheStatus,
+    pub(super) warns: bool,
+    /// The refresh in the background.
+    pub(super) refresh: Option<Box<Fetch>>,
+}
+
+/// A call to the service whose answer may be stored.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    pub(super) key: FlightKey,
+    pub(super) settings: CacheSettings,
+    pub(super) lookup: Lookup,
+    /// What may be confirmed, or served if the service fails.
+    pub(super) entry: Option<Arc<Entry>>,
+    pub(super) reason: NoCacheReason,
+    /// Together with everybody who asks the same.
+    pub(super) collapses: bool,
+    pub(super) has_identity: bool,
+}
+
+/// What is known of the resource.
+struct Target<'a> {
+    settings: CacheSettings,
+    key: &'a CacheKey,
+    scope: KeyScope<'a>,
+}
+
+impl LayerState {
+    /// `varies_by`: the names that an answer to the same URL was just seen to vary by.
+    pub(super) fn plan(
+        &self,
+        request: RequestView<'_>,
+        varies_by: Option<&Arc<[HeaderName]>>,
+        now: Timestamp,
+    ) -> Plan {
+        let own = self.own_route(request);
+        let route = request.context.and_then(RequestContext::route).or(own.as_ref());
+        let target = self.target(request, route);
+        if let Some(reason) = self.excluded(request, &target, route) {
+            return Plan::Forward(reason);
+        }
+        match self.core.rules.intake(request, &target.settings) {
+            Intake::Bypass(reason) => Plan::Forward(reason),
+            Intake::Refuse(error) => Plan::Refuse(error),
+            Intake::Lookup(lookup) => self.look_up(request, &target, lookup, varies_by, now),
+        }
+    }
+
+    /// Matches the layer's own table: in the context, where there is one, so that others find it too.
+    fn own_route(&self, request: RequestView<'_>) -> Option<MatchedRoute> {
+        let scope = self.scope.as_ref()?;
+        let path = request.uri.path();
+        match request.context {
+            Some(context) => {
+                context.route_or_match(Some(scope), path);
+                None
+            }
+            None => MatchedRoute::find(scope, Some(request.method), path, path),
+        }
+    }
+
+    fn target<'a>(&'a self, request: RequestView<'a>, route: Option<&'a MatchedRoute>) -> Target<'a> {
+        let received = request.context.map_or(request.uri, RequestContext::received_uri);
+        let scope = KeyScope { instance: &self.instance, route, received: received.path() };
+        let caching = route.and_then(|route| route.settings()?.caching(request.method));
+        let key = route.and_then(|route| route.declared().method.cache_key.as_deref());
+        Target {
+            settings: caching.map_or(self.core.settings, |(settings, _)| settings),
+            key: key.unwrap_or(&self.core.key),
+            scope,
+        }
+    }
+
+    /// Why the cache has no part in this request, whatever is stored.
+    fn excluded(
+        &self,
+        request: RequestView<'_>,
+        target: &Target<'_>,
+        route: Option<&MatchedRoute>,
+    ) -> Option<NoCacheReason> {
+        if !target.settings.enabled || target.settings.ttl.is_zero() {
+            return Some(NoCacheReason::Disabled);
+        }
+        let is_named = || {
+            route.and_then(|route| route.settings()?.caching(request.method)).is_some_and(|(_, named)| named)
+        };
+        if !self.core.rules.caches(request.method) && !is_named() {
+            return Some(NoCacheReason::Method);
+        }
+        if request.headers.contains_key(UPGRADE) {
+            return Some(NoCacheReason::Upgrade);
+        }
+        if carries_body(request) {
+            return Some(NoCacheReason::RequestBody);
+        }
+        let bypasses = self.core.rules.bypasses_credentials();
+        (bypasses && uncovered(request, target.key, &self.core.credentials))
+            .then_some(NoCacheReason::IdentityNotInKey)
+    }
+
+    fn look_up(
+        &self,
+        request: RequestView<'_>,
+        target: &Target<'_>,
+        lookup: Lookup,
+        varies_by: Option<&Arc<[HeaderName]>>,
+        now: Timestamp,
+    ) -> Plan {
+        let mut buffer = KeyBuffer::new();
+        let method = if lookup.as_get { Method::GET.as_str() } else { request.method.as_str() };
+        encode(&mut buffer, target.scope, target.key, request, method);
+        let key = StoreKey::new(self.core.hash(buffer.bytes()), buffer.bytes());
+        let found = Found::new(&self.core, key, request.headers, now);
+        let decision = found.decide(&self.core, request, lookup, now);
+        let fetch = |reason: NoCacheReason, entry: Option<Arc<Entry>>| Fetch {
+            key: FlightKey { primary: key.to_owned(), variant: found.variant(request.headers, varies_by) },
+            settings: target.settings,
+            lookup,
+            entry,
+            reason: if found.is_pass() { NoCacheReason::HitForMiss } else { reason },
+            // What a `HEAD` brings is of no use to a `GET` that waits under the same key.
+            collapses: !found.is_pass() && !lookup.as_get,
+            has_identity: buffer.has_identity(),
+        };
+        found.plan(&decision, request, lookup, fetch)
+    }
+}
+
+/// What is under a key.
+pub(super) struct Found {
+    slot: Option<Slot>,
+    /// The answer that is meant, opened.
+    entry: Option<Arc<Entry>>,
+    /// There is one that could not be opened.
+    is_sealed: bool,
+}
+
+impl Found {
+    pub(super) fn new(core: &Core, key: StoreKey<'_>, request: &HeaderMap, now: Timestamp) -> Self {
+        let slot = core.store.get(key).map(|value| value.0);
+        let slot =
+            slot.filter(|slot| !matches!(slot, Slot::Pass { until } if *until <= now.monotonic_nanos()));
+        let kept = slot.as_ref().and_then(|slot| slot.found(request).first());
+        let entry = kept.and_then(|kept| core.opened(key, kept));
+        let is_sealed = kept.is_some() && entry.is_none();
+        Self { slot, entry, is_sealed }
+    }
+
+    fn is_pass(&self) -> bool {
+        matches!(self.slot, Some(Slot::Pass { .. }))
+    }
+
+    /// What the rules say; nothing stored is used where it is to be replaced.
+    pub(super) fn decide(
+        &self,
+        core: &Core,
+        request: RequestView<'_>,
+        lookup: Lookup,
+        now: Timestamp,
+    ) -> Decision {
+        if lookup.reload {
+            return Decision::Miss(NoCacheReason::Invalidated);
+        }
+        let others =
+            self.entry.is_none() && self.slot.as_ref().is_some_and(|slot| !slot.entries().is_empty());
+        match core.rules.on_lookup(request, lookup, self.entry.as_deref(), others, now) {
+            Decision::Miss(_) if self.is_sealed => Decision::Miss(NoCacheReason::Sealed),
+            decision => decision,
+        }
+    }
+
+    /// The entry that a decision is about.
+    pub(super) fn entry(&self) -> Option<Arc<Entry>> {
+        self.entry.clone()
+    }
+
+    /// Which of the answers is asked for, as far as it is known what they vary by.
+    fn variant(&self, request: &HeaderMap, varies_by: Option<&Arc<[HeaderName]>>) -> Option<[u8; 32]> {
+        let stored = || self.slot.as_ref()?.entries().first()?.meta.selection.as_ref().map(Selection::names);
+        let names = varies_by.or_else(stored)?;
+        Some(*Selection::of(Arc::clone(names), request).values())
+    }
+
+    fn plan(
+        &self,
+        decision: &Decision,
+        request: RequestView<'_>,
+        lookup: Lookup,
+        fetch: impl Fn(NoCacheReason, Option<Arc<Entry>>) -> Fetch,
+    ) -> Plan {
+        let serve = |status: CacheStatus, refresh: Option<Box<Fetch>>| match self.entry() {
+            Some(entry) => Plan::Serve(Serve { entry, status, warns: lookup.warn, refresh }),
+            None => Plan::Fetch(fetch(NoCacheReason::NotFound, None)),
+        };
+        match decision {
+            Decision::Hit => serve(CacheStatus::Hit, None),
+            Decision::Stale => serve(CacheStatus::Stale, None),
+            Decision::StaleWhileRevalidate => {
+                let refresh = Box::new(fetch(NoCacheReason::Expired, self.entry()));
+                serve(CacheStatus::Stale, Some(refresh))
+            }
+            Decision::Revalidate => Plan::Fetch(fetch(NoCacheReason::Expired, self.entry())),
+            // The client's own conditions are worth more than an answer that is most likely not storable.
+            Decision::Miss(_) if self.is_pass() && is_conditional(request.headers) => {
+                Plan::Forward(NoCacheReason::HitForMiss)
+            }
+            Decision::Miss(reason) => Plan::Fetch(fetch(*reason, None)),
+            Decision::Pass(reason) => Plan::Forward(*reason),
+            Decision::GatewayTimeout => Plan::Refuse(Box::new(GatewayError::not_cached())),
+        }
+    }
+}
+
+/// What a `GET` carries must not decide what others are told ("fat GET"). A method that is cached by settings of its
+/// own is known to whoever wrote them.
+fn carries_body(request: RequestView<'_>) -> bool {
+    let is_read = request.method == Method::GET || request.method == Method::HEAD;
+    let length = request.headers.get(CONTENT_LENGTH);
+    is_read && (length.is_some_and(|length| length != "0") || request.headers.contains_key(TRANSFER_ENCODING))
+}
+
+fn is_conditional(headers: &HeaderMap) -> bool {
+    headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE)
+}

@@ -1,0 +1,201 @@
+//! Taking entries out: one, those of a method, those of a stage, those with a tag.
+
+use super::{
+    core::Core,
+    flight::{Flight, RequestSnapshot},
+    key::{KeyBuffer, KeyReader, KeyScope, StoreKey, encode, query_part, whole_query_part},
+    plan::LayerState,
+    rules::{RequestView, ResponseView},
+    store::StoredValue,
+};
+use crate::{clock::Timestamp, context::RequestContext, route::MatchedRoute};
+use http::{Method, Response, Uri};
+use std::sync::Arc;
+
+/// Which entries are to go; every step narrows it. What is on its way from the service when a purge comes is not
+/// stored either.
+///
+/// A purge looks at every entry: some milliseconds for 100,000 of them, a shard at a time.
+///
+/// ```
+/// use http::Method;
+/// use tower_gateway::cache::{Cache, Purge};
+///
+/// let cache = Cache::builder().build()?;
+/// cache.purge(&Purge::all().stage("prod"));
+/// cache.purge(&Purge::all().stage("prod").resource("/pets/{id}").method(&Method::GET));
+/// cache.purge(&Purge::all().path("/pets/7"));
+/// cache.purge(&Purge::all().tag("pet-7").softly());
+/// # Ok::<(), tower_gateway::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Purge {
+    stage: Option<Vec<u8>>,
+    resource: Option<Vec<u8>>,
+    method: Option<Vec<u8>>,
+    path: Option<Vec<u8>>,
+    parameters: Vec<Vec<u8>>,
+    tag: Option<Box<str>>,
+    softly: bool,
+}
+
+impl Purge {
+    /// Everything.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Entries of a stage.
+    #[must_use]
+    pub fn stage(mut self, name: &str) -> Self {
+        self.stage = Some(name.into());
+        self
+    }
+
+    /// Entries of a resource, by its template (`/pets/{id}`), or of a `cacheNamespace`.
+    #[must_use]
+    pub fn resource(mut self, path: &str) -> Self {
+        self.resource = Some(path.into());
+        self
+    }
+
+    /// Entries of a method.
+    #[must_use]
+    pub fn method(mut self, method: &Method) -> Self {
+        self.method = Some(method.as_str().into());
+        self
+    }
+
+    /// Entries of a path, as the service sees it (without stage and base path). Entries whose key has declared
+    /// parameters only have no path.
+    #[must_use]
+    pub fn path(mut self, path: &str) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// Entries of exactly this query; `None`: of no query. For keys with the whole query.
+    #[must_use]
+    pub fn query(mut self, query: Option<&str>) -> Self {
+        self.parameters.push(whole_query_part(query));
+        self
+    }
+
+    /// Entries whose declared query parameter has exactly this value, as received.
+    #[must_use]
+    pub fn query_parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push(query_part(name, value));
+        self
+    }
+
+    /// Entries whose answer had the tag in `Surrogate-Key` or `Cache-Tag`.
+    #[must_use]
+    pub fn tag(mut self, tag: &str) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+
+    /// Entries become stale and are not dropped: the RFC 9111 mode may confirm them, or serve them while the service
+    /// fails. In AWS mode a stale entry is never served.
+    #[must_use]
+    pub fn softly(mut self) -> Self {
+        self.softly = true;
+        self
+    }
+
+    fn means_key(&self, key: &[u8]) -> bool {
+        let Some((head, tail)) = KeyReader::head(key) else { return false };
+        let is = |wanted: &Option<Vec<u8>>, own: &[u8]| wanted.as_ref().is_none_or(|wanted| wanted == own);
+        is(&self.stage, head.stage)
+            && is(&self.resource, head.namespace)
+            && is(&self.method, head.method)
+            && is(&self.path, head.path)
+            && self.parameters.iter().all(|parameter| tail.contains(parameter))
+    }
+
+    fn means(&self, key: &[u8], value: &StoredValue) -> bool {
+        let has_tag =
+            |tag: &str| value.0.entries().iter().any(|entry| entry.meta.tags.iter().any(|own| **own == *tag));
+        self.means_key(key) && self.tag.as_deref().is_none_or(has_tag)
+    }
+
+    fn means_flight(&self, flight: &Flight) -> bool {
+        self.means_key(flight.key().primary.borrowed().bytes())
+            && self.tag.as_deref().is_none_or(|tag| flight.has_tag(tag))
+    }
+}
+
+impl Core {
+    /// First what is on its way, then what is stored: an answer that lands in between is taken out here, or takes
+    /// itself out.
+    pub(super) fn purge(&self, purge: &Purge) -> u64 {
+        self.count_purge();
+        for flight in self.flights.all().iter().filter(|flight| purge.means_flight(flight)) {
+            self.overtake(flight);
+        }
+        let mut purged = 0;
+        self.store.retain(&mut |key, value| {
+            if !purge.means(key, value) {
+                return true;
+            }
+            let entries = value.0.entries();
+            purged += entries.len() as u64;
+            if purge.softly {
+                entries.iter().for_each(|entry| entry.meta.purge_softly());
+            }
+            purge.softly
+        });
+        purged
+    }
+
+    /// Its answer is not stored, and nobody else waits for it.
+    fn overtake(&self, flight: &Arc<Flight>) {
+        flight.supersede();
+        self.flights.remove(flight);
+    }
+
+    fn invalidate_key(&self, key: StoreKey<'_>) {
+        for flight in
+            self.flights.all().iter().filter(|flight| flight.key().primary.borrowed().bytes() == key.bytes())
+        {
+            self.overtake(flight);
+        }
+        self.store.remove(key);
+    }
+}
+
+impl LayerState {
+    /// Drops what an answer to another request has made invalid.
+    pub(super) fn invalidate<R>(
+        &self,
+        request: &RequestSnapshot,
+        response: &Response<R>,
+        (requested, responded): (Timestamp, Timestamp),
+    ) {
+        let response =
+            ResponseView { status: response.status(), headers: response.headers(), requested, responded };
+        let targets = self.core.rules.invalidates(request.view(), response);
+        if targets.is_empty() {
+            return;
+        }
+        self.core.count_purge();
+        targets.iter().for_each(|uri| self.invalidate_target(request, uri));
+    }
+
+    fn invalidate_target(&self, request: &RequestSnapshot, uri: &Uri) {
+        let context = request.context.as_ref();
+        let scope = context.and_then(RequestContext::route).map(|route| &route.scope).or(self.scope.as_ref());
+        let route =
+            scope.and_then(|scope| MatchedRoute::find(scope, Some(&Method::GET), uri.path(), uri.path()));
+        let spec = route.as_ref().and_then(|route| route.declared().method.cache_key.as_deref());
+        let scope = KeyScope { instance: &self.instance, route: route.as_ref(), received: uri.path() };
+        let view = RequestView { method: &Method::GET, uri, headers: &request.headers, context };
+        let mut buffer = KeyBuffer::new();
+        encode(&mut buffer, scope, spec.unwrap_or(&self.core.key), view, Method::GET.as_str());
+        self.core.invalidate_key(StoreKey::new(self.core.hash(buffer.bytes()), buffer.bytes()));
+        // Entries of other callers have keys that nobody can make here.
+        if self.core.has_identities() {
+            self.core.purge(&Purge::all().method(&Method::GET).path(uri.path()));
+        }
+    }
+}

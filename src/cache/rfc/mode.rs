@@ -1,0 +1,309 @@
+//! The answers of RFC 9111 to the cache's questions ([`Rules`]).
+
+use super::{
+    condition,
+    config::Rfc9111,
+    control::RequestControl,
+    invalidation,
+    range::{ByteRange, byte_range},
+    reuse::{Reuse, reuse, stands_in},
+    status,
+    storage::{self, Asked},
+};
+use crate::{
+    cache::{
+        CacheStatus, NoCacheReason,
+        entry::{Content, Entry, Meta},
+        rules::{
+            BodyPart, Decision, Head, Intake, Lookup, Provenance, RequestView, ResponseView, Rules,
+            StorePlan, Verdict,
+        },
+    },
+    clock::Timestamp,
+    route::CacheSettings,
+};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    header::{
+        AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
+        IF_RANGE, LAST_MODIFIED, RANGE,
+    },
+};
+
+impl Rules for Rfc9111 {
+    fn caches(&self, method: &Method) -> bool {
+        method == Method::GET || method == Method::HEAD
+    }
+
+    /// Whoever asks, a fresh answer is one that may be shared; see [`storage`].
+    fn bypasses_credentials(&self) -> bool {
+        false
+    }
+
+    fn watches(&self, method: &Method) -> bool {
+        invalidation::is_unsafe(method)
+    }
+
+    fn intake(&self, request: RequestView<'_>, _: &CacheSettings) -> Intake {
+        let as_get = request.method == Method::HEAD;
+        if !(as_get || request.method == Method::GET) {
+            Intake::Bypass(NoCacheReason::Method)
+        } else if condition::is_for_the_service(request.headers) {
+            Intake::Bypass(NoCacheReason::RequestDirective)
+        } else {
+            Intake::Lookup(Lookup { as_get, ..Lookup::default() })
+        }
+    }
+
+    fn on_lookup(
+        &self,
+        request: RequestView<'_>,
+        _: Lookup,
+        found: Option<&Entry>,
+        others: bool,
+        now: Timestamp,
+    ) -> Decision {
+        let control = self.reuse_control(request);
+        let decision = found.map(|entry| (entry, reuse(&entry.meta, &control, now)));
+        match decision {
+            Some((_, Reuse::Fresh)) => Decision::Hit,
+            Some((_, Reuse::Stale)) => Decision::Stale,
+            Some((_, Reuse::StaleWhileRevalidate)) if control.only_if_cached => Decision::Stale,
+            Some((_, Reuse::StaleWhileRevalidate)) => Decision::StaleWhileRevalidate,
+            _ if control.only_if_cached => Decision::GatewayTimeout,
+            Some((entry, Reuse::Validate)) => self.on_stale(request, entry, now),
+            None if others => self.on_absent(request, NoCacheReason::VaryMismatch),
+            None => self.on_absent(request, NoCacheReason::NotFound),
+        }
+    }
+
+    fn prepare(&self, request: &mut HeaderMap, entry: Option<&Entry>) {
+        condition::ask_for_all(request);
+        if let Some(entry) = entry {
+            condition::validate(request, &entry.content.headers);
+        }
+    }
+
+    fn on_response(
+        &self,
+        request: RequestView<'_>,
+        _: &CacheSettings,
+        response: ResponseView<'_>,
+        entry: Option<&Entry>,
+    ) -> Verdict {
+        let is_validation =
+            |entry: &Entry| response.status == StatusCode::NOT_MODIFIED && is_confirmable(entry);
+        match entry {
+            Some(entry) if is_validation(entry) => self.on_not_modified(request, response, entry),
+            Some(entry)
+                if is_failure(response.status) && self.on_error(request, entry, response.responded) =>
+            {
+                Verdict::ServeStale
+            }
+            Some(entry) if request.method == Method::HEAD => self.on_head(request, response, entry),
+            _ => match storage::plan(self, self.asked(request), response) {
+                Ok(plan) => Verdict::Store(plan),
+                Err(reason) => Verdict::Discard(reason),
+            },
+        }
+    }
+
+    fn on_error(&self, request: RequestView<'_>, entry: &Entry, now: Timestamp) -> bool {
+        stands_in(&entry.meta, &self.reuse_control(request), now)
+    }
+
+    fn may_share(&self, request: RequestView<'_>, response: ResponseView<'_>, plan: &StorePlan) -> bool {
+        let control = self.reuse_control(request);
+        let times = (response.requested, response.responded);
+        let meta = Meta::new(response.status, times, plan.freshness, None, Box::default());
+        !control.no_store && reuse(&meta, &control, response.responded) == Reuse::Fresh
+    }
+
+    fn present(
+        &self,
+        request: RequestView<'_>,
+        entry: &Meta,
+        head: &mut Head,
+        complete: Option<&Bytes>,
+        provenance: Provenance,
+    ) -> BodyPart {
+        if matches!(provenance.status, CacheStatus::Hit | CacheStatus::Stale | CacheStatus::Collapsed) {
+            head.headers.insert(AGE, HeaderValue::from(entry.age(provenance.now).as_secs()));
+        }
+        if self.sends_cache_status() {
+            status::append(&mut head.headers, provenance, Some(ttl(entry, provenance.now)));
+        }
+        body_part(request, head, complete, provenance.now.unix_seconds())
+    }
+
+    fn passed(&self, response: &mut HeaderMap, provenance: Provenance) {
+        if self.sends_cache_status() {
+            status::append(response, provenance, None);
+        }
+    }
+
+    fn invalidates(&self, request: RequestView<'_>, response: ResponseView<'_>) -> Vec<Uri> {
+        if invalidation::is_unsafe(request.method) {
+            invalidation::targets(request.uri, request.headers, response.status, response.headers)
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+impl Rfc9111 {
+    fn asked(&self, request: RequestView<'_>) -> Asked {
+        Asked::of(self, request.headers)
+    }
+
+    /// The request's directives as far as they concern the use of what is stored.
+    fn reuse_control(&self, request: RequestView<'_>) -> RequestControl {
+        if self.honors_requests() { RequestControl::of(request.headers) } else { RequestControl::default() }
+    }
+
+    /// Nothing is stored, or nothing that is of use.
+    fn on_absent(&self, request: RequestView<'_>, why: NoCacheReason) -> Decision {
+        let headers = request.headers;
+        let own_condition = self.forwards_conditions() && condition::is_conditional(headers);
+        if request.method == Method::HEAD {
+            Decision::Pass(NoCacheReason::Method)
+        } else if headers.contains_key(RANGE) {
+            Decision::Pass(NoCacheReason::Range)
+        } else if own_condition || RequestControl::of(headers).no_store {
+            Decision::Pass(NoCacheReason::RequestDirective)
+        } else {
+            Decision::Miss(why)
+        }
+    }
+
+    /// What can be confirmed, and kept when confirmed to this client, is asked about, whole. What cannot is as good as absent, unless it may stand in where the
+    /// service fails, or a `HEAD` may bring it up to date.
+    fn on_stale(&self, request: RequestView<'_>, entry: &Entry, now: Timestamp) -> Decision {
+        let confirmable = is_confirmable(entry) && self.may_be_confirmed_to(request, entry);
+        let stands_in = || self.on_error(request, entry, now) && !request.headers.contains_key(RANGE);
+        if request.method == Method::HEAD || confirmable || stands_in() {
+            Decision::Revalidate
+        } else {
+            self.on_absent(request, NoCacheReason::Expired)
+        }
+    }
+
+    fn may_be_confirmed_to(&self, request: RequestView<'_>, entry: &Entry) -> bool {
+        let (requested, responded) = (entry.meta.requested, entry.meta.responded);
+        let stored =
+            ResponseView { status: entry.meta.status, headers: &entry.content.headers, requested, responded };
+        storage::may_be_confirmed_to(self, self.asked(request), stored)
+    }
+
+    /// A 304 is the service's word that what is stored is still good. One that names another answer must not change
+    /// it (RFC 9111 section 4.3.4).
+    fn on_not_modified(
+        &self,
+        request: RequestView<'_>,
+        response: ResponseView<'_>,
+        entry: &Entry,
+    ) -> Verdict {
+        if condition::confirms(response.headers, &entry.content.headers) {
+            self.freshen(request, response, entry)
+        } else {
+            Verdict::Freshen { headers: entry.content.headers.clone(), plan: Err(NoCacheReason::Status) }
+        }
+    }
+
+    /// The answer to a `HEAD` is never stored, but may show that the stored answer to a `GET` is still good.
+    fn on_head(&self, request: RequestView<'_>, response: ResponseView<'_>, entry: &Entry) -> Verdict {
+        let Content { headers, body, .. } = &entry.content;
+        let confirms = response.status == StatusCode::OK
+            && condition::head_confirms(response.headers, headers, body.len());
+        if confirms {
+            self.freshen(request, response, entry)
+        } else {
+            Verdict::Discard(NoCacheReason::Method)
+        }
+    }
+
+    /// The entry's fields, brought up to date, are judged like those of a new answer: what came may forbid what the
+    /// stored answer allowed.
+    fn freshen(&self, request: RequestView<'_>, response: ResponseView<'_>, entry: &Entry) -> Verdict {
+        let unstored = storage::hop_by_hop_fields(response.headers);
+        let mut headers = condition::freshened(&entry.content.headers, response.headers, &unstored);
+        let updated = ResponseView { status: entry.meta.status, headers: &headers, ..response };
+        let plan = storage::plan(self, self.asked(request), updated);
+        if let Ok(plan) = &plan {
+            plan.remove.iter().for_each(|name| drop(headers.remove(name)));
+            plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
+        }
+        Verdict::Freshen { headers, plan }
+    }
+}
+
+/// Without validators, a 304 answers a condition of the client's own.
+fn is_confirmable(entry: &Entry) -> bool {
+    storage::has_validator(&entry.content.headers)
+}
+
+/// The statuses of RFC 5861 section 4.
+fn is_failure(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+/// In whole seconds, so that it and `Age` add up to the lifetime.
+fn ttl(entry: &Meta, now: Timestamp) -> i64 {
+    let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let left = seconds(entry.freshness.lifetime).saturating_sub(seconds(entry.age(now)));
+    if entry.is_soft_purged() { left.min(0) } else { left }
+}
+
+/// Conditions are judged before ranges, and neither for an answer that is no success (RFC 9110 section 13.2).
+fn body_part(request: RequestView<'_>, head: &mut Head, complete: Option<&Bytes>, now: i64) -> BodyPart {
+    if head.status.is_success() && condition::is_not_modified(request.headers, &head.headers, now) {
+        become_not_modified(head);
+        return BodyPart::Nothing;
+    }
+    if request.method == Method::HEAD {
+        return BodyPart::Nothing;
+    }
+    match (request.headers.get(RANGE), complete) {
+        (Some(range), Some(body)) if head.status == StatusCode::OK => {
+            let applies = !request.headers.contains_key(IF_RANGE)
+                || condition::range_applies(request.headers, &head.headers, now);
+            if applies { take_range(range, head, body.len()) } else { BodyPart::Whole }
+        }
+        _ => BodyPart::Whole,
+    }
+}
+
+/// A 304 carries what helps a cache to choose, and no other metadata of the content (RFC 9110 section 15.4.5).
+fn become_not_modified(head: &mut Head) {
+    head.status = StatusCode::NOT_MODIFIED;
+    for name in [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE] {
+        head.headers.remove(name);
+    }
+    if head.headers.contains_key(ETAG) {
+        head.headers.remove(LAST_MODIFIED);
+    }
+}
+
+fn take_range(range: &HeaderValue, head: &mut Head, length: usize) -> BodyPart {
+    match byte_range(range.as_bytes(), length) {
+        ByteRange::Whole => BodyPart::Whole,
+        ByteRange::Part(part) => {
+            let content_range = format!("bytes {}-{}/{length}", part.start, part.end - 1);
+            become_partial(head, StatusCode::PARTIAL_CONTENT, content_range, part.len());
+            BodyPart::Slice(part)
+        }
+        ByteRange::Unsatisfiable => {
+            become_partial(head, StatusCode::RANGE_NOT_SATISFIABLE, format!("bytes */{length}"), 0);
+            BodyPart::Nothing
+        }
+    }
+}
+
+fn become_partial(head: &mut Head, status: StatusCode, content_range: String, length: usize) {
+    head.status = status;
+    if let Ok(value) = HeaderValue::try_from(content_range) {
+        head.headers.insert(CONTENT_RANGE, value);
+    }
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+}

@@ -1,0 +1,64 @@
+//! `Cache-Status` (RFC 9211): what this cache did, for whoever debugs.
+
+use crate::cache::{CacheStatus, NoCacheReason, rules::Provenance};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::fmt::Write;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Appends our member behind those of caches nearer to the service. `ttl` is in seconds, negative for what is stale.
+pub(super) fn append(headers: &mut HeaderMap, provenance: Provenance, ttl: Option<i64>) {
+    let mut text = String::with_capacity(64);
+    text.push_str("tower-gateway");
+    match forwarded_because(provenance) {
+        None => text.push_str("; hit"),
+        Some(why) => {
+            text.push_str("; fwd=");
+            text.push_str(why);
+        }
+    }
+    // Writing to a String cannot fail.
+    let _ = write_parameters(&mut text, provenance, ttl);
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.append(CACHE_STATUS, value);
+    }
+}
+
+fn write_parameters(text: &mut String, provenance: Provenance, ttl: Option<i64>) -> std::fmt::Result {
+    if let Some(status) = provenance.forward_status {
+        write!(text, "; fwd-status={}", status.as_u16())?;
+    }
+    if let Some(ttl) = ttl {
+        text.push_str("; ttl=");
+        text.push_str(itoa::Buffer::new().format(ttl));
+    }
+    if provenance.stored && !matches!(provenance.status, CacheStatus::Hit | CacheStatus::Stale) {
+        text.push_str("; stored");
+    }
+    if provenance.status == CacheStatus::Collapsed {
+        text.push_str("; collapsed");
+    }
+    let detail = provenance.not_stored.or(provenance.reason.filter(|reason| detail_is_news(*reason)));
+    detail.map_or(Ok(()), |reason| write!(text, "; detail={reason}"))
+}
+
+/// The values of `fwd` (RFC 9211 section 2.2); `None` for an answer without a call of the service.
+fn forwarded_because(provenance: Provenance) -> Option<&'static str> {
+    match (provenance.status, provenance.reason) {
+        (CacheStatus::Hit | CacheStatus::Stale, None) => None,
+        (CacheStatus::Hit | CacheStatus::Stale | CacheStatus::Revalidated, _) => Some("stale"),
+        (_, Some(NoCacheReason::Method)) => Some("method"),
+        (_, Some(NoCacheReason::VaryMismatch)) => Some("vary-miss"),
+        (_, Some(NoCacheReason::RequestDirective)) => Some("request"),
+        (_, Some(NoCacheReason::Expired)) => Some("stale"),
+        (_, Some(NoCacheReason::Range)) => Some("partial"),
+        (CacheStatus::Bypass, Some(NoCacheReason::Disabled | NoCacheReason::Upgrade)) => Some("bypass"),
+        _ => Some("uri-miss"),
+    }
+}
+
+/// What `fwd` says already is not said twice.
+fn detail_is_news(reason: NoCacheReason) -> bool {
+    use NoCacheReason::{Expired, Method, NotFound, Range, VaryMismatch};
+    !matches!(reason, NotFound | VaryMismatch | Expired | Method | Range)
+}

@@ -1,0 +1,230 @@
+//! Encryption of stored values: AES-256-GCM, with keys that rotate.
+
+use super::entry::{Content, Entry};
+use crate::error::ConfigError;
+use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInOut};
+use bytes::{Buf, BufMut, Bytes};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
+
+/// The keys that values are encrypted with: the newest encrypts, all of them decrypt. A clone is a reference count,
+/// so that keys rotate while traffic flows.
+///
+/// Each value has a nonce of 96 random bits; NIST SP 800-38D allows 2^32 of them for a key, so rotate before that
+/// many answers were stored.
+///
+/// ```
+/// use tower_gateway::cache::EncryptionKeys;
+///
+/// let keys = EncryptionKeys::new(&[7; 32])?;
+/// keys.rotate(&[8; 32])?; // new values; what the first key encrypted is still read
+/// keys.retire_old(); // what it encrypted is fetched anew
+/// # Ok::<(), tower_gateway::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct EncryptionKeys(Arc<RwLock<Ring>>);
+
+/// Newest last.
+struct Ring {
+    keys: Vec<(u32, Aes256Gcm)>,
+}
+
+const NONCE: usize = 12;
+const PREFIX: usize = 4 + NONCE;
+
+impl fmt::Debug for EncryptionKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncryptionKeys({} keys)", self.read().keys.len())
+    }
+}
+
+fn cipher(key: &[u8]) -> Result<Aes256Gcm, ConfigError> {
+    // The value is a secret: only its length is told.
+    let problem =
+        |_| ConfigError::new("encryption key", format!("of {} bytes", key.len()), "must have 32 bytes");
+    Aes256Gcm::new_from_slice(key).map_err(problem)
+}
+
+impl EncryptionKeys {
+    /// One key, of 32 bytes.
+    ///
+    /// # Errors
+    ///
+    /// The key has another length.
+    pub fn new(key: &[u8]) -> Result<Self, ConfigError> {
+        Ok(Self(Arc::new(RwLock::new(Ring { keys: vec![(0, cipher(key)?)] }))))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Ring> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Encrypts with a new key from here on. Values under older keys are still read.
+    ///
+    /// # Errors
+    ///
+    /// The key does not have 32 bytes.
+    pub fn rotate(&self, key: &[u8]) -> Result<(), ConfigError> {
+        let cipher = cipher(key)?;
+        let mut ring = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let id = ring.keys.last().map_or(0, |(id, _)| id.wrapping_add(1));
+        ring.keys.push((id, cipher));
+        Ok(())
+    }
+
+    /// Forgets every key but the newest: values under the others are misses, and are fetched anew.
+    pub fn retire_old(&self) {
+        let mut ring = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let old = ring.keys.len().saturating_sub(1);
+        ring.keys.drain(..old);
+    }
+
+    /// `None`: the machine has no random numbers. The value is bound to its key in the cache, so that it cannot be
+    /// put under another.
+    pub(super) fn seal(&self, key: &[u8], entry: &Entry) -> Option<Entry> {
+        let mut nonce = [0; NONCE];
+        getrandom::fill(&mut nonce).ok()?;
+        let mut text = encode(&entry.content);
+        let ring = self.read();
+        let (id, cipher) = ring.keys.last()?;
+        cipher.encrypt_in_place(&nonce.into(), key, &mut text).ok()?;
+        let mut sealed = Vec::with_capacity(PREFIX + text.len());
+        sealed.put_u32(*id);
+        sealed.put_slice(&nonce);
+        sealed.put_slice(&text);
+        let content = Content { headers: HeaderMap::new(), body: Bytes::from_owner(sealed), trailers: None };
+        Some(Entry { is_sealed: true, ..Entry::new(entry.meta.clone(), content) })
+    }
+
+    /// `None`: no such key any more, or not what was sealed.
+    pub(super) fn open(&self, key: &[u8], entry: &Entry) -> Option<Entry> {
+        let mut sealed = entry.content.body.clone();
+        if sealed.len() < PREFIX {
+            return None;
+        }
+        let id = sealed.get_u32();
+        let nonce: [u8; NONCE] = sealed.split_to(NONCE).as_ref().try_into().ok()?;
+        let mut text = sealed.to_vec();
+        let ring = self.read();
+        let (_, cipher) = ring.keys.iter().find(|(own, _)| *own == id)?;
+        cipher.decrypt_in_place(&nonce.into(), key, &mut text).ok()?;
+        Some(Entry::new(entry.meta.clone(), decode(text.into())?))
+    }
+}
+
+fn encode(content: &Content) -> Vec<u8> {
+    let mut text = Vec::with_capacity(content.body.len() + 64 * content.headers.len() + 16);
+    encode_fields(&mut text, &content.headers);
+    text.put_u8(u8::from(content.trailers.is_some()));
+    if let Some(trailers) = &content.trailers {
+        encode_fields(&mut text, trailers);
+    }
+    text.put_slice(&content.body);
+    text
+}
+
+fn encode_fields(text: &mut Vec<u8>, fields: &HeaderMap) {
+    text.put_u32(fields.len() as u32);
+    for (name, value) in fields {
+        text.put_u32(name.as_str().len() as u32);
+        text.put_slice(name.as_str().as_bytes());
+        text.put_u8(u8::from(value.is_sensitive()));
+        text.put_u32(value.len() as u32);
+        text.put_slice(value.as_bytes());
+    }
+}
+
+fn decode(mut text: Bytes) -> Option<Content> {
+    let headers = decode_fields(&mut text)?;
+    let has_trailers = text.try_get_u8().ok()? != 0;
+    let trailers = if has_trailers { Some(Box::new(decode_fields(&mut text)?)) } else { None };
+    Some(Content { headers, body: text, trailers })
+}
+
+fn decode_fields(text: &mut Bytes) -> Option<HeaderMap> {
+    let count = text.try_get_u32().ok()?;
+    let mut fields = HeaderMap::new();
+    for _ in 0..count {
+        let name = HeaderName::from_bytes(&piece(text)?).ok()?;
+        let is_sensitive = text.try_get_u8().ok()? != 0;
+        let mut value = HeaderValue::from_maybe_shared(piece(text)?).ok()?;
+        value.set_sensitive(is_sensitive);
+        fields.append(name, value);
+    }
+    Some(fields)
+}
+
+fn piece(text: &mut Bytes) -> Option<Bytes> {
+    let length = text.try_get_u32().ok()? as usize;
+    (length <= text.len()).then(|| text.split_to(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cache::entry::{Freshness, Meta},
+        clock::Timestamp,
+    };
+    use http::StatusCode;
+
+    fn entry() -> Entry {
+        let now = Timestamp::new(0, 0);
+        let meta = Meta::new(StatusCode::OK, (now, now), Freshness::default(), None, Box::default());
+        let mut headers = HeaderMap::new();
+        headers.append("a", HeaderValue::from_static("secret words"));
+        headers.append("a", HeaderValue::from_bytes(b"\xff").unwrap());
+        headers.get_mut("a").unwrap().set_sensitive(true);
+        let trailers = Some(Box::new(headers.clone()));
+        Entry::new(meta, Content { headers, body: Bytes::from_static(b"secret words"), trailers })
+    }
+
+    #[test]
+    fn what_is_sealed_opens_again_and_says_nothing_until_then() {
+        let keys = EncryptionKeys::new(&[1; 32]).unwrap();
+        let sealed = keys.seal(b"key", &entry()).unwrap();
+        assert!(sealed.is_sealed && sealed.content.headers.is_empty());
+        assert!(!sealed.content.body.windows(6).any(|window| window == b"secret"));
+        let opened = keys.open(b"key", &sealed).unwrap();
+        assert_eq!(opened.content.headers, entry().content.headers);
+        assert!(opened.content.headers["a"].is_sensitive());
+        assert_eq!(opened.content.trailers, entry().content.trailers);
+        assert_eq!(opened.content.body, "secret words");
+        assert_ne!(sealed.content.body, keys.seal(b"key", &entry()).unwrap().content.body);
+    }
+
+    #[test]
+    fn under_another_key_or_changed_it_stays_shut() {
+        let keys = EncryptionKeys::new(&[1; 32]).unwrap();
+        let mut sealed = keys.seal(b"key", &entry()).unwrap();
+        assert!(keys.open(b"other", &sealed).is_none());
+        let mut bytes = sealed.content.body.to_vec();
+        for at in [0, PREFIX - 1, PREFIX, bytes.len() - 1] {
+            bytes[at] ^= 1;
+            sealed.content.body = bytes.clone().into();
+            assert!(keys.open(b"key", &sealed).is_none(), "{at}");
+            bytes[at] ^= 1;
+        }
+        for length in 0..bytes.len() {
+            sealed.content.body = bytes[..length].to_vec().into();
+            assert!(keys.open(b"key", &sealed).is_none(), "{length}");
+        }
+    }
+
+    #[test]
+    fn keys_rotate_and_retire() {
+        let keys = EncryptionKeys::new(&[1; 32]).unwrap();
+        let old = keys.seal(b"key", &entry()).unwrap();
+        keys.rotate(&[2; 32]).unwrap();
+        let new = keys.seal(b"key", &entry()).unwrap();
+        assert!(keys.open(b"key", &old).is_some() && keys.open(b"key", &new).is_some());
+        keys.retire_old();
+        assert!(keys.open(b"key", &old).is_none() && keys.open(b"key", &new).is_some());
+        assert_eq!(format!("{keys:?}"), "EncryptionKeys(1 keys)");
+        assert_eq!(EncryptionKeys::new(&[0; 16]).unwrap_err().value(), "of 16 bytes");
+        assert!(keys.rotate(&[0; 31]).is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! Counters: what the cache did, and why it did not do more.
+
+use super::reason::{CacheStatus, NoCacheReason};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// What a [`Cache`](super::Cache) has done since it was made. Counts of answers, not of bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheStats {
+    counts: Counts<u64>,
+}
+
+impl CacheStats {
+    /// How many answers had that status.
+    pub fn count(&self, status: CacheStatus) -> u64 {
+        self.counts.statuses[status as usize]
+    }
+
+    /// How many answers did not come from the cache for that reason.
+    pub fn missed(&self, reason: NoCacheReason) -> u64 {
+        self.counts.missed[reason as usize]
+    }
+
+    /// How many answers of the service were not stored for that reason.
+    pub fn not_stored(&self, reason: NoCacheReason) -> u64 {
+        self.counts.not_stored[reason as usize]
+    }
+
+    /// Answers from the cache (AWS: `CacheHitCount`): hits, stale ones, and those that shared somebody's call.
+    pub fn hits(&self) -> u64 {
+        [CacheStatus::Hit, CacheStatus::Stale, CacheStatus::Collapsed]
+            .map(|status| self.count(status))
+            .iter()
+            .sum()
+    }
+
+    /// Answers that a call to the service was made for while caching was on (AWS: `CacheMissCount`).
+    pub fn misses(&self) -> u64 {
+        self.count(CacheStatus::Miss) + self.count(CacheStatus::Revalidated)
+    }
+
+    /// How many answers were stored.
+    pub fn stored(&self) -> u64 {
+        self.counts.stored
+    }
+
+    /// Every reason with a count, for both questions: why not from the cache, why not stored.
+    pub fn reasons(&self) -> impl Iterator<Item = (NoCacheReason, u64, u64)> {
+        let row = |reason: &NoCacheReason| (*reason, self.missed(*reason), self.not_stored(*reason));
+        NoCacheReason::ALL.iter().map(row).filter(|(_, missed, not_stored)| missed + not_stored > 0)
+    }
+
+    /// Every status with its count.
+    pub fn statuses(&self) -> impl Iterator<Item = (CacheStatus, u64)> {
+        CacheStatus::ALL.into_iter().map(|status| (status, self.count(status)))
+    }
+}
+
+const STATUSES: usize = CacheStatus::ALL.len();
+const REASONS: usize = NoCacheReason::ALL.len();
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Counts<T> {
+    statuses: [T; STATUSES],
+    missed: [T; REASONS],
+    not_stored: [T; REASONS],
+    stored: T,
+}
+
+impl<T: Default> Default for Counts<T> {
+    fn default() -> Self {
+        Self {
+            statuses: std::array::from_fn(|_| T::default()),
+            missed: std::array::from_fn(|_| T::default()),
+            not_stored: std::array::from_fn(|_| T::default()),
+            stored: T::default(),
+        }
+    }
+}
+
+/// Threads count on lines of their own: a line that two threads write to costs more than the hit it counts.
+#[repr(align(128))]
+#[derive(Debug, Default)]
+struct Stripe(Counts<AtomicU64>);
+
+const STRIPES: usize = 8;
+
+/// The counters in use.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    stripes: [Stripe; STRIPES],
+}
+
+impl Counters {
+    fn mine(&self) -> &Counts<AtomicU64> {
+        &self.stripes[stripe()].0
+    }
+
+    pub(super) fn answered(&self, status: CacheStatus, reason: Option<NoCacheReason>) {
+        let mine = self.mine();
+        mine.statuses[status as usize].fetch_add(1, Relaxed);
+        if let Some(reason) = reason {
+            mine.missed[reason as usize].fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn stored(&self) {
+        self.mine().stored.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn not_stored(&self, reason: NoCacheReason) {
+        self.mine().not_stored[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn snapshot(&self) -> CacheStats {
+        let mut counts = Counts::default();
+        for Stripe(stripe) in &self.stripes {
+            add(&mut counts.statuses, &stripe.statuses);
+            add(&mut counts.missed, &stripe.missed);
+            add(&mut counts.not_stored, &stripe.not_stored);
+            counts.stored += stripe.stored.load(Relaxed);
+        }
+        CacheStats { counts }
+    }
+}
+
+fn add(sums: &mut [u64], counters: &[AtomicU64]) {
+    sums.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter.load(Relaxed));
+}
+
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: usize = NEXT.fetch_add(1, Relaxed) % STRIPES;
+    }
+    MINE.with(|mine| *mine)
+}

@@ -1,0 +1,370 @@
+//! What an authorizer established of the caller: `$context.authorizer`.
+
+use super::RequestContext;
+#[cfg(feature = "jwt")]
+use super::claims::{ClaimStyle, Claims};
+use crate::{
+    response::json_string,
+    route::{ApiMethod, Scope},
+};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+/// What an authorizer (Lambda-style, JWT or Cognito) established of the caller. A proof, like
+/// [`Principal`](super::Principal): only an authorizer of this crate can make one.
+///
+/// ```compile_fail
+/// let forged = tower_gateway::context::AuthorizerContext::new(Some("root".into()));
+/// ```
+///
+/// `Debug` shows names, not values: a context may hold what a client must not see.
+#[derive(Clone, Default)]
+pub struct AuthorizerContext {
+    principal_id: Option<Arc<str>>,
+    values: Entries,
+    claims: OnceLock<Entries>,
+    scopes: OnceLock<Box<[Box<str>]>>,
+    /// What claims and scopes are read from when somebody asks: most requests ask for neither.
+    #[cfg(feature = "jwt")]
+    token: Option<(Claims, ClaimStyle)>,
+}
+
+/// Names and values, in their order.
+type Entries = Box<[(Box<str>, AuthorizerValue)]>;
+
+/// One value of an authorizer's context or one claim: its text and its JSON form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorizerValue {
+    text: Box<str>,
+    /// Otherwise the text is JSON as it stands: a number, `true`, an array.
+    is_string: bool,
+}
+
+impl AuthorizerValue {
+    /// A JSON string.
+    #[allow(dead_code, reason = "made by authorizers")]
+    pub(crate) fn string(text: impl Into<Box<str>>) -> Self {
+        Self { text: text.into(), is_string: true }
+    }
+
+    /// Any other JSON value, given as its JSON text.
+    #[allow(dead_code, reason = "made by authorizers")]
+    pub(crate) fn json(text: impl Into<Box<str>>) -> Self {
+        Self { text: text.into(), is_string: false }
+    }
+
+    /// The text that `$context.authorizer.<key>` shows: `value`, `1`, `true`; arrays and maps as JSON.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The value as JSON, of its own type: `"value"`, `1`, `true`.
+    pub fn to_json(&self) -> Cow<'_, str> {
+        if self.is_string { json_string(&self.text).into() } else { Cow::Borrowed(&self.text) }
+    }
+}
+
+impl From<&str> for AuthorizerValue {
+    fn from(text: &str) -> Self {
+        Self::string(text)
+    }
+}
+
+impl From<String> for AuthorizerValue {
+    fn from(text: String) -> Self {
+        Self::string(text)
+    }
+}
+
+impl From<bool> for AuthorizerValue {
+    fn from(flag: bool) -> Self {
+        Self::json(flag.to_string())
+    }
+}
+
+impl From<i32> for AuthorizerValue {
+    fn from(number: i32) -> Self {
+        Self::json(number.to_string())
+    }
+}
+
+impl From<i64> for AuthorizerValue {
+    fn from(number: i64) -> Self {
+        Self::json(number.to_string())
+    }
+}
+
+impl From<u64> for AuthorizerValue {
+    fn from(number: u64) -> Self {
+        Self::json(number.to_string())
+    }
+}
+
+#[allow(dead_code, reason = "made by authorizers")]
+impl AuthorizerContext {
+    pub(crate) fn new(principal_id: Option<Arc<str>>) -> Self {
+        Self { principal_id, ..Self::default() }
+    }
+
+    /// The `context` of a Lambda-style answer.
+    pub(crate) fn with_values(mut self, values: Vec<(Box<str>, AuthorizerValue)>) -> Self {
+        self.values = values.into();
+        self
+    }
+
+    /// The claims of a token, and its scopes.
+    pub(crate) fn with_claims(
+        mut self,
+        claims: Vec<(Box<str>, AuthorizerValue)>,
+        scopes: Vec<Box<str>>,
+    ) -> Self {
+        self.claims = OnceLock::from(claims.into_boxed_slice());
+        self.scopes = OnceLock::from(scopes.into_boxed_slice());
+        self
+    }
+
+    /// A verified token.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn of_token(claims: Claims, style: ClaimStyle) -> Self {
+        let principal_id = claims.string("sub").map(Arc::from);
+        Self { principal_id, token: Some((claims, style)), ..Self::default() }
+    }
+}
+
+impl AuthorizerContext {
+    /// `$context.authorizer.principalId`; none for a token without a subject.
+    pub fn principal_id(&self) -> Option<&str> {
+        self.principal_id.as_deref()
+    }
+
+    /// `$context.authorizer.<name>`: a value of a Lambda-style authorizer's context.
+    pub fn value(&self, name: &str) -> Option<&AuthorizerValue> {
+        find(&self.values, name)
+    }
+
+    /// Names and values of a Lambda-style authorizer's context, in the order of their names.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &AuthorizerValue)> {
+        self.values.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// `$context.authorizer.claims.<name>`: a claim of the token.
+    pub fn claim(&self, name: &str) -> Option<&AuthorizerValue> {
+        find(self.all_claims(), name)
+    }
+
+    /// Names and values of the token's claims; empty for a Lambda-style authorizer.
+    pub fn claims(&self) -> impl Iterator<Item = (&str, &AuthorizerValue)> {
+        self.all_claims().iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// Scopes of the token.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.scopes.get_or_init(|| self.token_scopes()).iter().map(|scope| &**scope)
+    }
+
+    /// The claims as the token carried them, with their types; `None` for a Lambda-style authorizer.
+    #[cfg(feature = "jwt")]
+    pub fn token_claims(&self) -> Option<&Claims> {
+        self.token.as_ref().map(|(claims, _)| claims)
+    }
+
+    fn all_claims(&self) -> &[(Box<str>, AuthorizerValue)] {
+        self.claims.get_or_init(|| self.claim_texts())
+    }
+
+    #[cfg(feature = "jwt")]
+    fn claim_texts(&self) -> Entries {
+        let Some((claims, style)) = &self.token else { return Box::default() };
+        let text = |(name, value): (Cow<'_, str>, &str)| {
+            let text = AuthorizerValue::string(style.render(&name, value));
+            (name.into(), text)
+        };
+        claims.iter().map(text).collect()
+    }
+
+    #[cfg(not(feature = "jwt"))]
+    fn claim_texts(&self) -> Entries {
+        Box::default()
+    }
+
+    #[cfg(feature = "jwt")]
+    fn token_scopes(&self) -> Box<[Box<str>]> {
+        let scopes = self.token.as_ref().map(|(claims, _)| claims.scopes()).unwrap_or_default();
+        scopes.into_iter().map(String::into_boxed_str).collect()
+    }
+
+    #[cfg(not(feature = "jwt"))]
+    fn token_scopes(&self) -> Box<[Box<str>]> {
+        Box::default()
+    }
+
+    pub(crate) fn shared_principal_id(&self) -> Option<&Arc<str>> {
+        self.principal_id.as_ref()
+    }
+}
+
+fn find<'a>(entries: &'a [(Box<str>, AuthorizerValue)], name: &str) -> Option<&'a AuthorizerValue> {
+    entries.iter().find(|(own, _)| **own == *name).map(|(_, value)| value)
+}
+
+impl fmt::Debug for AuthorizerContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |entries: &[(Box<str>, AuthorizerValue)]| -> Vec<String> {
+            entries.iter().map(|(name, _)| name.to_string()).collect()
+        };
+        f.debug_struct("AuthorizerContext")
+            .field("principal_id", &self.principal_id)
+            .field("values", &names(&self.values))
+            .field("claims", &names(self.all_claims()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// One call of an authorizer, for logs. Absent where a cached answer was used.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AuthorizerRun {
+    pub(crate) latency_ms: u64,
+    /// The status of the function's own call; `None` where there was no answer at all.
+    pub(crate) integration_status: Option<u16>,
+    /// 200, or the status that the authorizer's failure leads to.
+    pub(crate) status: u16,
+    pub(crate) error: Option<Box<str>>,
+}
+
+impl RequestContext {
+    /// What the authorizer established; `None` while no authorizer has let the request pass.
+    pub fn authorizer(&self) -> Option<&AuthorizerContext> {
+        self.0.authorizer.get().map(|established| &**established)
+    }
+
+    /// Notes what an authorizer established, and its principal. The first writer wins.
+    #[allow(dead_code, reason = "called by authorizers")]
+    pub(crate) fn set_authorizer(&self, established: &Arc<AuthorizerContext>) {
+        if self.0.authorizer.set(Arc::clone(established)).is_ok()
+            && let Some(id) = established.shared_principal_id()
+        {
+            self.set_principal(super::Principal::new(Arc::clone(id)));
+        }
+    }
+
+    #[allow(dead_code, reason = "called by authorizers")]
+    pub(crate) fn set_authorizer_run(&self, run: AuthorizerRun) {
+        let _first_writer_wins = self.0.authorizer_run.set(Box::new(run));
+    }
+
+    /// The declared method that a layer's settings are read from: that of the stage, or where no stage has matched
+    /// that of the layer's `own` table, even if another layer has matched against a table of its own.
+    #[allow(dead_code, reason = "called by authorizers")]
+    pub(crate) fn method_or_match<'a>(
+        &'a self,
+        own: Option<&'a Arc<Scope>>,
+        path: &str,
+    ) -> Option<&'a ApiMethod> {
+        let route = self.route_or_match(own, path)?;
+        match own {
+            Some(own) if route.scope.stage.is_none() && !Arc::ptr_eq(&route.scope, own) => {
+                let (index, _) = own.routes.search(Some(self.method()), path)?;
+                Some(&own.routes.declared(index).method)
+            }
+            _ => Some(&route.declared().method),
+        }
+    }
+
+    /// `$context.authorizer.<field>`. What the gateway itself knows comes before the values of the authorizer.
+    pub(super) fn authorizer_variable(&self, field: &str) -> Option<Cow<'_, str>> {
+        let run = self.0.authorizer_run.get();
+        let established = self.authorizer();
+        match field {
+            "principalId" => {
+                let own = established.and_then(AuthorizerContext::principal_id);
+                own.or_else(|| Some(self.principal()?.id())).map(Cow::Borrowed)
+            }
+            "integrationLatency" | "latency" => match (run, established) {
+                (Some(run), _) => Some(run.latency_ms.to_string().into()),
+                (None, known) => known.map(|_cached| "0".into()),
+            },
+            "integrationStatus" => Some(run?.integration_status?.to_string().into()),
+            "status" => match (run, established) {
+                (Some(run), _) => Some(run.status.to_string().into()),
+                (None, known) => known.map(|_cached| "200".into()),
+            },
+            "error" => run?.error.as_deref().map(Cow::Borrowed),
+            other => {
+                let established = established?;
+                let value = match other.strip_prefix("claims.") {
+                    Some(claim) => established.claim(claim),
+                    None => established.value(other),
+                };
+                value.map(|value| value.as_str().into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::ContextConfig;
+
+    fn context() -> RequestContext {
+        ContextConfig::default().find_or_create(&mut http::Request::new(()))
+    }
+
+    fn established(principal: &str, plan: &str) -> Arc<AuthorizerContext> {
+        let values = vec![
+            ("plan".into(), AuthorizerValue::string(plan)),
+            ("seats".into(), AuthorizerValue::json("7")),
+            ("principalId".into(), AuthorizerValue::string("forged")),
+        ];
+        let claims = vec![("email".into(), AuthorizerValue::string(format!("{principal}@example.com")))];
+        let context = AuthorizerContext::new(Some(principal.into())).with_values(values);
+        Arc::new(context.with_claims(claims, vec!["read".into()]))
+    }
+
+    #[test]
+    fn two_callers_have_their_own_variables_and_the_first_writer_wins() {
+        for (principal, plan) in [("ada", "gold"), ("bob", "say \"basic\"")] {
+            let context = context();
+            assert_eq!(context.variable("authorizer.principalId"), None);
+            context.set_authorizer(&established(principal, plan));
+            context.set_authorizer(&established("eve", "none"));
+            let variable = |name: &str| context.variable(name).map(Cow::into_owned);
+            assert_eq!(variable("authorizer.principalId").as_deref(), Some(principal));
+            assert_eq!(variable("authorizer.plan").as_deref(), Some(plan));
+            assert_eq!(variable("authorizer.seats").as_deref(), Some("7"));
+            assert_eq!(variable("authorizer.claims.email"), Some(format!("{principal}@example.com")));
+            assert_eq!(variable("authorizer.claims"), None);
+            assert_eq!(variable("authorizer.integrationLatency").as_deref(), Some("0"));
+            assert_eq!(context.principal().unwrap().id(), principal);
+        }
+    }
+
+    #[test]
+    fn a_run_shows_its_latency_and_its_error() {
+        let context = context();
+        let run = AuthorizerRun {
+            latency_ms: 12,
+            integration_status: Some(200),
+            status: 500,
+            error: Some("boom".into()),
+        };
+        context.set_authorizer_run(run);
+        let variable = |name: &str| context.variable(name).map(Cow::into_owned);
+        assert_eq!(variable("authorizer.integrationLatency").as_deref(), Some("12"));
+        assert_eq!(variable("authorizer.integrationStatus").as_deref(), Some("200"));
+        assert_eq!(variable("authorizer.status").as_deref(), Some("500"));
+        assert_eq!(variable("authorizer.error").as_deref(), Some("boom"));
+        assert_eq!(variable("authorizer.plan"), None);
+    }
+
+    #[test]
+    fn json_keeps_the_type_and_debug_no_values() {
+        assert_eq!(AuthorizerValue::string("a\"b").to_json(), r#""a\"b""#);
+        assert_eq!(AuthorizerValue::json("[1]").to_json(), "[1]");
+        let text = format!("{:?}", established("ada", "gold"));
+        assert!(text.contains("ada") && text.contains("plan") && !text.contains("gold"), "{text}");
+    }
+}

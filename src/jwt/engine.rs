@@ -1,0 +1,221 @@
+//! What JWT and Cognito authorizers have in common: issuers with their keys, remembered tokens, one judgement.
+
+use super::{
+    cache::{TokenCache, Verified},
+    error::JwtError,
+    refusal::Refusal,
+    source::{JwkSource, Wait},
+    token_source::TokenSource,
+    verifier::JwtVerifier,
+};
+use crate::{
+    ConfigError,
+    clock::{Clock, Timestamp},
+    context::{AuthorizerContext, ClaimStyle, Claims},
+};
+use regex_lite::Regex;
+use std::{sync::Arc, time::Duration};
+
+/// Tokens that are remembered unless the builder says otherwise, and for how long at most.
+const DEFAULT_CAPACITY: usize = 10_000;
+const DEFAULT_CEILING: Duration = Duration::from_secs(300);
+
+/// An issuer and its keys.
+#[derive(Debug)]
+pub(super) struct Provider {
+    pub(super) verifier: JwtVerifier,
+    pub(super) keys: JwkSource,
+}
+
+/// The settings that both builders share.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    pub(super) source: TokenSource,
+    pub(super) capacity: usize,
+    pub(super) ceiling: Duration,
+    pub(super) clock: Clock,
+}
+
+impl Default for Common {
+    fn default() -> Self {
+        Self {
+            source: TokenSource::default(),
+            capacity: DEFAULT_CAPACITY,
+            ceiling: DEFAULT_CEILING,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// What is asked of a verified token beyond its own soundness.
+#[derive(Clone, Debug)]
+pub(super) enum Demand {
+    /// HTTP API: one of the scopes, where there are any.
+    Scopes,
+    /// REST API with user pools: an ID token without scopes, an access token with one of them; and the expression on
+    /// `aud`.
+    UserPool(Option<Regex>),
+}
+
+/// See the module's first line.
+#[derive(Debug)]
+pub(super) struct Engine {
+    providers: Vec<Provider>,
+    demand: Demand,
+    cache: TokenCache,
+    pub(super) source: TokenSource,
+    pub(super) clock: Clock,
+}
+
+/// The judgement of a token.
+pub(super) enum Verdict {
+    Pass(Arc<AuthorizerContext>),
+    Refuse(Refusal),
+    /// Its key is being fetched.
+    Wait(Wait),
+}
+
+/// Why a token could not be verified.
+enum Stop {
+    Refused(JwtError),
+    /// The issuer's keys lack the one that the token names.
+    NoKey {
+        provider: usize,
+        kid: Option<String>,
+    },
+}
+
+impl From<JwtError> for Stop {
+    fn from(error: JwtError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Engine {
+    pub(super) fn new(providers: Vec<Provider>, demand: Demand, common: Common) -> Result<Self, ConfigError> {
+        let cache = TokenCache::new(common.capacity, common.ceiling)?;
+        Ok(Self { providers, demand, cache, source: common.source, clock: common.clock })
+    }
+
+    pub(super) fn style(&self) -> ClaimStyle {
+        match self.demand {
+            Demand::Scopes => ClaimStyle::Http,
+            Demand::UserPool(_) => ClaimStyle::Rest,
+        }
+    }
+
+    pub(super) fn forget_tokens(&self) {
+        self.cache.clear();
+    }
+
+    pub(super) fn remembered(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Judges a token. `has_waited`: its key was fetched for it already; it is not fetched twice.
+    pub(super) fn judge(&self, token: &[u8], scopes: &[Box<str>], has_waited: bool) -> Verdict {
+        let now = self.clock.now();
+        match self.establish(token, now) {
+            Ok(established) => match self.meets_demand(&established, scopes) {
+                Ok(()) => Verdict::Pass(established),
+                Err(refusal) => Verdict::Refuse(refusal),
+            },
+            Err(Stop::Refused(error)) => Verdict::Refuse(Refusal::Token(error)),
+            Err(Stop::NoKey { provider, kid }) => {
+                let keys = &self.providers[provider].keys;
+                if has_waited {
+                    return Verdict::Refuse(Refusal::Token(keys.note_absent(kid.as_deref(), now)));
+                }
+                match keys.await_key(kid.as_deref(), now) {
+                    Ok(wait) => Verdict::Wait(wait),
+                    Err(error) => Verdict::Refuse(Refusal::Token(error)),
+                }
+            }
+        }
+    }
+
+    fn establish(&self, token: &[u8], now: Timestamp) -> Result<Arc<AuthorizerContext>, Stop> {
+        let key = self.cache.key(token);
+        if let Some(known) =
+            key.and_then(|key| self.cache.get(key, now)).filter(|known| self.is_current(known, now))
+        {
+            return Ok(known.established);
+        }
+        let verified = self.verify(token, now)?;
+        let established = Arc::clone(&verified.established);
+        if let Some(key) = key {
+            self.cache.insert(key, verified);
+        }
+        Ok(established)
+    }
+
+    /// Whether the keys that a remembered token was verified with are still in force.
+    fn is_current(&self, known: &Verified, now: Timestamp) -> bool {
+        let edition = self.providers[known.provider].keys.current(now);
+        edition.as_ref().is_some_and(|edition| edition.generation == known.generation)
+    }
+
+    fn verify(&self, token: &[u8], now: Timestamp) -> Result<Verified, Stop> {
+        let index = self.provider_of(token)?;
+        let Provider { verifier, keys } = &self.providers[index];
+        let edition = keys.current(now);
+        let Some(edition) = edition.as_ref() else {
+            return Err(Stop::NoKey { provider: index, kid: verifier.kid(token)? });
+        };
+        let claims = match verifier.verify(token, &edition.set, now) {
+            Ok(claims) => claims,
+            Err(JwtError::UnknownKey) => {
+                return Err(Stop::NoKey { provider: index, kid: verifier.kid(token)? });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let window = verifier.window(&claims)?;
+        let established = Arc::new(AuthorizerContext::of_token(claims, self.style()));
+        Ok(Verified {
+            established,
+            provider: index,
+            generation: edition.generation,
+            window,
+            verified_at: now,
+        })
+    }
+
+    /// With several issuers the token says whose it claims to be; its signature will prove it.
+    fn provider_of(&self, token: &[u8]) -> Result<usize, JwtError> {
+        let [first, _, ..] = &*self.providers else { return Ok(0) };
+        let payload = first.verifier.split(token)?.payload()?;
+        let claims = Claims::parse(payload).ok_or(JwtError::Claims)?;
+        let issuer = claims.string("iss");
+        let found =
+            self.providers.iter().position(|provider| issuer.as_deref() == Some(provider.verifier.issuer()));
+        found.ok_or(JwtError::Issuer)
+    }
+
+    fn meets_demand(&self, established: &AuthorizerContext, scopes: &[Box<str>]) -> Result<(), Refusal> {
+        let claims = established.token_claims().ok_or(Refusal::Token(JwtError::Claims))?;
+        match &self.demand {
+            Demand::Scopes if claims.has_any_scope(scopes) => Ok(()),
+            Demand::Scopes => Err(Refusal::Scope),
+            Demand::UserPool(audience) => of_user_pool(claims, scopes, audience.as_ref()),
+        }
+    }
+}
+
+fn of_user_pool(claims: &Claims, scopes: &[Box<str>], audience: Option<&Regex>) -> Result<(), Refusal> {
+    let token_use = if scopes.is_empty() { "id" } else { "access" };
+    if claims.string("token_use").as_deref() != Some(token_use) {
+        return Err(Refusal::Token(JwtError::TokenUse));
+    }
+    if !claims.has_any_scope(scopes) {
+        return Err(Refusal::Scope);
+    }
+    let is_whole = |expression: &Regex, text: &str| {
+        expression.find(text).is_some_and(|found| found.range() == (0..text.len()))
+    };
+    match audience {
+        Some(expression) if !claims.names_any("aud", |text| is_whole(expression, text)) => {
+            Err(Refusal::Token(JwtError::Audience))
+        }
+        _ => Ok(()),
+    }
+}

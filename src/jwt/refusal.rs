@@ -1,0 +1,122 @@
+//! From a refused token to an answer.
+
+use super::error::JwtError;
+use crate::{
+    context::{AuthorizerRun, ClaimStyle, RequestContext},
+    response::{Cause, GatewayError, ResponseType},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Response, header::WWW_AUTHENTICATE};
+use std::sync::Arc;
+
+/// The body of a REST API for a token that was good until it expired.
+const EXPIRED: &str = "The incoming token has expired";
+/// Unconfirmed on AWS, which is not known to look.
+const REPEATED: &str = "more than one token";
+
+/// Why a request does not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Missing,
+    Repeated,
+    Token(JwtError),
+    Scope,
+    /// The method names an authorizer that nobody configured.
+    Unknown,
+}
+
+/// What a refused token lacked: in the extensions of the answer, for operators. Never in the client's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRefusal {
+    error: Option<JwtError>,
+    scopes: Arc<[Box<str>]>,
+}
+
+impl TokenRefusal {
+    /// What is wrong with the token; `None` where there was not exactly one, or only its scopes are wrong.
+    pub fn error(&self) -> Option<JwtError> {
+        self.error
+    }
+
+    /// The scopes of which one would have been needed.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.scopes.iter().map(|scope| &**scope)
+    }
+}
+
+impl Refusal {
+    /// The answer, with the typed reasons in its extensions.
+    pub(super) fn answer<R: From<Bytes>>(
+        self,
+        style: ClaimStyle,
+        scopes: &Arc<[Box<str>]>,
+        context: &RequestContext,
+    ) -> Response<R> {
+        let error = self.error(style);
+        self.note_run(style, scopes, context, error.status().as_u16());
+        let mut response = error.refuse(context);
+        if style == ClaimStyle::Http
+            && let Some(challenge) = self.challenge(scopes)
+        {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        let token = match self {
+            Self::Token(error) => Some(error),
+            _ => None,
+        };
+        response.extensions_mut().insert(TokenRefusal { error: token, scopes: Arc::clone(scopes) });
+        response
+    }
+
+    fn error(self, style: ClaimStyle) -> GatewayError {
+        let unauthorized = |cause| GatewayError::new(ResponseType::Unauthorized, cause);
+        match self {
+            Self::Missing => unauthorized(Cause::IdentityMissing),
+            Self::Repeated => unauthorized(Cause::TokenRepeated),
+            Self::Token(JwtError::Expired) if style == ClaimStyle::Rest => {
+                GatewayError::in_words(ResponseType::Unauthorized, Cause::TokenExpired, EXPIRED)
+            }
+            Self::Token(error) => unauthorized(error.cause()),
+            Self::Scope if style == ClaimStyle::Http => {
+                GatewayError::new(ResponseType::AccessDenied, Cause::TokenScope)
+            }
+            Self::Scope => unauthorized(Cause::TokenScope),
+            Self::Unknown => {
+                GatewayError::new(ResponseType::AuthorizerConfigurationError, Cause::AuthorizerUnknown)
+            }
+        }
+    }
+
+    /// `$context.authorizer.error` repeats the description.
+    fn note_run(self, style: ClaimStyle, scopes: &[Box<str>], context: &RequestContext, status: u16) {
+        let description = self.description(scopes);
+        if style == ClaimStyle::Http && description.is_some() {
+            let run =
+                AuthorizerRun { status, error: description.map(Into::into), ..AuthorizerRun::default() };
+            context.set_authorizer_run(run);
+        }
+    }
+
+    fn description(self, scopes: &[Box<str>]) -> Option<String> {
+        match self {
+            Self::Missing | Self::Unknown => None,
+            Self::Repeated => Some(REPEATED.to_owned()),
+            Self::Token(error) => Some(error.description().into_owned()),
+            Self::Scope => Some(format!("expected scopes: [{}]", scopes.join(" "))),
+        }
+    }
+
+    /// Blanks and no commas between the parameters, as recorded: not the syntax of RFC 6750.
+    fn challenge(self, scopes: &[Box<str>]) -> Option<HeaderValue> {
+        let code = match self {
+            Self::Missing => return Some(HeaderValue::from_static("Bearer")),
+            Self::Unknown => return None,
+            Self::Scope => "insufficient_scope",
+            Self::Repeated | Self::Token(_) => "invalid_token",
+        };
+        let (scope, description) = (scopes.join(" "), self.description(scopes).unwrap_or_default());
+        let text = format!(r#"Bearer scope="{scope}" error="{code}" error_description="{description}""#);
+        // A scope that no header can carry is kept out by RFC 6749 section 3.3.
+        Some(HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer")))
+    }
+}

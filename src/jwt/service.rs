@@ -1,0 +1,83 @@
+//! The service of both layers.
+
+use super::{
+    engine::{Engine, Verdict},
+    future::TokenFuture,
+    layer::{Asked, Config, judge},
+    refusal::Refusal,
+    source::Wait,
+};
+use crate::context::RequestContext;
+use bytes::Bytes;
+use http::{Request, Response};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// The service of [`JwtAuthorizerLayer`](super::JwtAuthorizerLayer) and
+/// [`CognitoAuthorizerLayer`](super::CognitoAuthorizerLayer).
+#[derive(Clone, Debug)]
+pub struct TokenService<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S> TokenService<S> {
+    pub(super) fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config }
+    }
+}
+
+/// A request whose token waits for its key, with the service that was ready for it.
+pub(super) struct Held<S, B> {
+    pub(super) inner: S,
+    pub(super) request: Request<B>,
+    pub(super) context: RequestContext,
+    pub(super) engine: Arc<Engine>,
+    pub(super) scopes: Arc<[Box<str>]>,
+    pub(super) wait: Wait,
+}
+
+impl<S, B, R> Service<Request<B>> for TokenService<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    R: From<Bytes>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = TokenFuture<S, B, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let context = self.config.context.find_or_create(&mut request);
+        let (engine, scopes) = match self.config.asked(&context, request.uri().path()) {
+            Asked::Nothing => return TokenFuture::forwarded(self.inner.call(request)),
+            Asked::Token(engine, scopes) => (engine, scopes),
+            Asked::UnknownAuthorizer(scopes) => {
+                let answer = Refusal::Unknown.answer(self.config.style(), &scopes, &context);
+                return TokenFuture::refused(answer);
+            }
+        };
+        engine.source.mark_sensitive(request.headers_mut());
+        match judge(&engine, &scopes, &request, false) {
+            Verdict::Pass(established) => {
+                context.set_authorizer(&established);
+                TokenFuture::forwarded(self.inner.call(request))
+            }
+            Verdict::Refuse(refusal) => {
+                TokenFuture::refused(refusal.answer(engine.style(), &scopes, &context))
+            }
+            Verdict::Wait(wait) => {
+                // The clone may not be ready; the service that is goes along with the request.
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                TokenFuture::waiting(Held { inner, request, context, engine, scopes, wait })
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The layer, and its judgement.
+
+use crate::{
+    clock::Clock,
+    context::{ClientCertificate, ContextConfig},
+    future::{ResponseFuture, Untouched},
+    response::{Cause, GatewayError},
+};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Uri, header::HOST};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Asks for a client certificate; see the [module docs](super).
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct MutualTlsLayer {
+    config: Arc<Config>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Config {
+    /// In lower case; empty: all.
+    domains: Vec<Box<str>>,
+    context: ContextConfig,
+}
+
+impl MutualTlsLayer {
+    /// Asks on every host.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks only on these custom domain names; `*.example.com` is every name of one more label. Default: every host.
+    pub fn domains<T: AsRef<str>>(mut self, domains: impl IntoIterator<Item = T>) -> Self {
+        let lower = domains.into_iter().map(|name| name.as_ref().to_ascii_lowercase().into());
+        Arc::make_mut(&mut self.config).domains = lower.collect();
+        self
+    }
+
+    /// The clock of the request context, where this layer makes it. Default: the machine's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        Arc::make_mut(&mut self.config).context.clock = clock;
+        self
+    }
+}
+
+/// The decision. `host` is `None` where the request has no host, or more than one.
+fn judge(
+    domains: &[Box<str>],
+    host: Option<&str>,
+    certificate: Option<&ClientCertificate>,
+) -> Result<(), Cause> {
+    // A request without a single host cannot prove that it is for an open domain.
+    if !domains.is_empty() && host.is_some_and(|host| !domains.iter().any(|domain| covers(domain, host))) {
+        return Ok(());
+    }
+    let certificate = certificate.ok_or(Cause::ClientCertificateMissing)?;
+    match certificate.server_name() {
+        Some(name) if host != Some(name) => Err(Cause::ClientCertificateForeign),
+        _ => Ok(()),
+    }
+}
+
+fn covers(domain: &str, host: &str) -> bool {
+    match domain.strip_prefix('*') {
+        Some(parent) => {
+            host.strip_suffix(parent).is_some_and(|label| !label.is_empty() && !label.contains('.'))
+        }
+        None => domain == host,
+    }
+}
+
+/// The host that the request is for, without port or final dot, in lower case.
+fn host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<Cow<'r, str>> {
+    let mut fields = headers.get_all(HOST).iter();
+    let field = fields.next();
+    if fields.next().is_some() {
+        return None;
+    }
+    let named = match (uri.host(), field) {
+        (Some(host), _) => host,
+        (None, Some(field)) => {
+            let text = field.to_str().ok()?;
+            text.rsplit_once(':')
+                .filter(|(_, port)| port.bytes().all(|digit| digit.is_ascii_digit()))
+                .map_or(text, |(host, _)| host)
+        }
+        (None, None) => return None,
+    };
+    let named = named.strip_suffix('.').unwrap_or(named);
+    let is_upper = named.bytes().any(|byte| byte.is_ascii_uppercase());
+    Some(if is_upper { named.to_ascii_lowercase().into() } else { named.into() })
+}
+
+impl<S> Layer<S> for MutualTlsLayer {
+    type Service = MutualTlsService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        MutualTlsService { inner, config: Arc::clone(&self.config) }
+    }
+}
+
+/// The service of [`MutualTlsLayer`].
+#[derive(Clone, Debug)]
+pub struct MutualTlsService<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S, B, R> Service<Request<B>> for MutualTlsService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: From<Bytes>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, Untouched, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let context = self.config.context.find_or_create(&mut request);
+        let verdict = {
+            let host = host(request.uri(), request.headers());
+            judge(&self.config.domains, host.as_deref(), request.extensions().get())
+        };
+        match verdict {
+            Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Untouched),
+            Err(cause) => ResponseFuture::refused(GatewayError::forbidden(cause).refuse(&context)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair};
+    use tower::{ServiceExt, service_fn};
+
+    fn certificate() -> ClientCertificate {
+        let params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        ClientCertificate::from_verified_chain(&[made.der()]).unwrap()
+    }
+
+    #[test]
+    fn the_certificate_counts_for_the_host_of_its_handshake_alone() {
+        let (any, of_a) = (certificate(), certificate().with_server_name("A.example"));
+        let all: &[Box<str>] = &[];
+        let some: &[Box<str>] = &["a.example".into(), "*.b.example".into()];
+        let missing = Err(Cause::ClientCertificateMissing);
+        let foreign = Err(Cause::ClientCertificateForeign);
+        for (domains, host, certificate, expected) in [
+            (all, Some("a.example"), None, missing),
+            (all, Some("x.example"), Some(&any), Ok(())),
+            (all, Some("a.example"), Some(&of_a), Ok(())),
+            (all, Some("x.example"), Some(&of_a), foreign),
+            (all, None, Some(&of_a), foreign),
+            (some, Some("x.example"), None, Ok(())),
+            (some, Some("a.example"), None, missing),
+            (some, Some("x.b.example"), None, missing),
+            (some, Some("y.x.b.example"), None, Ok(())),
+            (some, Some("x.b.example"), Some(&of_a), foreign),
+            (some, None, None, missing),
+        ] {
+            assert_eq!(judge(domains, host, certificate), expected, "{domains:?} {host:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_read_from_the_target_or_the_one_field() {
+        let from = |uri: &'static str, fields: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append(HOST, field.parse().unwrap());
+            }
+            host(&Uri::from_static(uri), &headers).map(Cow::into_owned)
+        };
+        assert_eq!(from("/", &["A.example:8443"]).as_deref(), Some("a.example"));
+        assert_eq!(from("/", &["a.example."]).as_deref(), Some("a.example"));
+        assert_eq!(from("https://b.example/", &["a.example"]).as_deref(), Some("b.example"));
+        assert_eq!((from("/", &[]), from("/", &["a", "b"])), (None, None));
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_certificate_gets_403_and_the_context_shows_the_certificate() {
+        let handler = service_fn(|request: Request<()>| async move {
+            let context = crate::context::RequestContext::of(request.extensions()).unwrap();
+            let subject = context.variable("identity.clientCert.subjectDN").map(Cow::into_owned);
+            let other = context.variable("identity.clientCert.other");
+            assert!(other.is_none() && context.client_certificate().is_some());
+            Ok::<_, std::convert::Infallible>(Response::new(http_body_util::Full::<Bytes>::from(
+                subject.unwrap(),
+            )))
+        });
+        let service = MutualTlsLayer::new().layer(handler);
+        let refused = service.clone().oneshot(Request::new(())).await.unwrap();
+        assert_eq!(
+            (refused.status().as_u16(), refused.headers()["x-amzn-errortype"].to_str().unwrap()),
+            (403, "ForbiddenException")
+        );
+        let request = Request::builder().extension(certificate()).body(()).unwrap();
+        assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
+    }
+}

@@ -1,0 +1,72 @@
+//! What a policy is asked, and what it answers.
+
+use super::{Caller, ConditionKeys};
+use std::fmt;
+
+/// A question to a policy. Everything is borrowed; building one costs nothing.
+#[derive(Clone, Copy)]
+pub struct AccessRequest<'a> {
+    pub(super) action: &'a str,
+    pub(super) resource: &'a str,
+    pub(super) caller: Caller<'a>,
+    pub(super) keys: &'a dyn ConditionKeys,
+}
+
+impl<'a> AccessRequest<'a> {
+    /// May somebody take `action` (`execute-api:Invoke`) on `resource` (an ARN)? `keys` answers for the condition
+    /// keys; `&()` has none. The caller is [anonymous](Caller::Anonymous) unless [`caller`](Self::caller) says who.
+    pub fn new(action: &'a str, resource: &'a str, keys: &'a dyn ConditionKeys) -> Self {
+        Self { action, resource, caller: Caller::Anonymous, keys }
+    }
+
+    /// Who asks. Identity policies do not look at it: they are attached to the caller.
+    #[must_use]
+    pub fn caller(mut self, caller: Caller<'a>) -> Self {
+        self.caller = caller;
+        self
+    }
+}
+
+impl fmt::Debug for AccessRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("AccessRequest");
+        out.field("action", &self.action).field("resource", &self.resource);
+        out.field("caller", &self.caller).finish_non_exhaustive()
+    }
+}
+
+/// The answer of one policy, before others are combined with it ([`combine`](super::combine)). In order from the most
+/// generous to the strictest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Decision {
+    /// A statement allows it, and none denies it.
+    Allow,
+    /// Of the statements that allow it, all name the caller by its account alone (`111122223333`, `…:root`). That
+    /// delegates to the account: within it, an identity policy must allow as well.
+    AllowAccount,
+    /// No statement says anything.
+    ImplicitDeny,
+    /// A statement denies it, or might: a `Deny` whose conditions cannot be evaluated denies.
+    ExplicitDeny,
+}
+
+impl Decision {
+    /// Whether the policy allows by itself: [`Allow`](Self::Allow) only.
+    pub fn is_allow(self) -> bool {
+        self == Self::Allow
+    }
+
+    /// Whether the policy denies explicitly.
+    pub fn is_explicit_deny(self) -> bool {
+        self == Self::ExplicitDeny
+    }
+}
+
+/// What a statement does where it applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// It allows.
+    Allow,
+    /// It denies, whatever else allows.
+    Deny,
+}

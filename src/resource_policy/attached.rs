@@ -1,0 +1,116 @@
+//! A policy attached to an API: the pure judgement of a call.
+
+use crate::policy::{
+    AccessDenial, AccessRequest, CallArns, Caller, ConditionKeys, Decision, DenialWording, ExecuteApi,
+    INVOKE, Policy, PolicyError,
+    combine::{Outcome, PolicyKind},
+    not_authorized,
+};
+use crate::response::{Cause, GatewayError};
+use std::sync::Arc;
+
+/// The stage of a call where there is none: the name of the stage that serves everything else.
+const NO_STAGE: &str = "$default";
+
+/// The resource policy of an API. Immutable; a clone is a reference count. See the [module docs](super).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ResourcePolicy {
+    config: Arc<Attached>,
+}
+
+#[derive(Clone, Debug)]
+struct Attached {
+    api: ExecuteApi,
+    policy: Policy,
+    stage: Option<Box<str>>,
+    wording: DenialWording,
+    explain: bool,
+}
+
+/// One call of the API, as it is routed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) stage: Option<&'a str>,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+}
+
+impl ResourcePolicy {
+    /// Reads a policy document and attaches it to the API, whose ARN `execute-api:/stage/METHOD/path` stands for. AWS
+    /// takes up to 8,192 characters; any length is taken here.
+    ///
+    /// # Errors
+    ///
+    /// What is not a resource policy; nothing is skipped.
+    pub fn new(api: &ExecuteApi, document: impl AsRef<[u8]>) -> Result<Self, PolicyError> {
+        let policy = Policy::resource_of(api, document)?;
+        let (api, wording) = (api.clone(), DenialWording::default());
+        Ok(Self { config: Arc::new(Attached { api, policy, stage: None, wording, explain: true }) })
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Attached)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    /// The stage segment of ARNs where no `StageRouter` has matched. Default: `$default`.
+    pub fn stage(self, name: &str) -> Self {
+        self.change(|config| config.stage = Some(name.into()))
+    }
+
+    /// How much a refusal says. Default: [`Classic`](DenialWording::Classic).
+    pub fn wording(self, wording: DenialWording) -> Self {
+        self.change(|config| config.wording = wording)
+    }
+
+    /// Whether refusals carry an [`AccessDenial`] for operators. It costs a look at every statement, and allocates, on
+    /// refusals only. Default: yes.
+    pub fn explain(self, explain: bool) -> Self {
+        self.change(|config| config.explain = explain)
+    }
+
+    /// The API that the policy is attached to.
+    pub fn api(&self) -> &ExecuteApi {
+        &self.config.api
+    }
+
+    /// The policy itself, for the authorizers that decide together with it.
+    pub fn policy(&self) -> &Policy {
+        &self.config.policy
+    }
+
+    /// Judges an anonymous call: what the policy says, put through `combine`. The refusal comes with its explanation.
+    pub(crate) fn judge(
+        &self,
+        call: Call<'_>,
+        keys: &dyn ConditionKeys,
+        combine: fn(Option<Decision>) -> Outcome,
+    ) -> Result<(), (GatewayError, Option<AccessDenial>)> {
+        let config = &*self.config;
+        let stage = call.stage.or(config.stage.as_deref()).unwrap_or(NO_STAGE);
+        let arns = CallArns::new(&config.api, stage, call.method, call.path);
+        let (decision, decided_on) = arns.decide(|arn| config.policy.evaluate(&question(arn, keys)));
+        let outcome = combine(Some(decision));
+        if outcome.is_allowed() {
+            return Ok(());
+        }
+        let denial = config.explain.then(|| {
+            let evaluation = config.policy.explain(&question(decided_on, keys));
+            AccessDenial::new("ResourcePolicyLayer", outcome, decided_on.to_owned(), evaluation)
+        });
+        Err((self.refusal(arns.matched(), outcome), denial))
+    }
+
+    fn refusal(&self, arn: &str, outcome: Outcome) -> GatewayError {
+        let cause = match outcome {
+            Outcome::ExplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicyDenied,
+            _ => Cause::ResourcePolicySilent,
+        };
+        GatewayError::access_denied(cause, not_authorized(None, INVOKE, arn, outcome, self.config.wording))
+    }
+}
+
+fn question<'a>(arn: &'a str, keys: &'a dyn ConditionKeys) -> AccessRequest<'a> {
+    AccessRequest::new(INVOKE, arn, keys).caller(Caller::Anonymous)
+}

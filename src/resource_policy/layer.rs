@@ -1,0 +1,193 @@
+//! The layer: which phase a request is in, and the judgement.
+
+use super::{ResourcePolicy, attached::Call};
+use crate::{
+    clock::Clock,
+    context::{ContextConfig, RequestContext},
+    future::{ResponseFuture, Untouched},
+    policy::{
+        AccessDenial, Decision, RequestKeys,
+        combine::{self, Outcome},
+    },
+    response::{Cause, GatewayError},
+    route::{Authorization, MatchedRoute, PathError, Routes, Scope, check_path},
+};
+use bytes::Bytes;
+use http::{Request, Response};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// How much of the policy's answer is final.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// By the method's authorization; see the table of the [module](super).
+    #[default]
+    PerMethod,
+    /// All of it: no authorizer stands behind.
+    Final,
+    /// Explicit denies: an authorizer behind decides together with the policy.
+    BeforeAuthorizer,
+}
+
+/// Judges requests by a resource policy; see the [module docs](super).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ResourcePolicyLayer {
+    config: Arc<Config>,
+}
+
+#[derive(Clone, Debug)]
+struct Config {
+    policy: ResourcePolicy,
+    phase: Phase,
+    /// The layer's own table, for use without a stage.
+    scope: Option<Arc<Scope>>,
+    context: ContextConfig,
+}
+
+impl ResourcePolicyLayer {
+    /// Judges every request by the policy.
+    pub fn new(policy: ResourcePolicy) -> Self {
+        let context = ContextConfig::default();
+        Self { config: Arc::new(Config { policy, phase: Phase::default(), scope: None, context }) }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
+    }
+
+    /// The table that says each method's authorization, when used without a stage. Behind a stage the stage's own table
+    /// decides. Without either, no method has an authorizer, and every answer is final.
+    pub fn routes(self, routes: &Routes) -> Self {
+        self.change(|config| config.scope = Some(routes.scope()))
+    }
+
+    /// How much of the policy's answer is final. Default: [`Phase::PerMethod`].
+    pub fn phase(self, phase: Phase) -> Self {
+        self.change(|config| config.phase = phase)
+    }
+
+    /// The clock that `aws:CurrentTime` is read from, where this is the first of our layers. Default: the system's.
+    pub fn clock(self, clock: Clock) -> Self {
+        self.change(|config| config.context.clock = clock)
+    }
+}
+
+#[cfg(feature = "gateway")]
+impl ResourcePolicyLayer {
+    /// The phase of `Gateway`: the answer to a request that is refused.
+    pub(crate) fn admit<B, R: From<Bytes>>(
+        &self,
+        context: &RequestContext,
+        request: &Request<B>,
+    ) -> Result<(), Response<R>> {
+        self.config.decide(context, request).map_err(|refusal| refuse(context, refusal))
+    }
+}
+
+type Refusal = (GatewayError, Option<AccessDenial>);
+
+impl Config {
+    fn decide<B>(&self, context: &RequestContext, request: &Request<B>) -> Result<(), Refusal> {
+        let path = request.uri().path();
+        let route = context.route_or_match(self.scope.as_ref(), path);
+        // A stage has refused them already.
+        if route.is_none_or(|route| route.scope.stage.is_none()) {
+            check_path(path).map_err(bad_path)?;
+        }
+        let Some(combine) = self.combination(self.authorization(route, context, path)) else { return Ok(()) };
+        let call = Call { stage: context.stage(), method: request.method().as_str(), path };
+        let keys = RequestKeys::new(context, request.headers(), request.extensions());
+        self.policy.judge(call, &keys, combine)
+    }
+
+    fn authorization<'a>(
+        &'a self,
+        route: Option<&'a MatchedRoute>,
+        context: &RequestContext,
+        path: &str,
+    ) -> Option<&'a Authorization> {
+        match (route, &self.scope) {
+            // Another layer matched against a table of its own, which may know nothing of authorization.
+            (Some(route), Some(own)) if route.scope.stage.is_none() && !Arc::ptr_eq(&route.scope, own) => {
+                let (index, _) = own.routes.search(Some(context.method()), path)?;
+                Some(&own.routes.declared(index).method.authorization)
+            }
+            (route, _) => Some(&route?.declared().method.authorization),
+        }
+    }
+
+    /// What makes an outcome of the policy's decision; `None` where others judge.
+    fn combination(&self, method: Option<&Authorization>) -> Option<fn(Option<Decision>) -> Outcome> {
+        match (self.phase, method) {
+            (Phase::Final, _) | (Phase::PerMethod, None | Some(Authorization::None)) => {
+                Some(combine::no_authorizer)
+            }
+            (Phase::BeforeAuthorizer, _) | (Phase::PerMethod, Some(Authorization::Custom(_))) => {
+                Some(combine::before_authorizer)
+            }
+            (Phase::PerMethod, Some(Authorization::CognitoUserPools(_) | Authorization::Jwt(_))) => {
+                Some(combine::cognito)
+            }
+            (Phase::PerMethod, Some(Authorization::AwsIam)) => None,
+        }
+    }
+}
+
+fn bad_path(error: PathError) -> Refusal {
+    let cause = match error {
+        PathError::DotSegment => Cause::DotSegment,
+        PathError::InvalidEscape => Cause::InvalidEscape,
+    };
+    (GatewayError::bad_request(cause), None)
+}
+
+fn refuse<R: From<Bytes>>(context: &RequestContext, (error, denial): Refusal) -> Response<R> {
+    let mut response = error.refuse(context);
+    if let Some(denial) = denial {
+        response.extensions_mut().insert(denial);
+    }
+    response
+}
+
+impl<S> Layer<S> for ResourcePolicyLayer {
+    type Service = ResourcePolicyService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ResourcePolicyService { inner, config: Arc::clone(&self.config) }
+    }
+}
+
+/// The service of [`ResourcePolicyLayer`].
+#[derive(Clone, Debug)]
+pub struct ResourcePolicyService<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S, B, R> Service<Request<B>> for ResourcePolicyService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: From<Bytes>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, Untouched, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let context = self.config.context.find_or_create(&mut request);
+        match self.config.decide(&context, &request) {
+            Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Untouched),
+            Err(refusal) => ResponseFuture::refused(refuse(&context, refusal)),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The signed header fields.
+
+use super::{
+    super::{encode::pieces, sink::Sink},
+    RequestHead,
+};
+use http::{HeaderMap, header::HOST};
+
+/// Why the list of signed names cannot be right, or a field cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    /// Not sorted, repeated, empty, or not in lower case.
+    List,
+    /// Listed but not sent, or (the host) not sent once.
+    Missing,
+}
+
+/// Names are in lower case, sorted, and none stands twice: any other list is not what the signer was told to make.
+pub(crate) fn check_list(names: &str) -> Result<(), HeaderFault> {
+    let mut last = "";
+    for name in listed(names) {
+        if name <= last || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(HeaderFault::List);
+        }
+        last = name;
+    }
+    Ok(())
+}
+
+/// Whether the host is among the signed names.
+pub(crate) fn signs_host(names: &str) -> bool {
+    listed(names).any(is_host)
+}
+
+fn listed(names: &str) -> impl Iterator<Item = &str> {
+    pieces(names, |byte| byte == b';')
+}
+
+fn is_host(name: &str) -> bool {
+    matches!(name, "host" | ":authority")
+}
+
+/// Writes `name:value` lines in the order of the list.
+pub(super) fn write_headers(
+    sink: &mut impl Sink,
+    request: &RequestHead<'_>,
+    names: &str,
+) -> Result<(), HeaderFault> {
+    for name in listed(names) {
+        sink.put(name.as_bytes());
+        sink.put(b":");
+        if is_host(name) {
+            write_value(sink, host(request).ok_or(HeaderFault::Missing)?);
+        } else {
+            write_fields(sink, request.headers, name)?;
+        }
+        sink.put(b"\n");
+    }
+    Ok(())
+}
+
+/// The one host of a request: the `Host` field or the authority of the target (HTTP/2); where both are sent they
+/// must agree, and two `Host` fields are none.
+fn host<'a>(request: &RequestHead<'a>) -> Option<&'a [u8]> {
+    let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let mut fields = request.headers.get_all(HOST).iter();
+    match (fields.next(), fields.next(), authority) {
+        (Some(field), None, None) => Some(field.as_bytes()),
+        (Some(field), None, Some(name)) => {
+            Some(field.as_bytes()).filter(|field| field.eq_ignore_ascii_case(name))
+        }
+        (None, _, authority) => authority,
+        (Some(_), Some(_), _) => None,
+    }
+}
+
+/// Several fields of one name are joined by commas, in the order received.
+fn write_fields(sink: &mut impl Sink, headers: &HeaderMap, name: &str) -> Result<(), HeaderFault> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next().ok_or(HeaderFault::Missing)?;
+    write_value(sink, first.as_bytes());
+    for value in values {
+        sink.put(b",");
+        write_value(sink, value.as_bytes());
+    }
+    Ok(())
+}
+
+/// Blanks at the ends go, a run of them (a folded line too) becomes one.
+fn write_value(sink: &mut impl Sink, value: &[u8]) {
+    let value = value.trim_ascii();
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\r' | b'\n');
+    if !value.iter().any(is_blank) {
+        return sink.put(value);
+    }
+    for (index, word) in value.split(is_blank).filter(|word| !word.is_empty()).enumerate() {
+        if index > 0 {
+            sink.put(b" ");
+        }
+        sink.put(word);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderValue, Method, Uri};
+
+    fn value(text: &str) -> String {
+        let mut out = Vec::new();
+        write_value(&mut out, text.as_bytes());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn blanks_are_trimmed_and_collapsed_also_in_quotes_and_folds() {
+        assert_eq!(value("  a   b  \"c   d\"  "), r#"a b "c d""#);
+        assert_eq!(value("value1\r\n  value2\n     value3"), "value1 value2 value3");
+        assert_eq!(value("\ta\tb\t"), "a\tb");
+        assert_eq!(value("   "), "");
+    }
+
+    #[test]
+    fn lists_are_sorted_unique_and_in_lower_case() {
+        for list in ["host", "content-type;host;x-amz-date", ":authority;host"] {
+            assert_eq!(check_list(list), Ok(()), "{list}");
+        }
+        for list in ["", ";host", "host;", "host;host", "x-amz-date;host", "Host", "host;;x-amz-date"] {
+            assert_eq!(check_list(list), Err(HeaderFault::List), "{list}");
+        }
+        assert!(signs_host("a;host") && signs_host(":authority") && !signs_host("a;hosts;ahost"));
+    }
+
+    fn host_of(uri: &str, fields: &[&'static str]) -> Option<String> {
+        let (uri, mut headers): (Uri, _) = (uri.parse().unwrap(), HeaderMap::new());
+        for field in fields {
+            headers.append(HOST, HeaderValue::from_static(field));
+        }
+        let request = RequestHead { method: &Method::GET, uri: &uri, headers: &headers };
+        host(&request).map(|host| String::from_utf8(host.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn there_is_one_host() {
+        assert_eq!(host_of("/a", &["h:80"]).as_deref(), Some("h:80"));
+        assert_eq!(host_of("https://h/a", &[]).as_deref(), Some("h"));
+        assert_eq!(host_of("https://h/a", &["H"]).as_deref(), Some("H"));
+        assert_eq!(host_of("https://h/a", &["evil"]), None);
+        assert_eq!(host_of("/a", &["h", "h"]), None);
+        assert_eq!(host_of("/a", &[]), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! What a request says about its signature: the `Authorization` field, or the query of a presigned request.
+
+use super::{
+    canonical::{ALGORITHM, RequestHead, SECURITY_TOKEN, SIGNATURE, pairs, parameter},
+    date::SignedTime,
+    encode::pieces,
+    error::SignatureError,
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{AUTHORIZATION, DATE},
+};
+use std::borrow::Cow;
+
+const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+pub(super) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+
+/// Where the signature stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Header,
+    /// Presigned, and how long it is good for.
+    Query {
+        expires: Option<u64>,
+    },
+}
+
+/// A signature and what it claims, not yet believed.
+#[derive(Clone, Debug)]
+pub(super) struct Claims<'a> {
+    pub(super) form: Form,
+    pub(super) time: SignedTime,
+    pub(super) algorithm: Cow<'a, str>,
+    pub(super) credential: Cow<'a, str>,
+    pub(super) signed_headers: Cow<'a, str>,
+    pub(super) signature: Cow<'a, str>,
+}
+
+impl<'a> Claims<'a> {
+    /// Rows 1 to 5 of AWS's order: one form, all parameters, a date.
+    pub(super) fn read(request: &RequestHead<'a>) -> Result<Self, SignatureError> {
+        let mut fields = request.headers.get_all(AUTHORIZATION).iter();
+        let presigned = parameter(request.query(), "X-Amz-Algorithm").is_some();
+        match (fields.next(), fields.next(), presigned) {
+            (Some(_), _, true) => Err(SignatureError::header_and_query()),
+            (Some(_), Some(_), false) => Err(SignatureError::repeated_header()),
+            (Some(field), None, false) => from_header(field, request.headers),
+            (None, _, true) => from_query(request.query()),
+            (None, _, false) => Err(SignatureError::missing()),
+        }
+    }
+
+    pub(super) fn is_presigned(&self) -> bool {
+        self.form != Form::Header
+    }
+}
+
+#[derive(Default)]
+struct Parameters<'a> {
+    credential: Option<&'a str>,
+    signed_headers: Option<&'a str>,
+    signature: Option<&'a str>,
+}
+
+fn from_header<'a>(field: &'a HeaderValue, headers: &'a HeaderMap) -> Result<Claims<'a>, SignatureError> {
+    let text = field.to_str().map_err(|_| SignatureError::no_equal_sign(field.as_bytes()))?;
+    let text = text.trim();
+    // A bare token is no algorithm without parameters: AWS reads it as a parameter.
+    let (algorithm, rest) = text.split_once(' ').unwrap_or(("", text));
+    let found = Parameters::read(rest).map_err(|()| SignatureError::no_equal_sign(field.as_bytes()))?;
+    let date = date_field(headers);
+    let missing = found.missing(date.is_none());
+    let (Some(credential), Some(signed_headers), Some(signature), Some(date)) =
+        (found.credential, found.signed_headers, found.signature, date)
+    else {
+        return Err(SignatureError::incomplete_header(&missing, field.as_bytes()));
+    };
+    Ok(Claims {
+        form: Form::Header,
+        time: read_date(&date)?,
+        algorithm: algorithm.into(),
+        credential: credential.into(),
+        signed_headers: signed_headers.into(),
+        signature: signature.into(),
+    })
+}
+
+impl<'a> Parameters<'a> {
+    /// Pieces between commas and blanks, each with `=`; of a repeated name the last counts, unknown ones do not.
+    fn read(text: &'a str) -> Result<Self, ()> {
+        let mut found = Self::default();
+        for piece in pieces(text, |byte| matches!(byte, b',' | b' ')).filter(|piece| !piece.is_empty()) {
+            let equals = piece.bytes().position(|byte| byte == b'=').ok_or(())?;
+            let (name, value) = (&piece[..equals], &piece[equals + 1..]);
+            match name {
+                "Credential" => found.credential = Some(value),
+                "SignedHeaders" => found.signed_headers = Some(value),
+                "Signature" => found.signature = Some(value),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn missing(&self, no_date: bool) -> Vec<&'static str> {
+        let checks = [
+            (self.credential.is_none(), "Authorization header requires 'Credential' parameter."),
+            (self.signature.is_none(), "Authorization header requires 'Signature' parameter."),
+            (self.signed_headers.is_none(), "Authorization header requires 'SignedHeaders' parameter."),
+            (no_date, "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."),
+        ];
+        // Nothing is allocated where nothing is missing.
+        checks.into_iter().filter(|check| check.0).map(|check| check.1).collect()
+    }
+}
+
+/// `X-Amz-Date`, or else `Date`. A repeated field is read as one list, which is no date.
+fn date_field(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let name = if headers.contains_key(X_AMZ_DATE) { X_AMZ_DATE } else { DATE };
+    let mut fields = headers.get_all(name).iter();
+    let first = fields.next()?;
+    let first = first.to_str().map_or_else(|_| String::from_utf8_lossy(first.as_bytes()), Cow::Borrowed);
+    Some(fields.fold(first, |list, field| {
+        Cow::Owned(format!("{list},{}", String::from_utf8_lossy(field.as_bytes())))
+    }))
+}
+
+fn read_date(text: &str) -> Result<SignedTime, SignatureError> {
+    let time = SignedTime::parse_basic(text).or_else(|| SignedTime::parse_http_date(text));
+    time.ok_or_else(|| SignatureError::date(text))
+}
+
+/// The parameters of a presigned request, in the order in which AWS complains about them.
+const REQUIRED: [&str; 5] =
+    ["X-Amz-Algorithm", "X-Amz-Credential", SIGNATURE, "X-Amz-SignedHeaders", "X-Amz-Date"];
+
+fn from_query(query: &str) -> Result<Claims<'_>, SignatureError> {
+    let mut found: [Option<Cow<'_, str>>; 5] = Default::default();
+    let mut expires = None;
+    for pair in pairs(query) {
+        // Of a repeated name the first counts.
+        if let Some(at) = REQUIRED.iter().position(|name| pair.is(name)) {
+            found[at].get_or_insert_with(|| pair.value());
+        } else if pair.is("X-Amz-Expires") {
+            expires.get_or_insert_with(|| pair.value());
+        }
+    }
+    let found = found.map(|value| value.filter(|value| !value.is_empty()));
+    let [Some(algorithm), Some(credential), Some(signature), Some(signed_headers), Some(date)] = found else {
+        let missing = REQUIRED.iter().zip(&found).filter(|(_, value)| value.is_none());
+        let missing: Vec<_> = missing.map(|(name, _)| *name).collect();
+        return Err(SignatureError::incomplete_query(&missing));
+    };
+    let time = SignedTime::parse_basic(&date).ok_or_else(|| SignatureError::date(&date))?;
+    let expires = expires.as_deref().map(read_expires).transpose()?;
+    Ok(Claims { form: Form::Query { expires }, time, algorithm, credential, signed_headers, signature })
+}
+
+/// 7 days.
+const LONGEST: u64 = 604_800;
+
+fn read_expires(text: &str) -> Result<u64, SignatureError> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number {
+        return Err(SignatureError::expires_not_a_number());
+    }
+    // A number too long to count is out of range as well.
+    let seconds = text.parse().unwrap_or(u64::MAX);
+    if (1..=LONGEST).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(SignatureError::expires_out_of_range(seconds))
+    }
+}
+
+/// The session token: in the query of a presigned request, or in a header field. `Err` where it is repeated.
+pub(super) fn session_token<'a>(request: &RequestHead<'a>, form: Form) -> Result<Option<Cow<'a, str>>, ()> {
+    let mut fields = request.headers.get_all(X_AMZ_SECURITY_TOKEN).iter();
+    let field = fields.next().map(|field| String::from_utf8_lossy(field.as_bytes()));
+    if fields.next().is_some() {
+        return Err(());
+    }
+    let in_query = match form {
+        Form::Header => None,
+        Form::Query { .. } => parameter(request.query(), SECURITY_TOKEN).map(|pair| pair.value()),
+    };
+    match (field, in_query) {
+        (Some(_), Some(_)) => Err(()),
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+/// The five parts of a credential: access key, date, region, service, terminator.
+pub(super) fn credential_parts<'a>(credential: &'a str) -> Result<[&'a str; 5], SignatureError> {
+    let mut parts = pieces(credential, |byte| byte == b'/');
+    let five: [Option<&'a str>; 5] = std::array::from_fn(|_| parts.next());
+    match (five, parts.next()) {
+        ([Some(key), Some(date), Some(region), Some(service), Some(terminator)], None) => {
+            Ok([key, date, region, service, terminator])
+        }
+        _ => Err(SignatureError::credential(credential)),
+    }
+}
+
+/// Row 8: one algorithm.
+pub(super) fn check_algorithm(claims: &Claims<'_>, headers: &HeaderMap) -> Result<(), SignatureError> {
+    if claims.algorithm == ALGORITHM {
+        return Ok(());
+    }
+    let header = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    Err(SignatureError::algorithm(&claims.algorithm, header))
+}

@@ -1,0 +1,223 @@
+//! The decisions about one request, step by step; nothing here waits.
+
+use super::{
+    canonical::RequestHead,
+    claims::{Claims, Form},
+    credentials::Credentials,
+    error::SignatureError,
+    permissions::{Permissions, Routed},
+    refusal::Refusal,
+    replay::ReplayWindow,
+    store::CredentialsStore,
+    strip::{strip_headers, strip_query},
+    verifier::{Payload, Prepared, SigV4Verifier, check_token},
+};
+use crate::{
+    context::{ContextConfig, RequestContext},
+    response::{Cause, GatewayError, ResponseType},
+    route::{Authorization, Scope, check_path},
+};
+use http::{Extensions, HeaderMap, Method, Request, Uri};
+use std::{fmt, sync::Arc};
+
+/// What a layer is made of.
+pub(super) struct Config {
+    pub(super) verifier: SigV4Verifier,
+    pub(super) store: Arc<dyn CredentialsStore>,
+    pub(super) permissions: Option<Permissions>,
+    pub(super) rules: Rules,
+    pub(super) scope: Option<Arc<Scope>>,
+    pub(super) context: ContextConfig,
+}
+
+/// For which requests a signature is needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SignatureRequirement {
+    /// For every request.
+    #[default]
+    Always,
+    /// Where [`ApiMethod::authorization`](crate::route::ApiMethod::authorization) is
+    /// [`AwsIam`](crate::route::Authorization::AwsIam); other methods pass as they are. A request that no declared method
+    /// matches needs one.
+    PerMethod,
+}
+
+/// What does not concern the signature itself.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) body_limit: u64,
+    pub(super) long_mismatch: bool,
+    pub(super) keep_query: bool,
+    pub(super) dot_segments: bool,
+    pub(super) requirement: SignatureRequirement,
+    pub(super) replay: Option<ReplayWindow>,
+}
+
+/// The head of a request, in parts that may be borrowed from it or from what is kept of it.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) context: &'a RequestContext,
+    pub(super) method: &'a Method,
+    pub(super) uri: &'a Uri,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) extensions: &'a Extensions,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of<B>(context: &'a RequestContext, request: &'a Request<B>) -> Self {
+        let (method, uri) = (request.method(), request.uri());
+        Self { context, method, uri, headers: request.headers(), extensions: request.extensions() }
+    }
+
+    /// What the client signed: method and target as received, whatever outer layers have made of them.
+    fn signed(&self) -> RequestHead<'a> {
+        RequestHead { method: self.context.method(), uri: self.context.received_uri(), headers: self.headers }
+    }
+}
+
+/// A request whose head is in order; its payload is still to be judged.
+pub(super) struct Pending {
+    pub(super) credentials: Credentials,
+    prepared: Prepared,
+    form: Form,
+    now: i64,
+    replayable_until: i64,
+    /// The payload does not count.
+    pub(super) is_unsigned: bool,
+}
+
+impl Config {
+    /// Rows 1 to 10 of AWS's order: nothing is looked up and no body read for a request that fails here.
+    pub(super) fn examine<'a>(&self, parts: &Parts<'a>, now: i64) -> Result<Claims<'a>, Refusal> {
+        if !self.rules.dot_segments {
+            check_path(parts.uri.path()).map_err(|_| GatewayError::bad_request(Cause::DotSegment))?;
+        }
+        Ok(self.verifier.examine(&parts.signed(), now)?)
+    }
+
+    /// The access key is known: hashes what is known of the request.
+    pub(super) fn prepare(
+        &self,
+        parts: &Parts<'_>,
+        claims: &Claims<'_>,
+        credentials: Credentials,
+        now: i64,
+    ) -> Result<Pending, Refusal> {
+        let signed = parts.signed();
+        let prepared = match self.verifier.prepare(&signed, claims, &credentials) {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(self.explained(error, parts, Payload::EMPTY)),
+        };
+        let replayable_until = self.verifier.replayable_until(claims);
+        let is_unsigned = self.verifier.is_unsigned(&signed);
+        let form = claims.form;
+        Ok(Pending { credentials, prepared, form, now, replayable_until, is_unsigned })
+    }
+
+    /// The payload is known: the signature, the token, replays, permission, in this order. Then the context knows the
+    /// caller.
+    pub(super) fn judge(
+        &self,
+        parts: &Parts<'_>,
+        pending: &Pending,
+        payload: Payload,
+    ) -> Result<(), Refusal> {
+        if let Err(error) = pending.prepared.finish(&payload) {
+            return Err(self.explained(error, parts, payload));
+        }
+        check_token(&parts.signed(), pending.form, &pending.credentials, pending.now)?;
+        self.check_replay(pending)?;
+        parts.context.set_caller(pending.credentials.proof().clone());
+        parts.context.set_principal(pending.credentials.principal().clone());
+        let routed = Routed {
+            context: parts.context,
+            method: parts.method,
+            uri: parts.uri,
+            headers: parts.headers,
+            extensions: parts.extensions,
+        };
+        match &self.permissions {
+            Some(permissions) => permissions.decide(&routed, &pending.credentials),
+            None => Ok(()),
+        }
+    }
+
+    fn check_replay(&self, pending: &Pending) -> Result<(), Refusal> {
+        match (&self.rules.replay, pending.form) {
+            (Some(window), Form::Header) => {
+                let signature = pending.prepared.signature();
+                Ok(window.admit(signature, pending.replayable_until, pending.now)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn explained(&self, error: SignatureError, parts: &Parts<'_>, payload: Payload) -> Refusal {
+        if self.rules.long_mismatch
+            && error.cause() == Cause::SignatureMismatch
+            && let Ok(texts) = self.verifier.canonical_texts(&parts.signed(), payload)
+        {
+            return error.with_texts(&texts).into();
+        }
+        error.into()
+    }
+
+    /// What the service needs to see no more.
+    pub(super) fn strip<B>(&self, request: &mut Request<B>, pending: &Pending) {
+        strip_headers(request.headers_mut());
+        if pending.form != Form::Header && !self.rules.keep_query {
+            strip_query(request.uri_mut());
+        }
+    }
+
+    /// Whether this request needs a signature. One that no declared method matches does: a route that was forgotten
+    /// stays closed.
+    pub(super) fn is_required(&self, context: &RequestContext, path: &str) -> bool {
+        if self.rules.requirement == SignatureRequirement::Always {
+            return true;
+        }
+        let authorization = match (context.route_or_match(self.scope.as_ref(), path), &self.scope) {
+            // Another layer matched against a table of its own, which may know nothing of authorization.
+            (Some(route), Some(own)) if route.scope.stage.is_none() && !Arc::ptr_eq(&route.scope, own) => {
+                let found = own.routes.search(Some(context.method()), path);
+                found.map(|(index, _)| &own.routes.declared(index).method.authorization)
+            }
+            (route, _) => route.map(|route| &route.declared().method.authorization),
+        };
+        matches!(authorization, None | Some(Authorization::AwsIam))
+    }
+
+    /// What the request says its body's hash is, where the method has bodies stream; to be believed only if the signature
+    /// fits it. Without it the caller would not be known before the body's end, and no service must be called for a
+    /// stranger.
+    pub(super) fn streamed_hash(&self, parts: &Parts<'_>) -> Option<[u8; 32]> {
+        let route = parts.context.route_or_match(self.scope.as_ref(), parts.uri.path())?;
+        if !route.declared().method.stream_signed_payload {
+            return None;
+        }
+        SigV4Verifier::declared_hash(&parts.signed())
+    }
+
+    /// The method's own limit, or the layer's.
+    pub(super) fn body_limit(&self, context: &RequestContext, path: &str) -> u64 {
+        let route = context.route_or_match(self.scope.as_ref(), path);
+        route.and_then(|route| route.declared().method.payload_limit).unwrap_or(self.rules.body_limit)
+    }
+}
+
+/// Whoever keeps the keys did not answer: nobody is let in.
+pub(super) fn store_failed() -> Refusal {
+    GatewayError::new(ResponseType::AuthorizerFailure, Cause::CredentialsUnavailable).into()
+}
+
+pub(super) fn unknown_key() -> Refusal {
+    SignatureError::unknown_access_key().into()
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Config");
+        out.field("verifier", &self.verifier).field("permissions", &self.permissions);
+        out.field("rules", &self.rules).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,436 @@
+//! The verification: a pure function of the request's head, its payload's hash, the time and the credentials.
+
+use super::{
+    canonical::{
+        CanonicalFault, CanonicalTexts, PathRule, Reading, RequestHead, SECURITY_TOKEN, Scope, TERMINATOR,
+        check_escapes, check_list, parameter, signs_host, write_request, write_string_to_sign,
+    },
+    claims::{Claims, Form, check_algorithm, credential_parts, session_token},
+    credentials::Credentials,
+    encode::{Plus, hex, pieces, unhex},
+    error::SignatureError,
+    sink::Gathered,
+};
+use crate::{context::CallerIdentity, error::ConfigError};
+use hmac::{Hmac, Mac};
+use http::HeaderName;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// Rules of verification: whose signatures are accepted, and how a request is read. See the [module docs](super).
+#[derive(Clone, Debug)]
+pub struct SigV4Verifier {
+    region: String,
+    service: String,
+    /// Seconds.
+    skew: i64,
+    path: PathRule,
+    lenient: bool,
+    unsigned_payload: bool,
+    unsigned_query_token: bool,
+    all_amz_signed: bool,
+}
+
+/// What stands in the last line of the canonical request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// The SHA-256 of the body as received.
+    Sha256([u8; 32]),
+    /// `UNSIGNED-PAYLOAD`: whatever the body is.
+    Unsigned,
+}
+
+impl Payload {
+    /// The hash of a body.
+    pub fn of(body: &[u8]) -> Self {
+        Self::Sha256(Sha256::digest(body).into())
+    }
+
+    /// The hash of no body: `e3b0c442...`.
+    pub const EMPTY: Self = Self::Sha256([
+        0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
+        0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+    ]);
+
+    fn with_text<T>(&self, use_text: impl FnOnce(&[u8]) -> T) -> T {
+        match self {
+            Self::Sha256(digest) => use_text(&hex(digest)),
+            Self::Unsigned => use_text(UNSIGNED.as_bytes()),
+        }
+    }
+}
+
+const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+
+/// 5 minutes, as API Gateway has it; both ends belong to it (unconfirmed).
+const SKEW: i64 = 300;
+
+impl SigV4Verifier {
+    /// Accepts signatures for one service in one Region; API Gateway's service is `execute-api`.
+    ///
+    /// # Errors
+    ///
+    /// A name that is empty or holds something else than letters, digits, `-`, `_` and `.`.
+    pub fn new(region: impl Into<String>, service: impl Into<String>) -> Result<Self, ConfigError> {
+        let verifier = Self {
+            region: region.into(),
+            service: service.into(),
+            skew: SKEW,
+            path: PathRule::Normalised,
+            lenient: false,
+            unsigned_payload: false,
+            unsigned_query_token: false,
+            all_amz_signed: false,
+        };
+        check_name("Region", &verifier.region)?;
+        check_name("service", &verifier.service)?;
+        Ok(verifier)
+    }
+
+    /// How far a request's time may be from ours, in seconds, in both directions; both ends belong to it. Default:
+    /// 300, as at API Gateway. Other AWS services have 900.
+    #[must_use]
+    pub fn clock_skew(mut self, seconds: u32) -> Self {
+        self.skew = i64::from(seconds);
+        self
+    }
+
+    /// Whether dot segments and repeated slashes are taken out of the path, and the path as received is encoded
+    /// once more. Default: yes. S3 signs the path as it is, encoded once: `false`.
+    #[must_use]
+    pub fn normalize_path(mut self, normalize: bool) -> Self {
+        self.path = if normalize { PathRule::Normalised } else { PathRule::Single };
+        self
+    }
+
+    /// Also accepts what some clients sign by mistake: a literal `+` in the query as a blank, and repeated slashes
+    /// and dot segments left in the path. Costs another hash for each such reading. Default: no.
+    #[must_use]
+    pub fn lenient(mut self, lenient: bool) -> Self {
+        self.lenient = lenient;
+        self
+    }
+
+    /// Accepts a request that says `UNSIGNED-PAYLOAD` in `X-Amz-Content-Sha256`: its body is **not protected**, anybody
+    /// on the way may change it. Default: no, the hash of the body counts whatever the field says.
+    #[must_use]
+    pub fn allow_unsigned_payload(mut self, allow: bool) -> Self {
+        self.unsigned_payload = allow;
+        self
+    }
+
+    /// Accepts a presigned request whose `X-Amz-Security-Token` was appended after signing. The token is verified on
+    /// its own in any case. Default: no.
+    #[must_use]
+    pub fn allow_unsigned_query_token(mut self, allow: bool) -> Self {
+        self.unsigned_query_token = allow;
+        self
+    }
+
+    /// Refuses a request that has an `x-amz-*` field which it does not sign, the security token excepted. AWS's
+    /// documentation demands it of signers; not every client obeys. Default: no.
+    #[must_use]
+    pub fn require_signed_amz_headers(mut self, require: bool) -> Self {
+        self.all_amz_signed = require;
+        self
+    }
+
+    /// The Region.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The service.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// Verifies a whole request at `now`, in seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// The first fault in AWS's order; see the [module docs](super).
+    pub fn verify(
+        &self,
+        request: &RequestHead<'_>,
+        payload: Payload,
+        now: i64,
+        lookup: impl FnOnce(&str) -> Option<Credentials>,
+    ) -> Result<CallerIdentity, SignatureError> {
+        let claims = self.examine(request, now)?;
+        let credentials = lookup(claims.access_key()).ok_or_else(SignatureError::unknown_access_key)?;
+        let prepared = self.prepare(request, &claims, &credentials)?;
+        prepared.finish(&payload)?;
+        check_token(request, claims.form, &credentials, now)?;
+        Ok(credentials.proof().clone())
+    }
+
+    /// The canonical request and the string to sign of a request that carries a signature, as text.
+    ///
+    /// # Errors
+    ///
+    /// The signature's parameters cannot be read, or the request has no canonical form.
+    pub fn canonical_texts(
+        &self,
+        request: &RequestHead<'_>,
+        payload: Payload,
+    ) -> Result<CanonicalTexts, SignatureError> {
+        let claims = Claims::read(request)?;
+        let mut text = Vec::new();
+        let reading = Reading::new(self.path);
+        write_request(&mut text, request, &claims.signed_headers, claims.is_presigned(), reading)
+            .map_err(no_canonical_form)?;
+        let scope = self.scope(&claims);
+        Ok(payload.with_text(|payload| CanonicalTexts::new(text, payload, &claims.time.text, &scope)))
+    }
+
+    /// Everything that can be said before the access key is looked up.
+    pub(super) fn examine<'a>(
+        &self,
+        request: &RequestHead<'a>,
+        now: i64,
+    ) -> Result<Claims<'a>, SignatureError> {
+        let claims = Claims::read(request)?;
+        self.check_time(&claims, now)?;
+        if !signs_host(&claims.signed_headers) {
+            return Err(SignatureError::host_unsigned());
+        }
+        if self.all_amz_signed {
+            check_amz_headers(request, &claims.signed_headers)?;
+        }
+        check_algorithm(&claims, request.headers)?;
+        self.check_scope(&claims)?;
+        check_escapes(request.query()).map_err(SignatureError::escape)?;
+        Ok(claims)
+    }
+
+    fn check_time(&self, claims: &Claims<'_>, now: i64) -> Result<(), SignatureError> {
+        let signed = claims.time.unix_seconds;
+        let valid_for = match claims.form {
+            Form::Query { expires: Some(seconds) } => seconds as i64,
+            Form::Query { expires: None } | Form::Header => self.skew,
+        };
+        if signed > now + self.skew {
+            return Err(SignatureError::not_yet_current(&claims.time, now, self.skew));
+        }
+        if signed < now - valid_for {
+            return Err(SignatureError::expired(&claims.time, now, valid_for));
+        }
+        Ok(())
+    }
+
+    /// Rows 9 and 10: five parts, and all of their faults at once.
+    fn check_scope(&self, claims: &Claims<'_>) -> Result<(), SignatureError> {
+        if self.is_scoped(&claims.credential, claims.time.day()) {
+            return Ok(());
+        }
+        let [_, date, region, service, terminator] = credential_parts(&claims.credential)?;
+        Err(self.scope_faults(claims, [date, region, service, terminator]))
+    }
+
+    /// Whether a credential is an access key and the expected scope.
+    fn is_scoped(&self, credential: &str, day: &str) -> bool {
+        let scope = [TERMINATOR, &self.service, &self.region, day];
+        let key = scope.iter().try_fold(credential, |rest, part| rest.strip_suffix(*part)?.strip_suffix('/'));
+        key.is_some_and(|key| !key.as_bytes().contains(&b'/'))
+    }
+
+    fn scope_faults(&self, claims: &Claims<'_>, scope: [&str; 4]) -> SignatureError {
+        let [date, region, service, terminator] = scope;
+        let (day, time) = (claims.time.day(), claims.time.as_str());
+        let mut faults = Vec::new();
+        if region != self.region {
+            faults.push(format!("Credential should be scoped to a valid region, not '{region}'."));
+        }
+        if service != self.service {
+            faults.push(format!("Credential should be scoped to correct service: '{}'.", self.service));
+        }
+        if terminator != TERMINATOR {
+            faults.push(format!(
+                "Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{terminator}'."
+            ));
+        }
+        if date != day {
+            faults.push(format!(
+                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: \
+                 '{date}' != '{day}', from '{time}'."
+            ));
+        }
+        SignatureError::scope(&faults)
+    }
+
+    /// The scope as it is expected: nothing of it comes from the request but the day.
+    fn scope<'a>(&'a self, claims: &'a Claims<'_>) -> Scope<'a> {
+        Scope { date: claims.time.day(), region: &self.region, service: &self.service }
+    }
+
+    /// Hashes everything but the payload, which may still be on its way.
+    pub(super) fn prepare(
+        &self,
+        request: &RequestHead<'_>,
+        claims: &Claims<'_>,
+        credentials: &Credentials,
+    ) -> Result<Prepared, SignatureError> {
+        check_list(&claims.signed_headers).map_err(|_| SignatureError::mismatch())?;
+        let signature = unhex(claims.signature.as_bytes()).ok_or_else(SignatureError::mismatch)?;
+        let canonical = hash_request(request, claims, Reading::new(self.path))?;
+        let others = self.other_readings(request, claims.is_presigned());
+        let others = others.filter_map(|reading| hash_request(request, claims, reading).ok()).collect();
+        let scope = self.scope(claims);
+        let day = claims.time.unix_seconds.div_euclid(86_400);
+        let key = credentials.keys().get(credentials.secret(), &scope, day);
+        let mut mac = Gathered::new(key.into_inner());
+        write_string_to_sign(&mut mac, &claims.time.text, &scope);
+        Ok(Prepared { canonical, others, mac: mac.into_inner(), signature })
+    }
+
+    /// The readings that settings add, where they make a difference. Empty, and no allocation, by default.
+    fn other_readings(&self, request: &RequestHead<'_>, is_presigned: bool) -> impl Iterator<Item = Reading> {
+        let own = Reading::new(self.path);
+        let query = request.query();
+        let plus = self.lenient && query.contains('+');
+        let slashes = self.lenient && self.path == PathRule::Normalised && has_slips(request.uri.path());
+        let token = self.unsigned_query_token && is_presigned && parameter(query, SECURITY_TOKEN).is_some();
+        let paths = [Some(own.path), slashes.then_some(PathRule::AsSent)];
+        let pluses = [Some(own.plus), plus.then_some(Plus::Blank)];
+        let tokens = [Some(false), token.then_some(true)];
+        let all = paths.into_iter().flatten().flat_map(move |path| {
+            pluses.into_iter().flatten().flat_map(move |plus| {
+                tokens.into_iter().flatten().map(move |omits_token| Reading { path, plus, omits_token })
+            })
+        });
+        all.filter(move |reading| *reading != own)
+    }
+
+    /// Whether the request says `UNSIGNED-PAYLOAD` and may.
+    pub(super) fn is_unsigned(&self, request: &RequestHead<'_>) -> bool {
+        if !self.unsigned_payload {
+            return false;
+        }
+        let mut fields = request.headers.get_all(X_AMZ_CONTENT_SHA256).iter();
+        match (fields.next(), fields.next()) {
+            (Some(field), None) => field == UNSIGNED,
+            (Some(_), Some(_)) => false,
+            (None, _) => {
+                let parameter = parameter(request.query(), "X-Amz-Content-Sha256");
+                parameter.is_some_and(|pair| pair.value() == UNSIGNED)
+            }
+        }
+    }
+
+    /// The hash that the request names for its body, if it names one.
+    pub(super) fn declared_hash(request: &RequestHead<'_>) -> Option<[u8; 32]> {
+        let mut fields = request.headers.get_all(X_AMZ_CONTENT_SHA256).iter();
+        let field = fields.next()?;
+        if fields.next().is_some() { None } else { unhex(field.as_bytes()) }
+    }
+
+    /// The last second at which a signature made at `signed` could be used again in the header form.
+    pub(super) fn replayable_until(&self, claims: &Claims<'_>) -> i64 {
+        claims.time.unix_seconds + self.skew
+    }
+}
+
+impl Claims<'_> {
+    /// The first part of the credential.
+    pub(super) fn access_key(&self) -> &str {
+        pieces(&self.credential, |byte| byte == b'/').next().unwrap_or_default()
+    }
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), ConfigError> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if !name.is_empty() && name.bytes().all(is_part) {
+        return Ok(());
+    }
+    Err(ConfigError::new(what, name, "is empty or has other characters than A-Za-z0-9-_."))
+}
+
+/// Whether normalising would change the path.
+fn has_slips(path: &str) -> bool {
+    path.contains("//") || path.contains("/.")
+}
+
+/// The token is verified on its own.
+const UNSIGNED_BY_RIGHT: &str = "x-amz-security-token";
+
+fn check_amz_headers(request: &RequestHead<'_>, signed: &str) -> Result<(), SignatureError> {
+    let names = request.headers.keys().map(HeaderName::as_str);
+    let mut unsigned = names
+        .filter(|name| name.starts_with("x-amz-") && *name != UNSIGNED_BY_RIGHT)
+        .filter(|name| !signed.split(';').any(|listed| listed == *name));
+    unsigned.next().map_or(Ok(()), |name| Err(SignatureError::header_unsigned(name)))
+}
+
+fn no_canonical_form(fault: CanonicalFault) -> SignatureError {
+    match fault {
+        CanonicalFault::AboveRoot => SignatureError::above_root(),
+        CanonicalFault::Headers(_) => SignatureError::mismatch(),
+    }
+}
+
+fn hash_request(
+    request: &RequestHead<'_>,
+    claims: &Claims<'_>,
+    reading: Reading,
+) -> Result<Sha256, SignatureError> {
+    let mut hash = Gathered::new(Sha256::new());
+    write_request(&mut hash, request, &claims.signed_headers, claims.is_presigned(), reading)
+        .map_err(no_canonical_form)?;
+    Ok(hash.into_inner())
+}
+
+/// Steps 8 and 9 of the check: the token belongs to the key, and neither has expired. After the signature, so that
+/// only the key's owner learns anything.
+pub(super) fn check_token(
+    request: &RequestHead<'_>,
+    form: Form,
+    credentials: &Credentials,
+    now: i64,
+) -> Result<(), SignatureError> {
+    let sent = session_token(request, form).map_err(|()| SignatureError::token_invalid())?;
+    match (credentials.session_token(), sent) {
+        (None, None) => Ok(()),
+        (Some(own), Some(sent)) if own.is(&sent) => check_expiry(credentials, now),
+        _ => Err(SignatureError::token_invalid()),
+    }
+}
+
+fn check_expiry(credentials: &Credentials, now: i64) -> Result<(), SignatureError> {
+    if credentials.expires_at().is_some_and(|end| now >= end) {
+        return Err(SignatureError::token_expired());
+    }
+    Ok(())
+}
+
+/// A signature that waits for the payload's hash.
+pub(super) struct Prepared {
+    canonical: Sha256,
+    /// What settings accept besides; empty by default.
+    others: Vec<Sha256>,
+    /// Has been fed the string to sign up to its last line.
+    mac: Hmac<Sha256>,
+    signature: [u8; 32],
+}
+
+impl Prepared {
+    /// Compares in constant time; the signature that would be right is never given away.
+    pub(super) fn finish(&self, payload: &Payload) -> Result<(), SignatureError> {
+        let fits = |canonical: &Sha256| payload.with_text(|payload| self.fits(canonical.clone(), payload));
+        if fits(&self.canonical) || self.others.iter().any(fits) {
+            return Ok(());
+        }
+        Err(SignatureError::mismatch())
+    }
+
+    fn fits(&self, canonical: Sha256, payload: &[u8]) -> bool {
+        let canonical: [u8; 32] = canonical.chain_update(payload).finalize().into();
+        let computed = self.mac.clone().chain_update(hex(&canonical)).finalize().into_bytes();
+        computed.as_slice().ct_eq(&self.signature).into()
+    }
+
+    pub(super) fn signature(&self) -> &[u8; 32] {
+        &self.signature
+    }
+}

@@ -1,0 +1,69 @@
+//! `StagesBuilder`: what `Stages` start with.
+
+use super::{
+    config::{Deployment, NoRoute, Stage},
+    domain::CustomDomain,
+    store::{Stages, State},
+};
+use crate::error::ConfigError;
+
+/// Collects what [`Stages`] start with.
+#[derive(Debug, Default)]
+pub struct StagesBuilder {
+    deployments: Vec<Deployment>,
+    stages: Vec<Stage>,
+    domains: Vec<CustomDomain>,
+    default_endpoint_disabled: bool,
+    no_route: NoRoute,
+}
+
+impl StagesBuilder {
+    /// Adds a deployment.
+    #[must_use]
+    pub fn deployment(mut self, deployment: Deployment) -> Self {
+        self.deployments.push(deployment);
+        self
+    }
+
+    /// Adds a stage.
+    #[must_use]
+    pub fn stage(mut self, stage: Stage) -> Self {
+        self.stages.push(stage);
+        self
+    }
+
+    /// Adds a custom domain.
+    #[must_use]
+    pub fn domain(mut self, domain: CustomDomain) -> Self {
+        self.domains.push(domain);
+        self
+    }
+
+    /// Serves custom domains only (`disableExecuteApiEndpoint`): other hosts get 403 `Forbidden`. Default: off.
+    #[must_use]
+    pub fn disable_default_endpoint(mut self, disabled: bool) -> Self {
+        self.default_endpoint_disabled = disabled;
+        self
+    }
+
+    /// What an unmatched path or method is told. Default: 403 `Missing Authentication Token`.
+    #[must_use]
+    pub fn no_route(mut self, answer: NoRoute) -> Self {
+        self.no_route = answer;
+        self
+    }
+
+    /// Checks everything and makes the handle.
+    ///
+    /// # Errors
+    ///
+    /// Two of a name, an unknown deployment or stage, an invalid name, variable, setting or mapping, or no stage.
+    pub fn build(self) -> Result<Stages, ConfigError> {
+        let mut state = State::default();
+        (state.default_endpoint_disabled, state.no_route) = (self.default_endpoint_disabled, self.no_route);
+        self.deployments.into_iter().try_for_each(|deployment| state.add_deployment(deployment))?;
+        self.stages.into_iter().try_for_each(|stage| state.add_stage(stage))?;
+        self.domains.into_iter().try_for_each(|domain| state.add_domain(domain.compile()?))?;
+        Stages::start(state)
+    }
+}

@@ -1,0 +1,187 @@
+//! Requests that the service would tell apart never share an entry.
+
+use super::*;
+use crate::support::{get, run};
+use http::Method;
+use proptest::prelude::*;
+use tower_gateway::route::{ApiMethod, CacheKey, Routes};
+
+/// Answers with its target, so that an answer to another one shows.
+fn echo() -> Origin {
+    Origin::sync(|request, _| {
+        let hosts: Vec<_> =
+            request.headers().get_all("host").iter().map(|host| format!("{host:?}")).collect();
+        let own: Vec<_> = request.headers().get_all("x-own").iter().map(|own| format!("{own:?}")).collect();
+        answer(format!("{} {hosts:?} {own:?}", request.uri()))
+    })
+}
+
+#[test]
+fn encodings_order_and_case_are_told_apart() {
+    let variants = [
+        "/a",
+        "/A",
+        "/a/",
+        "//a",
+        "/%61",
+        "/%41",
+        "/a%2f",
+        "/a%2F",
+        "/a?",
+        "/a?x",
+        "/a?x=",
+        "/a?x=1",
+        "/a?X=1",
+        "/a?x=%31",
+        "/a?x=1&y=2",
+        "/a?y=2&x=1",
+        "/a?x=1&x=2",
+        "/a?x=2&x=1",
+        "/a?x=1;y=2",
+        "/a?x=1&y=2&",
+        "/a?x=+",
+        "/a?x=%20",
+        "http://one/a",
+        "http://two/a",
+        "http://ONE/a",
+    ];
+    run(async {
+        let origin = echo();
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        for _ in 0..2 {
+            for uri in variants {
+                assert!(text(&service, uri).await.starts_with(&get(uri).uri().to_string()), "{uri}");
+            }
+        }
+        assert_eq!(origin.calls(), variants.len());
+        assert_eq!(cache.usage().keys, variants.len() as u64);
+        for host in ["one", "two", "ONE", ""] {
+            assert!(
+                said(ask(&service, get_with("/a", &[("host", host)])).await)
+                    .contains(&format!("[\"\\\"{host}\\\"\"]"))
+            );
+        }
+    });
+}
+
+#[test]
+fn a_parameter_is_found_in_every_disguise() {
+    // What some service may read as `zone`, so it is never taken for "no zone".
+    let disguises = [
+        "zone=a",
+        "Zone=a",
+        "ZONE=a",
+        "%7Aone=a",
+        "z%6Fne=a",
+        "zone=a&zone=b",
+        "zone=b&zone=a",
+        "zone",
+        "zone=",
+        "x;zone=a",
+        "zone=a;b",
+        "zone=a;c",
+        "zone=%61",
+    ];
+    run(async {
+        let origin = echo();
+        let (service, _, _) = cached(&origin, |cache| cache.key(CacheKey::new().query("zone")));
+        for query in disguises.iter().chain(&["other=a"]) {
+            let uri = format!("/?{query}");
+            assert!(text(&service, &uri).await.starts_with(&uri), "{query}");
+        }
+        assert_eq!(origin.calls(), disguises.len() + 1);
+        // What no service reads as `zone`.
+        for same in ["", "?zon=e", "?zone1=a", "?a=zone", "?%5A%6Fn=e", "?%zone=a", "?zone%=a"] {
+            text(&service, &format!("/{same}")).await;
+        }
+        assert_eq!(origin.calls(), disguises.len() + 1);
+    });
+}
+
+#[test]
+fn values_do_not_run_into_each_other() {
+    run(async {
+        let origin = echo();
+        let name = http::HeaderName::from_static("x-own");
+        let key = CacheKey::new().query("a").query("b").header(name);
+        let (service, _, _) = cached(&origin, |cache| cache.key(key));
+        let asked = [
+            get("/?a=1&b="),
+            get("/?a=&b=1"),
+            get("/?a=1"),
+            get("/?b=1"),
+            get("/?a=1b"),
+            get("/?a=b%3D1"),
+            get_with("/", &[("x-own", "1"), ("x-own", "2")]),
+            get_with("/", &[("x-own", "1, 2")]),
+            get_with("/", &[("x-own", "12")]),
+            get_with("/", &[("x-own", "")]),
+            get("/"),
+        ];
+        let count = asked.len();
+        for request in asked {
+            ask(&service, request).await;
+        }
+        assert_eq!(origin.calls(), count);
+    });
+}
+
+#[test]
+fn only_declared_is_aws_s_key() {
+    run(async {
+        let origin = echo();
+        let routes = Routes::builder()
+            .method(
+                "/pets/{id}",
+                Method::GET,
+                ApiMethod::new().cache_key(CacheKey::only_declared().path("id")),
+            )
+            .method("/all/{proxy+}", Method::GET, ApiMethod::new().cache_key(CacheKey::only_declared()))
+            .build()
+            .unwrap();
+        let (_, cache, _) = cached(&origin, |cache| cache);
+        let service = CacheLayer::new(cache).routes(&routes).layer(origin.clone());
+        assert!(text(&service, "/pets/1?x=1").await.starts_with("/pets/1?x=1"));
+        assert!(text(&service, "/pets/1?x=2").await.starts_with("/pets/1?x=1"));
+        assert!(text(&service, "/pets/2").await.starts_with("/pets/2"));
+        assert!(text(&service, "/all/a/b?x").await.starts_with("/all/a/b?x"));
+        assert!(text(&service, "/all/c").await.starts_with("/all/a/b?x"));
+        assert_eq!(origin.calls(), 3);
+    });
+}
+
+#[test]
+fn services_share_only_under_one_name() {
+    run(async {
+        let (one, other) = (Origin::sync(|_, _| answer("one")), Origin::sync(|_, _| answer("other")));
+        let (service, cache, _) = cached(&one, |cache| cache);
+        let layer = CacheLayer::new(cache);
+        assert_eq!(text(&service, "/").await, "one");
+        assert_eq!(text(&layer.layer(other.clone()), "/").await, "other");
+        assert_eq!(text(&layer.clone().layer(one.clone()), "/").await, "other", "a clone is the same layer");
+        let named = layer.namespace("n");
+        assert_eq!(text(&named.layer(one.clone()), "/").await, "one");
+        assert_eq!(text(&named.layer(other), "/").await, "one");
+        assert_eq!(text(&service, "/").await, "one");
+    });
+}
+
+proptest! {
+    /// Whatever two requests look like, the second is never answered with the first's answer, unless they are equal.
+    #[test]
+    fn no_two_targets_share(
+        one in ("/[a%2-3/]{0,6}", proptest::option::of("[zone=&;+%41a-b]{0,12}"), "[a-b]{0,2}"),
+        other in ("/[a%2-3/]{0,6}", proptest::option::of("[zone=&;+%41a-b]{0,12}"), "[a-b]{0,2}"),
+    ) {
+        run(async {
+            let origin = echo();
+            let (service, _, _) = cached(&origin, |cache| cache);
+            for (path, query, own) in [&one, &other, &one] {
+                let uri = query.as_ref().map_or(path.clone(), |query| format!("{path}?{query}"));
+                let Ok(uri) = uri.parse::<http::Uri>() else { continue };
+                let said = said(ask(&service, get_with(&uri.to_string(), &[("host", own)])).await);
+                assert_eq!(said, format!("{uri} [\"\\\"{own}\\\"\"] []"));
+            }
+        });
+    }
+}

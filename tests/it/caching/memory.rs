@@ -1,0 +1,122 @@
+//! What the cache holds: its capacity, and nothing of what went by. Measured by a counting allocator.
+
+use super::*;
+use crate::support::{get, run};
+use allocation_counter::measure;
+use futures_util::{FutureExt, future::FusedFuture};
+use tower_gateway::route::CacheKey;
+
+const MIB: i64 = 1 << 20;
+
+fn mixed(number: usize) -> usize {
+    [200, 1_000, 5_000, 20_000, 300_000][number % 5]
+}
+
+/// Traffic of many times the capacity: what is held at its end and at its height stays within capacity + 10 %.
+fn held_after(requests: usize, size: fn(usize) -> usize, capacity: i64) -> (i64, i64) {
+    let mut held = 0;
+    let whole = measure(|| {
+        run(async {
+            let origin = Origin::sync(move |request, _| {
+                let number: usize = request.uri().path()[1..].parse().unwrap();
+                with(answer(vec![7; size(number)]), "content-type", "application/octet-stream")
+            });
+            let mut kept = None;
+            let inner = measure(|| {
+                let (service, cache, _) = cached(&origin, |cache| cache.capacity(capacity as u64));
+                for number in 0..requests {
+                    let mut answer = Box::pin(ask(&service, get(&format!("/{number}"))));
+                    // Readiness comes at the second poll.
+                    assert!(answer.as_mut().now_or_never().is_none());
+                    assert!(answer.now_or_never().is_some());
+                }
+                kept = Some((service, cache));
+            });
+            held = inner.bytes_current;
+            drop(kept);
+        });
+    });
+    (held, whole.bytes_max as i64)
+}
+
+#[test]
+fn a_lot_of_traffic_stays_within_the_capacity() {
+    let capacity = 16 * MIB;
+    // 1,000 times 326 KB on average: 65 MB, and 100,000 small ones.
+    for (requests, size) in [(1_000, mixed as fn(usize) -> usize), (50_000, |_| 50), (20_000, |_| 4_000)] {
+        let (held, height) = held_after(requests, size, capacity);
+        assert!(held <= capacity + capacity / 10, "{held} of {capacity} held");
+        assert!(held >= capacity / 2, "{held} of {capacity} used");
+        assert!(height <= capacity + capacity / 10 + 2 * MIB, "{height} at the height");
+    }
+}
+
+#[test]
+fn expired_entries_make_room_like_any_other() {
+    run(async {
+        let origin = Origin::sync(|_, _| answer(vec![7; 10_000]));
+        let (service, cache, clock) = cached(&origin, |cache| cache.capacity(4 << 20).entry_limit(100_000));
+        for number in 0..5_000 {
+            text(&service, &format!("/{number}")).await;
+            clock.advance(SECOND);
+        }
+        assert!(cache.usage().bytes <= cache.usage().capacity);
+        assert!(cache.usage().keys < 420);
+    });
+}
+
+#[test]
+fn an_endless_body_holds_nothing() {
+    run(async {
+        let endless = futures_util::stream::repeat_with(|| Ok(Frame::data(Bytes::from(vec![7; 10_000]))));
+        let body = std::sync::Mutex::new(Some(http_body_util::StreamBody::new(endless).boxed_unsync()));
+        let origin = Origin::sync(move |_, _| answer("").map(|_| body.lock().unwrap().take().unwrap()));
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        let mut body = send(&service, get("/")).await.unwrap().into_body();
+        let held = measure(|| {
+            for _ in 0..10_000 {
+                body.frame().now_or_never().unwrap().unwrap().unwrap();
+            }
+        });
+        assert!(held.bytes_current <= 0, "{} bytes left by 100 MB", held.bytes_current);
+        assert!(held.bytes_max < 2 * MIB as u64, "{} at the height", held.bytes_max);
+        assert!(cache.usage().bytes < 1_000);
+    });
+}
+
+#[test]
+fn readers_that_go_away_leave_nothing_behind() {
+    run(async {
+        let origin = Origin::new(|_, _| async {
+            pauses(2).await;
+            Ok(answer("").map(|_| Steps::slow(&["one", "two", "three"])))
+        });
+        let (service, cache, clock) = cached(&origin, |cache| cache.key(CacheKey::new()));
+        let round = || {
+            for polls in 0..12 {
+                let mut readers: Vec<_> = (0..3)
+                    .map(|_| {
+                        let answer = send(&service, get("/"));
+                        Box::pin(async { answer.await.unwrap().into_body().collect().await }).fuse()
+                    })
+                    .collect();
+                for _ in 0..polls {
+                    readers.iter_mut().for_each(poll_now);
+                }
+                drop(readers);
+                cache.flush();
+                // The clock of the test keeps the wakers of its timers until it moves.
+                clock.advance(Duration::ZERO);
+            }
+        };
+        round();
+        let held = measure(|| (0..50).for_each(|_| round()));
+        assert!(held.bytes_current <= 0, "{} bytes left", held.bytes_current);
+    });
+}
+
+fn poll_now<F: FusedFuture + Unpin>(future: &mut F) {
+    if !future.is_terminated() {
+        drop(future.now_or_never());
+    }
+}

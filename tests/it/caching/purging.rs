@@ -1,0 +1,193 @@
+//! Purges: by key, method, stage and tag, soft and hard, also while an answer is on its way; encryption at rest.
+
+use super::*;
+use crate::support::{get, run};
+use http::Method;
+use tower_gateway::{
+    cache::{CacheStatus, NoCacheReason, Purge},
+    route::{ApiMethod, CacheKey, Routes},
+};
+
+fn tagged() -> Origin {
+    Origin::sync(|request, call| {
+        let path = request.uri().path().to_owned();
+        let answer = with(answer(format!("call {call}")), "surrogate-key", &format!("all {path}"));
+        with(answer, "cache-tag", "x, y z")
+    })
+}
+
+#[test]
+fn entries_go_by_path_query_method_and_tag() {
+    run(async {
+        let purges = [
+            (Purge::all().path("/a"), 2),
+            (Purge::all().path("/a").query(Some("q=1")), 1),
+            (Purge::all().path("/a").query(None), 1),
+            (Purge::all().method(&Method::GET), 3),
+            (Purge::all().method(&Method::POST), 0),
+            (Purge::all().stage("prod"), 0),
+            (Purge::all().stage(""), 3),
+            (Purge::all().tag("/b"), 1),
+            (Purge::all().tag("all"), 3),
+            (Purge::all().tag("y z").path("/b"), 1),
+            (Purge::all().tag("y"), 0),
+            (Purge::all(), 3),
+        ];
+        for (purge, count) in purges {
+            let origin = tagged();
+            let (service, cache, _) = cached(&origin, |cache| cache);
+            for uri in ["/a", "/a?q=1", "/b"] {
+                text(&service, uri).await;
+            }
+            assert_eq!(cache.purge(&purge), count, "{purge:?}");
+            assert_eq!(cache.usage().keys, 3 - count);
+            for uri in ["/a", "/a?q=1", "/b"] {
+                text(&service, uri).await;
+            }
+            assert_eq!(origin.calls() as u64, 3 + count, "{purge:?}");
+        }
+    });
+}
+
+#[test]
+fn entries_go_by_declared_parameter_and_resource() {
+    run(async {
+        let origin = tagged();
+        let key = CacheKey::only_declared().query("zone");
+        let routes = Routes::builder()
+            .method("/t/{id}", Method::GET, ApiMethod::new().cache_key(key))
+            .build()
+            .unwrap();
+        let (_, cache, _) = cached(&origin, |cache| cache);
+        let service = CacheLayer::new(cache.clone()).routes(&routes).layer(origin.clone());
+        for uri in ["/t/1?zone=a", "/t/1?zone=ab", "/t/2"] {
+            text(&service, uri).await;
+        }
+        assert_eq!(cache.purge(&Purge::all().resource("/t/{id}").query_parameter("zone", "a")), 1);
+        assert_eq!(cache.purge(&Purge::all().resource("/t")), 0);
+        assert_eq!(cache.purge(&Purge::all().resource("/t/{id}")), 2);
+    });
+}
+
+#[test]
+fn a_soft_purge_keeps_what_is_not_served() {
+    run(async {
+        let origin = tagged();
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        text(&service, "/a").await;
+        assert_eq!(cache.purge(&Purge::all().softly()), 1);
+        assert_eq!(cache.usage().keys, 1);
+        assert_eq!(text(&service, "/a").await, "call 2");
+        assert_eq!(text(&service, "/a").await, "call 2");
+        assert_eq!(cache.stats().missed(NoCacheReason::Expired), 1);
+    });
+}
+
+#[test]
+fn tags_are_stripped_by_setting_from_every_answer() {
+    run(async {
+        for strip in [false, true] {
+            let origin = tagged();
+            let (service, cache, _) = cached(&origin, |cache| cache.strip_tags(strip));
+            for request in [get("/"), get("/"), request("POST", "/", &[]), get_with("/", &[("cookie", "c")])]
+            {
+                let answer = ask(&service, request).await;
+                assert_eq!(answer.headers().len(), if strip { 0 } else { 2 });
+            }
+            assert_eq!(cache.purge(&Purge::all().tag("x")), 1);
+        }
+    });
+}
+
+/// The answer is on its way while something is purged: before its head (pause 1) or within its body.
+#[test]
+fn what_is_on_its_way_when_a_purge_comes_is_not_stored() {
+    for during_body in [false, true] {
+        for (purge, hits) in
+            [(Purge::all().path("/a"), true), (Purge::all().tag("t"), true), (Purge::all().path("/b"), false)]
+        {
+            run(async {
+                let origin = Origin::new(|_, call| async move {
+                    pauses(9).await;
+                    let head = with(answer(""), "surrogate-key", "t");
+                    let body = if call == 1 { Steps::slow(&["old"]) } else { Steps::slow(&["new"]) };
+                    Ok(head.map(|_| body))
+                });
+                let (service, cache, _) = cached(&origin, |cache| cache);
+                let mut leader = Box::pin(send(&service, get("/a")));
+                assert!(poll_some(&mut leader).await.is_pending());
+                if !during_body {
+                    cache.purge(&purge);
+                }
+                let answer = leader.await.unwrap();
+                if during_body {
+                    cache.purge(&purge);
+                }
+                assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "old");
+                assert_eq!(
+                    text(&service, "/a").await,
+                    if hits { "new" } else { "old" },
+                    "{purge:?} {during_body}"
+                );
+                assert_eq!(cache.stats().not_stored(NoCacheReason::Superseded), u64::from(hits));
+            });
+        }
+    }
+}
+
+#[test]
+fn an_invalidation_overtakes_the_call_before_it() {
+    run(async {
+        let origin = Origin::new(|_, call| async move {
+            pauses(if call == 1 { 50 } else { 0 }).await;
+            Ok(answer(format!("call {call}")))
+        });
+        let settings = tower_gateway::route::CacheSettings::new().require_authorization(false);
+        let (service, cache, _) = cached(&origin, |cache| cache.settings(settings));
+        let mut slow = Box::pin(ask(&service, get("/")));
+        assert!(poll_some(&mut slow).await.is_pending());
+        assert_eq!(said(ask(&service, get_with("/", &[("cache-control", "max-age=0")])).await), "call 2");
+        assert_eq!(said(slow.await), "call 1");
+        assert_eq!(text(&service, "/").await, "call 2");
+        assert_eq!(cache.stats().not_stored(NoCacheReason::Superseded), 1);
+    });
+}
+
+#[cfg(feature = "cache-encryption")]
+#[test]
+fn encrypted_entries_are_served_until_their_key_is_retired() {
+    use tower_gateway::{cache::EncryptionKeys, route::CacheSettings};
+    run(async {
+        let origin = Origin::sync(|_, call| {
+            let mut answer = with(answer(format!("call {call}")), "x-own", "1");
+            *answer.body_mut() = Steps(
+                [
+                    Ok(Frame::data(Bytes::from(format!("call {call}")))),
+                    Ok(Frame::trailers(answer.headers().clone())),
+                ]
+                .into_iter()
+                .map(Some)
+                .collect(),
+            )
+            .boxed_unsync();
+            answer
+        });
+        let keys = EncryptionKeys::new(&[3; 32]).unwrap();
+        let settings = CacheSettings::new().data_encrypted(true);
+        let (service, cache, _) = cached(&origin, |cache| cache.settings(settings).encryption(keys.clone()));
+        text(&service, "/").await;
+        keys.rotate(&[4; 32]).unwrap();
+        let answer = send(&service, get("/")).await.unwrap();
+        assert_eq!(answer.headers()["x-own"], "1");
+        let body = answer.into_body().collect().await.unwrap();
+        assert_eq!(
+            (body.trailers().map(http::HeaderMap::len), body.to_bytes()),
+            (Some(1), Bytes::from("call 1"))
+        );
+        keys.retire_old();
+        assert_eq!(text(&service, "/").await, "call 2");
+        assert_eq!(text(&service, "/").await, "call 2");
+        assert_eq!(cache.stats().missed(NoCacheReason::Sealed), 1);
+        assert_eq!(cache.stats().count(CacheStatus::Hit), 2);
+    });
+}

@@ -1,0 +1,227 @@
+//! Bytes pass as they come; only what is complete and not too large is stored.
+
+use super::*;
+use crate::support::{get, run};
+use futures_util::FutureExt;
+use http::HeaderMap;
+use tower_gateway::cache::NoCacheReason;
+
+const LIMIT: usize = 1_048_576;
+
+fn chunks(size: usize, count: usize) -> TestBody {
+    let chunk = Bytes::from(vec![7; size]);
+    Steps((0..count).flat_map(|_| [None, Some(Ok(Frame::data(chunk.clone())))]).collect()).boxed_unsync()
+}
+
+#[test]
+fn the_limit_is_exact_however_the_body_comes() {
+    run(async {
+        for (length, stored) in [(LIMIT, true), (LIMIT + 1, false)] {
+            for form in ["whole", "stream", "announced"] {
+                let origin = Origin::sync(move |_, _| match form {
+                    "whole" => answer(vec![7; length]),
+                    "stream" => answer("").map(|_| {
+                        Steps([None, Some(Ok(Frame::data(vec![7; length].into())))].into()).boxed_unsync()
+                    }),
+                    _ => with(answer(vec![7; length]), "content-length", &length.to_string()),
+                });
+                let (service, cache, _) = cached(&origin, |cache| cache);
+                for _ in 0..2 {
+                    assert_eq!(ask(&service, get("/")).await.body().len(), length);
+                }
+                assert_eq!(origin.calls(), if stored { 1 } else { 2 }, "{form} {length}");
+                let too_large = cache.stats().not_stored(NoCacheReason::TooLarge);
+                assert_eq!(too_large, if stored { 0 } else { 2 });
+                assert!(stored || cache.usage().bytes < 1_000);
+            }
+        }
+    });
+}
+
+#[test]
+fn the_first_client_gets_bytes_as_they_come() {
+    run(async {
+        let origin = Origin::sync(|_, _| answer("").map(|_| Steps::slow(&["one", "two"])));
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        let mut body = send(&service, get("/")).await.unwrap().into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
+        assert_eq!(cache.usage().keys, 0, "not stored before it is complete");
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "two");
+        assert!(body.frame().await.is_none());
+        assert!(body.is_end_stream());
+        assert_eq!((text(&service, "/").await.as_str(), origin.calls()), ("onetwo", 1));
+    });
+}
+
+#[test]
+fn a_body_that_breaks_off_or_lies_about_its_length_is_not_stored() {
+    run(async {
+        let broken =
+            || Steps([Some(Ok(Frame::data("one".into()))), None, Some(Err("broke off".into()))].into());
+        let origin = Origin::sync(move |_, _| answer("").map(|_| broken().boxed_unsync()));
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        let leader = send(&service, get("/")).await.unwrap();
+        let follower = send(&service, get("/")).await.unwrap();
+        assert_eq!(leader.into_body().collect().await.unwrap_err().to_string(), "broke off");
+        let error = follower.into_body().collect().await.unwrap_err();
+        assert_eq!(error.to_string(), "the shared answer broke off");
+        assert_eq!(cache.stats().not_stored(NoCacheReason::Incomplete), 1);
+
+        let at_once = || Steps([Some(Ok(Frame::data("one".into()))), Some(Err("broke off".into()))].into());
+        let origin = Origin::sync(move |_, _| answer("").map(|_| at_once().boxed_unsync()));
+        let (service, _, _) = cached(&origin, |cache| cache);
+        let mut body = send(&service, get("/")).await.unwrap().into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
+        assert_eq!(body.frame().await.unwrap().unwrap_err().to_string(), "broke off");
+        assert!(body.frame().await.is_none());
+
+        for length in ["2", "4"] {
+            let origin = Origin::sync(move |_, _| with(answer("one"), "content-length", length));
+            let (service, cache, _) = cached(&origin, |cache| cache);
+            ask(&service, get("/")).await;
+            ask(&service, get("/")).await;
+            assert_eq!(
+                (origin.calls(), cache.stats().not_stored(NoCacheReason::Incomplete)),
+                (2, 2),
+                "{length}"
+            );
+        }
+    });
+}
+
+#[test]
+fn trailers_are_stored_with_their_answer() {
+    run(async {
+        let trailers: HeaderMap = [("x-sum".parse().unwrap(), "1".parse().unwrap())].into_iter().collect();
+        for pause in [false, true] {
+            let end = trailers.clone();
+            let origin = Origin::sync(move |_, _| {
+                let mut steps: VecDeque<_> =
+                    [Some(Ok(Frame::data("one".into()))), Some(Ok(Frame::trailers(end.clone())))].into();
+                if pause {
+                    steps.insert(1, None);
+                }
+                answer("").map(|_| Steps(steps).boxed_unsync())
+            });
+            let (service, _, _) = cached(&origin, |cache| cache);
+            for _ in 0..2 {
+                let whole = send(&service, get("/")).await.unwrap().into_body().collect().await.unwrap();
+                assert_eq!(
+                    (whole.trailers().cloned(), whole.to_bytes()),
+                    (Some(trailers.clone()), Bytes::from("one"))
+                );
+            }
+            assert_eq!(origin.calls(), 1);
+        }
+    });
+}
+
+/// A server stops reading when it has as many bytes as the head announced, and drops the body.
+#[test]
+fn an_answer_is_complete_when_its_announced_length_is_read() {
+    run(async {
+        let origin = Origin::sync(|_, _| {
+            with(answer("").map(|_| Steps::slow(&["one", "two"])), "content-length", "6")
+        });
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        let mut body = send(&service, get("/")).await.unwrap().into_body();
+        body.frame().await;
+        body.frame().await;
+        drop(body);
+        assert_eq!(cache.stats().stored(), 1);
+        assert_eq!((text(&service, "/").await.as_str(), origin.calls()), ("onetwo", 1));
+    });
+}
+
+#[test]
+fn the_length_is_known_where_the_service_knew_it() {
+    run(async {
+        let origin = Origin::sync(|_, _| answer(vec![1; 200_000]));
+        let (service, _, _) = cached(&origin, |cache| cache);
+        for _ in 0..2 {
+            let body = send(&service, get("/")).await.unwrap().into_body();
+            assert_eq!(body.size_hint().exact(), Some(200_000));
+        }
+    });
+}
+
+#[test]
+fn an_endless_body_passes_and_nobody_waits_for_the_next() {
+    run(async {
+        let origin = Origin::sync(|_, _| answer("").map(|_| chunks(100_000, 1_000)));
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        let mut body = send(&service, get("/")).await.unwrap().into_body();
+        for _ in 0..100 {
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 100_000);
+        }
+        assert_eq!(cache.stats().not_stored(NoCacheReason::TooLarge), 1);
+        drop(body);
+        let (one, other) = (send(&service, get("/")).await.unwrap(), send(&service, get("/")).await.unwrap());
+        assert_eq!(origin.calls(), 3);
+        assert_eq!(cache.stats().missed(NoCacheReason::HitForMiss), 2);
+        drop((one, other));
+    });
+}
+
+#[test]
+fn events_are_not_shared() {
+    run(async {
+        let origin = Origin::sync(|_, _| {
+            with(answer("data: 1\n\n"), "content-type", "Text/Event-Stream; charset=utf-8")
+        });
+        let (service, cache, _) = cached(&origin, |cache| cache.aws_exact(true));
+        ask(&service, get("/")).await;
+        ask(&service, get("/")).await;
+        assert_eq!((origin.calls(), cache.stats().not_stored(NoCacheReason::EventStream)), (2, 2));
+    });
+}
+
+/// Two read a body that is too large to be kept: the fast one waits for the slow one, but not for ever.
+#[test]
+fn a_reader_that_stands_still_is_cut_off_after_the_wait() {
+    run(async {
+        let origin = Origin::sync(|_, _| answer("").map(|_| chunks(1_000, 100)));
+        let (service, cache, clock) = cached(&origin, |cache| cache.entry_limit(10_000));
+        let mut slow = send(&service, get("/")).await.unwrap().into_body();
+        let mut fast = send(&service, get("/")).await.unwrap().into_body();
+        let mut read = 0;
+        // The pauses of the body are Pending once; standing still is Pending for good.
+        let mut still = 0;
+        while still < 3 {
+            match fast.frame().now_or_never() {
+                Some(frame) => {
+                    read += frame.unwrap().unwrap().into_data().unwrap().len();
+                    still = 0;
+                }
+                None => still += 1,
+            }
+        }
+        assert_eq!(read, 11_000, "the limit and the frame that went over it");
+        slow.frame().await.unwrap().unwrap();
+        assert_eq!(fast.frame().await.unwrap().unwrap().into_data().unwrap().len(), 1_000);
+        let mut next = Box::pin(fast.frame());
+        assert!(poll_once(&mut next).await.is_pending());
+        clock.advance(SECOND * 5);
+        assert!(next.await.unwrap().is_ok());
+        assert!(slow.frame().await.unwrap().unwrap_err().to_string().contains("too slowly"));
+        assert_eq!(fast.collect().await.unwrap().to_bytes().len(), 100_000 - 13_000);
+        assert_eq!(origin.calls(), 1);
+        assert_eq!(cache.stats().stored(), 0);
+    });
+}
+
+#[test]
+fn a_slow_reader_that_leaves_frees_the_others() {
+    run(async {
+        let origin = Origin::sync(|_, _| answer("").map(|_| chunks(1_000, 100)));
+        let (service, _, _) = cached(&origin, |cache| cache.entry_limit(10_000));
+        let slow = send(&service, get("/")).await.unwrap().into_body();
+        let fast = send(&service, get("/")).await.unwrap().into_body();
+        let mut all = Box::pin(fast.collect());
+        for _ in 0..100 {
+            assert!(poll_once(&mut all).await.is_pending());
+        }
+        drop(slow);
+        assert_eq!(all.await.unwrap().to_bytes().len(), 100_000);
+    });
+}

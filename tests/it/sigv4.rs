@@ -1,0 +1,9 @@
+//! Signed requests at the door: who passes, who is refused and with which words.
+
+mod costs;
+mod live;
+mod permission;
+mod refusals;
+mod streaming;
+mod support;
+mod transport;
