@@ -108,6 +108,8 @@ pub use layer::{AccessLogLayer, ObserveLayer, Observer};
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
 pub use service::{ObserveFuture, ObserveService};
+#[cfg(feature = "tracing")]
+pub use sink::TracingSink;
 pub use sink::{LogSink, LogStats, LogWriter, RotatingFile};
 
 #[cfg(test)]
