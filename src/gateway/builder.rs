@@ -219,8 +219,9 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Verifies the signatures of methods with [`Authorization::AwsIam`](crate::route::Authorization::AwsIam).
-    /// Default: none.
+    /// Verifies signatures. Built with [`SignatureRequirement::PerMethod`](crate::sigv4::SignatureRequirement), it asks
+    /// for one where the method has [`Authorization::AwsIam`](crate::route::Authorization::AwsIam); as it comes, it asks
+    /// every request, whatever else the method wants. Default: none.
     #[cfg(feature = "sigv4")]
     #[must_use]
     pub fn sigv4(mut self, layer: SigV4AuthLayer) -> Self {
