@@ -309,8 +309,11 @@ impl<C> GatewayBuilder<C> {
     /// # Errors
     ///
     /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
-    /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal.
-    /// A deployment that requires keys and comes later, where there are none, is closed: 403 `INVALID_API_KEY`.
+    /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a
+    /// method whose authorization nobody serves, a resource policy that the layer of signatures was not given.
+    ///
+    /// A later deployment that wants what is not there is closed: 403 `INVALID_API_KEY` for keys, 500
+    /// `AUTHORIZER_CONFIGURATION_ERROR` for authorizers.
     pub fn build(self) -> Result<Gateway<C>, BuildError> {
         self.parts.check()?;
         let phases = Arc::new(self.parts.assemble()?);
