@@ -5,9 +5,10 @@ import re
 import subprocess
 import sys
 
-# Permissive licences that may be linked into anything. A licence beyond this list is a decision, not a default.
+# Permissive licences that may be linked into anything. A licence beyond this list is a decision, not a default:
+# CDLA-Permissive-2.0 is of data, the list of certificate authorities that `jwks-http` trusts.
 ALLOWED = {
-    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "ISC", "MIT",
+    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CDLA-Permissive-2.0", "ISC", "MIT",
     "MIT-0", "Unicode-3.0", "Unlicense", "Zlib",
 }
 MOST_CRATES = 50

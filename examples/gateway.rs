@@ -108,7 +108,10 @@ fn gateway() -> Result<Gateway, Box<dyn Error>> {
     // The payload limit of 10 MB is on by default.
     let gateway =
         Gateway::builder().stages(stages).api_keys(keys).usage_plans(plans).cors(cors).peer_addr(peer);
-    Ok(gateway.build()?)
+    // One line a request on stderr, refusals too.
+    let format = AccessLogFormat::preset(LogApi::Rest, LogPreset::Json);
+    let log = AccessLogLayer::new(AccessLog::new(format, LogWriter::new(std::io::stderr())?));
+    Ok(gateway.observe(log).build()?)
 }
 
 #[tokio::main]
@@ -116,11 +119,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     print_curl_lines(listener.local_addr()?);
-    // One line a request on stderr, refusals too.
-    let format = AccessLogFormat::preset(LogApi::Rest, LogPreset::Json);
-    let log = AccessLogLayer::new(AccessLog::new(format, LogWriter::new(std::io::stderr())?));
     // The gateway wraps the whole router; the outer, empty router is only what `axum::serve` likes to serve.
-    let app = Router::new().fallback_service(log.layer(gateway()?.layer(pet_shop())));
+    let app = Router::new().fallback_service(gateway()?.layer(pet_shop()));
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }

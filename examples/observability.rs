@@ -10,6 +10,7 @@ use std::{error::Error, net::SocketAddr, time::Duration};
 use tower::{Layer, ServiceBuilder};
 use tower_gateway::{
     api_key::{ApiKey, ApiKeys},
+    context::RequestContextLayer,
     gateway::Gateway,
     observe::{
         AccessLog, AccessLogFormat, ApiInfo, IntegrationTimerLayer, LogWriter, Metrics, ObserveLayer,
@@ -99,11 +100,8 @@ fn gateway() -> Result<Gateway, Box<dyn Error>> {
         .quota(Quota::new(1000, QuotaPeriod::Month)?);
     let plans = UsagePlans::builder().plan(gold).attach("gold", "gold-key").build()?;
     let keys = ApiKeys::builder().key(ApiKey::new("gold-key").value(KEY)).build()?;
-    let peer = |extensions: &axum::http::Extensions| {
-        extensions.get::<axum::extract::ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
-    };
     let stages = Stages::single("prod", routes)?;
-    Ok(Gateway::builder().stages(stages).api_keys(keys).usage_plans(plans).peer_addr(peer).build()?)
+    Ok(Gateway::builder().stages(stages).api_keys(keys).usage_plans(plans).build()?)
 }
 
 fn app(writer: LogWriter, stock: SocketAddr) -> Result<Router, Box<dyn Error>> {
@@ -114,7 +112,12 @@ fn app(writer: LogWriter, stock: SocketAddr) -> Result<Router, Box<dyn Error>> {
         .observer(AccessLog::new(AccessLogFormat::json_object(FIELDS)?, writer))
         .observer(metrics.clone())
         .observer(explain.clone());
+    let peer = |extensions: &axum::http::Extensions| {
+        extensions.get::<axum::extract::ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+    };
     let watched = ServiceBuilder::new()
+        // The first of our layers makes the context: it must know where axum keeps the peer's address.
+        .layer(RequestContextLayer::new().peer_addr(peer))
         .layer(observe)
         .layer(TraceLayer::new().active(true))
         .service(gateway()?.layer(pet_shop(stock)));

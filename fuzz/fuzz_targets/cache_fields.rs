@@ -4,8 +4,8 @@
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
 use tower_gateway::cache::rfc::{
-    ByteRange, RequestControl, ResponseControl, byte_range, hop_by_hop_fields, parse_http_date, parse_targeted,
-    vary_fields,
+    ByteRange, RequestControl, ResponseControl, byte_range, hop_by_hop_fields, parse_http_date,
+    parse_targeted, vary_fields,
 };
 
 fuzz_target!(|input: (&[u8], i64, usize)| {

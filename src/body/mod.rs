@@ -88,11 +88,11 @@ pin_project! {
     }
 }
 
-/// Who is told when the body has ended.
+/// Who is told when the body has ended. Boxed: most bodies have none, and all of them move.
 #[derive(Debug, Default)]
 struct EndSlot {
     #[cfg(feature = "access-log")]
-    guard: Option<EndGuard>,
+    guard: Option<Box<EndGuard>>,
 }
 
 pin_project! {
@@ -128,7 +128,7 @@ impl<B> GatewayBody<B> {
     /// Has `guard` tell when this body has ended, or was dropped before.
     #[cfg(feature = "access-log")]
     pub(crate) fn set_end_guard(&mut self, guard: Option<EndGuard>) {
-        self.end.guard = guard;
+        self.end.guard = guard.map(Box::new);
     }
 
     /// Wraps a body and counts it while it streams.

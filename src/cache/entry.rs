@@ -98,7 +98,10 @@ pub(crate) struct Entry {
     pub(crate) meta: Meta,
     /// Where the entry is sealed: no fields, and a body that is to be opened before use.
     pub(crate) content: Content,
-    #[cfg_attr(not(feature = "cache-encryption"), allow(dead_code, reason = "never true without encryption"))]
+    #[cfg_attr(
+        not(feature = "cache-encryption"),
+        allow(dead_code, reason = "never true without encryption")
+    )]
     pub(crate) is_sealed: bool,
     /// What it costs in memory, in bytes.
     pub(crate) weight: u32,

@@ -167,8 +167,9 @@ fn parse_arn(arn: &str) -> Option<ParsedArn<'_>> {
 /// crate. A clone is a reference count.
 ///
 /// ```compile_fail
-/// let caller: tower_gateway::context::Caller = todo!();
-/// let forged = tower_gateway::context::CallerIdentity::new(caller);
+/// fn forge(caller: tower_gateway::context::Caller) -> tower_gateway::context::CallerIdentity {
+///     tower_gateway::context::CallerIdentity::new(caller)
+/// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct CallerIdentity(Arc<Caller>);

@@ -77,7 +77,7 @@ pub(crate) use cache::CacheNote;
 pub(crate) use identity::KeyId;
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
 pub(crate) use identity::subject;
-#[cfg(feature = "gateway")]
+#[cfg(any(feature = "gateway", feature = "access-log"))]
 pub(crate) use layer::PeerSource;
 #[cfg(feature = "usage-plan")]
 pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};

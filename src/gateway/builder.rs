@@ -1,12 +1,8 @@
 //! The builder: one optional slot a phase, in any order of calls.
 
-#[cfg(feature = "cache")]
-use super::Cached;
-use super::{Gateway, Phases, Uncached, authorizers::Authorizers};
+use super::{Cached, Gateway, Phases, Uncached, authorizers::Authorizers};
 #[cfg(feature = "authorizer")]
 use crate::authorizer::AuthorizerLayer;
-#[cfg(feature = "cache")]
-use crate::cache::CacheLayer;
 #[cfg(feature = "jwt")]
 use crate::jwt::{CognitoAuthorizerLayer, JwtAuthorizerLayer};
 #[cfg(feature = "policy")]
@@ -15,11 +11,13 @@ use crate::resource_policy::ResourcePolicyLayer;
 use crate::sigv4::SigV4AuthLayer;
 use crate::{
     api_key::{ApiKeyLayer, ApiKeys},
+    cache::CacheLayer,
     clock::Clock,
     context::{ApiKind, ContextConfig, PeerSource, PrincipalLayer, TrustedProxies},
     cors::CorsLayer,
     error::ConfigError,
     filter::FilterLayer,
+    observe::ObserveLayer,
     payload_limit::PayloadLimitLayer,
     response::{GatewayResponseLayer, GatewayResponses},
     route::{ApiMethod, Routes},
@@ -86,6 +84,7 @@ struct Parts {
     context: ContextConfig,
     stages: Option<Stages>,
     routes: Option<Routes>,
+    observe: Option<ObserveLayer>,
     responses: GatewayResponses,
     cors: Option<CorsLayer>,
     filter: Option<FilterLayer>,
@@ -112,6 +111,7 @@ impl Default for Parts {
             context: ContextConfig::default(),
             stages: None,
             routes: None,
+            observe: None,
             responses: GatewayResponses::new(),
             cors: None,
             filter: None,
@@ -173,6 +173,15 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
+    /// Who is told of every request at its end: an access log, metrics. The gateway makes the request's context, with its
+    /// own clock, kind and proxies, and measures the integration; what the layer says of those does not count.
+    /// Default: nobody.
+    #[must_use]
+    pub fn observe(mut self, observe: impl Into<ObserveLayer>) -> Self {
+        self.parts.observe = Some(observe.into());
+        self
+    }
+
     /// Configured gateway responses. Default: the built-in ones.
     #[must_use]
     pub fn gateway_responses(mut self, responses: GatewayResponses) -> Self {
@@ -210,9 +219,9 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Verifies the signatures of methods with [`Authorization::AwsIam`](crate::route::Authorization::AwsIam); of all
-    /// methods unless the layer [requires](crate::sigv4::SigV4AuthBuilder::require) them
-    /// [`PerMethod`](crate::sigv4::SignatureRequirement::PerMethod), as an API with other authorizers must. Default: none.
+    /// Verifies signatures. Built with [`SignatureRequirement::PerMethod`](crate::sigv4::SignatureRequirement), it asks
+    /// for one where the method has [`Authorization::AwsIam`](crate::route::Authorization::AwsIam); as it comes, it asks
+    /// every request, whatever else the method wants. Default: none.
     #[cfg(feature = "sigv4")]
     #[must_use]
     pub fn sigv4(mut self, layer: SigV4AuthLayer) -> Self {
@@ -300,11 +309,12 @@ impl<C> GatewayBuilder<C> {
     /// # Errors
     ///
     /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
-    /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a method
-    /// whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy that
-    /// the layer of `sigv4` was not given.
-    /// A deployment that comes later and requires keys or authorizers where there are none is closed: 403
-    /// `INVALID_API_KEY`, 500 `AUTHORIZER_CONFIGURATION_ERROR`.
+    /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a
+    /// method whose authorization nobody serves, signatures
+    /// asked of a method with another authorizer, a resource policy that the layer of signatures was not given.
+    ///
+    /// A later deployment that wants what is not there is closed: 403 `INVALID_API_KEY` for keys, 500
+    /// `AUTHORIZER_CONFIGURATION_ERROR` for authorizers.
     pub fn build(self) -> Result<Gateway<C>, BuildError> {
         self.parts.check()?;
         let phases = Arc::new(self.parts.assemble()?);
@@ -312,7 +322,6 @@ impl<C> GatewayBuilder<C> {
     }
 }
 
-#[cfg(feature = "cache")]
 impl GatewayBuilder<Uncached> {
     /// A response cache behind the quota and in front of the integration timeout: a hit is charged like any other
     /// request. Entries are kept by principal and verified API key. Default: none.
@@ -333,6 +342,7 @@ impl Parts {
         Ok(Phases {
             context: self.context,
             stages,
+            observers: self.observe.map(ObserveLayer::observers),
             responses: responses.bare_413(self.aws_exact),
             cors: self.cors,
             filter: self.filter,

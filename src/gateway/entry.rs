@@ -1,7 +1,7 @@
 //! The outermost phases: context and route match, CORS, filter, refusal of what did not match, limits; and every
 //! answer on its way out.
 
-use super::Phases;
+use super::{Phases, observed::Observed};
 use crate::{
     body::GatewayBody,
     context::RequestContext,
@@ -46,8 +46,14 @@ impl Phases {
             }
         };
         matched.note(&context, &mut request);
-        let head = self.responses.keep_head(&request);
-        let passage = Passage { context, refusal: matched.refusal, touch: None, head, watched: false };
+        let passage = Passage {
+            observed: self.observe(&context, &request),
+            head: self.responses.keep_head(&request),
+            context,
+            refusal: matched.refusal,
+            touch: None,
+            watched: false,
+        };
         (request.map(GatewayBody::new), passage)
     }
 
@@ -104,7 +110,10 @@ impl Phases {
     }
 
     /// What an answer gets on its way out, from the inside to the outside.
-    fn leave<R: From<Bytes>>(&self, passage: &mut Passage, response: &mut Response<R>) {
+    fn leave<R>(&self, passage: &mut Passage, response: &mut Response<GatewayBody<R>>)
+    where
+        GatewayBody<R>: Body,
+    {
         let limit = passage.context.rate_limit();
         let headers = response.headers_mut();
         headers.reserve(passage.added_headers(limit.is_some()));
@@ -115,6 +124,7 @@ impl Phases {
             cors.touch(touch, headers);
         }
         self.responses.finish(&passage.context, passage.head.as_deref(), response);
+        passage.observed.answered(self, response);
     }
 }
 
@@ -133,6 +143,7 @@ struct Passage {
     refusal: Option<Box<GatewayError>>,
     touch: Option<PendingTouch>,
     head: Option<Box<RequestHead>>,
+    observed: Observed,
     /// Whether the request body is metered, and may be cut off.
     watched: bool,
 }
@@ -147,13 +158,13 @@ impl Passage {
 
 impl<S, B, R> Service<Request<B>> for GatewayService<S>
 where
-    S: Service<Request<GatewayBody<B>>, Response = Response<R>>,
+    S: Service<Request<GatewayBody<B>>, Response = Response<GatewayBody<R>>>,
     GatewayBody<B>: Body,
-    R: From<Bytes>,
+    GatewayBody<R>: Body,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = GatewayFuture<S::Future, R>;
+    type Future = GatewayFuture<S::Future, GatewayBody<R>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -164,7 +175,8 @@ where
         let (mut request, mut passage) = phases.enter(request);
         let state = match phases.admit(&mut passage, &mut request) {
             Ok(()) => {
-                let (future, phases) = (self.inner.call(request), Arc::clone(&self.phases));
+                let future = passage.observed.inside(|| self.inner.call(request));
+                let phases = Arc::clone(&self.phases);
                 State::Forwarded { future, passage, phases }
             }
             Err(mut response) => {
@@ -194,10 +206,10 @@ pin_project! {
     }
 }
 
-impl<F, R, E> Future for GatewayFuture<F, R>
+impl<F, R, E> Future for GatewayFuture<F, GatewayBody<R>>
 where
-    F: Future<Output = Result<Response<R>, E>>,
-    R: From<Bytes>,
+    F: Future<Output = Result<Response<GatewayBody<R>>, E>>,
+    GatewayBody<R>: Body,
 {
     type Output = F::Output;
 
@@ -205,14 +217,16 @@ where
         match self.as_mut().project().state.project() {
             StateProj::Forwarded { future, passage, phases } => {
                 // In place: an answer is some hundred bytes to move.
-                let mut answer = future.poll(cx);
+                let mut answer = passage.observed.inside(|| future.poll(cx));
                 let cut_off = phases.cut_off(passage, &answer, cx);
                 let is_cut_off = cut_off.is_some();
                 if let Some(response) = cut_off {
                     answer = Poll::Ready(Ok(response));
                 }
-                if let Poll::Ready(Ok(response)) = &mut answer {
-                    phases.leave(passage, response);
+                match &mut answer {
+                    Poll::Ready(Ok(response)) => phases.leave(passage, response),
+                    Poll::Ready(Err(_)) => passage.observed.failed(),
+                    Poll::Pending => {}
                 }
                 if is_cut_off {
                     // Drops the service's future: the client does not wait for what it still does.

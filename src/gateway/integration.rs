@@ -1,8 +1,8 @@
 //! The innermost phase: the service itself, its body made ours, and how long it may take.
 
 use super::Phases;
-use crate::{body::GatewayBody, context::RequestContext, timeout::Deadline};
-use http::{Request, Response};
+use crate::{body::GatewayBody, clock::Timestamp, context::RequestContext, timeout::Deadline};
+use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
@@ -38,9 +38,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let phases = &self.phases;
         let context = RequestContext::of(request.extensions());
-        let deadline = self.phases.timeout.as_ref().map(|timeout| timeout.deadline(context));
-        IntegrationFuture { inner: Some(self.inner.call(request)), deadline }
+        let deadline = phases.timeout.as_ref().map(|timeout| timeout.deadline(context));
+        let timed = phases.integration_start().zip(context.cloned());
+        let timed =
+            timed.map(|(called_at, context)| Timed { called_at, context, phases: Arc::clone(phases) });
+        IntegrationFuture { inner: Some(self.inner.call(request)), deadline, timed }
     }
 }
 
@@ -52,6 +56,21 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         deadline: Option<Deadline>,
+        timed: Option<Timed>,
+    }
+}
+
+/// For whoever observes: how long the service took.
+#[derive(Debug)]
+struct Timed {
+    called_at: Timestamp,
+    context: RequestContext,
+    phases: Arc<Phases>,
+}
+
+impl Timed {
+    fn end(&self, status: Option<StatusCode>) {
+        self.phases.integration_end(self.called_at, &self.context, status);
     }
 }
 
@@ -66,11 +85,17 @@ where
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Pending };
         if let Poll::Ready(answer) = inner.poll(cx) {
+            if let Some(timed) = this.timed {
+                timed.end(answer.as_ref().ok().map(Response::status));
+            }
             return Poll::Ready(answer.map(|response| response.map(GatewayBody::new)));
         }
         let Some(deadline) = this.deadline else { return Poll::Pending };
         ready!(deadline.poll(cx));
         this.inner.set(None);
+        if let Some(timed) = this.timed {
+            timed.end(None);
+        }
         Poll::Ready(Ok(deadline.refuse()))
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | # | phase | builder | refuses with |
 //! |---|---|---|---|
-//! | 1 | context, route match, body | always | nothing yet |
+//! | 1 | context, route match, body; access log and other observers | always; [`observe`](GatewayBuilder::observe) | nothing yet |
 //! | 2 | gateway responses, request ids | [`gateway_responses`](GatewayBuilder::gateway_responses) | re-renders refusals |
 //! | 3 | CORS | [`cors`](GatewayBuilder::cors) | answers preflights, whatever the method |
 //! | 4 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED` |
@@ -60,6 +60,7 @@ mod authorizers;
 mod builder;
 mod entry;
 mod integration;
+mod observed;
 mod slot;
 
 pub use admission::AdmissionService;
@@ -69,15 +70,15 @@ pub use entry::{GatewayFuture, GatewayService};
 pub use integration::{IntegrationFuture, IntegrationService};
 pub use slot::{SlotFuture, SlotService};
 
-#[cfg(feature = "cache")]
-use crate::cache::{CacheLayer, CacheService};
 #[cfg(feature = "policy")]
 use crate::resource_policy::ResourcePolicyLayer;
 use crate::{
     api_key::ApiKeyLayer,
+    cache::{CacheLayer, CacheService},
     context::{ContextConfig, PrincipalLayer},
     cors::CorsLayer,
     filter::FilterLayer,
+    observe::Observers,
     payload_limit::PayloadLimitLayer,
     response::GatewayResponseLayer,
     stage::Stages,
@@ -101,7 +102,6 @@ pub struct Gateway<C = Uncached> {
 pub struct Uncached;
 
 /// A gateway with a cache, made by [`GatewayBuilder::cache`].
-#[cfg(feature = "cache")]
 #[derive(Clone, Debug)]
 pub struct Cached(CacheLayer);
 
@@ -110,6 +110,7 @@ pub struct Cached(CacheLayer);
 struct Phases {
     context: ContextConfig,
     stages: Stages,
+    observers: Option<Arc<Observers>>,
     responses: GatewayResponseLayer,
     cors: Option<CorsLayer>,
     filter: Option<FilterLayer>,
@@ -126,7 +127,6 @@ struct Phases {
 /// All phases around a service.
 pub type Stack<S> = GatewayService<Authorized<AdmissionService<IntegrationService<S>>>>;
 /// The same with a cache.
-#[cfg(feature = "cache")]
 pub type CachedStack<S> = GatewayService<Authorized<AdmissionService<CacheService<IntegrationService<S>>>>>;
 
 impl Gateway {
@@ -165,7 +165,6 @@ impl<S> Layer<S> for Gateway {
     }
 }
 
-#[cfg(feature = "cache")]
 impl<S> Layer<S> for Gateway<Cached> {
     type Service = CachedStack<S>;
 

@@ -8,11 +8,12 @@ use super::{
 use crate::{
     body::{End, EndGuard, Watch},
     clock::Clock,
-    context::{ApiKind, ContextConfig, RequestContext, TrustedProxies},
+    context::{ApiKind, ContextConfig, PeerSource, RequestContext, TrustedProxies},
 };
-use http::Request;
+use http::{Extensions, HeaderMap, Request};
 use std::{
     fmt,
+    net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -112,6 +113,19 @@ impl ObserveLayer {
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         self.change(|watch| watch.context.proxies = proxies)
     }
+
+    /// Finds the peer's address in another extension than [`PeerAddr`](crate::context::PeerAddr), where this is the
+    /// first of our layers.
+    #[must_use]
+    pub fn peer_addr(self, find: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
+        self.change(|watch| watch.context.peer = PeerSource::new(find))
+    }
+
+    /// For `Gateway`, which makes the context itself.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn observers(self) -> Arc<Observers> {
+        self.watch
+    }
 }
 
 impl<S> Layer<S> for ObserveLayer {
@@ -126,7 +140,12 @@ impl Observers {
     /// The guard of one request, whose context may have been made already.
     pub(crate) fn start<B>(self: &Arc<Self>, request: &mut Request<B>) -> EndGuard {
         let context = self.context.find_or_create(request);
-        context.observe_head(request.headers(), self.user_agent);
+        self.begin(context, request.headers())
+    }
+
+    /// The same for a context that is known.
+    pub(crate) fn begin(self: &Arc<Self>, context: RequestContext, headers: &HeaderMap) -> EndGuard {
+        context.observe_head(headers, self.user_agent);
         for observer in &self.observers {
             ignore_panic(|| observer.started(&context));
         }

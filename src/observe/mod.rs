@@ -102,10 +102,14 @@ pub use event::{ApiInfo, RequestEvent};
 #[cfg(feature = "metrics")]
 pub use facade::FacadeMetrics;
 pub use integration::{IntegrationTimerFuture, IntegrationTimerLayer, IntegrationTimerService};
+#[cfg(feature = "gateway")]
+pub(crate) use layer::Observers;
 pub use layer::{AccessLogLayer, ObserveLayer, Observer};
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
 pub use service::{ObserveFuture, ObserveService};
+#[cfg(feature = "tracing")]
+pub use sink::TracingSink;
 pub use sink::{LogSink, LogStats, LogWriter, RotatingFile};
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ mod gateway;
 #[cfg(all(feature = "gateway", feature = "sigv4", feature = "authorizer", feature = "jwt"))]
 mod gateway_auth;
 #[cfg(feature = "gateway")]
+mod gateway_observed;
+#[cfg(feature = "gateway")]
 mod grpc;
 #[cfg(feature = "cache")]
 mod http_cache;

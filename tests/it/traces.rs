@@ -16,7 +16,8 @@ use tower_gateway::{
     context::PeerAddr,
     filter::{FilterLayer, Verdict},
     observe::{
-        ApiInfo, ObserveLayer, RequestEvent, Sampling,
+        AccessLog, AccessLogFormat, AccessLogLayer, ApiInfo, LogApi, ObserveLayer, RequestEvent, Sampling,
+        TracingSink,
         trace::{SamplingRule, SpanLayer, TraceLayer, XRayDaemon},
     },
     route::{ApiMethod, Routes},
@@ -156,7 +157,7 @@ impl tracing::field::Visit for Fields {
 
 impl tracing::Subscriber for Fields {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "tower_gateway"
+        metadata.target().starts_with("tower_gateway")
     }
     fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
         span.record(&mut self.clone());
@@ -166,7 +167,9 @@ impl tracing::Subscriber for Fields {
         values.record(&mut self.clone());
     }
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, _: &tracing::Event<'_>) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
     fn enter(&self, _: &tracing::span::Id) {}
     fn exit(&self, _: &tracing::span::Id) {}
 }
@@ -213,4 +216,22 @@ fn spans_carry_opentelemetrys_names() {
     assert_eq!(value(&refused, "error.type").as_deref(), Some("MISSING_AUTHENTICATION_TOKEN"));
     assert_eq!(value(&refused, "otel.status_code"), None, "4xx leave it unset");
     assert!(failed.iter().chain(&refused).all(|(_, value)| !value.contains("secret")));
+}
+
+#[test]
+fn access_log_lines_may_be_events() {
+    let format = AccessLogFormat::new(LogApi::Rest, "$context.status $context.requestId").unwrap();
+    let service =
+        AccessLogLayer::new(AccessLog::new(format, TracingSink)).layer(service_fn(|_: Request<()>| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        }));
+    let fields = Fields::default();
+    let answer = tracing::subscriber::with_default(fields.clone(), || run(service.oneshot(Request::new(()))));
+    assert_eq!(answer.unwrap().status(), 200);
+    let fields = fields.0.lock().unwrap();
+    let value =
+        |name: &str| fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone()).unwrap();
+    let id = value("aws.request_id");
+    assert_eq!(value("message"), format!("200 {}", id.trim_matches('"')));
+    assert_eq!(value("http.response.status_code"), "200");
 }

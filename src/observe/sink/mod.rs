@@ -1,8 +1,12 @@
 //! Where lines go.
 
+#[cfg(feature = "tracing")]
+mod events;
 mod file;
 mod writer;
 
+#[cfg(feature = "tracing")]
+pub use events::TracingSink;
 pub use file::RotatingFile;
 pub use writer::{LogStats, LogWriter};
 

@@ -1,0 +1,102 @@
+//! The gateway tells its observers of every request, with the context it made itself.
+
+use crate::support::{Strict, get, run};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Extensions, Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use std::{
+    convert::Infallible,
+    future::pending,
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_gateway::{
+    api_key::{ApiKey, ApiKeys},
+    gateway::{Gateway, GatewayBuilder},
+    observe::{ObserveLayer, Outcome, RequestEvent},
+    route::{ApiMethod, Routes},
+    stage::Stages,
+};
+
+#[derive(Clone, Copy)]
+struct Peer(IpAddr);
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+/// One line an event: outcome, status, bytes, address, resource, cause.
+fn observed() -> (GatewayBuilder, Lines) {
+    let lines = Lines::default();
+    let sink = Arc::clone(&lines);
+    let observe = ObserveLayer::new().observer(move |event: &RequestEvent<'_>| {
+        let context = event.context();
+        let ip = context.source_ip().map_or("-".to_owned(), |ip| ip.to_string());
+        let (resource, integration) = (context.resource_path().unwrap_or("-"), context.integration_status());
+        let (outcome, status) = (event.outcome().as_str(), event.status().map(|status| status.as_u16()));
+        let cause = event.error().map(|error| error.cause());
+        let length = event.response_length();
+        sink.lock().unwrap().push(format!(
+            "{outcome} {status:?} {length} {ip} {resource} {cause:?} {:?}",
+            integration.map(|status| status.as_u16())
+        ));
+    });
+    let keyed = ApiMethod::new().api_key_required(true);
+    let routes = Routes::builder().method("/pets/{id}", Method::GET, keyed).build().unwrap();
+    let keys = ApiKeys::builder().key(ApiKey::new("k").value("0123456789abcdefghij")).build().unwrap();
+    let peer = |extensions: &Extensions| extensions.get::<Peer>().map(|peer| peer.0);
+    let builder = Gateway::builder().stages(Stages::single("prod", routes).unwrap()).api_keys(keys);
+    (builder.peer_addr(peer).observe(observe), lines)
+}
+
+fn request(uri: &str) -> Request<Full<Bytes>> {
+    let mut request = get(uri);
+    request.extensions_mut().insert(Peer([192, 0, 2, 7].into()));
+    request.headers_mut().insert("x-api-key", "0123456789abcdefghij".parse().unwrap());
+    request
+}
+
+fn lines(lines: &Lines) -> Vec<String> {
+    std::mem::take(&mut *lines.lock().unwrap())
+}
+
+#[test]
+fn answers_and_refusals_are_told_once_with_the_gateway_s_own_context() {
+    run(async {
+        let (builder, told) = observed();
+        let service = builder.build().unwrap().layer(Strict::default());
+        let answer = service.clone().oneshot(request("/prod/pets/7")).await.unwrap();
+        assert_eq!(lines(&told), [""; 0], "the body is still to come");
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "inner");
+        assert_eq!(lines(&told), ["complete Some(200) 5 192.0.2.7 /pets/{id} None Some(200)"]);
+
+        let mut keyless = request("/prod/pets/7");
+        keyless.headers_mut().clear();
+        for (request, line) in [
+            (keyless, "complete Some(403) 23 192.0.2.7 /pets/{id} Some(ApiKeyMissing) None"),
+            (request("/test/pets/7"), "complete Some(403) 23 192.0.2.7 - Some(UnknownStage) None"),
+        ] {
+            let refused = service.clone().oneshot(request).await.unwrap();
+            drop(refused.into_body().collect().await.unwrap());
+            assert_eq!(lines(&told), [line]);
+        }
+    });
+}
+
+#[test]
+fn who_hangs_up_and_what_fails_is_told_too() {
+    run(async {
+        let (builder, told) = observed();
+        let gateway = builder.build().unwrap();
+        let waits = service_fn(|_: Request<_>| pending::<Result<Response<Full<Bytes>>, Infallible>>());
+        let mut service = gateway.layer(waits);
+        let asked = service.ready().await.unwrap().call(request("/prod/pets/1"));
+        assert!(asked.now_or_never().is_none(), "polled once, and dropped");
+        assert_eq!(lines(&told), ["client_closed None 0 192.0.2.7 /pets/{id} None None"]);
+
+        let fails = service_fn(|_: Request<_>| async { Err::<Response<Full<Bytes>>, _>("broken") });
+        assert_eq!(gateway.layer(fails).oneshot(request("/prod/pets/1")).await.unwrap_err(), "broken");
+        assert_eq!(lines(&told), ["failed None 0 192.0.2.7 /pets/{id} None None"]);
+        assert_eq!(Outcome::Failed.as_str(), "failed");
+    });
+}
