@@ -13,14 +13,16 @@ log=$(mktemp)
 failed=()
 left_out=()
 server=
+origin=
 current="setting up"
 finished=no
 
 cleanup() {
   local status=$?
   [ $finished = yes ] || echo "stopped with status $status before the end: $current"
-  [ -z "$server" ] || kill "$server" 2>/dev/null || true
-  rm -f "$log"
+  local process
+  for process in $server $origin; do kill "$process" 2>/dev/null || true; done
+  rm -f "$log" "$log.printed"
 }
 trap cleanup EXIT
 
@@ -137,7 +139,7 @@ curls() {
 }
 
 # Every line that the example prints, and what it says of it.
-smoke_requests() {
+gateway_requests() {
   local base=$1 bad=0
   local gold=(-H 'x-api-key: WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9') basic=(-H 'x-api-key: basic-0123456789abcdefghij')
   local preflight=(-X OPTIONS -H 'Origin: https://shop.example' -H 'Access-Control-Request-Method: POST')
@@ -183,22 +185,151 @@ sigv4_requests() {
   return $bad
 }
 
-# smoke_example NAME FEATURES REQUESTS: starts an example, sends it requests, and ends it.
-smoke_example() {
-  local name=$1 features=$2 requests=$3 port tries=100 result=0
-  cargo build --locked --quiet --features "$features" --example "$name" || return 1
+jwt_requests() {
+  local base=$1 bad=0 unauthorized='{"message":"Unauthorized"}' token tokens
+  # Each stands in two lines: a user, an administrator, an expired user, one for another audience.
+  mapfile -t tokens < <(grep -o "Bearer [^']*\.[^']*" "$2" | uniq)
+  [ ${#tokens[@]} = 4 ] || { echo "the example has printed ${#tokens[@]} tokens"; return 1; }
+  curls 401 "$unauthorized" "$base/prod/me" || bad=1
+  has_header 'www-authenticate: Bearer' "$base/prod/me" || bad=1
+  curls 200 '*' -H "Authorization: ${tokens[0]}" "$base/prod/me" || bad=1
+  curls 403 '{"message":"Forbidden"}' -H "Authorization: ${tokens[0]}" "$base/prod/admin" || bad=1
+  curls 200 '*' -H "Authorization: ${tokens[1]}" "$base/prod/me" || bad=1
+  curls 200 $'hello ada, you are an administrator\n' -H "Authorization: ${tokens[1]}" "$base/prod/admin" || bad=1
+  for token in "${tokens[@]:2}"; do
+    curls 401 "$unauthorized" -H "Authorization: $token" "$base/prod/me" || bad=1
+    curls 401 "$unauthorized" -H "Authorization: $token" "$base/prod/admin" || bad=1
+  done
+  return $bad
+}
+
+authorizer_requests() {
+  local base=$1 bad=0 denied='{"Message":"User is not authorized to access this resource with an explicit deny"}'
+  local pets='{"for":"ada","pets":["dog","cat"],"plan":"gold"}'
+  curls 200 "$pets" -H 'Authorization: allow' "$base/prod/pets" || bad=1
+  curls 200 "$pets" -H 'Authorization: allow' "$base/prod/pets" || bad=1
+  curls 403 "$denied" -H 'Authorization: deny' "$base/prod/pets" || bad=1
+  curls 401 '{"message":"Unauthorized"}' -H 'Authorization: unauthorized' "$base/prod/pets" || bad=1
+  curls 500 '{"message":null}' -H 'Authorization: anything' "$base/prod/pets" || bad=1
+  curls 401 '{"message":"Unauthorized"}' "$base/prod/pets" || bad=1
+  [ "$(grep -c 'the authorizer is asked about' "$2")" = 4 ] || { echo "not four calls of the authorizer"; bad=1; }
+  return $bad
+}
+
+cache_requests() {
+  local base=$1/prod bad=0 stored
+  stored=$(curl --silent --max-time 10 "$base/time?zone=utc")
+  [[ $stored = "call 1 at "*" in utc" ]] || { echo "unexpected: $stored"; bad=1; }
+  curls 200 "$stored"$'\n' "$base/time?zone=utc" || bad=1
+  curls 200 "$stored"$'\n' "$base/time?zone=utc&x=1" || bad=1
+  curl --silent --max-time 10 -X POST "$base/time" | grep '^call 2 ' || { echo "not a second call"; bad=1; }
+  curls 200 $'call 3 by ada\n' -H 'Authorization: ada' "$base/me" || bad=1
+  curls 200 $'call 4 by bob\n' -H 'Authorization: bob' "$base/me" || bad=1
+  curls 200 $'call 3 by ada\n' -H 'Authorization: ada' "$base/me" || bad=1
+  has_header 'warning: 199 ' -H 'Cache-Control: max-age=0' "$base/time" || bad=1
+  curl --silent --max-time 10 -X POST "$base/flush" | grep '^flushed ' || { echo "nothing flushed"; bad=1; }
+  curl --silent --max-time 10 "$base/time?zone=utc" | grep '^call [5-9] ' || { echo "stored after the flush"; bad=1; }
+  return $bad
+}
+
+mtls_requests() {
+  local port=${1##*:} bad=0
+  local directory=${TMPDIR:-/tmp}/tower-gateway-mtls-$port
+  local api=(--cacert "$directory/servers.pem" --resolve "api.example.com:$port:127.0.0.1" "https://api.example.com:$port/")
+  local strict=(--cacert "$directory/servers.pem" --resolve "strict.example.com:$port:127.0.0.1" "https://strict.example.com:$port/")
+  local client=(--cert "$directory/client.pem" --key "$directory/client.key")
+  local stranger=(--cert "$directory/stranger.pem" --key "$directory/stranger.key")
+  curls 200 '*' "${client[@]}" "${api[@]}" || bad=1
+  curl --silent --max-time 10 "${client[@]}" "${api[@]}" | grep '^subjectDN: CN=client' || { echo "not the client"; bad=1; }
+  curls 403 '{"message":"Forbidden"}' "${api[@]}" || bad=1
+  curls 200 '*' "${client[@]}" "${strict[@]}" || bad=1
+  # No status at all: the handshake fails.
+  curls 000 '*' "${stranger[@]}" "${api[@]}" || bad=1
+  curls 000 '*' "${strict[@]}" || bad=1
+  rm -rf "$directory"
+  return $bad
+}
+
+observability_requests() {
+  local base=$1 bad=0
+  curls 200 '*' -H 'x-api-key: WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9' "$base/prod/pets" || bad=1
+  curls 403 '{"message":"Forbidden"}' "$base/prod/pets" || bad=1
+  curls 200 '*' "$base/prod/stock" || bad=1
+  curl --silent --max-time 10 "$base/metrics" | grep '^# TYPE ' || { echo "no metrics"; bad=1; }
+  curls 200 '*' "$base/admin/" || bad=1
+  return $bad
+}
+
+cache_proxy_requests() {
+  local base=$1 bad=0
+  curls 200 'call 1' "$base/" || bad=1
+  curls 200 'call 1' "$base/" || bad=1
+  has_header 'age: ' "$base/" || bad=1
+  has_header 'cache-status: .*hit' "$base/" || bad=1
+  curls 200 'call 2' "$base/other" || bad=1
+  return $bad
+}
+
+# A server for the proxy to stand in front of: it counts its calls, and every answer is good for a minute.
+counting_origin() {
+  exec python3 -c '
+import http.server, sys
+
+class Origin(http.server.BaseHTTPRequestHandler):
+    protocol_version, calls = "HTTP/1.1", 0
+
+    def do_GET(self):
+        Origin.calls += 1
+        body = f"call {Origin.calls}".encode()
+        self.send_response(200)
+        self.send_header("Cache-Control", "max-age=60")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Origin).serve_forever()' "$1"
+}
+
+smoke_cache_proxy() {
+  local port result=0
   port=$(free_port)
-  PORT=$port cargo run --locked --quiet --features "$features" --example "$name" &
-  server=$!
-  until curl --silent --output /dev/null "http://127.0.0.1:$port/"; do
+  counting_origin "$port" &
+  origin=$!
+  wait_for "$port" "$origin" && ORIGIN=127.0.0.1:$port smoke_example cache_proxy || result=1
+  kill "$origin" 2>/dev/null || true
+  wait "$origin" 2>/dev/null || true
+  origin=
+  return $result
+}
+
+# wait_for PORT PROCESS: until somebody listens there; fails where the process ends before.
+wait_for() {
+  local tries=100
+  until (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; do
     tries=$((tries - 1))
-    [ $tries -gt 0 ] && kill -0 "$server" 2>/dev/null || { echo "the example does not listen on port $port"; return 1; }
+    [ $tries -gt 0 ] && kill -0 "$2" 2>/dev/null || { echo "nobody listens on port $1"; return 1; }
     sleep 0.1
   done
-  "$requests" "http://127.0.0.1:$port" || result=1
+}
+
+# smoke_example NAME: starts an example, has NAME_requests send it requests, and ends it. They are told its address and
+# the file with what it has printed. All features: so no example costs another build of the library.
+smoke_example() {
+  local name=$1 port result=0
+  cargo build --locked --quiet --all-features --example "$name" || return 1
+  port=$(free_port)
+  PORT=$port cargo run --locked --quiet --all-features --example "$name" >"$log.printed" 2>&1 &
+  server=$!
+  if wait_for "$port" "$server"; then
+    "${name}_requests" "http://127.0.0.1:$port" "$log.printed" || result=1
+  else
+    result=1
+  fi
+  [ $result = 0 ] || cat "$log.printed"
   kill "$server" 2>/dev/null || true
   wait "$server" 2>/dev/null || true
   server=
+  rm -f "$log.printed"
   return $result
 }
 
@@ -240,10 +371,12 @@ step build "fuzz targets compile" cargo check --locked --manifest-path fuzz/Carg
 if [ ! -f examples/gateway.rs ]; then
   skip "the examples (no examples/gateway.rs yet)"
 elif [ $have_curl = no ]; then
-  skip "the gateway example under curl (no curl here)"
+  skip "the examples under curl (no curl here)"
 else
-  step examples "gateway, driven by curl" smoke_example gateway gateway smoke_requests
-  step examples "sigv4, driven by curl" smoke_example sigv4 sigv4 sigv4_requests
+  for name in gateway sigv4 jwt authorizer cache mtls observability; do
+    step examples "$name, driven by curl" smoke_example "$name"
+  done
+  step examples "cache_proxy, driven by curl" smoke_cache_proxy
 fi
 
 finished=yes

@@ -310,8 +310,8 @@ impl<C> GatewayBuilder<C> {
     ///
     /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
     /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a
-    /// method whose authorization nobody serves, signatures
-    /// asked of a method with another authorizer, a resource policy that the layer of signatures was not given.
+    /// method whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy
+    /// that the layer of signatures was not given.
     ///
     /// A later deployment that wants what is not there is closed: 403 `INVALID_API_KEY` for keys, 500
     /// `AUTHORIZER_CONFIGURATION_ERROR` for authorizers.
