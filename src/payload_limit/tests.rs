@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, stream};
 use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_LENGTH};
 use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody, channel::Channel};
+use http_body_util::{BodyExt, StreamBody, channel::Channel};
 use proptest::prelude::*;
 use std::{convert::Infallible, time::Duration};
 
@@ -241,7 +241,7 @@ fn inside_the_gateway_the_body_is_wrapped_once() {
     use tower::{Layer, ServiceExt, service_fn};
     let handler = service_fn(|request: Request<GatewayBody<StreamBody<_>>>| async {
         let read = request.into_body().collect().await;
-        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(format!("{}", read.is_ok()))))
+        Ok::<_, Infallible>(Response::new(http_body_util::Full::<Bytes>::from(format!("{}", read.is_ok()))))
     });
     let limit = super::PayloadLimitLayer::new(3);
     let service = crate::gateway::Gateway::builder().payload_limit(limit).build().unwrap().layer(handler);

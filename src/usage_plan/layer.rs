@@ -9,7 +9,7 @@ use super::{
     shard::{Demand, Shard, charge_shared},
 };
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     context::{Announced, ContextConfig, Principal, RateLimit, RequestContext, subject},
     filter::Head,
     future::ResponseFuture,
@@ -110,7 +110,7 @@ impl UsagePlanLayer {
     /// The layer as a phase of `Gateway`. `clock` is that of the contexts, where nothing waits between the arrival of a
     /// request and this phase.
     #[cfg(feature = "gateway")]
-    pub(crate) fn in_gateway(self, aws_exact: bool, clock: Option<&Clock>) -> Self {
+    pub(crate) fn in_gateway(self, aws_exact: bool, clock: Option<&crate::clock::Clock>) -> Self {
         let by_arrival = clock.is_some_and(|clock| self.config.plans.clock().is_same(clock));
         self.change(|config| (config.headers, config.by_arrival) = (config.headers && !aws_exact, by_arrival))
     }
