@@ -74,6 +74,8 @@ pub enum Goal {
     Whole(f64),
     /// Allocations over the bare service, at most.
     Allocations(f64),
+    /// Nanoseconds over the floor, at most.
+    Nanos(f64),
     /// Only reported.
     None,
 }
@@ -90,6 +92,8 @@ pub struct Row {
     pub ours: Option<Box<dyn Subject>>,
     pub peer: Option<Box<dyn Subject>>,
     pub goal: Goal,
+    /// Allocations over the floor, at most; asked beside the goal.
+    pub most_allocations: Option<f64>,
 }
 
 /// Figures of one subject: nanoseconds and allocations for one request.
@@ -170,9 +174,13 @@ impl Row {
         };
         let floor_ns = floor.map_or(0.0, |floor| floor.nanos);
         let (value, limit) = self.against_goal(base, ours, peer);
-        let verdict = verdict(value, limit);
-        println!("{:<28} {floor_ns:>7.0} |{} |{} | {verdict}", self.name, cell(ours), cell(peer));
-        !verdict.ends_with("FAIL")
+        let mut verdicts = verdict(value, limit);
+        if let Some(most) = self.most_allocations {
+            let allocated = verdict(ours.map(|ours| ours.allocations - base), Some(most));
+            verdicts += &format!("; allocations {allocated}");
+        }
+        println!("{:<28} {floor_ns:>7.0} |{} |{} | {verdicts}", self.name, cell(ours), cell(peer));
+        !verdicts.contains("FAIL")
     }
 
     fn against_goal(
@@ -186,6 +194,7 @@ impl Row {
             Goal::OverFloor(limit) => (ratio(|figures| figures.over), Some(limit)),
             Goal::Whole(limit) => (ratio(|figures| figures.nanos), Some(limit)),
             Goal::Allocations(limit) => (ours.map(|ours| ours.allocations - base), Some(limit)),
+            Goal::Nanos(limit) => (ours.map(|ours| ours.over), Some(limit)),
             Goal::None => (ratio(|figures| figures.over), None),
         }
     }

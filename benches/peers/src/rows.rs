@@ -4,10 +4,12 @@
 //! Who is compared as a whole, or over the router alone, does not.
 
 use crate::{
+    authorizer, cache, jwt,
     measure::{Goal, MakeRequest, Row, Subject},
     ours,
     peers::{self, API_KEY},
     services::{bare, empty, floor, no_content, posted, request, with_context},
+    sigv4,
 };
 use http::{Method, header};
 use tower::Layer;
@@ -15,7 +17,14 @@ use tower::Layer;
 /// A row is made when its turn comes: the ones with many keys are large.
 pub type MakeRow = fn(&'static str) -> Row;
 
-pub const ROWS: [(&str, MakeRow); 18] = [
+/// All rows of the table, subject by subject.
+pub fn all() -> impl Iterator<Item = &'static (&'static str, MakeRow)> {
+    let subjects: [&'static [(&str, MakeRow)]; 5] =
+        [&ROWS, &sigv4::ROWS, &jwt::ROWS, &authorizer::ROWS, &cache::ROWS];
+    subjects.into_iter().flatten()
+}
+
+const ROWS: [(&str, MakeRow); 18] = [
     ("context", context),
     ("cors-simple", cors_simple),
     ("cors-no-origin", cors_no_origin),
@@ -56,8 +65,10 @@ fn with_keys(keys: usize) -> MakeRequest {
     })
 }
 
-fn row(name: &'static str, request: MakeRequest, ours: Side, peer: Side, goal: Goal) -> Row {
-    Row { name, request, status: 200, warm: 0, floor: Box::new(floor()), ours, peer, goal }
+/// Over the floor that makes the context, each answer being 200.
+pub fn row(name: &'static str, request: MakeRequest, ours: Side, peer: Side, goal: Goal) -> Row {
+    let floor = Box::new(floor());
+    Row { name, request, status: 200, warm: 0, floor, ours, peer, goal, most_allocations: None }
 }
 
 /// What the floor of all other rows costs over the router alone.
