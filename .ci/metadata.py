@@ -38,13 +38,12 @@ def closure(features, name):
 
 
 def single_features():
-    """Features to build alone: all but those that only rename another one, or everything."""
+    """Features to build alone: all but `default`, which renames another one, and those that are everything."""
     features = own_package()["features"]
     everything = set().union(*(closure(features, name) for name in features))
     alone = []
     for name in features:
-        renames = len(features[name]) == 1 and features[name][0] in features
-        if not renames and closure(features, name) != everything - {"default"}:
+        if name != "default" and closure(features, name) != everything - {"default"}:
             alone.append(name)
     return alone
 
