@@ -86,7 +86,7 @@ fn run_table(arguments: &Arguments) -> bool {
         met &= policy::measure(arguments.rounds);
     }
     if arguments.wants("cache-two-threads") {
-        met &= threads::measure(arguments.rounds / 4);
+        met &= threads::measure(arguments.rounds);
     }
     if arguments.wants("memory") {
         met &= memory::measure();
