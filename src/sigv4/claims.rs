@@ -94,9 +94,7 @@ impl<'a> Parameters<'a> {
     /// Pieces between commas and blanks, each with `=`; of a repeated name the last counts, unknown ones do not.
     fn read(text: &'a str) -> Result<Self, ()> {
         let mut found = Self::default();
-        // Each by itself: the standard library looks for one character faster than for two.
-        let pieces = text.split(',').flat_map(|piece| piece.split(' '));
-        for piece in pieces.filter(|piece| !piece.is_empty()) {
+        for piece in pieces(text, |byte| matches!(byte, b',' | b' ')).filter(|piece| !piece.is_empty()) {
             let equals = piece.bytes().position(|byte| byte == b'=').ok_or(())?;
             let (name, value) = (&piece[..equals], &piece[equals + 1..]);
             match name {
