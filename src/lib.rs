@@ -74,6 +74,8 @@ pub mod clock;
 pub mod context;
 mod error;
 pub mod future;
+#[cfg(any(feature = "authorizer", feature = "jwt"))]
+mod keyed_hash;
 pub mod response;
 pub mod route;
 pub mod throttle;

@@ -212,7 +212,8 @@ impl AuthorizerBuilder {
     ///
     /// An empty name, an identity source of an unknown form, none where answers are cached, other than one header for
     /// TOKEN, a validation expression that does not compile or belongs to no TOKEN authorizer, simple responses
-    /// without payload format 2.0, a TTL above 3600 s, a stale period without a TTL, a timeout or capacity of 0.
+    /// without payload format 2.0, a TTL above 3600 s, a stale period without a TTL, a timeout or capacity of 0; a
+    /// system without randomness.
     pub fn build(self) -> Result<Authorizer, ConfigError> {
         let sources =
             self.sources.iter().map(|text| IdentitySource::parse(text)).collect::<Result<Vec<_>, _>>()?;
@@ -230,7 +231,7 @@ impl AuthorizerBuilder {
             timeout: self.timeout,
             clock: self.clock,
             function: self.function,
-            cache: Arc::new(ResultCache::new(self.capacity)),
+            cache: Arc::new(ResultCache::new(self.capacity)?),
             single_method_hook: self.single_method_hook,
             single_method_policies: AtomicU64::new(0),
             calls: AtomicU64::new(0),

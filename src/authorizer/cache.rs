@@ -8,9 +8,13 @@ use super::{
     AuthorizerError,
     answer::Grant,
     flight::{BoxFuture, Flight, Seat},
-    key::{CacheKey, Salt, TakePart},
+    key::CacheKey,
 };
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    error::ConfigError,
+    keyed_hash::{KeyedHash, TakeHalf},
+};
 use quick_cache::{UnitWeighter, sync::Cache};
 use std::{
     collections::{HashMap, hash_map::Entry as MapEntry},
@@ -48,7 +52,7 @@ pub(super) struct Entry {
     /// When the function was called: a TTL counts from there.
     pub(super) invoked: Timestamp,
     pub(super) ttl: Duration,
-    /// The identity whatever the stage.
+    /// The identity as the function was told it, whatever the stage.
     pub(super) identity: CacheKey,
 }
 
@@ -76,14 +80,14 @@ impl Entry {
     }
 }
 
-type Entries = Cache<CacheKey, Arc<Entry>, UnitWeighter, TakePart>;
+type Entries = Cache<CacheKey, Arc<Entry>, UnitWeighter, TakeHalf>;
 
 /// The answers of one authorizer.
 pub(super) struct ResultCache {
     entries: Entries,
     /// Those that can still be joined.
     flights: Mutex<HashMap<CacheKey, Arc<Flight<Finished>>>>,
-    pub(super) salt: Salt,
+    pub(super) hash: KeyedHash,
 }
 
 type Flights<'a> = MutexGuard<'a, HashMap<CacheKey, Arc<Flight<Finished>>>>;
@@ -102,15 +106,16 @@ impl fmt::Debug for ResultCache {
 }
 
 impl ResultCache {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Result<Self, ConfigError> {
+        let hash = KeyedHash::random("authorizer cache")?;
         let entries = Cache::with(
             capacity,
             capacity as u64,
             UnitWeighter,
-            TakePart,
+            TakeHalf,
             quick_cache::sync::DefaultLifecycle::default(),
         );
-        Self { entries, flights: Mutex::default(), salt: Salt::random() }
+        Ok(Self { entries, flights: Mutex::default(), hash })
     }
 
     fn flights(&self) -> Flights<'_> {

@@ -9,7 +9,7 @@ use super::{
     function::{Answered, Function},
     identity::{Asked, IdentitySource, Repeated},
     judge,
-    key::{CacheKey, IdentityDigest},
+    key::{self, CacheKey, IdentityDigest},
 };
 use crate::{
     clock::{Clock, Sleep, Timestamp},
@@ -111,7 +111,7 @@ impl Authorizer {
     /// Forgets the answers for an identity, on every stage; how many there were. `values` are those of the identity
     /// sources in their order: for a TOKEN authorizer the one token, with its scheme (`Bearer ..`).
     pub fn revoke_identity(&self, values: &[&str]) -> usize {
-        let identity = IdentityDigest::of_values(self.0.cache.salt, values).anywhere();
+        let identity = key::identity(&self.0.cache.hash, values.iter().copied());
         self.0.cache.revoke(|entry| entry.identity == identity)
     }
 
@@ -134,28 +134,27 @@ impl Authorizer {
     /// Answers from the cache, or with a ticket for a call.
     pub(super) fn reply(&self, question: Question<'_>) -> Result<Reply, Cause> {
         let inner = &self.0;
-        let digest = IdentityDigest::of(inner.cache.salt, &inner.sources, question.asked, inner.repeated())?;
+        let digest = IdentityDigest::of(&inner.cache.hash, &inner.sources, question.asked, inner.repeated())?;
         if inner.ttl.is_zero() {
-            let event = inner.event(question)?;
-            return Ok(Reply::Ticket(Ticket::Alone(self.call(event, None))));
+            return Ok(Reply::Ticket(Ticket::Alone(self.call(inner.event(question)?))));
         }
-        let key = digest.clone().on_stage(question.asked.context.stage());
+        let key = digest.on_stage(question.asked.context.stage());
         let now = inner.clock.now();
         if let Some(entry) = inner.cache.get(&key) {
             match entry.freshness(now, inner.stale_while_revalidate) {
                 Freshness::Fresh => return Ok(Reply::Known(entry)),
-                Freshness::Stale if self.refresh(key, &digest, question)? => return Ok(Reply::Known(entry)),
+                Freshness::Stale if self.refresh(key, question)? => return Ok(Reply::Known(entry)),
                 Freshness::Stale | Freshness::Dead => {}
             }
         }
-        self.join(key, &digest, question)
+        self.join(key, question)
     }
 
-    fn join(&self, key: CacheKey, digest: &IdentityDigest, question: Question<'_>) -> Result<Reply, Cause> {
+    fn join(&self, key: CacheKey, question: Question<'_>) -> Result<Reply, Cause> {
         let inner = &self.0;
         let event = inner.event(question)?;
         let usable = |entry: &Entry| entry.freshness(inner.clock.now(), Duration::ZERO) == Freshness::Fresh;
-        let joined = inner.cache.join(key, usable, || self.call(event, Some(digest.anywhere())));
+        let joined = inner.cache.join(key, usable, || self.call(event));
         Ok(match joined {
             Joined::Cached(entry) => Reply::Known(entry),
             Joined::Waiting(waiter) => Reply::Ticket(Ticket::Shared(waiter)),
@@ -164,26 +163,26 @@ impl Authorizer {
 
     /// Has what is stale refreshed behind the request's back. Only this needs a task of its own: the request that
     /// notices goes on and nobody waits. Without a tokio runtime there is no such task, and the caller waits instead.
-    fn refresh(&self, key: CacheKey, digest: &IdentityDigest, question: Question<'_>) -> Result<bool, Cause> {
+    fn refresh(&self, key: CacheKey, question: Question<'_>) -> Result<bool, Cause> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Ok(false) };
         let event = self.0.event(question)?;
-        let waiter = self.0.cache.refresh(key, || self.call(event, Some(digest.anywhere())));
+        let waiter = self.0.cache.refresh(key, || self.call(event));
         if let Some(mut waiter) = waiter {
             drop(runtime.spawn(async move { poll_fn(|cx| waiter.poll(cx)).await }));
         }
         Ok(true)
     }
 
-    /// One call of the function, with its deadline, read and judged for the cache. `identity` is none where nothing
-    /// is cached.
-    fn call(&self, event: AuthorizerEvent, identity: Option<CacheKey>) -> BoxFuture<Finished> {
+    /// One call of the function, with its deadline, read and judged for the cache.
+    fn call(&self, event: AuthorizerEvent) -> BoxFuture<Finished> {
         let inner = Arc::clone(&self.0);
+        let identity = key::identity(&inner.cache.hash, event.identity());
         Box::pin(async move {
             inner.calls.fetch_add(1, Relaxed);
             let invoked = inner.clock.now();
             let answered = Deadline::new(inner.function.call(event), &inner).await;
             let outcome = answered.and_then(|answer| answer::read(answer, inner.form)).map(Arc::new);
-            let keep = identity.map_or(Keep::AsItWas, |identity| inner.keep(&outcome, invoked, identity));
+            let keep = inner.keep(&outcome, invoked, identity);
             Finished { outcome, latency: inner.clock.now().since(invoked), keep }
         })
     }
@@ -237,6 +236,9 @@ impl Inner {
         invoked: Timestamp,
         identity: CacheKey,
     ) -> Keep {
+        if self.ttl.is_zero() {
+            return Keep::AsItWas;
+        }
         let entry = |grant, ttl: Duration| match ttl.is_zero() {
             true => Keep::Forget,
             false => Keep::Answer(Arc::new(Entry { grant, invoked, ttl, identity })),

@@ -1,156 +1,96 @@
-//! The key of a cached answer: a digest of the identity sources' values and the stage. No token is kept.
+//! The key of a cached answer: a keyed hash of the identity sources' values and the stage. No token is kept.
 
 use super::identity::{Asked, IdentitySource, Presence, Repeated};
-use crate::response::Cause;
-use sha2::{Digest, Sha256};
-use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher, Hash, Hasher},
+use crate::{
+    keyed_hash::{Fields, KeyedHash},
+    response::Cause,
 };
 
-/// 256 bits under which an answer is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CacheKey([u8; 32]);
+/// 128 bits under which an answer is kept, or an identity is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CacheKey(u128);
 
-/// What a process mixes into its digests, so that nobody outside can choose tokens that fall into one bucket.
-#[derive(Clone, Copy)]
-pub(super) struct Salt([u8; 16]);
-
-impl Salt {
-    /// From the seeds of the standard library's hash maps, which come from the system.
-    pub(super) fn random() -> Self {
-        let half = || RandomState::new().hash_one(0_u8).to_le_bytes();
-        let mut salt = [0; 16];
-        salt[..8].copy_from_slice(&half());
-        salt[8..].copy_from_slice(&half());
-        Self(salt)
-    }
-}
-
-/// A digest over the identity, to which the stage is still to be added.
-#[derive(Clone)]
-pub(super) struct IdentityDigest(Sha256);
+/// A hash over the identity, to which the stage is still to be added.
+pub(super) struct IdentityDigest(Fields);
 
 impl IdentityDigest {
-    /// The digest over all sources, or what is wrong with them. Each value has its length before it and each source
-    /// its number of values behind it: no two identities are written alike.
+    /// The digest over all values of all sources, or what is wrong with them. Each source ends with a mark: no two
+    /// identities are written alike.
     pub(super) fn of(
-        salt: Salt,
+        hash: &KeyedHash,
         sources: &[IdentitySource],
         asked: Asked<'_>,
         repeated: Repeated,
     ) -> Result<Self, Cause> {
-        let mut digest = Self(Sha256::new_with_prefix(salt.0));
+        let mut fields = hash.fields();
         for source in sources {
             let mut presence = Presence::default();
             source.visit(asked, |value| {
                 presence.see(value);
-                digest.add(value);
+                fields.text(value.as_bytes());
             })?;
             if !presence.is_there(source, repeated) {
                 return Err(Cause::IdentityMissing);
             }
-            digest.end_of_source();
+            fields.mark();
         }
-        Ok(digest)
-    }
-
-    /// The digest of an identity that an operator names: one value for each source.
-    pub(super) fn of_values(salt: Salt, values: &[&str]) -> Self {
-        let mut digest = Self(Sha256::new_with_prefix(salt.0));
-        for value in values {
-            digest.add(value);
-            digest.end_of_source();
-        }
-        digest
-    }
-
-    fn add(&mut self, value: &str) {
-        self.0.update((value.len() as u64).to_le_bytes());
-        self.0.update(value.as_bytes());
-    }
-
-    /// No value is that long, so it cannot be taken for a length.
-    fn end_of_source(&mut self) {
-        self.0.update(u64::MAX.to_le_bytes());
+        Ok(Self(fields))
     }
 
     /// The key on a stage.
-    pub(super) fn on_stage(mut self, stage: Option<&str>) -> CacheKey {
+    pub(super) fn on_stage(self, stage: Option<&str>) -> CacheKey {
+        let mut fields = self.0;
         if let Some(stage) = stage {
-            self.0.update(stage.as_bytes());
+            fields.text(stage.as_bytes());
         }
-        CacheKey(self.0.finalize().into())
-    }
-
-    /// The identity whatever the stage, for revocations.
-    pub(super) fn anywhere(&self) -> CacheKey {
-        CacheKey(self.0.clone().finalize().into())
+        CacheKey(fields.finish())
     }
 }
 
-impl Hash for CacheKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let mut first = [0; 8];
-        first.copy_from_slice(&self.0[..8]);
-        state.write_u64(u64::from_le_bytes(first));
-    }
-}
-
-/// Hashes a [`CacheKey`] by taking a part of it: the key is a salted digest already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct TakePart;
-
-/// The hasher of [`TakePart`].
-#[derive(Debug, Default)]
-pub(super) struct PartHasher(u64);
-
-impl BuildHasher for TakePart {
-    type Hasher = PartHasher;
-
-    fn build_hasher(&self) -> PartHasher {
-        PartHasher::default()
-    }
-}
-
-impl Hasher for PartHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, part: u64) {
-        self.0 = part;
-    }
+/// An identity as the function is told it and an operator names it, whatever the stage: for revocations.
+pub(super) fn identity<'a>(hash: &KeyedHash, values: impl Iterator<Item = &'a str>) -> CacheKey {
+    let mut fields = hash.fields();
+    values.for_each(|value| fields.text(value.as_bytes()));
+    CacheKey(fields.finish())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::ContextConfig;
+    use http::{HeaderMap, HeaderValue, Request};
     use proptest::prelude::*;
 
-    fn key(values: &[&str], stage: Option<&str>) -> CacheKey {
-        IdentityDigest::of_values(Salt([7; 16]), values).on_stage(stage)
+    /// Two headers of any number of values each, on a stage.
+    fn key(hash: &KeyedHash, one: &[&str], two: &[&str], stage: Option<&str>) -> CacheKey {
+        let mut headers = HeaderMap::new();
+        for (name, values) in [("one", one), ("two", two)] {
+            for value in values {
+                headers.append(name, HeaderValue::from_str(value).unwrap());
+            }
+        }
+        let sources: Vec<_> = ["one", "two"].map(|name| IdentitySource::Header(name.parse().unwrap())).into();
+        let context = ContextConfig::default().find_or_create(&mut Request::new(()));
+        let asked = Asked { headers: &headers, query: None, context: &context };
+        IdentityDigest::of(hash, &sources, asked, Repeated::Joined).unwrap().on_stage(stage)
     }
 
     #[test]
     fn no_two_identities_share_a_key() {
+        let hash = KeyedHash::random("test").unwrap();
         let all = [
-            key(&["ab", "c"], None),
-            key(&["a", "bc"], None),
-            key(&["abc", ""], None),
-            key(&["abc"], None),
-            key(&["a,b"], None),
-            key(&["a", "b"], None),
-            key(&["b", "a"], None),
-            key(&["abc"], Some("prod")),
-            key(&["abc"], Some("test")),
-            key(&["abcprod"], None),
+            key(&hash, &["ab"], &["c"], None),
+            key(&hash, &["a"], &["bc"], None),
+            key(&hash, &["abc"], &[""], None),
+            key(&hash, &[""], &["abc"], None),
+            key(&hash, &["a,b"], &["c"], None),
+            key(&hash, &["a", "b"], &["c"], None),
+            key(&hash, &["b", "a"], &["c"], None),
+            key(&hash, &["a"], &["b", "c"], None),
+            key(&hash, &["ab"], &["c"], Some("prod")),
+            key(&hash, &["ab"], &["c"], Some("test")),
+            key(&hash, &["ab"], &["c", "prod"], None),
+            key(&hash, &["ab"], &["cprod"], None),
         ];
         for (index, one) in all.iter().enumerate() {
             assert!(all.iter().skip(index + 1).all(|other| one != other), "{index}");
@@ -159,8 +99,8 @@ mod tests {
 
     #[test]
     fn every_process_has_keys_of_its_own() {
-        let with = |salt| IdentityDigest::of_values(salt, &["token"]).on_stage(None);
-        assert_ne!(with(Salt::random()), with(Salt::random()));
+        let of = |hash: &KeyedHash| identity(hash, ["token"].into_iter());
+        assert_ne!(of(&KeyedHash::random("test").unwrap()), of(&KeyedHash::random("test").unwrap()));
     }
 
     proptest! {
@@ -168,14 +108,16 @@ mod tests {
         fn keys_are_equal_only_for_equal_identities(
             one in proptest::collection::vec("[ab,]{0,3}", 1..4),
             other in proptest::collection::vec("[ab,]{0,3}", 1..4),
+            split in 1_usize..3,
         ) {
-            let refs = |values: &[String]| -> Vec<String> { values.to_vec() };
-            let (one, other) = (refs(&one), refs(&other));
+            let hash = KeyedHash::random("test").unwrap();
             let of = |values: &[String]| {
-                let borrowed: Vec<&str> = values.iter().map(String::as_str).collect();
-                key(&borrowed, Some("prod"))
+                let values: Vec<&str> = values.iter().map(String::as_str).chain(["last"]).collect();
+                let (first, second) = values.split_at(split.min(values.len() - 1));
+                (key(&hash, first, second, Some("prod")), identity(&hash, values.iter().copied()))
             };
-            prop_assert_eq!(of(&one) == of(&other), one == other);
+            prop_assert_eq!(of(&one).0 == of(&other).0, one == other);
+            prop_assert_eq!(of(&one).1 == of(&other).1, one == other);
         }
     }
 }

@@ -37,7 +37,8 @@
 //! `ACCESS_DENIED` may show `$context.authorizer.*` of the caller that is denied.
 //!
 //! The cache is keyed by the values of the identity sources in order (all values of a repeated parameter, of which the
-//! function is told the last), by the stage, and by the authorizer: by a salted SHA-256 digest, no token is kept. Not
+//! function is told the last), by the stage, and by the authorizer: by 128 bits of SipHash
+//! with a key drawn at the start, no token is kept. Not
 //! by method or path: a policy that names only the method that was called first refuses the next one until the TTL is
 //! over ([`Authorizer::single_method_policies`]), and a function that looks at anything else than its identity sources
 //! decides for requests it has not seen. [`Authorizer`] is the handle that revokes, by principal, by identity, or all.

@@ -1,17 +1,17 @@
 //! Tokens that were verified, remembered by a keyed hash: no text of a token is kept.
 
-use super::{hash::TokenHasher, verifier::Window};
-use crate::{ConfigError, clock::Timestamp, context::AuthorizerContext};
+use super::verifier::Window;
+use crate::{
+    ConfigError,
+    clock::Timestamp,
+    context::AuthorizerContext,
+    keyed_hash::{KeyedHash, TakeHalf},
+};
 use quick_cache::{
     UnitWeighter,
     sync::{Cache, DefaultLifecycle},
 };
-use std::{
-    fmt,
-    hash::{BuildHasher, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// What was established of a token, and for how long that holds.
 #[derive(Clone, Debug)]
@@ -32,29 +32,28 @@ impl Verified {
     }
 }
 
-type Entries = Cache<u128, Verified, UnitWeighter, AsItIs, DefaultLifecycle<u128, Verified>>;
+type Entries = Cache<u128, Verified, UnitWeighter, TakeHalf, DefaultLifecycle<u128, Verified>>;
 
 /// See the module's first line.
 pub(super) struct TokenCache {
     entries: Option<Entries>,
-    hasher: TokenHasher,
+    hasher: KeyedHash,
     ceiling: Duration,
 }
 
 impl TokenCache {
     /// `capacity` or `ceiling` zero: nothing is remembered.
     pub(super) fn new(capacity: usize, ceiling: Duration) -> Result<Self, ConfigError> {
-        let hasher = TokenHasher::random()
-            .map_err(|error| ConfigError::new("JWT cache", error, "no randomness for its key"))?;
+        let hasher = KeyedHash::random("JWT cache")?;
         let entries = (capacity > 0 && !ceiling.is_zero()).then(|| {
-            Cache::with(capacity, capacity as u64, UnitWeighter, AsItIs, DefaultLifecycle::default())
+            Cache::with(capacity, capacity as u64, UnitWeighter, TakeHalf, DefaultLifecycle::default())
         });
         Ok(Self { entries, hasher, ceiling })
     }
 
     /// The name under which a token is remembered; `None` while nothing is.
     pub(super) fn key(&self, token: &[u8]) -> Option<u128> {
-        self.entries.as_ref().map(|_| self.hasher.hash(token))
+        self.entries.as_ref().map(|_| self.hasher.of(token))
     }
 
     pub(super) fn get(&self, key: u128, now: Timestamp) -> Option<Verified> {
@@ -82,34 +81,5 @@ impl TokenCache {
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenCache").field("len", &self.len()).field("ceiling", &self.ceiling).finish()
-    }
-}
-
-/// The keys are hashes under a secret key already.
-#[derive(Clone, Copy, Debug, Default)]
-struct AsItIs;
-
-impl BuildHasher for AsItIs {
-    type Hasher = Half;
-
-    fn build_hasher(&self) -> Half {
-        Half(0)
-    }
-}
-
-#[derive(Debug)]
-struct Half(u64);
-
-impl Hasher for Half {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
     }
 }

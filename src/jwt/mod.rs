@@ -104,7 +104,6 @@ mod cognito;
 mod engine;
 mod error;
 mod future;
-mod hash;
 mod jwk;
 mod jwk_set;
 mod layer;

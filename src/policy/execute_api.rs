@@ -75,7 +75,8 @@ impl ExecuteApi {
 
     /// The account that owns the API.
     pub fn account_id(&self) -> &str {
-        self.part(4)
+        // From the end: asked on every signed request.
+        self.prefix.rsplit(':').nth(1).unwrap_or_default()
     }
 
     /// The API id.

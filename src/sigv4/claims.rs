@@ -12,7 +12,7 @@ use http::{
 };
 use std::borrow::Cow;
 
-const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+static X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 pub(super) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// Where the signature stands.
@@ -63,7 +63,7 @@ struct Parameters<'a> {
 }
 
 fn from_header<'a>(field: &'a HeaderValue, headers: &'a HeaderMap) -> Result<Claims<'a>, SignatureError> {
-    let text = field.to_str().map_err(|_| SignatureError::no_equal_sign(field.as_bytes()))?;
+    let text = ascii(field).ok_or_else(|| SignatureError::no_equal_sign(field.as_bytes()))?;
     let text = text.trim();
     // A bare token is no algorithm without parameters: AWS reads it as a parameter.
     let (algorithm, rest) = text.split_once(' ').unwrap_or(("", text));
@@ -83,6 +83,11 @@ fn from_header<'a>(field: &'a HeaderValue, headers: &'a HeaderMap) -> Result<Cla
         signed_headers: signed_headers.into(),
         signature: signature.into(),
     })
+}
+
+/// What `HeaderValue::to_str` gives, several bytes at a time: of control characters only tabs get into a field.
+fn ascii(field: &HeaderValue) -> Option<&str> {
+    std::str::from_utf8(field.as_bytes()).ok().filter(|text| text.is_ascii())
 }
 
 impl<'a> Parameters<'a> {
@@ -116,9 +121,14 @@ impl<'a> Parameters<'a> {
 
 /// `X-Amz-Date`, or else `Date`. A repeated field is read as one list, which is no date.
 fn date_field(headers: &HeaderMap) -> Option<Cow<'_, str>> {
-    let name = if headers.contains_key(X_AMZ_DATE) { X_AMZ_DATE } else { DATE };
-    let mut fields = headers.get_all(name).iter();
-    let first = fields.next()?;
+    let mut fields = headers.get_all(&X_AMZ_DATE).iter();
+    let first = match fields.next() {
+        Some(first) => first,
+        None => {
+            fields = headers.get_all(DATE).iter();
+            fields.next()?
+        }
+    };
     let first = first.to_str().map_or_else(|_| String::from_utf8_lossy(first.as_bytes()), Cow::Borrowed);
     Some(fields.fold(first, |list, field| {
         Cow::Owned(format!("{list},{}", String::from_utf8_lossy(field.as_bytes())))

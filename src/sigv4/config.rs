@@ -15,7 +15,7 @@ use super::{
 use crate::{
     context::{ContextConfig, RequestContext},
     response::{Cause, GatewayError, ResponseType},
-    route::{Authorization, Scope, check_path},
+    route::{ApiMethod, Authorization, Scope, check_path},
 };
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 use std::{fmt, sync::Arc};
@@ -37,8 +37,9 @@ pub enum SignatureRequirement {
     #[default]
     Always,
     /// Where [`ApiMethod::authorization`](crate::route::ApiMethod::authorization) is
-    /// [`AwsIam`](crate::route::Authorization::AwsIam); other methods pass as they are. A request that no declared method
-    /// matches needs one.
+    /// [`AwsIam`](crate::route::Authorization::AwsIam), by the stage or by
+    /// [`SigV4AuthBuilder::routes`](super::SigV4AuthBuilder::routes); other methods pass as they are. A request that no
+    /// declared method matches needs one, and so does every request without either.
     PerMethod,
 }
 
@@ -176,23 +177,26 @@ impl Config {
         if self.rules.requirement == SignatureRequirement::Always {
             return true;
         }
-        let authorization = match (context.route_or_match(self.scope.as_ref(), path), &self.scope) {
-            // Another layer matched against a table of its own, which may know nothing of authorization.
-            (Some(route), Some(own)) if route.scope.stage.is_none() && !Arc::ptr_eq(&route.scope, own) => {
-                let found = own.routes.search(Some(context.method()), path);
-                found.map(|(index, _)| &own.routes.declared(index).method.authorization)
-            }
-            (route, _) => route.map(|route| &route.declared().method.authorization),
-        };
-        matches!(authorization, None | Some(Authorization::AwsIam))
+        let method = self.method(context, path);
+        method.is_none_or(|method| method.authorization == Authorization::AwsIam)
+    }
+
+    /// The stage's method, or that of the layer's own table. The table of another layer does not count: it may know
+    /// nothing of authorization.
+    fn method<'a>(&'a self, context: &'a RequestContext, path: &str) -> Option<&'a ApiMethod> {
+        let on_stage = context.route().is_some_and(|route| route.scope.stage.is_some());
+        if !on_stage && self.scope.is_none() {
+            return None;
+        }
+        context.method_or_match(self.scope.as_ref(), path)
     }
 
     /// What the request says its body's hash is, where the method has bodies stream; to be believed only if the signature
     /// fits it. Without it the caller would not be known before the body's end, and no service must be called for a
     /// stranger.
     pub(super) fn streamed_hash(&self, parts: &Parts<'_>) -> Option<[u8; 32]> {
-        let route = parts.context.route_or_match(self.scope.as_ref(), parts.uri.path())?;
-        if !route.declared().method.stream_signed_payload {
+        let method = self.method(parts.context, parts.uri.path())?;
+        if !method.stream_signed_payload {
             return None;
         }
         SigV4Verifier::declared_hash(&parts.signed())
@@ -200,8 +204,8 @@ impl Config {
 
     /// The method's own limit, or the layer's.
     pub(super) fn body_limit(&self, context: &RequestContext, path: &str) -> u64 {
-        let route = context.route_or_match(self.scope.as_ref(), path);
-        route.and_then(|route| route.declared().method.payload_limit).unwrap_or(self.rules.body_limit)
+        let method = self.method(context, path);
+        method.and_then(|method| method.payload_limit).unwrap_or(self.rules.body_limit)
     }
 }
 

@@ -127,19 +127,25 @@ pub(super) fn hex(digest: &[u8; 32]) -> [u8; 64] {
 pub(super) fn unhex(text: &[u8]) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = text.try_into().ok()?;
     let mut out = [0; 32];
+    let mut seen = 0;
     for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = lower_digit(pair[0])? << 4 | lower_digit(pair[1])?;
+        let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
+        seen |= high | low;
+        *byte = high << 4 | low;
     }
-    Some(out)
+    (seen <= 15).then_some(out)
 }
 
-fn lower_digit(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+/// What a lower-case digit stands for; 255 for anything else.
+static DIGITS: [u8; 256] = {
+    let mut table = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        table[LOWER[digit] as usize] = digit as u8;
+        digit += 1;
     }
-}
+    table
+};
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -196,5 +202,11 @@ mod tests {
         assert_eq!(unhex(&text), Some(digest));
         assert_eq!(unhex(&text.to_ascii_uppercase()), None);
         assert_eq!(unhex(&text[1..]), None);
+        for byte in 0..=u8::MAX {
+            let mut other = text;
+            other[63] = byte;
+            let is_digit = matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            assert_eq!(unhex(&other).is_some(), is_digit, "{byte}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Landing, leaving and revoking, in every order that matters.
 
 use super::*;
-use crate::authorizer::key::IdentityDigest;
+use crate::authorizer::key;
 use std::{
     future::{pending, ready},
     task::Waker,
@@ -12,11 +12,11 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn cache() -> Arc<ResultCache> {
-    Arc::new(ResultCache::new(100))
+    Arc::new(ResultCache::new(100).unwrap())
 }
 
 fn key(cache: &ResultCache, token: &str) -> CacheKey {
-    IdentityDigest::of_values(cache.salt, &[token]).on_stage(None)
+    key::identity(&cache.hash, [token].into_iter())
 }
 
 fn entry(key: CacheKey) -> Arc<Entry> {

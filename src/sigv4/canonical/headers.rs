@@ -48,13 +48,13 @@ pub(super) fn write_headers(
 ) -> Result<(), HeaderFault> {
     for name in listed(names) {
         sink.put(name.as_bytes());
-        sink.put(b":");
+        sink.put_byte(b':');
         if is_host(name) {
             write_value(sink, host(request).ok_or(HeaderFault::Missing)?);
         } else {
             write_fields(sink, request.headers, name)?;
         }
-        sink.put(b"\n");
+        sink.put_byte(b'\n');
     }
     Ok(())
 }
@@ -80,7 +80,7 @@ fn write_fields(sink: &mut impl Sink, headers: &HeaderMap, name: &str) -> Result
     let first = values.next().ok_or(HeaderFault::Missing)?;
     write_value(sink, first.as_bytes());
     for value in values {
-        sink.put(b",");
+        sink.put_byte(b',');
         write_value(sink, value.as_bytes());
     }
     Ok(())
@@ -95,7 +95,7 @@ fn write_value(sink: &mut impl Sink, value: &[u8]) {
     }
     for (index, word) in value.split(is_blank).filter(|word| !word.is_empty()).enumerate() {
         if index > 0 {
-            sink.put(b" ");
+            sink.put_byte(b' ');
         }
         sink.put(word);
     }

@@ -76,20 +76,20 @@ pub(super) fn write_request(
     reading: Reading,
 ) -> Result<(), CanonicalFault> {
     sink.put(request.method.as_str().as_bytes());
-    sink.put(b"\n");
+    sink.put_byte(b'\n');
     path::write_path(sink, request.uri.path().as_bytes(), reading.path)?;
-    sink.put(b"\n");
+    sink.put_byte(b'\n');
     let omitted: &[&str] = match (is_presigned, reading.omits_token) {
         (false, _) => &[],
         (true, false) => &[SIGNATURE],
         (true, true) => &[SIGNATURE, SECURITY_TOKEN],
     };
     query::write_query(sink, request.query(), omitted, reading.plus);
-    sink.put(b"\n");
+    sink.put_byte(b'\n');
     headers::write_headers(sink, request, signed_headers)?;
-    sink.put(b"\n");
+    sink.put_byte(b'\n');
     sink.put(signed_headers.as_bytes());
-    sink.put(b"\n");
+    sink.put_byte(b'\n');
     Ok(())
 }
 
@@ -108,15 +108,15 @@ pub(super) struct Scope<'a> {
 /// Writes the string to sign up to its last line, the hash of the canonical request.
 pub(super) fn write_string_to_sign(sink: &mut impl Sink, timestamp: &[u8; 16], scope: &Scope<'_>) {
     sink.put(ALGORITHM.as_bytes());
-    sink.put(b"\n");
+    sink.put_byte(b'\n');
     sink.put(timestamp);
-    sink.put(b"\n");
+    sink.put_byte(b'\n');
     for part in [scope.date, scope.region, scope.service] {
         sink.put(part.as_bytes());
-        sink.put(b"/");
+        sink.put_byte(b'/');
     }
     sink.put(TERMINATOR.as_bytes());
-    sink.put(b"\n");
+    sink.put_byte(b'\n');
 }
 
 /// Both texts, for people: what the hash was fed with.

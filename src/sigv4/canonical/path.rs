@@ -24,7 +24,7 @@ pub(crate) struct AboveRoot;
 /// Writes the canonical form of a path that starts with `/`.
 pub(super) fn write_path(sink: &mut impl Sink, path: &[u8], rule: PathRule) -> Result<(), AboveRoot> {
     match rule {
-        _ if path.is_empty() => sink.put(b"/"),
+        _ if path.is_empty() => sink.put_byte(b'/'),
         PathRule::Single => write_single(sink, path),
         PathRule::Normalised if needs_normalising(path) => return write_normalised(sink, path),
         PathRule::Normalised | PathRule::AsSent => write_encoded(sink, path),
@@ -47,11 +47,11 @@ fn write_normalised(sink: &mut impl Sink, path: &[u8]) -> Result<(), AboveRoot> 
         }
     }
     for segment in &kept {
-        sink.put(b"/");
+        sink.put_byte(b'/');
         write_encoded(sink, segment);
     }
     if kept.is_empty() || path.ends_with(b"/") {
-        sink.put(b"/");
+        sink.put_byte(b'/');
     }
     Ok(())
 }
@@ -71,7 +71,7 @@ fn write_single(sink: &mut impl Sink, mut rest: &[u8]) {
         let escaped = escaped(rest);
         let byte = escaped.unwrap_or(*first);
         if unreserved(byte) || (escaped.is_none() && byte == b'/') {
-            sink.put(&[byte]);
+            sink.put_byte(byte);
         } else {
             sink.put(&escape(byte));
         }

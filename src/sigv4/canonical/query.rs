@@ -38,7 +38,7 @@ impl<'a> Text<'a> {
         if self.is_canonical {
             return sink.put(self.raw);
         }
-        Recoded::new(self.raw, plus).for_each(|byte| sink.put(&[byte]));
+        Recoded::new(self.raw, plus).for_each(|byte| sink.put_byte(byte));
     }
 
     fn is(&self, name: &str) -> bool {
@@ -59,7 +59,7 @@ impl<'a> Pair<'a> {
 
     fn write(&self, sink: &mut impl Sink, plus: Plus) {
         self.name.write(sink, plus);
-        sink.put(b"=");
+        sink.put_byte(b'=');
         self.value.write(sink, plus);
     }
 
@@ -84,13 +84,17 @@ impl<'a> Pair<'a> {
 
 /// The parameters in the order received; empty pieces (`&&`) are none.
 pub(crate) fn pairs(query: &str) -> impl Iterator<Item = Pair<'_>> {
-    let pieces = query.as_bytes().split(|byte| *byte == b'&');
-    pieces.filter(|piece| !piece.is_empty()).map(Pair::new)
+    pieces(query).filter(|piece| !piece.is_empty()).map(Pair::new)
+}
+
+fn pieces(query: &str) -> impl Iterator<Item = &[u8]> {
+    query.as_bytes().split(|byte| *byte == b'&')
 }
 
 /// The first parameter of that name: a repeated one does not replace it.
 pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<Pair<'a>> {
-    pairs(query).find(|pair| pair.is(name))
+    // However a name is encoded, it is not shorter than itself.
+    pieces(query).filter(|piece| piece.len() >= name.len()).map(Pair::new).find(|pair| pair.is(name))
 }
 
 /// A `%` that starts no escape, as AWS words it.
@@ -121,6 +125,9 @@ const INLINE: usize = 16;
 /// Writes the canonical query. The first parameter of each name in `omitted` is left out: a second one is signed like
 /// any other, so nothing can be appended to a signed query.
 pub(super) fn write_query(sink: &mut impl Sink, query: &str, omitted: &[&str], plus: Plus) {
+    if query.is_empty() {
+        return;
+    }
     let mut inline = [Pair::default(); INLINE];
     let mut spilled = Vec::new();
     let mut open = [true; 2];
@@ -149,7 +156,7 @@ fn write_sorted(sink: &mut impl Sink, pairs: &mut [Pair<'_>], plus: Plus) {
     pairs.sort_unstable_by(|one, two| one.cmp(two, plus));
     for (index, pair) in pairs.iter().enumerate() {
         if index > 0 {
-            sink.put(b"&");
+            sink.put_byte(b'&');
         }
         pair.write(sink, plus);
     }

@@ -144,6 +144,31 @@ fn revocations_count_at_once_and_for_one_caller_only() {
     });
 }
 
+/// The function is told the last of repeated parameters, and so are revocations: whoever puts another value before a
+/// token has an entry of their own, which must go with the token.
+#[test]
+fn a_revoked_token_is_revoked_beside_other_values_too() {
+    let calls = Calls::default();
+    let counted = calls.clone();
+    let function = authorizer_fn(move |event: AuthorizerEvent| {
+        counted.0.fetch_add(1, SeqCst);
+        let token = event.identity().next().unwrap_or_default().to_owned();
+        async move { Ok::<_, String>(AuthorizerAnswer::allow(token, ["*"])) }
+    });
+    let source = "method.request.querystring.token";
+    let authorizer = Authorizer::request("pets", function).identity_sources([source]).build().unwrap();
+    let layer = AuthorizerLayer::new(authorizer.clone());
+    let targets = ["/?token=ada", "/?token=x&token=ada", "/?token=bob", "/?token=ada&token=bob"];
+    for target in targets {
+        assert_eq!(run(through(layer.clone(), get(target))).0.status(), 200, "{target}");
+    }
+    assert_eq!((calls.count(), authorizer.revoke_identity(&["ada"])), (4, 2));
+    for target in targets {
+        run(through(layer.clone(), get(target)));
+    }
+    assert_eq!(calls.count(), 6, "ada is asked about again in both spellings, bob in none");
+}
+
 /// An authorizer whose answers change under it: it knows callers, or is broken, or rejects everybody.
 #[derive(Clone, Default)]
 struct Moody {

@@ -14,6 +14,7 @@ use tower_gateway::{
     GatewayBody,
     clock::ManualClock,
     context::{Ingress, PeerAddr, RequestContext},
+    payload_limit::PayloadLimitLayer,
     policy::{AccessDenial, DenialWording, combine::AccountGrant},
     resource_policy::ResourcePolicy,
     response::{Cause, GatewayError},
@@ -361,6 +362,36 @@ fn per_method_only_aws_iam_needs_a_signature() {
     assert_eq!(status(get("/open")), 200, "what is signed without need is not looked at");
     let always = layer_of([ada(ALLOW_ALL)]).routes(&routes).build().unwrap();
     assert_eq!(outcome(always.layer(Strict::default()), unsigned("/open")).0, 403);
+}
+
+/// A layer outside, whose table only has limits, matches first; its methods say nothing of authorization.
+#[test]
+fn per_method_does_not_believe_the_table_of_another_layer() {
+    let limits = ApiMethod::new().payload_limit(100).stream_signed_payload(true);
+    let limits = Routes::builder().any("/signed", limits.clone()).any("/open", limits).build().unwrap();
+    let outer = PayloadLimitLayer::default().routes(&limits);
+    let own = Routes::builder()
+        .any("/signed", ApiMethod::new().authorization(Authorization::AwsIam).payload_limit(4))
+        .any("/open", ApiMethod::new())
+        .build()
+        .unwrap();
+    let layer = || layer_of([ada(ALLOW_ALL)]).require(SignatureRequirement::PerMethod);
+    let send =
+        |layer: &SigV4AuthLayer, request| outcome(outer.layer(layer.layer(Strict::default())), request).0;
+    let unsigned = crate::support::get;
+
+    let with_table = layer().routes(&own).build().unwrap();
+    assert_eq!((send(&with_table, unsigned("/signed")), send(&with_table, unsigned("/open"))), (403, 200));
+    let long = |target| {
+        let hash =
+            [("x-amz-content-sha256", "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")];
+        Signer { headers: &hash, ..Signer::default() }.sign("POST", target, "hello")
+    };
+    assert_eq!(send(&with_table, long("/signed")), 413, "five bytes: neither the other limit nor streamed");
+
+    let without = layer().build().unwrap();
+    assert_eq!((send(&without, unsigned("/signed")), send(&without, unsigned("/open"))), (403, 403));
+    assert_eq!(send(&without, get("/open")), 200);
 }
 
 #[test]
