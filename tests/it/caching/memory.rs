@@ -51,6 +51,23 @@ fn a_lot_of_traffic_stays_within_the_capacity() {
     }
 }
 
+/// 1 GiB of bodies through 64 MiB, with `LONG=1` (some seconds without optimisation); an eighth of both without.
+#[test]
+fn sixteen_times_the_capacity_stays_within_it() {
+    let part = if std::env::var_os("LONG").is_some() { 1 } else { 8 };
+    let (capacity, traffic) = (64 * MIB / part, 1024 * MIB / part);
+    let size = |number| [400, 2_000, 10_000, 40_000, 200_000][number % 5];
+    let (mut requests, mut sent) = (0, 0);
+    while sent < traffic {
+        sent += size(requests) as i64;
+        requests += 1;
+    }
+    let (held, height) = held_after(requests, size, capacity);
+    assert!(held <= capacity + capacity / 10, "{held} of {capacity} held after {sent} in {requests} answers");
+    assert!(held >= capacity / 2, "{held} of {capacity} used");
+    assert!(height <= capacity + capacity / 10 + MIB / 2, "{height} at the height");
+}
+
 #[test]
 fn expired_entries_make_room_like_any_other() {
     run(async {
