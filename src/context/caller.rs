@@ -1,5 +1,6 @@
 //! Who signed the request: `$context.identity.*` of an IAM caller.
 
+#[cfg(feature = "sigv4")]
 use crate::error::ConfigError;
 use std::{any::Any, ops::Deref, sync::Arc};
 
