@@ -1,4 +1,4 @@
-//! A clock behind the cache: `cargo run --example cache`, then the curl lines it prints.
+//! A clock behind a gateway with a cache: `cargo run --example cache`, then the curl lines it prints.
 
 use axum::{
     Router,
@@ -21,8 +21,9 @@ use tower::Layer;
 use tower_gateway::{
     cache::{Cache, CacheLayer},
     clock::Clock,
+    gateway::Gateway,
     route::{ApiMethod, CacheKey, CacheSettings, MethodSettings, Routes},
-    stage::{Deployment, Stage, StageRouter, Stages},
+    stage::{Deployment, Stage, Stages},
 };
 
 /// What the handlers share: a counter of their calls, and the cache they may flush.
@@ -78,8 +79,8 @@ fn service(cache: &Cache) -> Result<Router, Box<dyn Error>> {
         .stage(Stage::new("prod", "v1").settings("*/*", settings))
         .build()?;
     let app = App { calls: Arc::default(), cache: cache.clone() };
-    let cached = CacheLayer::new(cache.clone()).layer(clock(app));
-    Ok(Router::new().fallback_service(StageRouter::new(stages).layer(cached)))
+    let gateway = Gateway::builder().stages(stages).cache(CacheLayer::new(cache.clone())).build()?;
+    Ok(Router::new().fallback_service(gateway.layer(clock(app))))
 }
 
 #[tokio::main]

@@ -17,7 +17,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
     header::{CACHE_CONTROL, CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, SET_COOKIE, VARY},
 };
 use std::{fmt, sync::Arc};
@@ -38,8 +38,18 @@ pub struct InvalidationRequest<'a> {
     pub method: &'a Method,
     pub uri: &'a Uri,
     pub headers: &'a HeaderMap,
+    pub extensions: &'a Extensions,
     /// Who is calling, where an outer layer established that.
     pub context: Option<&'a RequestContext>,
+}
+
+/// `execute-api:InvalidateCache`, asked of the policies that admitted the call.
+#[cfg(feature = "sigv4")]
+pub(super) fn is_permitted(sigv4: &crate::sigv4::SigV4AuthLayer, request: &InvalidationRequest<'_>) -> bool {
+    let InvalidationRequest { method, uri, headers, extensions, context } = *request;
+    let Some(context) = context else { return false };
+    let routed = crate::sigv4::Routed { context, method, uri, headers, extensions };
+    sigv4.permits(crate::policy::INVALIDATE_CACHE, &routed)
 }
 
 /// The settings of AWS mode.
@@ -88,8 +98,9 @@ impl AwsRules {
 
     fn is_authorized(&self, request: RequestView<'_>) -> bool {
         let Some(may_invalidate) = &self.may_invalidate else { return false };
-        let RequestView { method, uri, headers, context } = request;
-        may_invalidate(InvalidationRequest { method, uri, headers, context })
+        let RequestView { method, uri, headers, context, .. } = request;
+        let Some(extensions) = request.extensions else { return false };
+        may_invalidate(InvalidationRequest { method, uri, headers, extensions, context })
     }
 
     /// What keeps an answer from being stored.

@@ -140,6 +140,18 @@ impl CacheBuilder {
         self
     }
 
+    /// Lets callers invalidate whose policies allow `execute-api:InvalidateCache` on the ARN of the call, as on AWS:
+    /// the policies that `sigv4` asks for `execute-api:Invoke`, in the same way. Give it the layer that stands outside,
+    /// which must have verified the signature. A caller that it does not know, and every caller of a layer that
+    /// [only authenticates](crate::sigv4::SigV4AuthLayer::authenticate_only), may not. In place of
+    /// [`may_invalidate`](Self::may_invalidate).
+    #[cfg(feature = "sigv4")]
+    #[must_use]
+    pub fn may_invalidate_by_policy(self, sigv4: &crate::sigv4::SigV4AuthLayer) -> Self {
+        let sigv4 = sigv4.clone();
+        self.may_invalidate(move |request| super::aws::is_permitted(&sigv4, &request))
+    }
+
     /// A header field that is a credential, beside `Authorization`, `Proxy-Authorization`, `Cookie`, `x-api-key` and
     /// `x-amz-security-token`: requests that carry it are cached only where it is in the key.
     #[must_use]

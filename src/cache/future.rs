@@ -69,11 +69,12 @@ struct Waiter<S, B> {
 pin_project! {
     /// Response future of [`CacheService`](super::CacheService).
     pub struct CacheFuture<S, B, R, F> {
-        layer: Arc<LayerState>,
+        // `None` once answered: the count of a hit would be a line that all threads write to.
+        layer: Option<Arc<LayerState>>,
         #[pin]
         state: State<S, B, R, F>,
         // How long somebody else's call is waited for, in all.
-        patience: Option<Sleep>,
+        patience: Option<Box<Sleep>>,
     }
 }
 
@@ -102,17 +103,20 @@ struct Passage {
     watched: Option<Box<RequestSnapshot>>,
 }
 
-fn view<B>(request: &Request<B>) -> RequestView<'_> {
+fn view<B: Body>(request: &Request<B>) -> RequestView<'_> {
+    let body = request.body();
     RequestView {
         method: request.method(),
         uri: request.uri(),
         headers: request.headers(),
         context: RequestContext::of(request.extensions()),
+        extensions: Some(request.extensions()),
+        has_body: !body.is_end_stream() && body.size_hint().exact() != Some(0),
     }
 }
 
-fn snapshot<B>(request: &Request<B>) -> RequestSnapshot {
-    let RequestView { method, uri, headers, context } = view(request);
+fn snapshot<B: Body>(request: &Request<B>) -> RequestSnapshot {
+    let RequestView { method, uri, headers, context, .. } = view(request);
     RequestSnapshot {
         method: method.clone(),
         uri: uri.clone(),
@@ -124,6 +128,7 @@ fn snapshot<B>(request: &Request<B>) -> RequestSnapshot {
 impl<S, B, R, E, F> CacheFuture<S, B, R, F>
 where
     S: Service<Request<B>, Response = Response<R>, Error = E, Future = F> + Clone,
+    B: Body,
     F: Future<Output = Result<Response<R>, E>> + Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
@@ -131,13 +136,15 @@ where
 {
     pub(super) fn new(layer: &Arc<LayerState>, source: Source<'_, S>, request: Request<B>) -> Self {
         let state = State::begin(layer, source, request, None);
-        Self { layer: Arc::clone(layer), state, patience: None }
+        let layer = (!matches!(state, State::Answered { .. })).then(|| Arc::clone(layer));
+        Self { layer, state, patience: None }
     }
 }
 
 impl<S, B, R, E, F> State<S, B, R, F>
 where
     S: Service<Request<B>, Response = Response<R>, Error = E, Future = F> + Clone,
+    B: Body,
     F: Future<Output = Result<Response<R>, E>> + Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
@@ -379,6 +386,7 @@ where
 impl<S, B, R, E, F> Future for CacheFuture<S, B, R, F>
 where
     S: Service<Request<B>, Response = Response<R>, Error = E, Future = F> + Clone,
+    B: Body,
     F: Future<Output = Result<Response<R>, E>> + Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
@@ -389,13 +397,16 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             let this = self.as_mut().project();
-            let next = match this.state.project() {
-                StateProj::Answered { response } => {
-                    return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
-                }
+            let state = this.state.project();
+            if let StateProj::Answered { response } = state {
+                return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
+            }
+            let Some(layer) = this.layer else { return Poll::Pending };
+            let next = match state {
+                StateProj::Answered { .. } => return Poll::Pending,
                 StateProj::Forwarded { future, passage } => {
                     let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(passage.leave(this.layer, response)));
+                    return Poll::Ready(Ok(passage.leave(layer, response)));
                 }
                 StateProj::Riding { rider, waiter, warns } => {
                     let Some(flight) = rider.as_ref() else { return Poll::Pending };
@@ -403,20 +414,21 @@ where
                         Poll::Ready(arrived) => {
                             let waiter = State::take_waiter(waiter);
                             match rider.take() {
-                                Some(rider) => State::arrive(this.layer, rider, waiter, arrived, *warns)?,
+                                Some(rider) => State::arrive(layer, rider, waiter, arrived, *warns)?,
                                 None => return Poll::Pending,
                             }
                         }
                         Poll::Pending if waiter.is_none() => return Poll::Pending,
                         Poll::Pending => {
-                            let core = &this.layer.core;
-                            let patience =
-                                this.patience.get_or_insert_with(|| core.clock.sleep(core.limits.wait));
+                            let core = &layer.core;
+                            let patience = this
+                                .patience
+                                .get_or_insert_with(|| Box::new(core.clock.sleep(core.limits.wait)));
                             ready!(Pin::new(patience).poll(cx));
                             *rider = None;
                             match State::take_waiter(waiter) {
                                 Some((service, request)) => State::forward(
-                                    this.layer,
+                                    layer,
                                     Source::Taken(service),
                                     request,
                                     CacheStatus::Bypass,

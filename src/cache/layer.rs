@@ -74,6 +74,7 @@ pub struct CacheService<S> {
 impl<S, B, R> Service<Request<B>> for CacheService<S>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
+    B: Body,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
@@ -89,5 +90,29 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         CacheFuture::new(&self.state, Source::InPlace(&mut self.inner), request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+    use std::{convert::Infallible, future::ready};
+
+    #[test]
+    fn a_hit_counts_no_reference_to_the_layer() {
+        let service = tower::service_fn(|_: Request<Full<Bytes>>| {
+            ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets"))))
+        });
+        let mut cached = CacheLayer::new(Cache::builder().build().unwrap()).layer(service);
+        let mut counted = || {
+            let future = cached.call(Request::new(Full::default()));
+            let count = Arc::strong_count(&cached.state);
+            let answer = futures_util::FutureExt::now_or_never(future).unwrap().unwrap();
+            drop(answer);
+            count
+        };
+        assert_eq!(counted(), 2, "the service, and the future of a miss");
+        assert_eq!(counted(), 1, "the service");
     }
 }

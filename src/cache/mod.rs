@@ -7,14 +7,15 @@
 //!
 //! 1. The method's settings say whether it is cached: those of the stage or of [`CacheLayer::routes`]
 //!    ([`CacheSettings`](crate::route::CacheSettings)), else the cache's own. Settings that do not name a method hold
-//!    for its `GET` only. A request with `Upgrade` or `Range` goes to the service.
+//!    for its `GET` only. A request with `Upgrade` or `Range`, or a `GET` with a body, goes to the service.
 //! 2. A request that **carries credentials** goes to the service, unless each of them is in the key: `Authorization`,
 //!    `Cookie`, `Proxy-Authorization`, `x-api-key`, `x-amz-security-token`, fields named by
 //!    [`CacheBuilder::credential`], and presigned or `access_token` queries that the key leaves out. Whom an outer layer
 //!    has established (principal, API key) is part of every key. Sharing between callers is explicit, for each method:
 //!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers).
-//! 3. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so (AWS:
-//!    `execute-api:InvalidateCache`), or if settings require no authorization. Otherwise the settings' strategy answers.
+//! 3. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so, or the caller's
+//!    policies do (`CacheBuilder::may_invalidate_by_policy`: `execute-api:InvalidateCache`), or if settings require no
+//!    authorization. Otherwise the settings' strategy answers.
 //! 4. The key ([`CacheKey`](crate::route::CacheKey)): stage, deployment, resource, method, then host, path and query, or
 //!    what is declared; byte for byte. A fresh entry is the answer. `Vary` is heeded: the entry is one whose nominated
 //!    request fields had the same values.
@@ -58,7 +59,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let calls = Arc::new(AtomicU32::new(0));
-//! let service = service_fn(move |_: Request<()>| {
+//! let service = service_fn(move |_: Request<Full<Bytes>>| {
 //!     let call = calls.fetch_add(1, Ordering::Relaxed) + 1;
 //!     async move { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(format!("call {call}")))) }
 //! });
@@ -69,7 +70,7 @@
 //!     for (name, value) in headers {
 //!         request = request.header(*name, *value);
 //!     }
-//!     let answer = cached.clone().oneshot(request.body(()).unwrap()).await.unwrap();
+//!     let answer = cached.clone().oneshot(request.body(Full::default()).unwrap()).await.unwrap();
 //!     answer.into_body().collect().await.unwrap().to_bytes()
 //! };
 //! assert_eq!(ask(&[]).await, "call 1");

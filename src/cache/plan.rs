@@ -161,6 +161,9 @@ impl LayerState {
         let key = StoreKey::new(self.core.hash(buffer.bytes()), buffer.bytes());
         let found = Found::new(&self.core, key, request.headers, now);
         let decision = found.decide(&self.core, request, lookup, now);
+        if let (Decision::Hit, Some(_)) = (&decision, found.entry()) {
+            return found.hit(lookup);
+        }
         let fetch = |reason: NoCacheReason, entry: Option<Arc<Entry>>| Fetch {
             key: FlightKey { primary: key.to_owned(), variant: found.variant(request.headers, varies_by) },
             settings: target.settings,
@@ -171,15 +174,17 @@ impl LayerState {
             collapses: !found.is_pass() && !lookup.as_get,
             has_identity: buffer.has_identity(),
         };
-        found.plan(&decision, request, lookup, fetch)
+        found.other_than_hit(&decision, request, lookup, fetch)
     }
 }
 
 /// What is under a key.
 pub(super) struct Found {
     slot: Option<Slot>,
-    /// The answer that is meant, opened.
-    entry: Option<Arc<Entry>>,
+    /// Where in the slot the answer lies that is meant.
+    at: Option<usize>,
+    /// The same, opened, if it was sealed.
+    opened: Option<Arc<Entry>>,
     /// There is one that could not be opened.
     is_sealed: bool,
 }
@@ -189,10 +194,28 @@ impl Found {
         let slot = core.store.get(key).map(|value| value.0);
         let slot =
             slot.filter(|slot| !matches!(slot, Slot::Pass { until } if *until <= now.monotonic_nanos()));
-        let kept = slot.as_ref().and_then(|slot| slot.found(request).first());
-        let entry = kept.and_then(|kept| core.opened(key, kept));
-        let is_sealed = kept.is_some() && entry.is_none();
-        Self { slot, entry, is_sealed }
+        let at = slot.as_ref().and_then(|slot| slot.position(request));
+        let kept = slot.as_ref().and_then(|slot| slot.entries().get(at?)).filter(|kept| kept.is_sealed);
+        let opened = kept.and_then(|kept| core.opened(key, kept));
+        let is_sealed = kept.is_some() && opened.is_none();
+        Self { slot, at, opened, is_sealed }
+    }
+
+    /// The entry that is meant.
+    fn entry(&self) -> Option<&Arc<Entry>> {
+        let kept = || self.slot.as_ref()?.entries().get(self.at?);
+        self.opened.as_ref().or_else(kept).filter(|_| !self.is_sealed)
+    }
+
+    /// The same, with the count that the slot had: a hot entry's count is a line that all threads write to.
+    pub(super) fn into_entry(self) -> Option<Arc<Entry>> {
+        if self.opened.is_some() || self.is_sealed {
+            return self.opened;
+        }
+        match (self.slot?, self.at?) {
+            (Slot::One(entry), _) => Some(entry),
+            (slot, at) => slot.entries().get(at).cloned(),
+        }
     }
 
     fn is_pass(&self) -> bool {
@@ -211,16 +234,11 @@ impl Found {
             return Decision::Miss(NoCacheReason::Invalidated);
         }
         let others =
-            self.entry.is_none() && self.slot.as_ref().is_some_and(|slot| !slot.entries().is_empty());
-        match core.rules.on_lookup(request, lookup, self.entry.as_deref(), others, now) {
+            self.entry().is_none() && self.slot.as_ref().is_some_and(|slot| !slot.entries().is_empty());
+        match core.rules.on_lookup(request, lookup, self.entry().map(Arc::as_ref), others, now) {
             Decision::Miss(_) if self.is_sealed => Decision::Miss(NoCacheReason::Sealed),
             decision => decision,
         }
-    }
-
-    /// The entry that a decision is about.
-    pub(super) fn entry(&self) -> Option<Arc<Entry>> {
-        self.entry.clone()
     }
 
     /// Which of the answers is asked for, as far as it is known what they vary by.
@@ -230,14 +248,23 @@ impl Found {
         Some(*Selection::of(Arc::clone(names), request).values())
     }
 
-    fn plan(
+    fn hit(self, lookup: Lookup) -> Plan {
+        match self.into_entry() {
+            Some(entry) => {
+                Plan::Serve(Serve { entry, status: CacheStatus::Hit, warns: lookup.warn, refresh: None })
+            }
+            None => Plan::Forward(NoCacheReason::NotFound),
+        }
+    }
+
+    fn other_than_hit(
         &self,
         decision: &Decision,
         request: RequestView<'_>,
         lookup: Lookup,
         fetch: impl Fn(NoCacheReason, Option<Arc<Entry>>) -> Fetch,
     ) -> Plan {
-        let serve = |status: CacheStatus, refresh: Option<Box<Fetch>>| match self.entry() {
+        let serve = |status: CacheStatus, refresh: Option<Box<Fetch>>| match self.entry().cloned() {
             Some(entry) => Plan::Serve(Serve { entry, status, warns: lookup.warn, refresh }),
             None => Plan::Fetch(fetch(NoCacheReason::NotFound, None)),
         };
@@ -245,10 +272,10 @@ impl Found {
             Decision::Hit => serve(CacheStatus::Hit, None),
             Decision::Stale => serve(CacheStatus::Stale, None),
             Decision::StaleWhileRevalidate => {
-                let refresh = Box::new(fetch(NoCacheReason::Expired, self.entry()));
+                let refresh = Box::new(fetch(NoCacheReason::Expired, self.entry().cloned()));
                 serve(CacheStatus::Stale, Some(refresh))
             }
-            Decision::Revalidate => Plan::Fetch(fetch(NoCacheReason::Expired, self.entry())),
+            Decision::Revalidate => Plan::Fetch(fetch(NoCacheReason::Expired, self.entry().cloned())),
             // The client's own conditions are worth more than an answer that is most likely not storable.
             Decision::Miss(_) if self.is_pass() && is_conditional(request.headers) => {
                 Plan::Forward(NoCacheReason::HitForMiss)
@@ -265,7 +292,10 @@ impl Found {
 fn carries_body(request: RequestView<'_>) -> bool {
     let is_read = request.method == Method::GET || request.method == Method::HEAD;
     let length = request.headers.get(CONTENT_LENGTH);
-    is_read && (length.is_some_and(|length| length != "0") || request.headers.contains_key(TRANSFER_ENCODING))
+    // Over HTTP/2 a body needs neither field.
+    let announces =
+        length.is_some_and(|length| length != "0") || request.headers.contains_key(TRANSFER_ENCODING);
+    is_read && (announces || request.has_body)
 }
 
 fn is_conditional(headers: &HeaderMap) -> bool {

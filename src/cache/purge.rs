@@ -189,7 +189,7 @@ impl LayerState {
             scope.and_then(|scope| MatchedRoute::find(scope, Some(&Method::GET), uri.path(), uri.path()));
         let spec = route.as_ref().and_then(|route| route.declared().method.cache_key.as_deref());
         let scope = KeyScope { instance: &self.instance, route: route.as_ref(), received: uri.path() };
-        let view = RequestView { method: &Method::GET, uri, headers: &request.headers, context };
+        let view = RequestView { method: &Method::GET, uri, ..request.view() };
         let mut buffer = KeyBuffer::new();
         encode(&mut buffer, scope, spec.unwrap_or(&self.core.key), view, Method::GET.as_str());
         self.core.invalidate_key(StoreKey::new(self.core.hash(buffer.bytes()), buffer.bytes()));

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{clock::Timestamp, context::RequestContext, response::GatewayError, route::CacheSettings};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use std::{fmt, ops::Range, sync::Arc};
 
 /// A request as the rules see it: as it arrived, before [`Rules::prepare`].
@@ -30,6 +30,10 @@ pub(crate) struct RequestView<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// Where an outer layer made one: the principal, the API key.
     pub(crate) context: Option<&'a RequestContext>,
+    /// Of a request that is still whole.
+    pub(crate) extensions: Option<&'a Extensions>,
+    /// Whether a body may follow, as far as the body itself says.
+    pub(crate) has_body: bool,
 }
 
 /// The head of an answer of the service.

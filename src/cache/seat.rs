@@ -70,7 +70,7 @@ fn just_stored(
     let core = &layer.core;
     let found = Found::new(core, fetch.key.primary.borrowed(), request.headers, now);
     match found.decide(core, request, fetch.lookup, now) {
-        Decision::Hit => found.entry(),
+        Decision::Hit => found.into_entry(),
         _ => None,
     }
 }

@@ -90,11 +90,9 @@ impl Slot {
         }
     }
 
-    /// The newest entry for a request, as a slice of one or none.
-    pub(super) fn found(&self, request: &HeaderMap) -> &[Arc<Entry>] {
-        let entries = self.entries();
-        let is_meant = |entry: &Arc<Entry>| entry.is_for(request);
-        entries.iter().position(is_meant).map_or(&[], |at| &entries[at..=at])
+    /// Where the newest entry for a request is.
+    pub(super) fn position(&self, request: &HeaderMap) -> Option<usize> {
+        self.entries().iter().position(|entry| entry.is_for(request))
     }
 
     /// With a new entry in front: in place of the one that it replaces, beside those for other `Vary` values as far

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "sigv4")]
 use crate::error::ConfigError;
-use std::{ops::Deref, sync::Arc};
+use std::{any::Any, ops::Deref, sync::Arc};
 
 /// What is known of an IAM caller. As a value of its own it proves nothing; [`CallerIdentity`] does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -172,17 +172,30 @@ fn parse_arn(arn: &str) -> Option<ParsedArn<'_>> {
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct CallerIdentity(Arc<Caller>);
+pub struct CallerIdentity(Arc<Proven>);
+
+#[derive(Debug)]
+struct Proven {
+    caller: Caller,
+    /// What the layer that proved it knows of the caller's rights: its own, and opaque to everybody else.
+    #[cfg_attr(not(feature = "sigv4"), allow(dead_code, reason = "read by the layer that wrote it"))]
+    rights: Box<dyn Any + Send + Sync>,
+}
 
 impl CallerIdentity {
     #[cfg(feature = "sigv4")]
-    pub(crate) fn new(caller: Caller) -> Self {
-        Self(Arc::new(caller))
+    pub(crate) fn new(caller: Caller, rights: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(Proven { caller, rights: Box::new(rights) }))
+    }
+
+    #[cfg(feature = "sigv4")]
+    pub(crate) fn rights<T: Any>(&self) -> Option<&T> {
+        self.0.rights.downcast_ref()
     }
 
     /// The same without the proof.
     pub fn caller(&self) -> &Caller {
-        &self.0
+        &self.0.caller
     }
 }
 
@@ -190,7 +203,7 @@ impl Deref for CallerIdentity {
     type Target = Caller;
 
     fn deref(&self) -> &Caller {
-        &self.0
+        &self.0.caller
     }
 }
 

@@ -1,6 +1,6 @@
 //! The condition keys of a signed caller.
 
-use super::credentials::Credentials;
+use super::permissions::Subject;
 use crate::{
     context::Caller,
     policy::{ConditionKey, ConditionKeys, ConditionValue},
@@ -8,14 +8,14 @@ use crate::{
 
 /// What policies may ask about the caller; everything is borrowed.
 pub(super) struct CallerKeys<'a> {
-    pub(super) credentials: &'a Credentials,
+    pub(super) subject: Subject<'a>,
     /// Seconds since 1970.
     pub(super) now: i64,
 }
 
 impl ConditionKeys for CallerKeys<'_> {
     fn value<'a>(&'a self, key: &ConditionKey) -> Option<ConditionValue<'a>> {
-        let caller = self.credentials.caller();
+        let caller = self.subject.caller;
         let text = match key {
             ConditionKey::PrincipalAccount => &caller.account_id,
             ConditionKey::PrincipalArn => &caller.principal_arn,
@@ -34,8 +34,7 @@ impl ConditionKeys for CallerKeys<'_> {
 impl CallerKeys<'_> {
     /// Of temporary credentials only.
     fn of_session(&self, key: &ConditionKey) -> Option<ConditionValue<'_>> {
-        self.credentials.session_token()?;
-        let caller = self.credentials.caller();
+        let caller = Some(self.subject.caller).filter(|_| self.subject.grants.is_temporary)?;
         match key {
             ConditionKey::TokenIssueTime => caller.issued_at.map(ConditionValue::Time),
             ConditionKey::MultiFactorAuthPresent => Some(ConditionValue::Bool(caller.mfa_at.is_some())),

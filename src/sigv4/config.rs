@@ -138,7 +138,7 @@ impl Config {
             extensions: parts.extensions,
         };
         match &self.permissions {
-            Some(permissions) => permissions.decide(&routed, &pending.credentials),
+            Some(permissions) => permissions.decide(&routed, pending.credentials.subject()),
             None => Ok(()),
         }
     }

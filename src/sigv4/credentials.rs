@@ -1,6 +1,9 @@
 //! What an access key stands for: a secret, a caller, and what the caller may do.
 
-use super::key::{DerivedKeys, Secret};
+use super::{
+    key::{DerivedKeys, Secret},
+    permissions::{Grants, Subject},
+};
 use crate::{
     context::{Caller, CallerIdentity, Principal},
     error::ConfigError,
@@ -36,7 +39,8 @@ struct Inner {
     expires_at: Option<i64>,
     caller: CallerIdentity,
     principal: Principal,
-    policies: Vec<Policy>,
+    /// In the identity too, for layers inside that ask.
+    grants: Arc<Grants>,
     keys: DerivedKeys,
 }
 
@@ -75,8 +79,9 @@ impl Credentials {
         &self.0.principal
     }
 
-    pub(super) fn policies(&self) -> &[Policy] {
-        &self.0.policies
+    /// The caller as policies judge it.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject { caller: self.caller(), grants: &self.0.grants }
     }
 
     pub(super) fn secret(&self) -> &Secret {
@@ -212,7 +217,9 @@ impl CredentialsBuilder {
             return Err(ConfigError::new("credentials", id, "have an empty secret or session token"));
         }
         self.caller.read_arn()?;
-        let caller = CallerIdentity::new(self.caller);
+        let is_temporary = self.session_token.is_some();
+        let grants = Arc::new(Grants { policies: self.policies, is_temporary });
+        let caller = CallerIdentity::new(self.caller, Arc::clone(&grants));
         let principal = Principal::new(caller.user_arn().into());
         Ok(Credentials(Arc::new(Inner {
             secret: self.secret,
@@ -220,7 +227,7 @@ impl CredentialsBuilder {
             expires_at: self.expires_at,
             caller,
             principal,
-            policies: self.policies,
+            grants,
             keys: DerivedKeys::default(),
         })))
     }

@@ -46,6 +46,13 @@ impl SigV4AuthLayer {
         SigV4AuthBuilder::new(store, Ok(verifier), None)
     }
 
+    /// Whether the verified caller of a request may do `action` with what it is routed to. Nobody may where this layer
+    /// only authenticates.
+    #[cfg(feature = "cache")]
+    pub(crate) fn permits(&self, action: &str, routed: &super::Routed<'_>) -> bool {
+        self.config.permissions.as_ref().is_some_and(|permissions| permissions.permits(action, routed))
+    }
+
     #[cfg(feature = "gateway")]
     pub(crate) fn has_resource_policy(&self) -> bool {
         self.config.permissions.as_ref().is_some_and(|permissions| permissions.resource_policy.is_some())

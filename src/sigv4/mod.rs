@@ -155,6 +155,8 @@ pub use credentials::{Credentials, CredentialsBuilder};
 pub use error::SignatureError;
 pub use future::SigV4AuthFuture;
 pub use layer::{InGateway, SigV4AuthBuilder, SigV4AuthLayer, SignatureRequirement};
+#[cfg(feature = "cache")]
+pub(crate) use permissions::Routed;
 pub use service::{BodyMap, Keep, SigV4AuthService, Wrap};
 pub use store::{
     CredentialsAsyncFn, CredentialsFn, CredentialsStore, Lookup, LookupFuture, MemoryCredentialsStore,

@@ -1,8 +1,8 @@
 //! What an authenticated caller may do: identity policies, and the resource policy with them.
 
-use super::{caller_keys::CallerKeys, credentials::Credentials, refusal::Refusal};
+use super::{caller_keys::CallerKeys, refusal::Refusal};
 use crate::{
-    context::RequestContext,
+    context::{Caller, CallerIdentity, RequestContext},
     policy::{
         self, AccessDenial, AccessRequest, CallArns, Decision, DenialWording, ExecuteApi, INVOKE, Policy,
         RequestKeys,
@@ -12,6 +12,7 @@ use crate::{
     response::{Cause, GatewayError},
 };
 use http::{Extensions, HeaderMap, Method, StatusCode, Uri};
+use std::sync::Arc;
 
 /// The settings of authorization.
 #[derive(Clone, Debug)]
@@ -27,49 +28,110 @@ pub(super) struct Permissions {
 
 /// The request as it is routed.
 #[derive(Clone, Copy)]
-pub(super) struct Routed<'a> {
-    pub(super) context: &'a RequestContext,
-    pub(super) method: &'a Method,
-    pub(super) uri: &'a Uri,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) extensions: &'a Extensions,
+pub(crate) struct Routed<'a> {
+    pub(crate) context: &'a RequestContext,
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) extensions: &'a Extensions,
 }
 
 /// Longest ARN, in bytes, that AWS judges.
 const LONGEST_ARN: usize = 1600;
 
+/// What a caller's credentials bring along.
+#[derive(Debug)]
+pub(super) struct Grants {
+    pub(super) policies: Vec<Policy>,
+    pub(super) is_temporary: bool,
+}
+
+/// An authenticated caller, as policies judge it.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) grants: &'a Grants,
+}
+
+impl<'a> Subject<'a> {
+    /// `None`: some other layer proved the identity.
+    pub(super) fn of(caller: &'a CallerIdentity) -> Option<Self> {
+        Some(Self { caller: caller.caller(), grants: caller.rights::<Arc<Grants>>()? })
+    }
+}
+
+type Keys<'a> = (CallerKeys<'a>, RequestKeys<'a>);
+
+/// A call, its ARNs, and what conditions may ask.
+struct Case<'a> {
+    action: &'a str,
+    subject: Subject<'a>,
+    arns: CallArns,
+    keys: Keys<'a>,
+}
+
+impl Case<'_> {
+    fn question<'b>(&'b self, arn: &'b str) -> AccessRequest<'b> {
+        let caller = policy::Caller::Aws(self.subject.caller.user_arn());
+        AccessRequest::new(self.action, arn, &self.keys).caller(caller)
+    }
+}
+
+/// What the policies of both kinds decide, each with the ARN that it decided about.
+struct Weighed<'a> {
+    outcome: Outcome,
+    identity_arn: &'a str,
+    resource: Option<(&'a Policy, &'a str)>,
+}
+
 impl Permissions {
     /// Judges a call by the ARN of the path that is routed, which need not be the one that was signed.
-    pub(super) fn decide(&self, routed: &Routed<'_>, credentials: &Credentials) -> Result<(), Refusal> {
-        let stage = routed.context.stage().unwrap_or(&self.stage);
-        let arns = CallArns::new(&self.api, stage, routed.method.as_str(), routed_path(routed));
-        if arns.matched().len() > LONGEST_ARN {
-            return Err(arn_too_long().into());
-        }
-        let request = RequestKeys::new(routed.context, routed.headers, routed.extensions);
-        let now = routed.context.arrived().unix_seconds();
-        let keys = (CallerKeys { credentials, now }, request);
-        let identity =
-            arns.decide(|arn| policy::union(credentials.policies(), &question(arn, &keys, credentials)));
-        let resource = self.resource_policy.as_ref();
-        let resource = resource
-            .map(|policy| (policy, arns.decide(|arn| policy.evaluate(&question(arn, &keys, credentials)))));
-        let outcome = self.combine(identity.0, resource.map(|(_, (decision, _))| decision), credentials);
+    pub(super) fn decide(&self, routed: &Routed<'_>, subject: Subject<'_>) -> Result<(), Refusal> {
+        let case = self.case(INVOKE, routed, subject).ok_or_else(arn_too_long)?;
+        let Weighed { outcome, identity_arn, resource } = self.weigh(&case);
         if outcome.is_allowed() {
             return Ok(());
         }
         let (decided_on, policies) = match (decisive(outcome), resource) {
-            (PolicyKind::Resource, Some((policy, (_, arn)))) => (arn, std::slice::from_ref(policy)),
-            _ => (identity.1, credentials.policies()),
+            (PolicyKind::Resource, Some((policy, arn))) => (arn, std::slice::from_ref(policy)),
+            _ => (identity_arn, &*subject.grants.policies),
         };
-        let denial = self.denial(outcome, policies, &question(decided_on, &keys, credentials), decided_on);
-        let user = Some(credentials.caller().user_arn());
-        let text = not_authorized(user, INVOKE, arns.matched(), outcome, self.wording);
+        let denial = self.denial(outcome, policies, &case.question(decided_on), decided_on);
+        let user = Some(subject.caller.user_arn());
+        let text = not_authorized(user, INVOKE, case.arns.matched(), outcome, self.wording);
         Err(Refusal { error: GatewayError::access_denied(cause(outcome), text), denial })
     }
 
-    fn combine(&self, identity: Decision, resource: Option<Decision>, credentials: &Credentials) -> Outcome {
-        if credentials.caller().account_id() == self.api.account_id() {
+    /// Whether a caller may do something else with what a call is routed to.
+    pub(super) fn permits(&self, action: &str, routed: &Routed<'_>) -> bool {
+        let subject = routed.context.caller().and_then(Subject::of);
+        let case = subject.and_then(|subject| self.case(action, routed, subject));
+        case.is_some_and(|case| self.weigh(&case).outcome.is_allowed())
+    }
+
+    /// `None`: the ARN is too long to be judged.
+    fn case<'a>(&self, action: &'a str, routed: &Routed<'a>, subject: Subject<'a>) -> Option<Case<'a>> {
+        let stage = routed.context.stage().unwrap_or(&self.stage);
+        let arns = CallArns::new(&self.api, stage, routed.method.as_str(), routed_path(routed));
+        let request = RequestKeys::new(routed.context, routed.headers, routed.extensions);
+        let now = routed.context.arrived().unix_seconds();
+        let is_short = arns.matched().len() <= LONGEST_ARN;
+        is_short.then_some(Case { action, subject, arns, keys: (CallerKeys { subject, now }, request) })
+    }
+
+    fn weigh<'a>(&'a self, case: &'a Case<'_>) -> Weighed<'a> {
+        let decide =
+            |policies: &[Policy]| case.arns.decide(|arn| policy::union(policies, &case.question(arn)));
+        let (identity, identity_arn) = decide(&case.subject.grants.policies);
+        let resource = self.resource_policy.as_ref();
+        let resource =
+            resource.map(|policy| (policy, case.arns.decide(|arn| policy.evaluate(&case.question(arn)))));
+        let outcome = self.combine(identity, resource.map(|(_, (decision, _))| decision), case.subject);
+        Weighed { outcome, identity_arn, resource: resource.map(|(policy, (_, arn))| (policy, arn)) }
+    }
+
+    fn combine(&self, identity: Decision, resource: Option<Decision>, subject: Subject<'_>) -> Outcome {
+        if subject.caller.account_id() == self.api.account_id() {
             combine::same_account(identity, resource, self.account_grant)
         } else {
             combine::cross_account(identity, resource)
@@ -88,14 +150,6 @@ impl Permissions {
         let policy = policies.iter().find(denies).or(policies.first()).filter(|_| self.explain)?;
         Some(AccessDenial::new("SigV4AuthLayer", outcome, arn.to_owned(), policy.explain(request)))
     }
-}
-
-fn question<'a>(
-    arn: &'a str,
-    keys: &'a (CallerKeys<'_>, RequestKeys<'_>),
-    credentials: &'a Credentials,
-) -> AccessRequest<'a> {
-    AccessRequest::new(INVOKE, arn, keys).caller(policy::Caller::Aws(credentials.caller().user_arn()))
 }
 
 fn decisive(outcome: Outcome) -> PolicyKind {

@@ -54,6 +54,8 @@ impl RequestSnapshot {
             uri: &self.uri,
             headers: &self.headers,
             context: self.context.as_ref(),
+            extensions: None,
+            has_body: false,
         }
     }
 }

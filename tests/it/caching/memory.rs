@@ -51,6 +51,22 @@ fn a_lot_of_traffic_stays_within_the_capacity() {
     }
 }
 
+/// 1 GiB of bodies through 64 MiB: some seconds without optimisation.
+#[test]
+fn a_gibibyte_through_64_mebibytes_stays_within_them() {
+    let (capacity, traffic) = (64 * MIB, 1024 * MIB);
+    let size = |number| [400, 2_000, 10_000, 40_000, 200_000][number % 5];
+    let (mut requests, mut sent) = (0, 0);
+    while sent < traffic {
+        sent += size(requests) as i64;
+        requests += 1;
+    }
+    let (held, height) = held_after(requests, size, capacity);
+    assert!(held <= capacity + capacity / 10, "{held} of {capacity} held after {sent} in {requests} answers");
+    assert!(held >= capacity / 2, "{held} of {capacity} used");
+    assert!(height <= capacity + capacity / 10 + MIB / 2, "{height} at the height");
+}
+
 #[test]
 fn expired_entries_make_room_like_any_other() {
     run(async {

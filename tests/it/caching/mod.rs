@@ -3,6 +3,7 @@
 
 mod aws;
 mod coalescing;
+mod gateway;
 mod hot;
 mod identity;
 mod keys;

@@ -106,7 +106,7 @@ fn entry(fields: &[(&str, &str)]) -> Arc<Entry> {
 }
 
 fn view<'a>(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap) -> RequestView<'a> {
-    RequestView { method, uri, headers, context: None }
+    RequestView { method, uri, headers, context: None, extensions: None, has_body: false }
 }
 
 fn presented(method: &Method, request: &[(&str, &str)], stored: &[(&str, &str)]) -> (Head, BodyPart) {

@@ -1,0 +1,180 @@
+//! The cache inside the gateway: who is kept apart, and what of a hit is the request's own.
+
+use super::*;
+use crate::support::{get, run};
+use http::Method;
+use tower::service_fn;
+use tower_gateway::{
+    api_key::{ApiKey, ApiKeys},
+    cache::CacheStatus,
+    gateway::Gateway,
+    route::{ApiMethod, CacheKey, CacheSettings, MethodSettings, Routes},
+    stage::{Deployment, Stage, Stages},
+    throttle::Throttle,
+    usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
+};
+
+const ADA: &str = "ada-0123456789abcdefghijk";
+const BOB: &str = "bob-0123456789abcdefghijk";
+
+fn stages(method: ApiMethod) -> Stages {
+    let routes = Routes::builder().method("/time", Method::GET, method).build().unwrap();
+    Stages::builder()
+        .deployment(Deployment::new("v1", routes))
+        .stage(Stage::new("prod", "v1").settings("*/*", MethodSettings::new().caching(CacheSettings::new())))
+        .build()
+        .unwrap()
+}
+
+fn keys() -> ApiKeys {
+    ApiKeys::builder().key(ApiKey::new("ada").value(ADA)).key(ApiKey::new("bob").value(BOB)).build().unwrap()
+}
+
+/// Three requests a day for each key.
+fn plans() -> UsagePlans {
+    let plan = UsagePlan::new("three")
+        .throttle(Throttle::new(1.0, 10).unwrap())
+        .quota(Quota::new(3, QuotaPeriod::Day).unwrap());
+    UsagePlans::builder().plan(plan).attach("three", "ada").attach("three", "bob").build().unwrap()
+}
+
+type Inner = GatewayBody<Full<Bytes>>;
+
+/// Answers with the number of the call, and with fields that only gateways should set.
+fn counting()
+-> impl Service<Request<Inner>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send + 'static>
++ Clone {
+    let calls = Arc::new(AtomicUsize::new(0));
+    service_fn(move |_: Request<Inner>| {
+        let call = calls.fetch_add(1, SeqCst) + 1;
+        let answer = Response::builder().header("etag", format!("\"{call}\""));
+        std::future::ready(Ok(answer.body(Full::from(format!("call {call}"))).unwrap()))
+    })
+}
+
+async fn through<S>(service: &S, request: Ask) -> Response<Bytes>
+where
+    S: Service<Ask, Response = Response<GatewayBody<Inner>>, Error = Infallible> + Clone,
+{
+    let (parts, body) = service.clone().oneshot(request).await.unwrap().into_parts();
+    Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+}
+
+fn keyed(key: &str) -> Ask {
+    get_with("/prod/time", &[("x-api-key", key)])
+}
+
+#[test]
+fn two_keys_share_nothing_and_a_hit_is_charged() {
+    run(async {
+        let cache = Cache::builder().build().unwrap();
+        let gateway = Gateway::builder()
+            .stages(stages(ApiMethod::new().api_key_required(true)))
+            .api_keys(keys())
+            .usage_plans(plans())
+            .cache(CacheLayer::new(cache.clone()))
+            .clock(ManualClock::at_unix_seconds(1_795_331_880).clock());
+        let service = gateway.build().unwrap().layer(counting());
+        let mut ids = std::collections::HashSet::new();
+        for (round, left) in [(0, "r=2"), (1, "r=1"), (2, "r=0")] {
+            for (key, body) in [(ADA, "call 1"), (BOB, "call 2")] {
+                let answer = through(&service, keyed(key)).await;
+                assert_eq!((answer.status().as_u16(), &answer.body()[..]), (200, body.as_bytes()), "{round}");
+                let limits = answer.headers().get_all("ratelimit").iter();
+                let limits: Vec<_> = limits.map(|limit| limit.to_str().unwrap()).collect();
+                assert!(limits.concat().contains(left), "{round}: {limits:?}");
+                for name in ["x-amzn-requestid", "x-amz-apigw-id"] {
+                    let values: Vec<_> = answer.headers().get_all(name).iter().collect();
+                    assert_eq!(values.len(), 1, "{name}");
+                    assert!(ids.insert(values[0].clone()), "{name} of another answer");
+                }
+            }
+        }
+        assert_eq!((cache.stats().misses(), cache.stats().hits()), (2, 4));
+        // The fourth is over the quota, although its answer lies there.
+        assert_eq!(through(&service, keyed(ADA)).await.status(), 429);
+        assert_eq!(through(&service, keyed("nobody-0123456789abcdefghij")).await.status(), 403);
+    });
+}
+
+#[test]
+fn keys_share_where_that_is_declared_and_each_is_charged() {
+    run(async {
+        let shared = CacheKey::new().shared_between_callers();
+        let gateway = Gateway::builder()
+            .stages(stages(ApiMethod::new().api_key_required(true).cache_key(shared)))
+            .api_keys(keys())
+            .usage_plans(plans())
+            .cache(CacheLayer::new(Cache::builder().build().unwrap()));
+        let service = gateway.build().unwrap().layer(counting());
+        for key in [ADA, BOB] {
+            for _ in 0..3 {
+                assert_eq!(through(&service, keyed(key)).await.body(), "call 1");
+            }
+            assert_eq!(through(&service, keyed(key)).await.status(), 429, "{key}");
+        }
+    });
+}
+
+#[cfg(feature = "authorizer")]
+#[test]
+fn two_principals_of_an_authorizer_share_nothing() {
+    use tower_gateway::{
+        authorizer::{Authorizer, AuthorizerAnswer, AuthorizerEvent, AuthorizerLayer, authorizer_fn},
+        route::Authorization,
+    };
+    run(async {
+        let function = authorizer_fn(|event: AuthorizerEvent| async move {
+            let token = event.authorization_token().to_owned();
+            Ok::<_, Infallible>(AuthorizerAnswer::allow(token, ["arn:aws:execute-api:*:*:*/*/GET/*"]))
+        });
+        let layer = AuthorizerLayer::new(Authorizer::token("names", function).build().unwrap());
+        let method = ApiMethod::new()
+            .authorization(Authorization::custom("names"))
+            .cache_key(CacheKey::new().principal());
+        let cache = Cache::builder().build().unwrap();
+        let gateway =
+            Gateway::builder().stages(stages(method)).authorizer(layer).cache(CacheLayer::new(cache.clone()));
+        let service = gateway.build().unwrap().layer(counting());
+        let by = |token: &str| through(&service, get_with("/prod/time", &[("authorization", token)]));
+        for _ in 0..2 {
+            assert_eq!(by("ada").await.body(), "call 1");
+            assert_eq!(by("bob").await.body(), "call 2");
+        }
+        assert_eq!((cache.stats().misses(), cache.stats().hits()), (2, 2));
+    });
+}
+
+#[test]
+fn a_get_with_a_body_is_not_cached_whatever_its_fields_say() {
+    run(async {
+        let origin = Origin::counting();
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        // As HTTP/2 brings it: no field announces the body.
+        let with_body = || Request::get("/").body(Full::<Bytes>::from("which")).unwrap();
+        assert_eq!(text(&service, "/").await, "call 1");
+        assert_eq!(said(ask(&service, with_body()).await), "call 2");
+        assert_eq!(said(ask(&service, with_body()).await), "call 3");
+        assert_eq!(said(ask(&service, get("/")).await), "call 1");
+        assert_eq!(cache.stats().missed(tower_gateway::cache::NoCacheReason::RequestBody), 2);
+        assert_eq!(cache.stats().count(CacheStatus::Bypass), 2);
+    });
+}
+
+#[test]
+fn the_id_of_a_hit_is_its_own() {
+    run(async {
+        let cache = Cache::builder().build().unwrap();
+        let gateway = Gateway::builder().stages(stages(ApiMethod::new())).cache(CacheLayer::new(cache));
+        let service = gateway.build().unwrap().layer(counting());
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let mut request = get("/prod/time");
+            request.headers_mut().insert("x-amzn-requestid", "forged".parse().unwrap());
+            let answer = through(&service, request).await;
+            seen.push(answer.headers()["x-amzn-requestid"].clone());
+        }
+        assert_ne!(seen[0], seen[1]);
+        assert!(!seen.iter().any(|id| id == "forged"));
+    });
+}
