@@ -145,7 +145,7 @@ impl PayloadLimitLayer {
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let limit = PayloadLimitLayer::new(5).same_body(Body::new);
     /// let app = Router::new().route("/", post(|text: String| async { text })).layer(limit);
-    /// let ask = |text: &'static str| app.clone().oneshot(Request::post("/").body(text.into()).unwrap());
+    /// let ask = |text: &'static str| app.clone().oneshot(Request::post("/").body(Body::from(text)).unwrap());
     /// assert_eq!(ask("short").await.unwrap().status(), 200);
     /// assert_eq!(ask("longer").await.unwrap().status(), 413);
     /// # });
