@@ -66,7 +66,8 @@ where
     }
 }
 
-fn no_content<R: From<Bytes>>(headers: HeaderMap) -> Response<R> {
+/// The 204 that answers a preflight.
+pub(crate) fn no_content<R: From<Bytes>>(headers: HeaderMap) -> Response<R> {
     let mut response = Response::new(R::from(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     *response.headers_mut() = headers;

@@ -79,6 +79,8 @@ mod touch;
 
 pub use config::{BackEndHeaders, Cors};
 pub use future::CorsFuture;
+#[cfg(feature = "gateway")]
+pub(crate) use future::no_content;
 pub use layer::{CorsLayer, CorsService};
 #[cfg(feature = "gateway")]
 pub(crate) use phase::{CorsDecision, PendingTouch};

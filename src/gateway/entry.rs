@@ -5,11 +5,11 @@ use super::{Phases, observed::Observed};
 use crate::{
     body::GatewayBody,
     context::RequestContext,
-    cors::{CorsDecision, PendingTouch},
+    cors::{CorsDecision, PendingTouch, no_content},
     response::{Cause, GatewayError, RequestHead, ResponseType},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
@@ -126,13 +126,6 @@ impl Phases {
         self.responses.finish(&passage.context, passage.head.as_deref(), response);
         passage.observed.answered(self, response);
     }
-}
-
-fn no_content<R: From<Bytes>>(headers: HeaderMap) -> Response<R> {
-    let mut response = Response::new(R::from(Bytes::new()));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    *response.headers_mut() = headers;
-    response
 }
 
 /// What a request leaves behind for its answer.
