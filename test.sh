@@ -358,7 +358,7 @@ cargo nextest --version >/dev/null 2>&1 || echo "cargo-nextest is not installed:
 step test "all features" run_tests --all-features --lib --tests
 step test "no features" run_tests --no-default-features --lib --tests
 for feature in $features; do
-  step test "$feature alone, unit tests" run_tests --no-default-features --features "$feature" --lib
+  step test "$feature alone" run_tests --no-default-features --features "$feature" --lib --tests
 done
 step doc "doc tests, compile-fail included" cargo test --locked --doc --all-features
 step doc "pages, broken links denied" cargo doc --locked --no-deps --all-features
