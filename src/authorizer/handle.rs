@@ -9,7 +9,7 @@ use super::{
     function::{Answered, Function},
     identity::{Asked, IdentitySource, Repeated},
     judge,
-    key::{self, CacheKey, IdentityDigest},
+    key::{self, CacheKey, CallKey, IdentityDigest},
 };
 use crate::{
     clock::{Clock, Sleep, Timestamp},
@@ -67,7 +67,7 @@ pub(super) struct Question<'a> {
 
 /// How an authorizer answers: at once, or after a call.
 pub(super) enum Reply {
-    Known(Arc<Entry>),
+    Known(Arc<Entry>, CallKey),
     Ticket(Ticket),
 }
 
@@ -134,29 +134,32 @@ impl Authorizer {
     /// Answers from the cache, or with a ticket for a call.
     pub(super) fn reply(&self, question: Question<'_>) -> Result<Reply, Cause> {
         let inner = &self.0;
-        let digest = IdentityDigest::of(&inner.cache.hash, &inner.sources, question.asked, inner.repeated())?;
+        let mut digest =
+            IdentityDigest::of(&inner.cache.hash, &inner.sources, question.asked, inner.repeated())?;
         if inner.ttl.is_zero() {
             return Ok(Reply::Ticket(Ticket::Alone(self.call(inner.event(question)?))));
         }
         let key = digest.on_stage(question.asked.context.stage());
         let now = inner.clock.now();
-        if let Some(entry) = inner.cache.get(&key) {
+        let known = inner.cache.get(&key);
+        let call = digest.of_call(question.asked.context.method().as_str(), question.path);
+        if let Some(entry) = known {
             match entry.freshness(now, inner.stale_while_revalidate) {
-                Freshness::Fresh => return Ok(Reply::Known(entry)),
-                Freshness::Stale if self.refresh(key, question)? => return Ok(Reply::Known(entry)),
+                Freshness::Fresh => return Ok(Reply::Known(entry, call)),
+                Freshness::Stale if self.refresh(key, question)? => return Ok(Reply::Known(entry, call)),
                 Freshness::Stale | Freshness::Dead => {}
             }
         }
-        self.join(key, question)
+        self.join(key, call, question)
     }
 
-    fn join(&self, key: CacheKey, question: Question<'_>) -> Result<Reply, Cause> {
+    fn join(&self, key: CacheKey, call: CallKey, question: Question<'_>) -> Result<Reply, Cause> {
         let inner = &self.0;
         let event = inner.event(question)?;
         let usable = |entry: &Entry| entry.freshness(inner.clock.now(), Duration::ZERO) == Freshness::Fresh;
         let joined = inner.cache.join(key, usable, || self.call(event));
         Ok(match joined {
-            Joined::Cached(entry) => Reply::Known(entry),
+            Joined::Cached(entry) => Reply::Known(entry, call),
             Joined::Waiting(waiter) => Reply::Ticket(Ticket::Shared(waiter)),
         })
     }

@@ -8,6 +8,7 @@ use super::{
     handle::{Question, Reply, Ticket},
     identity::Asked,
     judge::{self, Call, Refusal},
+    key::CallKey,
 };
 use crate::{
     context::{AuthorizerRun, ContextConfig, RequestContext},
@@ -182,8 +183,8 @@ impl Config {
         let question = Question { asked, path: request.uri().path(), api: &self.api };
         match authorizer.reply(question).map_err(no_identity)? {
             Reply::Ticket(ticket) => Ok(Step::Wait(ticket)),
-            Reply::Known(entry) => match &entry.grant {
-                Some(grant) => self.settle(context, request, grant).map(|()| Step::Pass),
+            Reply::Known(entry, call) => match &entry.grant {
+                Some(grant) => self.settle(context, request, grant, Some(call)).map(|()| Step::Pass),
                 None => Err(unexplained(AuthorizerError::Unauthorized.refusal())),
             },
         }
@@ -196,12 +197,32 @@ impl Config {
         context: &RequestContext,
         request: &mut Request<B>,
         grant: &Grant,
+        call: Option<CallKey>,
     ) -> Result<(), Refusal> {
         context.set_authorizer(&grant.context);
-        self.call(context, request).judge(grant)?;
+        self.judge(context, request, grant, call)?;
         #[cfg(feature = "api-key")]
         if let Some(key) = &grant.usage_identifier_key {
             request.extensions_mut().insert(key.clone());
+        }
+        Ok(())
+    }
+
+    /// Lets a call pass at once that this very policy is known to allow, where no other policy has a say.
+    fn judge<B>(
+        &self,
+        context: &RequestContext,
+        request: &Request<B>,
+        grant: &Grant,
+        call: Option<CallKey>,
+    ) -> Result<(), Refusal> {
+        let memo = grant.allowed_calls.as_ref().zip(call).filter(|_| self.resource_policy.is_none());
+        if memo.is_some_and(|(memo, call)| memo.holds(&self.api, call)) {
+            return Ok(());
+        }
+        self.call(context, request).judge(grant)?;
+        if let Some((memo, call)) = memo {
+            memo.note(&self.api, call);
         }
         Ok(())
     }
@@ -217,7 +238,7 @@ impl Config {
         let finished = finished.ok_or_else(panicked)?;
         context.set_authorizer_run(run_of(finished));
         match &finished.outcome {
-            Ok(grant) => self.settle(context, request, grant),
+            Ok(grant) => self.settle(context, request, grant, None),
             Err(error) => Err(unexplained(error.refusal())),
         }
     }

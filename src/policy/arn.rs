@@ -4,9 +4,15 @@ use super::pattern::{Case, Pattern, Syntax, Variables, split_parts};
 
 /// The six parts of an ARN: `arn`, partition, service, Region, account, resource. The resource may hold colons.
 pub(super) fn split(text: &str) -> Option<[&str; 6]> {
-    let mut parts = text.splitn(6, ':');
-    let mut next = || parts.next();
-    let split = [next()?, next()?, next()?, next()?, next()?, next()?];
+    let mut split = [text; 6];
+    let mut rest = text;
+    for part in &mut split[..5] {
+        // By bytes: `splitn` looks for characters, which takes as long as all matching.
+        let colon = rest.bytes().position(|byte| byte == b':')?;
+        *part = &rest[..colon];
+        rest = &rest[colon + 1..];
+    }
+    split[5] = rest;
     (split[0] == "arn").then_some(split)
 }
 
@@ -73,6 +79,11 @@ impl ResourcePattern {
             return Err(ResourceFault::Variable);
         }
         Ok(Self { whole, parts: parts.filter(|parts| !parts.has_plain_head()) })
+    }
+
+    #[cfg(feature = "authorizer")]
+    pub(super) fn has_variables(&self) -> bool {
+        self.whole.has_variables()
     }
 
     pub(super) fn literal_prefix(&self) -> &str {

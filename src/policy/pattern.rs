@@ -239,8 +239,18 @@ fn run(pieces: &[Piece], text: &str, case: Case, variables: &Variables<'_>) -> b
         let Some(skipped) = text[start..].chars().next() else { return false };
         at = start + skipped.len_utf8();
         piece = resume;
+        if let (Some(Piece::Text(literal)), Case::Sensitive) = (pieces.get(resume), case) {
+            let Some(offset) = next_start(&text[at..], literal) else { return false };
+            at += offset;
+        }
         last_run = Some((resume, at));
     }
+}
+
+/// How far it is to where `literal` may begin: to its first byte. No literal is empty.
+fn next_start(text: &str, literal: &str) -> Option<usize> {
+    let first = literal.bytes().next()?;
+    text.bytes().position(|byte| byte == first)
 }
 
 /// How many bytes of `text` the piece takes at its start.
