@@ -16,7 +16,7 @@ use crate::{
     policy::ExecuteApi,
     response::Cause,
 };
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use regex_lite::Regex;
 use std::{
     fmt,
@@ -60,7 +60,8 @@ pub(super) struct Inner {
 #[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) asked: Asked<'a>,
-    /// The path that is routed.
+    /// Method and path as they reach the service.
+    pub(super) method: &'a Method,
     pub(super) path: &'a str,
     pub(super) api: &'a ExecuteApi,
 }
@@ -142,7 +143,7 @@ impl Authorizer {
         let key = digest.on_stage(question.asked.context.stage());
         let now = inner.clock.now();
         let known = inner.cache.get(&key);
-        let call = digest.of_call(question.asked.context.method().as_str(), question.path);
+        let call = digest.of_call(question.method.as_str(), question.path);
         if let Some(entry) = known {
             match entry.freshness(now, inner.stale_while_revalidate) {
                 Freshness::Fresh => return Ok(Reply::Known(entry, call)),
@@ -212,7 +213,7 @@ impl Inner {
     /// The event for a call; also where a token is held against the validation expression. Tokens that do not match
     /// are never called for, so no cached one has to be looked at again.
     fn event(&self, question: Question<'_>) -> Result<AuthorizerEvent, Cause> {
-        let Question { asked, path, api } = question;
+        let Question { asked, method, path, api } = question;
         let value = |source: &IdentitySource| source.value(asked, self.repeated());
         let identity = self.sources.iter().map(value).collect::<Result<Vec<_>, _>>()?;
         if let (Some(expression), Some(token)) = (&self.validation, identity.first())
@@ -222,7 +223,7 @@ impl Inner {
         }
         Ok(AuthorizerEvent::new(EventParts {
             form: self.form.event,
-            method_arn: judge::arns(api, asked.context, path).matched().to_owned(),
+            method_arn: judge::arns(api, asked.context, method, path).matched().to_owned(),
             identity,
             headers: asked.headers,
             path,

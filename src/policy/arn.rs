@@ -1,6 +1,7 @@
 //! ARNs: cut into their parts, and the patterns of `Resource` and of the ARN operators.
 
 use super::pattern::{Case, Pattern, Syntax, Variables, split_parts};
+use std::fmt;
 
 /// The six parts of an ARN: `arn`, partition, service, Region, account, resource. The resource may hold colons.
 pub(super) fn split(text: &str) -> Option<[&str; 6]> {
@@ -51,6 +52,13 @@ pub(super) struct ResourcePattern {
     whole: Pattern,
     /// Present where a wildcard stands before the fifth colon, so that the parts must be looked at one by one.
     parts: Option<ArnPattern>,
+}
+
+/// As a policy writes it.
+impl fmt::Display for ResourcePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.whole.fmt(f)
+    }
 }
 
 /// Why a text is no resource pattern.

@@ -65,7 +65,7 @@ impl Policy {
 
     /// The identity policy inside a document that has been read already. Repeated members are gone by then: the
     /// reader has kept one of them.
-    #[allow(dead_code, reason = "for the results of authorizers")]
+    #[cfg(feature = "authorizer")]
     pub(crate) fn identity_from_value(document: &serde_json::Value) -> Result<Self, PolicyError> {
         Self::compile(&document.into(), Reading { names_principals: false, api: None })
     }

@@ -1,7 +1,7 @@
 //! Patterns of a policy: text, the wildcards `*` and `?`, and policy variables, compiled once.
 
 use super::{ConditionKey, ConditionKeys, ConditionValue};
-use std::cell::Cell;
+use std::{cell::Cell, fmt};
 
 /// A compiled pattern. Matching allocates nothing and goes back only to the last `*`.
 #[derive(Clone, Debug)]
@@ -172,6 +172,19 @@ impl Pattern {
             [Piece::Text(prefix), rest @ ..] => run(rest, &text[prefix.len()..], Case::Sensitive, variables),
             pieces => run(pieces, text, Case::Sensitive, variables),
         }
+    }
+}
+
+/// As a policy writes it; of `${*}` and its like only the character.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Text(text) => f.write_str(text),
+            Piece::One => f.write_str("?"),
+            Piece::Run => f.write_str("*"),
+            Piece::Variable(Variable { key, default: None }) => write!(f, "${{{key}}}"),
+            Piece::Variable(Variable { key, default: Some(text) }) => write!(f, "${{{key}, '{text}'}}"),
+        })
     }
 }
 
