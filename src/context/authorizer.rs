@@ -3,10 +3,9 @@
 use super::RequestContext;
 #[cfg(feature = "jwt")]
 use super::claims::{ClaimStyle, Claims};
-use crate::{
-    response::json_string,
-    route::{ApiMethod, Scope},
-};
+use crate::response::json_string;
+#[cfg(any(feature = "authorizer", feature = "sigv4"))]
+use crate::route::{ApiMethod, Scope};
 use std::{
     borrow::Cow,
     fmt,
@@ -45,13 +44,11 @@ pub struct AuthorizerValue {
 
 impl AuthorizerValue {
     /// A JSON string.
-    #[allow(dead_code, reason = "made by authorizers")]
     pub(crate) fn string(text: impl Into<Box<str>>) -> Self {
         Self { text: text.into(), is_string: true }
     }
 
     /// Any other JSON value, given as its JSON text.
-    #[allow(dead_code, reason = "made by authorizers")]
     pub(crate) fn json(text: impl Into<Box<str>>) -> Self {
         Self { text: text.into(), is_string: false }
     }
@@ -103,24 +100,22 @@ impl From<u64> for AuthorizerValue {
     }
 }
 
-#[allow(dead_code, reason = "made by authorizers")]
 impl AuthorizerContext {
+    #[cfg(any(feature = "authorizer", test))]
     pub(crate) fn new(principal_id: Option<Arc<str>>) -> Self {
         Self { principal_id, ..Self::default() }
     }
 
     /// The `context` of a Lambda-style answer.
+    #[cfg(any(feature = "authorizer", test))]
     pub(crate) fn with_values(mut self, values: Vec<(Box<str>, AuthorizerValue)>) -> Self {
         self.values = values.into();
         self
     }
 
-    /// The claims of a token, and its scopes.
-    pub(crate) fn with_claims(
-        mut self,
-        claims: Vec<(Box<str>, AuthorizerValue)>,
-        scopes: Vec<Box<str>>,
-    ) -> Self {
+    /// Claims and scopes without a token.
+    #[cfg(test)]
+    fn with_claims(mut self, claims: Vec<(Box<str>, AuthorizerValue)>, scopes: Vec<Box<str>>) -> Self {
         self.claims = OnceLock::from(claims.into_boxed_slice());
         self.scopes = OnceLock::from(scopes.into_boxed_slice());
         self
@@ -201,7 +196,8 @@ impl AuthorizerContext {
         Box::default()
     }
 
-    pub(crate) fn shared_principal_id(&self) -> Option<&Arc<str>> {
+    #[cfg(any(feature = "authorizer", test))]
+    fn shared_principal_id(&self) -> Option<&Arc<str>> {
         self.principal_id.as_ref()
     }
 }
@@ -242,7 +238,7 @@ impl RequestContext {
     }
 
     /// Notes what an authorizer established, and its principal. The first writer wins.
-    #[allow(dead_code, reason = "called by authorizers")]
+    #[cfg(any(feature = "authorizer", test))]
     pub(crate) fn set_authorizer(&self, established: &Arc<AuthorizerContext>) {
         if self.0.authorizer.set(Arc::clone(established)).is_ok()
             && let Some(id) = established.shared_principal_id()
@@ -251,14 +247,14 @@ impl RequestContext {
         }
     }
 
-    #[allow(dead_code, reason = "called by authorizers")]
+    #[cfg(any(feature = "authorizer", test))]
     pub(crate) fn set_authorizer_run(&self, run: AuthorizerRun) {
         let _first_writer_wins = self.0.authorizer_run.set(Box::new(run));
     }
 
     /// The declared method that a layer's settings are read from: that of the stage, or where no stage has matched
     /// that of the layer's `own` table, even if another layer has matched against a table of its own.
-    #[allow(dead_code, reason = "called by authorizers")]
+    #[cfg(any(feature = "authorizer", feature = "sigv4"))]
     pub(crate) fn method_or_match<'a>(
         &'a self,
         own: Option<&'a Arc<Scope>>,

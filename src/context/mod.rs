@@ -11,7 +11,7 @@
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
 //! | [`AuthorizerContext`] | an authorizer |
 //! | [`CallerIdentity`] | `SigV4AuthLayer` |
-//! | error | the layer that refuses |
+//! | error, [`Explanation`] | the layer that refuses |
 //! | cache status, reason, age | `CacheLayer` |
 //! | integration latency and status, user agent, announced length of the request | `ObserveLayer`, `IntegrationTimerLayer` |
 //!
@@ -41,6 +41,7 @@ mod caller;
 mod claims;
 #[cfg(feature = "mtls")]
 mod client_certificate;
+mod explanation;
 mod identity;
 mod ids;
 mod ingress;
@@ -64,15 +65,17 @@ pub use caller::{Caller, CallerIdentity, CallerKind};
 pub use claims::{ClaimStyle, Claims};
 #[cfg(feature = "mtls")]
 pub use client_certificate::ClientCertificate;
+pub use explanation::Explanation;
 pub use identity::{Principal, VerifiedApiKey};
 pub use ingress::{Ingress, IngressLayer, IngressService};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
 pub use principal::{PrincipalLayer, PrincipalService};
 pub use proxies::{ForwardedHeader, TrustedProxies};
 
-#[allow(unused_imports, reason = "made by authorizers")]
+#[cfg(feature = "authorizer")]
 pub(crate) use authorizer::AuthorizerRun;
 pub(crate) use cache::CacheNote;
+pub(crate) use explanation::Reason;
 #[cfg(feature = "api-key")]
 pub(crate) use identity::KeyId;
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
@@ -145,6 +148,7 @@ struct Inner {
     #[cfg(feature = "usage-plan")]
     rate_limit: OnceLock<RateLimit>,
     error: OnceLock<GatewayError>,
+    reason: OnceLock<Box<dyn Reason>>,
     cache: cache::CacheSlot,
     #[cfg(feature = "access-log")]
     observed: observed::Observed,
@@ -215,6 +219,7 @@ impl ContextConfig {
             #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
             error: OnceLock::new(),
+            reason: OnceLock::new(),
             cache: cache::CacheSlot::default(),
             #[cfg(feature = "access-log")]
             observed: observed::Observed::default(),

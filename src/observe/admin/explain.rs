@@ -1,6 +1,7 @@
 //! A ring of the last requests: what the layers found out about each.
 
 use super::super::{access_log::Escaping, event::RequestEvent, layer::Observer};
+use crate::context::Explanation;
 use std::{
     collections::VecDeque,
     fmt,
@@ -10,6 +11,8 @@ use std::{
 
 /// Longest text of a client that is kept.
 const MAX_TEXT: usize = 256;
+/// As many things that would have been allowed are kept.
+const MAX_ALTERNATIVES: usize = 8;
 
 /// The last requests, each with why it got its answer. A clone is a reference count; memory is bounded by the number of
 /// requests, since what a client wrote is cut.
@@ -45,6 +48,8 @@ pub struct RequestRecord {
     pub response_type: Option<&'static str>,
     /// Why it was refused: which limit, which check.
     pub cause: Option<String>,
+    /// By which layer, what decided, and what would have been allowed; the first eight, each cut.
+    pub explanation: Option<Explanation>,
     /// What the client was told of it.
     pub message: Option<String>,
     /// Id of the API key.
@@ -114,6 +119,7 @@ impl RequestRecord {
             outcome: event.outcome().as_str(),
             response_type: error.map(|error| error.response_type().as_str()),
             cause: error.map(|error| format!("{:?}", error.cause())),
+            explanation: context.explanation().map(bounded),
             message: error.and_then(|error| error.message()).map(cut),
             api_key_id: named("identity.apiKeyId"),
             principal_id: named("authorizer.principalId"),
@@ -150,6 +156,9 @@ impl RequestRecord {
             out.push_str(&format!(",\"{name}\":"));
             push_string(&mut out, text);
         }
+        if let Some(explanation) = &self.explanation {
+            push_explanation(&mut out, explanation);
+        }
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
         out.push_str(&format!(",\"latencyMs\":{:.3}", millis(self.latency)));
         if let Some(time) = self.integration_latency {
@@ -158,6 +167,26 @@ impl RequestRecord {
         out.push_str(&format!(",\"responseLength\":{}}}", self.response_length));
         out
     }
+}
+
+fn bounded(mut explanation: Explanation) -> Explanation {
+    explanation.decided_by = cut(&explanation.decided_by);
+    explanation.would_allow.truncate(MAX_ALTERNATIVES);
+    explanation.would_allow.iter_mut().for_each(|text| *text = cut(text));
+    explanation
+}
+
+fn push_explanation(out: &mut String, explanation: &Explanation) {
+    out.push_str(",\"explanation\":{\"layer\":");
+    push_string(out, explanation.layer);
+    out.push_str(",\"decidedBy\":");
+    push_string(out, &explanation.decided_by);
+    out.push_str(",\"wouldAllow\":[");
+    for (index, text) in explanation.would_allow.iter().enumerate() {
+        out.push_str(if index == 0 { "" } else { "," });
+        push_string(out, text);
+    }
+    out.push_str("]}");
 }
 
 pub(super) fn push_string(out: &mut String, text: &str) {
