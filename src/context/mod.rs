@@ -41,6 +41,8 @@ mod caller;
 mod claims;
 #[cfg(feature = "mtls")]
 mod client_certificate;
+#[cfg(feature = "access-log")]
+mod headroom;
 mod identity;
 mod ids;
 mod ingress;
@@ -64,6 +66,8 @@ pub use caller::{Caller, CallerIdentity, CallerKind};
 pub use claims::{ClaimStyle, Claims};
 #[cfg(feature = "mtls")]
 pub use client_certificate::ClientCertificate;
+#[cfg(feature = "access-log")]
+pub use headroom::{AuthorizerUse, PlanHeadroom};
 pub use identity::{Principal, VerifiedApiKey};
 pub use ingress::{Ingress, IngressLayer, IngressService};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
@@ -79,6 +83,8 @@ pub(crate) use identity::KeyId;
 pub(crate) use identity::subject;
 #[cfg(any(feature = "gateway", feature = "access-log"))]
 pub(crate) use layer::PeerSource;
+#[cfg(feature = "access-log")]
+pub(crate) use observed::Wanted;
 #[cfg(feature = "usage-plan")]
 pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
 #[cfg(any(feature = "sigv4", feature = "metering"))]
