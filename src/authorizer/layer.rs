@@ -185,10 +185,14 @@ impl Config {
             Question { asked, method: request.method(), path: request.uri().path(), api: &self.api };
         match authorizer.reply(question).map_err(no_identity)? {
             Reply::Ticket(ticket) => Ok(Step::Wait(ticket)),
-            Reply::Known(entry, call) => match &entry.grant {
-                Some(grant) => self.settle(context, request, grant, Some(call)).map(|()| Step::Pass),
-                None => Err(unexplained(AuthorizerError::Unauthorized.refusal())),
-            },
+            Reply::Known(entry, call) => {
+                #[cfg(feature = "access-log")]
+                context.note_cached_authorizer();
+                match &entry.grant {
+                    Some(grant) => self.settle(context, request, grant, Some(call)).map(|()| Step::Pass),
+                    None => Err(unexplained(AuthorizerError::Unauthorized.refusal())),
+                }
+            }
         }
     }
 
@@ -271,7 +275,7 @@ pub(super) fn refuse<R: From<Bytes>>(context: &RequestContext, (error, denial): 
 fn run_of(finished: &Finished) -> AuthorizerRun {
     let error = finished.outcome.as_ref().err();
     AuthorizerRun {
-        latency_ms: u64::try_from(finished.latency.as_millis()).unwrap_or(u64::MAX),
+        latency: finished.latency,
         integration_status: error.is_none_or(AuthorizerError::was_answered).then_some(200),
         status: error.map_or(200, |error| error.refusal().status().as_u16()),
         error: error.map(|error| error.to_string().into()),

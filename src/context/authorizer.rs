@@ -10,6 +10,7 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 /// What an authorizer (Lambda-style, JWT or Cognito) established of the caller. A proof, like
@@ -222,7 +223,7 @@ impl fmt::Debug for AuthorizerContext {
 /// One call of an authorizer, for logs. Absent where a cached answer was used.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AuthorizerRun {
-    pub(crate) latency_ms: u64,
+    pub(crate) latency: Duration,
     /// The status of the function's own call; `None` where there was no answer at all.
     pub(crate) integration_status: Option<u16>,
     /// 200, or the status that the authorizer's failure leads to.
@@ -280,7 +281,7 @@ impl RequestContext {
                 own.or_else(|| Some(self.principal()?.id())).map(Cow::Borrowed)
             }
             "integrationLatency" | "latency" => match (run, established) {
-                (Some(run), _) => Some(run.latency_ms.to_string().into()),
+                (Some(run), _) => Some(run.latency.as_millis().to_string().into()),
                 (None, known) => known.map(|_cached| "0".into()),
             },
             "integrationStatus" => Some(run?.integration_status?.to_string().into()),
@@ -343,7 +344,7 @@ mod tests {
     fn a_run_shows_its_latency_and_its_error() {
         let context = context();
         let run = AuthorizerRun {
-            latency_ms: 12,
+            latency: Duration::from_millis(12),
             integration_status: Some(200),
             status: 500,
             error: Some("boom".into()),

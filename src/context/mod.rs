@@ -42,6 +42,8 @@ mod claims;
 #[cfg(feature = "mtls")]
 mod client_certificate;
 mod explanation;
+#[cfg(feature = "access-log")]
+mod headroom;
 mod identity;
 mod ids;
 mod ingress;
@@ -66,6 +68,8 @@ pub use claims::{ClaimStyle, Claims};
 #[cfg(feature = "mtls")]
 pub use client_certificate::ClientCertificate;
 pub use explanation::Explanation;
+#[cfg(feature = "access-log")]
+pub use headroom::{AuthorizerUse, PlanHeadroom};
 pub use identity::{Principal, VerifiedApiKey};
 pub use ingress::{Ingress, IngressLayer, IngressService};
 pub use layer::{PeerAddr, RequestContextLayer, RequestContextService};
@@ -82,6 +86,8 @@ pub(crate) use identity::KeyId;
 pub(crate) use identity::subject;
 #[cfg(any(feature = "gateway", feature = "access-log"))]
 pub(crate) use layer::PeerSource;
+#[cfg(feature = "access-log")]
+pub(crate) use observed::Wanted;
 #[cfg(feature = "usage-plan")]
 pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
 #[cfg(any(feature = "sigv4", feature = "metering"))]

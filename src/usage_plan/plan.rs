@@ -158,6 +158,11 @@ impl UsagePlan {
         &self.stages
     }
 
+    #[cfg(feature = "access-log")]
+    pub(super) fn shared_id(&self) -> &Arc<str> {
+        &self.id
+    }
+
     pub(super) fn methods(&self) -> &[MethodThrottle] {
         &self.methods
     }
