@@ -71,6 +71,9 @@
 
 pub mod body;
 pub mod clock;
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(dead_code, reason = "for the stores outside of the process")]
+mod codec;
 pub mod context;
 mod error;
 pub mod future;

@@ -63,9 +63,13 @@ mod days;
 mod directory;
 mod entry;
 mod headers;
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(dead_code, reason = "for the stores outside of the process")]
+mod image;
 mod index;
 mod layer;
 mod methods;
+mod observer;
 mod plan;
 mod plans;
 mod quota;
@@ -83,3 +87,7 @@ pub use plans::{UsagePlans, UsagePlansBuilder};
 pub use quota::{Quota, QuotaPeriod, Window};
 pub use report::{DailyUsage, UsageReport};
 pub use reservation::UsageReservation;
+
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(unused_imports, reason = "for the stores outside of the process")]
+pub(crate) use observer::{PlanChange, PlanObserver, PlansImage};
