@@ -106,6 +106,8 @@ pub mod observe;
 pub mod payload_limit;
 #[cfg(feature = "policy")]
 pub mod policy;
+#[cfg(feature = "redb")]
+pub mod redb;
 #[cfg(feature = "policy")]
 pub mod resource_policy;
 #[cfg(feature = "sigv4")]

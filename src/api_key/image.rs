@@ -40,6 +40,12 @@ impl KeyImage {
         self.previous.is_some_and(|(previous, _)| previous == *digest)
     }
 
+    /// Of the values that are valid, or will have been.
+    #[cfg(feature = "redb")]
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &KeyDigest> {
+        self.previous.iter().map(|(digest, _)| digest).chain([&self.current])
+    }
+
     /// The id.
     pub(crate) fn id(&self) -> &Arc<str> {
         &self.record.id

@@ -85,6 +85,8 @@ pub use directory::ShadowCounts;
 pub use headers::RateLimitFields;
 pub use layer::{UsagePlanLayer, UsagePlanService};
 pub use lease::LeaseLedger;
+#[cfg(feature = "redb")]
+pub(crate) use lease::{HolderRecord, PeriodLedger};
 pub use plan::{ThrottleScope, UsagePlan};
 pub use plans::{UsagePlans, UsagePlansBuilder};
 pub use quota::{Quota, QuotaPeriod, Window};

@@ -3,3 +3,5 @@
 mod ledger;
 
 pub use ledger::LeaseLedger;
+#[cfg(feature = "redb")]
+pub(crate) use ledger::{HolderRecord, PeriodLedger};
