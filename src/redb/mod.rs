@@ -12,7 +12,7 @@ mod writer;
 
 pub use error::StateFileError;
 pub use file::{StateFile, StateFileBuilder, StateFileStats};
-pub use usage::UnknownUsage;
+pub use usage::{FileUsageStore, UnknownUsage};
 
 #[cfg(test)]
 mod tests;

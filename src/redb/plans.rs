@@ -7,6 +7,7 @@ use super::{
     tables::{ATTACHMENTS, PLANS, USAGE},
 };
 use crate::{
+    context::subject,
     error::ConfigError,
     usage_plan::{PlanChange, PlanObserver, PlansImage, UsagePlan, UsagePlans},
 };
@@ -266,8 +267,11 @@ fn attach(transaction: &WriteTransaction, plan: &str, keys: &[Arc<str>]) -> Resu
     Ok(())
 }
 
+/// With what it has used.
 fn detach(transaction: &WriteTransaction, plan: &str, key: &str) -> Result<(), Error> {
-    take_out(&mut transaction.open_table(ATTACHMENTS)?, plan, key)
+    take_out(&mut transaction.open_table(ATTACHMENTS)?, plan, key)?;
+    transaction.open_table(USAGE)?.remove((plan, subject("key", key)))?;
+    Ok(())
 }
 
 /// That it was configured is remembered, so that it does not come back with the configuration.

@@ -10,17 +10,21 @@ use super::{
 use crate::{
     clock::Clock,
     context::subject,
-    store::{StoreError, StoreFuture},
-    usage_plan::store::{
-        BucketLevel, Counter, Lease, LeaseAsk, RemainingAsk, StoredUsage, ThrottleAsk, UsageAsk, UsageStore,
+    store::{FailurePolicy, StoreError, StoreFuture, StoreOptions},
+    usage_plan::{
+        UsagePlansBuilder,
+        store::{
+            BucketLevel, Counter, Lease, LeaseAsk, RemainingAsk, StoredUsage, ThrottleAsk, UsageAsk,
+            UsageStore,
+        },
     },
 };
 use ::redb::{Error, ReadableDatabase, ReadableTable, WriteTransaction};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, time::Duration};
 
-/// The usage store of a [`StateFile`]: `UsagePlans::builder().store(file.usage_store())`.
+/// Use and quota counters in a [`StateFile`]; see [`StateFile::keep_usage`].
 #[derive(Clone, Debug)]
-struct FileUsage(StateFile);
+pub struct FileUsageStore(StateFile);
 
 /// Units of a quota that a process had reserved when it died: nobody knows how many of them were used. They count as
 /// used until they are reconciled.
@@ -40,13 +44,25 @@ pub struct UnknownUsage {
 }
 
 const WEIGHT: usize = 512;
+/// A disk that is busy with others answers late; that is no failure yet.
+const DEADLINE: Duration = Duration::from_secs(2);
 
 impl StateFile {
-    /// Where plans keep what was used, for `UsagePlans::builder().store(..)`.
+    /// Has plans keep what was used in the file: gives them [`usage_store`](Self::usage_store) as their store, with
+    /// options that never admit too much. A request waits for the disk only where nothing is reserved for its key, and
+    /// as long as 2 s; while the file cannot be written, requests that it would have to be asked about are answered
+    /// with 503 ([`FailurePolicy::Deny`]).
     ///
     /// Throttles stay in memory, see the [module docs](super).
-    pub fn usage_store(&self) -> Arc<dyn UsageStore> {
-        Arc::new(FileUsage(self.clone()))
+    pub fn keep_usage(&self, plans: UsagePlansBuilder) -> UsagePlansBuilder {
+        let options = StoreOptions::new().failure(FailurePolicy::Deny).deadline(DEADLINE);
+        plans.store(self.usage_store()).store_options(options)
+    }
+
+    /// For `UsagePlansBuilder::store`, with options of your own. With [`FailurePolicy::Degrade`] or
+    /// [`FailurePolicy::Allow`] what is admitted while the file does not answer is not in it: a crash then forgets it.
+    pub fn usage_store(&self) -> FileUsageStore {
+        FileUsageStore(self.clone())
     }
 
     /// What is unknown since a process died.
@@ -142,7 +158,7 @@ fn change<T>(
     Ok(result)
 }
 
-impl FileUsage {
+impl FileUsageStore {
     /// Microseconds since 1970: the ask's, or the system's.
     fn now(now: Option<u64>) -> u64 {
         let system = || u64::try_from(Clock::system().now().unix_millis()).unwrap_or(0).saturating_mul(1000);
@@ -169,7 +185,7 @@ fn away(error: StateFileError) -> StoreError {
     StoreError::caused_by("the state file does not take it", error)
 }
 
-impl UsageStore for FileUsage {
+impl UsageStore for FileUsageStore {
     /// No: buckets stay in memory.
     fn shares_throttles(&self) -> bool {
         false

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     codec::{Reader, Writer},
     error::ConfigError,
+    store::FailurePolicy,
     throttle::Throttle,
 };
 
@@ -31,6 +32,7 @@ impl UsagePlan {
         });
         writer.flag(self.scope() == ThrottleScope::KeyAndMethod);
         writer.flag(self.throttle_is_shadow()).flag(self.quota_is_shadow());
+        writer.option(self.failure_policy(), write_policy);
         writer.finish()
     }
 
@@ -48,6 +50,23 @@ impl UsagePlan {
 
 fn write_throttle(writer: &mut Writer, throttle: Throttle) {
     writer.u64(throttle.nano_rate()).u32(throttle.burst_limit());
+}
+
+fn write_policy(writer: &mut Writer, policy: FailurePolicy) {
+    writer.u8(match policy {
+        FailurePolicy::Allow => 0,
+        FailurePolicy::Deny => 1,
+        FailurePolicy::Degrade => 2,
+    });
+}
+
+fn read_policy(reader: &mut Reader<'_>) -> Option<FailurePolicy> {
+    match reader.u8()? {
+        0 => Some(FailurePolicy::Allow),
+        1 => Some(FailurePolicy::Deny),
+        2 => Some(FailurePolicy::Degrade),
+        _ => None,
+    }
 }
 
 fn read_throttle(reader: &mut Reader<'_>) -> Option<Throttle> {
@@ -108,6 +127,9 @@ fn read(bytes: &[u8]) -> Option<(UsagePlan, Option<QuotaRecord<'_>>)> {
         plan = plan.throttle_scope(ThrottleScope::KeyAndMethod);
     }
     plan = plan.shadow_throttle(reader.flag()?).shadow_quota(reader.flag()?);
+    if let Some(policy) = reader.option(read_policy)? {
+        plan = plan.store_failure(policy);
+    }
     reader.end()?;
     Some((plan, quota))
 }
@@ -133,6 +155,7 @@ mod tests {
             .method_throttle("prod", "pets/GET", Throttle::new(1e9, u32::MAX).unwrap())
             .throttle_scope(ThrottleScope::KeyAndMethod)
             .shadow_quota(true)
+            .store_failure(FailurePolicy::Deny)
     }
 
     #[test]

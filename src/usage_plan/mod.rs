@@ -59,9 +59,11 @@
 //! developer guide.
 
 mod admit;
+mod claim;
 mod days;
 mod directory;
 mod entry;
+mod future;
 mod headers;
 #[cfg(any(feature = "redb", feature = "redis"))]
 #[allow(dead_code, reason = "for the stores outside of the process")]
@@ -69,6 +71,9 @@ mod image;
 mod index;
 mod layer;
 mod lease;
+mod leased;
+mod leases;
+mod lending;
 mod methods;
 mod observer;
 mod plan;
@@ -77,11 +82,17 @@ mod quota;
 mod report;
 mod reservation;
 mod shard;
+mod shared;
 mod span_cell;
 pub mod store;
 mod table;
+mod verdict;
+mod wait;
 
 pub use directory::ShadowCounts;
+pub use future::ChargedFuture;
+#[cfg(feature = "gateway")]
+pub(crate) use future::Waiting;
 pub use headers::RateLimitFields;
 pub use layer::{UsagePlanLayer, UsagePlanService};
 pub use lease::LeaseLedger;
@@ -92,6 +103,9 @@ pub use plans::{UsagePlans, UsagePlansBuilder};
 pub use quota::{Quota, QuotaPeriod, Window};
 pub use report::{DailyUsage, UsageReport};
 pub use reservation::UsageReservation;
+pub use shared::SharedUsageError;
+#[cfg(feature = "gateway")]
+pub(crate) use verdict::Stop;
 
 #[cfg(any(feature = "redb", feature = "redis"))]
 #[allow(unused_imports, reason = "for the stores outside of the process")]

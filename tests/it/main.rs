@@ -49,6 +49,8 @@ mod rfc9111;
 mod sigv4;
 #[cfg(feature = "stage")]
 mod stages;
+#[cfg(feature = "redb")]
+mod state_files;
 #[cfg(feature = "usage-plan")]
 mod throttling;
 #[cfg(feature = "timeout")]
