@@ -71,6 +71,9 @@
 
 pub mod body;
 pub mod clock;
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(dead_code, reason = "for the stores outside of the process")]
+mod codec;
 pub mod context;
 mod error;
 pub mod future;
@@ -78,6 +81,8 @@ pub mod future;
 mod keyed_hash;
 pub mod response;
 pub mod route;
+#[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
+pub mod store;
 pub mod throttle;
 
 #[cfg(feature = "api-key")]

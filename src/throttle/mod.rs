@@ -55,6 +55,20 @@ impl Throttle {
         Ok(Self { nano_rate, burst: burst_limit })
     }
 
+    /// Billionths of a token per second.
+    #[cfg(any(feature = "redb", feature = "redis"))]
+    #[allow(dead_code, reason = "for the stores outside of the process")]
+    pub(crate) fn nano_rate(&self) -> u64 {
+        self.nano_rate
+    }
+
+    /// `None`: above the greatest rate.
+    #[cfg(any(feature = "redb", feature = "redis"))]
+    #[allow(dead_code, reason = "for the stores outside of the process")]
+    pub(crate) fn from_nano_rate(nano_rate: u64, burst: u32) -> Option<Self> {
+        (nano_rate as f64 / 1e9 <= MAX_RATE).then_some(Self { nano_rate, burst })
+    }
+
     /// Tokens added per second.
     pub fn rate_limit(&self) -> f64 {
         self.nano_rate as f64 / 1e9
@@ -63,6 +77,11 @@ impl Throttle {
     /// Size of the bucket.
     pub fn burst_limit(&self) -> u32 {
         self.burst
+    }
+
+    /// Billionths of a token added per second, which are also units per nanosecond (see [`bucket`]).
+    pub fn nano_rate(&self) -> u64 {
+        self.nano_rate
     }
 
     /// Seconds in which an empty bucket fills, rounded up; `None` if it never does.

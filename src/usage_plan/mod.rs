@@ -63,9 +63,14 @@ mod days;
 mod directory;
 mod entry;
 mod headers;
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(dead_code, reason = "for the stores outside of the process")]
+mod image;
 mod index;
 mod layer;
+mod lease;
 mod methods;
+mod observer;
 mod plan;
 mod plans;
 mod quota;
@@ -73,13 +78,19 @@ mod report;
 mod reservation;
 mod shard;
 mod span_cell;
+pub mod store;
 mod table;
 
 pub use directory::ShadowCounts;
 pub use headers::RateLimitFields;
 pub use layer::{UsagePlanLayer, UsagePlanService};
+pub use lease::LeaseLedger;
 pub use plan::{ThrottleScope, UsagePlan};
 pub use plans::{UsagePlans, UsagePlansBuilder};
 pub use quota::{Quota, QuotaPeriod, Window};
 pub use report::{DailyUsage, UsageReport};
 pub use reservation::UsageReservation;
+
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(unused_imports, reason = "for the stores outside of the process")]
+pub(crate) use observer::{PlanChange, PlanObserver, PlansImage};
