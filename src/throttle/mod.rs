@@ -55,13 +55,6 @@ impl Throttle {
         Ok(Self { nano_rate, burst: burst_limit })
     }
 
-    /// Billionths of a token per second.
-    #[cfg(any(feature = "redb", feature = "redis"))]
-    #[allow(dead_code, reason = "for the stores outside of the process")]
-    pub(crate) fn nano_rate(&self) -> u64 {
-        self.nano_rate
-    }
-
     /// `None`: above the greatest rate.
     #[cfg(any(feature = "redb", feature = "redis"))]
     #[allow(dead_code, reason = "for the stores outside of the process")]
