@@ -78,6 +78,8 @@ pub mod future;
 mod keyed_hash;
 pub mod response;
 pub mod route;
+#[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
+pub mod store;
 pub mod throttle;
 
 #[cfg(feature = "api-key")]

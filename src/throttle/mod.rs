@@ -65,6 +65,11 @@ impl Throttle {
         self.burst
     }
 
+    /// Billionths of a token added per second, which are also units per nanosecond (see [`bucket`]).
+    pub fn nano_rate(&self) -> u64 {
+        self.nano_rate
+    }
+
     /// Seconds in which an empty bucket fills, rounded up; `None` if it never does.
     pub fn fill_seconds(&self) -> Option<u64> {
         let per_second = u128::from(self.nano_rate);
