@@ -106,6 +106,9 @@ pub mod observe;
 pub mod payload_limit;
 #[cfg(feature = "policy")]
 pub mod policy;
+#[cfg(feature = "redis")]
+#[allow(dead_code, reason = "its users come next")]
+pub mod redis;
 #[cfg(feature = "policy")]
 pub mod resource_policy;
 #[cfg(feature = "sigv4")]

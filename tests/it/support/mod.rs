@@ -1,6 +1,8 @@
 //! What the tests share: a service that insists on tower's contract, and a reader of outside vectors.
 #![allow(dead_code, unreachable_pub, reason = "each feature set uses a part of it")]
 
+#[cfg(feature = "redis")]
+pub mod redis_server;
 #[cfg(feature = "cache")]
 pub mod shared_tier;
 
