@@ -108,6 +108,9 @@ pub mod payload_limit;
 pub mod policy;
 #[cfg(feature = "redb")]
 pub mod redb;
+#[cfg(feature = "redis")]
+#[allow(dead_code, reason = "its users come next")]
+pub mod redis;
 #[cfg(feature = "policy")]
 pub mod resource_policy;
 #[cfg(feature = "sigv4")]

@@ -215,7 +215,7 @@ fn from_flags<const N: usize>(flags: u8) -> Option<[bool; N]> {
     (flags >> N == 0).then(|| std::array::from_fn(|index| flags >> index & 1 == 1))
 }
 
-fn take_bool(bytes: &mut Bytes) -> Option<bool> {
+pub(super) fn take_bool(bytes: &mut Bytes) -> Option<bool> {
     from_flags(bytes.try_get_u8().ok()?).map(|[set]| set)
 }
 
