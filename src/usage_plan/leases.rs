@@ -158,9 +158,4 @@ impl Leases {
         open.filter_map(|kept| Some((kept.plan, kept.holding.hand_back(manner(kept.subject, kept.plan)?))))
             .collect()
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.table.len()
-    }
 }
