@@ -66,6 +66,12 @@ impl StoredValue {
         (own == key).then_some(value)
     }
 
+    /// The same with its key, for a store whose own keys are only digests.
+    #[cfg(feature = "redb")]
+    pub(crate) fn with_key(bytes: Bytes, stored_for: StoredFor, now: Timestamp) -> Option<(Bytes, Self)> {
+        decode(bytes, stored_for, now)
+    }
+
     /// How much longer the value is of use: until its answers are stale and may not be served stale either. Zero for a
     /// value that is of none.
     pub fn remaining(&self, now: Timestamp) -> Duration {

@@ -97,6 +97,8 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
+        // Whose entries a store brought along is not known.
+        let is_warm = parts.store.is_warm();
         Self {
             rules: parts.rules,
             store: parts.store,
@@ -114,7 +116,7 @@ impl Core {
             purges: AtomicU64::new(0),
             instances: AtomicU32::new(0),
             tokens: AtomicU64::new(0),
-            has_identities: AtomicBool::new(false),
+            has_identities: AtomicBool::new(is_warm),
             #[cfg(feature = "cache-encryption")]
             keys: parts.keys,
         }

@@ -31,6 +31,11 @@ pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
 
     /// What is kept.
     fn usage(&self) -> StoreUsage;
+
+    /// Whether it may have entries that were not put in by this cache, such as those of the process before. Default: no.
+    fn is_warm(&self) -> bool {
+        false
+    }
 }
 
 /// How full a store is.
@@ -56,6 +61,20 @@ impl StoredValue {
     pub fn weight(&self, key_bytes: usize) -> u64 {
         let entries = self.0.entries().iter().map(|entry| u64::from(entry.weight)).sum::<u64>();
         (SLOT_OVERHEAD + key_bytes) as u64 + entries
+    }
+}
+
+/// For stores that write values down.
+#[cfg(feature = "redb")]
+impl StoredValue {
+    /// Whether it is more than a mark that answers are not storable.
+    pub(crate) fn has_answers(&self) -> bool {
+        !self.0.entries().is_empty()
+    }
+
+    /// How many of its answers were purged softly.
+    pub(crate) fn soft_purges(&self) -> usize {
+        self.0.entries().iter().filter(|entry| entry.meta.is_soft_purged()).count()
     }
 }
 

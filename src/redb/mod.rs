@@ -1,4 +1,5 @@
 //! State that survives a restart, in one file.
+mod cache;
 mod error;
 mod file;
 mod kept;
@@ -10,6 +11,7 @@ mod tables;
 mod usage;
 mod writer;
 
+pub use cache::FileCacheStore;
 pub use error::StateFileError;
 pub use file::{StateFile, StateFileBuilder, StateFileStats};
 pub use usage::{FileUsageStore, UnknownUsage};
