@@ -1,6 +1,8 @@
 //! State in a file: what a restart and a `kill -9` leave of it.
 
+mod cached;
 mod kill;
+mod suite;
 mod usage;
 
 use http::{Request, Response};
@@ -23,7 +25,11 @@ struct Place(PathBuf);
 
 impl Place {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tower-gateway-it-{}-{name}.state", std::process::id()));
+        Self::at(&std::env::temp_dir(), name)
+    }
+
+    fn at(directory: &Path, name: &str) -> Self {
+        let path = directory.join(format!("tower-gateway-it-{}-{name}.state", std::process::id()));
         let _none_there = std::fs::remove_file(&path);
         Self(path)
     }

@@ -14,7 +14,7 @@ use tower_gateway::{
 };
 
 const PATH: &str = "TOWER_GATEWAY_STATE_FILE";
-const LIMIT: u64 = 400_000;
+const LIMIT: u64 = 200_000;
 
 /// Does nothing unless it is the victim. It says `?` before each request, `+` after one that was admitted, `x` and ends
 /// when the quota is exhausted, and the id of each key that it has added, in brackets.
@@ -104,13 +104,18 @@ fn start(path: &Path) -> Child {
     command.env(PATH, path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Everything that was said until a time after the victim was ready, or until its end.
-fn kill_after(mut child: Child, delay: Duration) -> Said {
+/// Everything that was said until a time after the victim was started, or ready.
+fn kill_after(mut child: Child, delay: Duration, ready_first: bool) -> Said {
     let mut output = child.stdout.take().unwrap();
+    let mut seen = String::new();
+    while ready_first && !seen.contains("[ready]") {
+        let mut byte = [0];
+        assert_eq!(output.read(&mut byte).unwrap(), 1, "the victim ended before it was ready: {seen}");
+        seen.push(char::from(byte[0]));
+    }
     let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        let _until_its_end = output.read_to_string(&mut text);
-        text
+        let _until_its_end = output.read_to_string(&mut seen);
+        seen
     });
     std::thread::sleep(delay);
     child.kill().unwrap();
@@ -124,8 +129,8 @@ fn fifty_kills_never_admit_too_much_and_name_what_is_unknown() {
     let (mut admitted, mut most_unknown, mut kills_at_work) = (0_u64, 0, 0);
     let mut known_keys = Vec::new();
     for round in 0..50 {
-        let delay = Duration::from_micros(5_000 + fastrand_like(round) % 120_000);
-        let said = kill_after(start(&place.0), delay);
+        let delay = Duration::from_micros(fastrand_like(round) % 60_000);
+        let said = kill_after(start(&place.0), delay, round % 5 != 0);
         kills_at_work += u64::from(said.admitted > 0);
         known_keys.extend(said.keys);
         run(async {
@@ -139,6 +144,7 @@ fn fifty_kills_never_admit_too_much_and_name_what_is_unknown() {
             let truth = admitted + said.admitted;
             assert!(used <= truth + said.pending, "round {round}: {used} > {truth} + {}", said.pending);
             assert!(truth <= used + unknown, "round {round}: {truth} > {used} + {unknown}");
+            assert!(used + unknown <= LIMIT, "round {round}: {used} + {unknown}");
             most_unknown = most_unknown.max(unknown);
             // An access log knows what was used; every third operator has none, and takes all of it.
             let exact = round % 3 != 0;
@@ -162,7 +168,7 @@ fn fifty_kills_never_admit_too_much_and_name_what_is_unknown() {
         "{kills_at_work} of 50 kills while requests were admitted, at most {most_unknown} units unknown, {} keys",
         known_keys.len()
     );
-    assert!(kills_at_work >= 10, "{kills_at_work}");
+    assert!(kills_at_work >= 20, "{kills_at_work}");
 }
 
 /// Fixed, so that a failure can be repeated.
