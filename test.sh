@@ -74,6 +74,16 @@ need() {
   command -v "$1" >/dev/null || { echo "missing: $1 (Debian package $2)"; return 1; }
 }
 
+# need_program COMMAND PACKAGE: the same, and the package's own service is not started: tests start theirs.
+need_program() {
+  local policy=/usr/sbin/policy-rc.d result=0
+  command -v "$1" >/dev/null && return 0
+  [ -e $policy ] || [ ! -w /usr/sbin ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy; made_policy=yes; }
+  need "$1" "$2" || result=1
+  [ -z "${made_policy:-}" ] || rm -f $policy
+  return $result
+}
+
 [ -x "$(command -v cargo)" ] || PATH="$HOME/.cargo/bin:$PATH"
 command -v cargo >/dev/null || { echo "missing: cargo (see rustup's page)"; exit 1; }
 need cc build-essential || exit 1
@@ -81,6 +91,7 @@ need python3 python3 || exit 1
 have_curl=yes
 need curl curl || have_curl=no
 if is_wanted test || is_wanted examples; then
+  need_program redis-server redis-server || skip "state in Redis (no redis-server here)"
   need chromium chromium || skip "CORS and the operators' page in a real browser (no chromium here)"
 fi
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

@@ -88,6 +88,15 @@ impl Clock {
         }
     }
 
+    /// Microseconds since 1970-01-01T00:00:00Z, if time is virtual.
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn virtual_unix_micros(&self) -> Option<u64> {
+        match &self.0 {
+            Repr::System => None,
+            Repr::Manual(state) => u64::try_from(state.now().unix_nanos / 1_000).ok(),
+        }
+    }
+
     /// Whether both tell the same time: the system's, or one manual clock's.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
@@ -98,7 +107,13 @@ impl Clock {
     }
 
     /// A future that completes when `delay` has passed on this clock.
-    #[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
+    #[cfg(any(
+        feature = "timeout",
+        feature = "payload-limit",
+        feature = "authorizer",
+        feature = "cache",
+        feature = "usage-plan"
+    ))]
     pub(crate) fn sleep(&self, delay: Duration) -> timer::Sleep {
         match &self.0 {
             Repr::System => timer::Sleep::system(delay),
@@ -142,7 +157,13 @@ pub struct ManualClock(Arc<ManualState>);
 pub(crate) struct ManualState {
     monotonic_nanos: AtomicU64,
     wall_offset: AtomicI64,
-    #[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
+    #[cfg(any(
+        feature = "timeout",
+        feature = "payload-limit",
+        feature = "authorizer",
+        feature = "cache",
+        feature = "usage-plan"
+    ))]
     sleepers: std::sync::Mutex<Vec<std::task::Waker>>,
 }
 
@@ -163,7 +184,8 @@ impl ManualClock {
                 feature = "timeout",
                 feature = "payload-limit",
                 feature = "authorizer",
-                feature = "cache"
+                feature = "cache",
+                feature = "usage-plan"
             ))]
             sleepers: std::sync::Mutex::default(),
         }))
@@ -182,7 +204,8 @@ impl ManualClock {
             feature = "timeout",
             feature = "payload-limit",
             feature = "authorizer",
-            feature = "cache"
+            feature = "cache",
+            feature = "usage-plan"
         ))]
         self.0.wake_all();
     }
@@ -194,7 +217,13 @@ impl ManualClock {
     }
 }
 
-#[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
+#[cfg(any(
+    feature = "timeout",
+    feature = "payload-limit",
+    feature = "authorizer",
+    feature = "cache",
+    feature = "usage-plan"
+))]
 mod timer {
     use super::{Arc, Duration, ManualState, Relaxed};
     use std::{
@@ -250,7 +279,13 @@ mod timer {
         if state.monotonic_nanos.load(Relaxed) >= deadline { Poll::Ready(()) } else { Poll::Pending }
     }
 }
-#[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
+#[cfg(any(
+    feature = "timeout",
+    feature = "payload-limit",
+    feature = "authorizer",
+    feature = "cache",
+    feature = "usage-plan"
+))]
 pub(crate) use timer::Sleep;
 
 #[cfg(test)]

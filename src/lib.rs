@@ -71,6 +71,9 @@
 
 pub mod body;
 pub mod clock;
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(dead_code, reason = "for the stores outside of the process")]
+mod codec;
 pub mod context;
 mod error;
 #[cfg(feature = "authorizer")]
@@ -80,6 +83,8 @@ pub mod future;
 mod keyed_hash;
 pub mod response;
 pub mod route;
+#[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
+pub mod store;
 pub mod throttle;
 
 #[cfg(feature = "api-key")]
@@ -103,6 +108,11 @@ pub mod observe;
 pub mod payload_limit;
 #[cfg(feature = "policy")]
 pub mod policy;
+#[cfg(feature = "redb")]
+pub mod redb;
+#[cfg(feature = "redis")]
+#[allow(dead_code, reason = "its users come next")]
+pub mod redis;
 #[cfg(feature = "policy")]
 pub mod resource_policy;
 #[cfg(feature = "sigv4")]

@@ -8,6 +8,7 @@ use super::{
     rfc::Rfc9111,
     rules::Rules,
     store::CacheStore,
+    tier::{CacheTier, Tier},
 };
 use crate::{
     clock::Clock,
@@ -22,6 +23,7 @@ const DEFAULT_ENTRY_LIMIT: usize = 1_048_576;
 const DEFAULT_CAPACITY: u64 = 64 * 1024 * 1024;
 /// What an entry of the largest body may weigh beside it: fields, key, tables.
 const ENTRY_ALLOWANCE: u64 = 64 * 1024;
+const DEFAULT_TIER_DEADLINE: Duration = Duration::from_millis(20);
 const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 const DEFAULT_HIT_FOR_MISS: Duration = Duration::from_secs(120);
 
@@ -32,6 +34,8 @@ pub struct CacheBuilder {
     aws: AwsRules,
     rules: Option<Box<dyn Rules>>,
     store: Option<Arc<dyn CacheStore>>,
+    tier: Option<Arc<dyn CacheTier>>,
+    tier_deadline: Duration,
     clock: Clock,
     limits: Limits,
     settings: CacheSettings,
@@ -49,6 +53,8 @@ impl Default for CacheBuilder {
             aws: AwsRules::default(),
             rules: None,
             store: None,
+            tier: None,
+            tier_deadline: DEFAULT_TIER_DEADLINE,
             clock: Clock::system(),
             limits: Limits {
                 entry: DEFAULT_ENTRY_LIMIT,
@@ -207,6 +213,22 @@ impl CacheBuilder {
         self
     }
 
+    /// A second place for entries, behind the store, that several processes share; see [`tier`](super::tier). Only the
+    /// first layer of this cache, and layers with a [`namespace`](super::CacheLayer::namespace), use it: so the processes
+    /// must mean the same by that. Needs a tokio runtime where requests are served. Default: none.
+    #[must_use]
+    pub fn second_tier(mut self, tier: impl CacheTier) -> Self {
+        self.tier = Some(Arc::new(tier));
+        self
+    }
+
+    /// How long a request waits for the second tier to answer before it goes on without. Default: 20 ms.
+    #[must_use]
+    pub fn tier_deadline(mut self, deadline: Duration) -> Self {
+        self.tier_deadline = deadline;
+        self
+    }
+
     /// The clock of TTLs and waits. Default: the system's, whose timers need a tokio runtime with time enabled.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -247,6 +269,7 @@ impl CacheBuilder {
         Ok(Cache::new(Core::new(Parts {
             rules: self.rules.unwrap_or_else(|| Box::new(self.aws)),
             store,
+            tier: self.tier.map(|tier| Tier::new(tier, self.tier_deadline)),
             clock: self.clock,
             limits: self.limits,
             settings: self.settings,

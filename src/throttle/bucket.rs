@@ -76,7 +76,13 @@ impl Bucket {
         }
     }
 
-    fn deficit_at(self, throttle: Throttle, now: u64) -> u128 {
+    /// A bucket from which `deficit` units (10^-18 tokens) are missing at `now`.
+    pub fn with_deficit(deficit: u128, now: u64) -> Self {
+        Self::from_deficit(deficit, now)
+    }
+
+    /// Units missing from a full bucket at `now`.
+    pub fn deficit_at(self, throttle: Throttle, now: u64) -> u128 {
         let refilled = u128::from(now.saturating_sub(self.updated)) * u128::from(throttle.nano_rate);
         self.deficit().saturating_sub(refilled)
     }

@@ -59,29 +59,56 @@
 //! developer guide.
 
 mod admit;
+mod claim;
 mod days;
 mod directory;
 mod entry;
+mod future;
 mod headers;
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(dead_code, reason = "for the stores outside of the process")]
+mod image;
 mod index;
 mod layer;
+mod lease;
+mod leased;
+mod leases;
+mod lending;
 mod limits;
 mod methods;
+mod observer;
 mod plan;
 mod plans;
 mod quota;
 mod report;
 mod reservation;
 mod shard;
+mod shared;
 mod span_cell;
+pub mod store;
 mod table;
+mod verdict;
+mod wait;
 
 pub use directory::ShadowCounts;
+pub use future::ChargedFuture;
+#[cfg(feature = "gateway")]
+pub(crate) use future::Waiting;
 pub use headers::RateLimitFields;
 pub use layer::{UsagePlanLayer, UsagePlanService};
+pub use lease::LeaseLedger;
+#[cfg(feature = "redb")]
+pub(crate) use lease::{HolderRecord, PeriodLedger};
 pub use limits::{MethodThrottleState, PlanLimits, QuotaState, ThrottleState};
 pub use plan::{ThrottleScope, UsagePlan};
 pub use plans::{UsagePlans, UsagePlansBuilder};
 pub use quota::{Quota, QuotaPeriod, Window};
 pub use report::{DailyUsage, UsageReport};
 pub use reservation::UsageReservation;
+pub use shared::SharedUsageError;
+#[cfg(feature = "gateway")]
+pub(crate) use verdict::Stop;
+
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(unused_imports, reason = "for the stores outside of the process")]
+pub(crate) use observer::{PlanChange, PlanObserver, PlansImage};

@@ -2,21 +2,26 @@
 
 use super::{
     directory::{Directory, PlanState, ShadowCounts},
+    lending::{Lending, Listener},
+    observer::{Observers, PlanChange},
     plan::UsagePlan,
     quota::parse_day,
     report::UsageReport,
+    store::{UsageListener, UsageStore},
     table::Table,
 };
 use crate::{
     clock::{Clock, Timestamp},
     context::subject,
     error::ConfigError,
+    store::StoreOptions,
     throttle::{SharedBucket, Throttle},
 };
 use arc_swap::ArcSwap;
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 /// Plans, the keys attached to them, and what those have used. A clone is a reference count.
@@ -48,10 +53,22 @@ impl fmt::Debug for UsagePlans {
 struct Shared {
     directory: ArcSwap<Directory>,
     /// One edit at a time; requests never wait for it.
-    edits: Mutex<()>,
+    edits: Mutex<Observers>,
     table: Table,
     clock: Clock,
     headers: bool,
+    /// Where usage is shared.
+    lending: Option<Box<Lending>>,
+}
+
+/// A handle that keeps nothing alive.
+#[derive(Clone)]
+pub(super) struct WeakPlans(Weak<Shared>);
+
+impl WeakPlans {
+    pub(super) fn upgrade(&self) -> Option<UsagePlans> {
+        self.0.upgrade().map(UsagePlans)
+    }
 }
 
 /// The subject of a key id; [`VerifiedApiKey`](crate::context::VerifiedApiKey) carries it precomputed.
@@ -73,6 +90,14 @@ impl UsagePlans {
         &self.0.table
     }
 
+    pub(super) fn lending(&self) -> Option<&Lending> {
+        self.0.lending.as_deref()
+    }
+
+    pub(super) fn downgrade(&self) -> WeakPlans {
+        WeakPlans(Arc::downgrade(&self.0))
+    }
+
     pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
     }
@@ -85,16 +110,24 @@ impl UsagePlans {
         self.0.headers
     }
 
+    /// The listener lives as long as the handle.
+    fn listen(&self) {
+        let Some(lending) = self.lending() else { return };
+        let listener = lending.listener.get_or_init(|| Arc::new(Listener(self.downgrade())));
+        let listener: Arc<dyn UsageListener> = Arc::<Listener>::clone(listener);
+        lending.store.listen(Arc::downgrade(&listener));
+    }
+
     #[cfg(feature = "gateway")]
     pub(crate) fn first_plan_id(&self) -> Option<String> {
         self.directory().iter().next().map(|plan| plan.plan.id().to_owned())
     }
 
-    fn edit(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn edit(&self) -> MutexGuard<'_, Observers> {
         self.0.edits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, change: impl FnOnce(&mut Directory)) {
+    pub(super) fn publish(&self, change: impl FnOnce(&mut Directory)) {
         let mut next = Directory::clone(&self.directory());
         change(&mut next);
         self.0.directory.store(Arc::new(next));
@@ -108,11 +141,16 @@ impl UsagePlans {
     /// A method throttle that is malformed or for a stage the plan does not have; a change of stages by which an
     /// attached key would be in two plans for one stage.
     pub fn put_plan(&self, plan: UsagePlan) -> Result<(), ConfigError> {
-        plan.check()?;
-        let _one_at_a_time = self.edit();
-        self.check_stages(&plan)?;
+        let observers = self.edit();
+        self.check_plan(&plan)?;
+        observers.tell(&PlanChange::Put(plan.clone()))?;
         self.publish(|directory| directory.put(plan));
         Ok(())
+    }
+
+    pub(super) fn check_plan(&self, plan: &UsagePlan) -> Result<(), ConfigError> {
+        plan.check()?;
+        self.check_stages(plan)
     }
 
     /// Widening the stages of a plan must not put a key into two plans of one stage.
@@ -135,11 +173,16 @@ impl UsagePlans {
     ///
     /// There is no such plan.
     pub fn delete_plan(&self, plan_id: &str) -> Result<(), ConfigError> {
-        let _one_at_a_time = self.edit();
+        let observers = self.edit();
         let slot = self.directory().require(plan_id)?.slot;
+        observers.tell(&PlanChange::Delete(plan_id.into()))?;
+        self.forget_plan(plan_id, slot);
+        Ok(())
+    }
+
+    pub(super) fn forget_plan(&self, plan_id: &str, slot: u32) {
         self.publish(|directory| directory.remove(plan_id));
         self.0.table.iter().for_each(|mut shard| shard.forget_plan(slot));
-        Ok(())
     }
 
     /// The plan as it is configured.
@@ -166,25 +209,48 @@ impl UsagePlans {
         plan_id: &str,
         key_ids: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), ConfigError> {
-        let _one_at_a_time = self.edit();
+        let observers = self.edit();
         let directory = self.directory();
         let plan = directory.require(plan_id)?;
-        key_ids.into_iter().try_for_each(|key_id| self.attach_one(&directory, plan, key_id))
+        let mut accepted: Vec<Arc<str>> = Vec::new();
+        let fault = key_ids.into_iter().find_map(|key_id| {
+            let checked = self.check_attachment(&directory, plan, key_id);
+            accepted.extend(checked.is_ok().then(|| key_id.into()));
+            checked.err()
+        });
+        if !accepted.is_empty() {
+            let change = PlanChange::Attach(plan_id.into(), accepted);
+            observers.tell(&change)?;
+            self.attach_checked(plan, &change);
+        }
+        fault.map_or(Ok(()), Err)
     }
 
-    fn attach_one(&self, directory: &Directory, plan: &PlanState, key_id: &str) -> Result<(), ConfigError> {
+    /// Whether the key may be in the plan. Only edits put keys into plans, one at a time: what is checked stays true.
+    pub(super) fn check_attachment(
+        &self,
+        directory: &Directory,
+        plan: &PlanState,
+        key_id: &str,
+    ) -> Result<(), ConfigError> {
         let subject = subject_of_key(key_id);
-        let mut shard = self.0.table.lock(subject);
-        let plans = shard.plans_of(subject);
-        if plans.contains(&plan.slot) {
-            return Ok(());
-        }
-        let others = plans.iter().filter_map(|slot| directory.at(*slot));
+        let plans = self.0.table.lock(subject).plans_of(subject);
+        let others = plans.iter().filter(|slot| **slot != plan.slot).filter_map(|slot| directory.at(*slot));
         if others.into_iter().any(|other| other.plan.overlaps(&plan.plan)) {
             return Err(ConfigError::new("API key id", key_id, ONE_PLAN));
         }
-        shard.attach(subject, plan.slot, key_id);
         Ok(())
+    }
+
+    pub(super) fn attach_checked(&self, plan: &PlanState, change: &PlanChange) {
+        let PlanChange::Attach(_, key_ids) = change else { return };
+        for key_id in key_ids {
+            let subject = subject_of_key(key_id);
+            let mut shard = self.0.table.lock(subject);
+            if !shard.plans_of(subject).contains(&plan.slot) {
+                shard.attach(subject, plan.slot, key_id);
+            }
+        }
     }
 
     /// Takes a key out of a plan; what it has used is forgotten.
@@ -193,11 +259,15 @@ impl UsagePlans {
     ///
     /// There is no such plan, or the key is not in it.
     pub fn detach(&self, plan_id: &str, key_id: &str) -> Result<(), ConfigError> {
-        let _one_at_a_time = self.edit();
+        let observers = self.edit();
         let slot = self.directory().require(plan_id)?.slot;
         let subject = subject_of_key(key_id);
-        let detached = self.0.table.lock(subject).detach(subject, slot);
-        detached.then_some(()).ok_or_else(|| not_attached(key_id))
+        let attached = self.0.table.lock(subject).plans_of(subject).contains(&slot);
+        attached.then_some(()).ok_or_else(|| not_attached(key_id))?;
+        observers.tell(&PlanChange::Detach(plan_id.into(), key_id.into()))?;
+        self.0.table.lock(subject).detach(subject, slot);
+        self.forget(plan_id, subject);
+        Ok(())
     }
 
     /// Sets the throttle that all requests of all stages share; `None` removes it. Its state outlives an edit.
@@ -274,12 +344,20 @@ impl UsagePlans {
     ///
     /// # Errors
     ///
-    /// There is no such plan, it has no quota, or the key is not in it.
+    /// There is no such plan, it has no quota, or the key is not in it. Usage is shared: then it is
+    /// [`update_shared_remaining`](Self::update_shared_remaining) that sets it.
     pub fn update_remaining(&self, plan_id: &str, key_id: &str, remaining: u64) -> Result<(), ConfigError> {
         let directory = self.directory();
         let plan = directory.require(plan_id)?;
         if plan.quota().is_none() {
             return Err(ConfigError::new("usage plan", plan_id, "has no quota"));
+        }
+        if self.lending().is_some() {
+            return Err(ConfigError::new(
+                "usage plan",
+                plan_id,
+                "is shared: update_shared_remaining is for it",
+            ));
         }
         let subject = subject_of_key(key_id);
         let mut shard = self.0.table.lock(subject);
@@ -324,7 +402,15 @@ pub struct UsagePlansBuilder {
     account: Option<Throttle>,
     clock: Clock,
     headers: bool,
+    store: Option<Arc<dyn UsageStore>>,
+    store_options: StoreOptions,
+    lease_epoch: Option<Duration>,
 }
+
+/// How long units may be in a process's hand.
+const LEASE_EPOCH: Duration = Duration::from_secs(10);
+const SHORTEST_EPOCH: Duration = Duration::from_millis(100);
+const LONGEST_EPOCH: Duration = Duration::from_secs(300);
 
 impl UsagePlansBuilder {
     /// Adds a plan.
@@ -362,12 +448,51 @@ impl UsagePlansBuilder {
         self
     }
 
+    /// Keeps quotas and use, and with some stores throttles, outside of this process: see
+    /// [`store`](super::store). Default: none, all is in memory.
+    ///
+    /// A process takes units of a quota in blocks and spends them without asking; only where it has none left does a
+    /// request wait. It must be polled in a tokio runtime with time enabled.
+    #[must_use]
+    pub fn store(mut self, store: impl UsageStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// How the store is asked, and what happens when it fails; a plan may say otherwise
+    /// ([`UsagePlan::store_failure`]).
+    #[must_use]
+    pub fn store_options(mut self, options: StoreOptions) -> Self {
+        self.store_options = options;
+        self
+    }
+
+    /// How long a process may hold units of a quota without being heard of: if it dies, they are taken for used after so
+    /// long. Longer ones wait less, above all for keys that are seldom used. Default: 10 s; from 100 ms to 5 minutes.
+    #[must_use]
+    pub fn lease_epoch(mut self, epoch: Duration) -> Self {
+        self.lease_epoch = Some(epoch);
+        self
+    }
+
+    fn lending(&self) -> Result<Option<Box<Lending>>, ConfigError> {
+        let epoch = self.lease_epoch.unwrap_or(LEASE_EPOCH);
+        if !(SHORTEST_EPOCH..=LONGEST_EPOCH).contains(&epoch) {
+            return Err(ConfigError::new("lease epoch", format!("{epoch:?}"), "must be from 100ms to 300s"));
+        }
+        let lending = |store: &Arc<dyn UsageStore>| {
+            Box::new(Lending::new(Arc::clone(store), self.store_options.clone(), epoch, self.clock.clone()))
+        };
+        Ok(self.store.as_ref().map(lending))
+    }
+
     /// Makes the handle.
     ///
     /// # Errors
     ///
-    /// As [`UsagePlans::put_plan`] and [`UsagePlans::attach`]; two plans with one id.
+    /// As [`UsagePlans::put_plan`] and [`UsagePlans::attach`]; two plans with one id; a lease epoch out of range.
     pub fn build(self) -> Result<UsagePlans, ConfigError> {
+        let lending = self.lending()?;
         let (clock, headers) = (self.clock, self.headers);
         let shared = Shared {
             directory: ArcSwap::default(),
@@ -375,8 +500,10 @@ impl UsagePlansBuilder {
             table: Table::default(),
             clock,
             headers,
+            lending,
         };
         let plans = UsagePlans(Arc::new(shared));
+        plans.listen();
         for plan in self.plans {
             if plans.directory().named(plan.id()).is_some() {
                 return Err(ConfigError::new("usage plan id", plan.id(), "is given twice"));

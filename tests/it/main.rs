@@ -49,9 +49,13 @@ mod rfc9111;
 mod sigv4;
 #[cfg(feature = "stage")]
 mod stages;
+#[cfg(feature = "redb")]
+mod state_files;
 #[cfg(feature = "usage-plan")]
 mod throttling;
 #[cfg(feature = "timeout")]
 mod timeouts;
 #[cfg(all(feature = "stage", feature = "tracing", feature = "xray"))]
 mod traces;
+#[cfg(feature = "usage-plan")]
+mod usage_stores;

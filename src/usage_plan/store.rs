@@ -1,0 +1,346 @@
+//! The seam for usage that many processes share, or that survives a restart: [`UsageStore`].
+//!
+//! # How to add a store
+//!
+//! Implement [`UsageStore`] and give it to `UsagePlans::builder().store(..)`. A store keeps two kinds of state, and
+//! decides nothing else: no header, status, plan or failure policy ever reaches it. Deadlines, the breaker and what
+//! happens when it fails are around it, the same for every store; a future that is dropped has simply not been awaited.
+//!
+//! **Counters** (quotas and use). One for each [`Counter`] (key and plan) and [`Period`], with one record for each
+//! *holder*, which is a process that has units of it in hand:
+//!
+//! ```text
+//! charged: i64                    // used, less what was granted on top, plus all that is held
+//! holders: holder -> { seq, until, held, used: day -> units }
+//! days:    day -> units           // of the key and plan, over all periods, 90 days
+//! ```
+//!
+//! [`LeaseAsk`] is not a list of changes but a statement of what holds: "my use is *so much* on these days, I keep *so
+//! much* in hand, and would like more". So it may be lost, be executed twice, be executed late or have its answer lost,
+//! and the next one repairs everything. [`LeaseLedger`](super::LeaseLedger) is all of this arithmetic without I/O, for a
+//! store in the process and as the model of one that is not. An ask is executed at one instant, in this order:
+//!
+//! 1. *Lapse*: each record whose `until` has come and that holds units: they are added to its use of the last day it
+//!    listed, and to `days` (`charged` stays), and `held` becomes 0. They are never lent again, so nothing is ever admitted twice.
+//! 2. *Find the record.* No counter: if the ask is `fresh`, make one, `charged` being what `days` says of the period's
+//!    days; otherwise answer [`Standing::Lost`]. No record: if the ask is `fresh`, make one; otherwise
+//!    [`Standing::Settled`]. A record with a `seq` that is not below the ask's: [`Standing::Stale`]. These three answers
+//!    change nothing (but 1.).
+//! 3. *Replace.* For each listed day, the difference to the record's use of that day (0 if it has none) is added to
+//!    `charged` and to `days`; days of the record that are not listed leave it, and are final. `hold - held` is added to
+//!    `charged`.
+//! 4. *Grant.* `pool = limit - charged`; [`LeaseAsk::grant`] says how much of it, from the number of records with
+//!    `until` after now (this one included). Add it to `held` and to `charged`, and let `until` be now + `epoch`.
+//! 5. *Recall.* If `need` was not granted and other live records hold units: tell their processes
+//!    ([`UsageListener::recalled`]).
+//!
+//! A record that holds nothing may be deleted after its `until` and [`KEEP`] have passed; a counter after its period and
+//! `KEEP` have. Both have at most so much time to live.
+//!
+//! **Buckets** (throttles), if [`shares_throttles`](UsageStore::shares_throttles) says so. The arithmetic is that of
+//! [`bucket`](crate::throttle::bucket), exactly: one token is 10^18 units, [`Throttle::nano_rate`] units are added each
+//! nanosecond. [`ThrottleAsk`] names all buckets of a request, which are charged together or not at all.
+//!
+//! Both kinds of ask carry `now` where time is virtual (a `ManualClock`), so that a store can be tested against memory;
+//! in production it is `None` and the store's own time counts, the same for all processes.
+
+use super::plan::UsagePlan;
+use crate::{store::StoreFuture, throttle::Throttle};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+/// How long what is over is remembered, for holders that come late.
+pub const KEEP: Duration = Duration::from_secs(600);
+
+/// Where quotas, use and, with some stores, throttles are kept; see the [module docs](self).
+pub trait UsageStore: fmt::Debug + Send + Sync + 'static {
+    /// Whether [`throttle`](Self::throttle) decides on tokens. If not, buckets stay in the process's memory.
+    fn shares_throttles(&self) -> bool;
+
+    /// Executes an ask of a holder.
+    fn lease(&self, ask: LeaseAsk) -> StoreFuture<Lease>;
+
+    /// Changes all buckets of a request, or, where one refuses a [`Tokens::Take`], none. The answer has one level for
+    /// each bucket, in the order of the ask.
+    fn throttle(&self, ask: ThrottleAsk) -> StoreFuture<Vec<BucketLevel>>;
+
+    /// What is known of a counter's use.
+    fn usage(&self, ask: UsageAsk) -> StoreFuture<StoredUsage>;
+
+    /// Sets what is left (AWS: `UpdateUsage`): `charged` becomes `limit - remaining + held`, with `held` over all live
+    /// records. Makes the counter if there is none, and tells every process
+    /// ([`UsageListener::changed`]).
+    fn set_remaining(&self, ask: RemainingAsk) -> StoreFuture<()>;
+
+    /// Forgets all counters, days and buckets of a key on a plan.
+    fn forget(&self, counter: Counter) -> StoreFuture<()>;
+
+    /// Called once, before anything is asked: whom to tell of what other processes want. A store of one process has
+    /// nothing to tell.
+    fn listen(&self, listener: Weak<dyn UsageListener>) {
+        drop(listener);
+    }
+}
+
+/// Who is told what other processes did. Nothing depends on it but time: what is not told is found out at the end of a
+/// lease.
+pub trait UsageListener: Send + Sync {
+    /// Another process waits for units of this counter: hand back what is in hand.
+    fn recalled(&self, counter: &Counter);
+
+    /// What is left of this counter was set.
+    fn changed(&self, counter: &Counter);
+}
+
+/// Who has used what: a key (or principal) on a plan. Never the key's value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Counter {
+    /// [`UsagePlan::id`].
+    pub plan: Arc<str>,
+    /// The first 128 bits of a SHA-256 digest of the key's or principal's id.
+    pub subject: u128,
+}
+
+/// A period of a quota, or, on a plan without one, a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Period {
+    /// First second, since 1970-01-01T00:00:00Z; it names the period.
+    pub start: i64,
+    /// The second after the last.
+    pub end: i64,
+    /// Its first day, counted from 1970-01-01.
+    pub first_day: i32,
+    /// The day after its last.
+    pub end_day: i32,
+}
+
+/// Use of one day by one holder, or by all. Below zero where more was given back than used, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayUse {
+    /// Counted from 1970-01-01, in the quota's time zone.
+    pub day: i32,
+    /// Units.
+    pub units: i64,
+}
+
+/// What a holder states and asks; see the [module docs](self).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseAsk {
+    /// Of which key and plan.
+    pub counter: Counter,
+    /// In which period.
+    pub period: Period,
+    /// The quota. `None`: the plan has none, and use is only counted.
+    pub limit: Option<u64>,
+    /// Random; a process takes another one when it starts anew with a counter.
+    pub holder: u128,
+    /// Grows with each ask of a holder.
+    pub seq: u64,
+    /// Nothing that this holder has asked of this counter was answered yet.
+    pub fresh: bool,
+    /// All that this holder has used in the period, of each day that is not final: at least of the present one, in
+    /// order, and at most two. What it says of a day takes the place of what it said of that day before.
+    pub used: Vec<DayUse>,
+    /// Units that the holder keeps in hand; the rest of what it was granted is used or comes back.
+    pub hold: u64,
+    /// Units that requests are waiting for, and the fewest with which one of them could go on.
+    pub need: u64,
+    /// See `need`.
+    pub least: u64,
+    /// Units for the time until the holder next asks.
+    pub want: u64,
+    /// How long units may be held.
+    pub epoch: Duration,
+    /// Microseconds since 1970-01-01T00:00:00Z where time is virtual.
+    pub now: Option<u64>,
+}
+
+impl LeaseAsk {
+    /// Units to grant from `pool`, when `holders` hold units or ask for them, the one that asks included.
+    ///
+    /// What is needed, if it is there; if only a part is, that part, unless nobody could go on with it. What is wanted
+    /// beyond that, but at most the pool's part for each holder, halved: so no unit is far away when the pool ends.
+    pub fn grant(&self, pool: i64, holders: u64) -> u64 {
+        let pool = u64::try_from(pool).unwrap_or(0);
+        let ahead = self.want.min(pool / holders.max(1).saturating_mul(2));
+        let granted = self.need.max(ahead).min(pool);
+        if granted < self.least { 0 } else { granted }
+    }
+}
+
+/// What became of an ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It was executed.
+    #[default]
+    Current,
+    /// A later one of the same holder was executed before.
+    Stale,
+    /// The holder's record is gone; what it held when it lapsed counts as used.
+    Settled,
+    /// The counter is gone. The holder states all of its use in the period again, as a fresh one.
+    Lost,
+}
+
+/// The answer to a [`LeaseAsk`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// Whether it was executed; if not, the rest may be zero.
+    pub standing: Standing,
+    /// Units in hand beyond those of [`LeaseAsk::hold`].
+    pub granted: u64,
+    /// What the pool has left.
+    pub pool: u64,
+    /// What other live records hold.
+    pub out: u64,
+    /// How many records live, this one included.
+    pub holders: u64,
+}
+
+/// One of the buckets that a store decides on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BucketId {
+    /// A key's on a plan, for all methods.
+    Key(Counter),
+    /// A key's on a plan, for one method of a stage.
+    Method(Counter, u64),
+    /// All callers' of a method of a stage: the stage's name, and the method.
+    Stage(Arc<str>, u64),
+    /// All callers'.
+    Account,
+}
+
+/// A bucket and its numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketAsk {
+    /// Which.
+    pub id: BucketId,
+    /// Rate and burst in force.
+    pub throttle: Throttle,
+    /// It refuses nothing: where it has not the tokens, it stays as it is and the others are charged.
+    pub shadow: bool,
+}
+
+/// What is to become of a request's buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// Taken from all, if all have them (`Bucket::check`). 0 are always there.
+    Take(u32),
+    /// Given back (`Bucket::refund`).
+    GiveBack(u32),
+    /// Taken whether they are there or not (`Bucket::overdraw`).
+    Overdraw(u32),
+}
+
+/// All buckets of a request, in the order in which a refusal is reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThrottleAsk {
+    /// Each at most once.
+    pub buckets: Vec<BucketAsk>,
+    /// What to do to each.
+    pub tokens: Tokens,
+    /// Microseconds since 1970-01-01T00:00:00Z where time is virtual.
+    pub now: Option<u64>,
+}
+
+/// A bucket after a [`ThrottleAsk`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BucketLevel {
+    /// Units (10^-18 tokens) missing from a full bucket, now.
+    pub deficit: u128,
+    /// It had not the tokens.
+    pub lacked: bool,
+}
+
+/// What a report wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageAsk {
+    /// Of which key and plan.
+    pub counter: Counter,
+    /// The period whose counter says what is left.
+    pub period: Period,
+    /// The quota in force; `None`: there is none.
+    pub limit: Option<u64>,
+    /// First day, counted from 1970-01-01.
+    pub first_day: i32,
+    /// Last day, included.
+    pub last_day: i32,
+    /// Microseconds since 1970-01-01T00:00:00Z where time is virtual.
+    pub now: Option<u64>,
+}
+
+/// What is known of use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredUsage {
+    /// Days on which something was used, in order.
+    pub days: Vec<DayUse>,
+    /// What is left of the period: the pool and all that live records hold. `None` without a quota or counter.
+    pub remaining: Option<u64>,
+    /// What live records hold: some of it may be used already.
+    pub unknown: u64,
+}
+
+/// What is to be left of a period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemainingAsk {
+    /// Of which key and plan.
+    pub counter: Counter,
+    /// In which period, and in no other.
+    pub period: Period,
+    /// The quota in force.
+    pub limit: u64,
+    /// What is to be left.
+    pub remaining: u64,
+    /// Microseconds since 1970-01-01T00:00:00Z where time is virtual.
+    pub now: Option<u64>,
+}
+
+impl Counter {
+    pub(super) fn new(plan: &UsagePlan, subject: u128) -> Self {
+        Self { plan: plan.shared_id(), subject }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(need: u64, least: u64, want: u64) -> LeaseAsk {
+        LeaseAsk {
+            counter: Counter { plan: "gold".into(), subject: 1 },
+            period: Period::default(),
+            limit: Some(100),
+            holder: 1,
+            seq: 1,
+            fresh: true,
+            used: Vec::new(),
+            hold: 0,
+            need,
+            least,
+            want,
+            epoch: Duration::from_secs(10),
+            now: None,
+        }
+    }
+
+    #[test]
+    fn what_is_needed_comes_first_and_what_is_wanted_is_halved() {
+        assert_eq!(ask(1, 1, 1000).grant(100, 1), 50);
+        assert_eq!(ask(1, 1, 1000).grant(100, 3), 16);
+        assert_eq!(ask(1, 1, 7).grant(100, 3), 7);
+        assert_eq!(ask(60, 1, 60).grant(100, 3), 60);
+        assert_eq!(ask(0, 0, 60).grant(1, 1), 0);
+    }
+
+    #[test]
+    fn a_part_is_granted_only_if_somebody_can_use_it() {
+        assert_eq!(ask(10, 2, 0).grant(3, 4), 3);
+        assert_eq!(ask(10, 4, 0).grant(3, 4), 0);
+        assert_eq!(ask(1, 1, 9).grant(0, 1), 0);
+        assert_eq!(ask(1, 1, 9).grant(-5, 1), 0);
+        assert_eq!(ask(1, 1, u64::MAX).grant(i64::MAX, u64::MAX), 1);
+    }
+}
