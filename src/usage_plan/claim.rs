@@ -147,10 +147,7 @@ impl Claim {
         let plan = directory.at(payer.slot)?;
         let demand = self.demand();
         let mut shard = self.plans.table().lock(payer.subject);
-        let index = match shard.find(payer.subject, |slot| slot == payer.slot) {
-            Some(index) => index,
-            None => return None,
-        };
+        let index = shard.find(payer.subject, |slot| slot == payer.slot)?;
         let in_force =
             InForce { throttle: payer.throttle, cause: payer.cause, method: payer.method, policy: None };
         call(&mut shard, &Charge { index, plan, in_force, demand: &demand, lending })

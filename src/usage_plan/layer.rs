@@ -206,7 +206,7 @@ impl Config {
         payer: &Payer<'a>,
         place: &Place<'_>,
         demand: &Demand<'_>,
-    ) -> Result<Option<(MutexGuard<'a, Shard>, u32, &'a PlanState)>, Refused> {
+    ) -> Result<Option<Found<'a>>, Refused> {
         Ok(match payer {
             Payer::Nobody => None,
             Payer::Key(subject) => {
@@ -263,6 +263,9 @@ fn plan_of_key<'a>(
     })?;
     Some((index, found?))
 }
+
+/// The locked shard of a payer, its entry in it, and the plan that the entry is on.
+type Found<'a> = (MutexGuard<'a, Shard>, u32, &'a PlanState);
 
 /// Where a request goes.
 pub(super) struct Place<'a> {

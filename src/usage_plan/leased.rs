@@ -139,7 +139,7 @@ impl Shard {
             entry.use_up(charge.cost());
             match (place, limits.plan) {
                 (Some(place), Some(plan)) if took_tokens => {
-                    methods.put(place, spent.plan, plan.throttle, now)
+                    methods.put(place, spent.plan, plan.throttle, now);
                 }
                 (Some(_), _) => {}
                 (None, _) => entry.bucket = spent.plan,

@@ -148,7 +148,7 @@ impl Flight<'_> {
     fn landed(
         &mut self,
         lending: &Lending,
-        answer: Result<Lease, StoreFailure>,
+        answer: &Result<Lease, StoreFailure>,
         sent: u64,
     ) -> Option<LeaseAsk> {
         let ask = self.ask.take()?;
@@ -161,7 +161,7 @@ impl Flight<'_> {
             holding.unanswered(&ask, true);
             return None;
         };
-        let after = holding.answered(&ask, &lease, sent, now.monotonic_nanos(), own, lending.names());
+        let after = holding.answered(&ask, lease, sent, now.monotonic_nanos(), own, lending.names());
         let manner = lending.manner(directory.at(self.plan)?, subject, now);
         match after {
             After::Done => None,
@@ -192,7 +192,7 @@ impl UsagePlans {
             let sent = self.now();
             let rest = within.saturating_sub(sent.since(started));
             let answer = lending.guard.call(rest, || lending.store.lease(ask)).await;
-            flight.ask = flight.landed(lending, answer, sent.monotonic_nanos());
+            flight.ask = flight.landed(lending, &answer, sent.monotonic_nanos());
         }
     }
 

@@ -7,3 +7,6 @@ mod uses;
 
 pub(super) use holding::{After, Holding, Manner, Names, Usable};
 pub use ledger::LeaseLedger;
+
+#[cfg(test)]
+mod tests;
