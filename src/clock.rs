@@ -286,6 +286,7 @@ mod timer {
     feature = "cache",
     feature = "usage-plan"
 ))]
+#[allow(unused_imports, reason = "not every feature set names it")]
 pub(crate) use timer::Sleep;
 
 #[cfg(test)]

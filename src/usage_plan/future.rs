@@ -130,7 +130,7 @@ where
                     let Some(asked) = waiting.as_mut() else { return Poll::Pending };
                     let verdict = ready!(asked.verdict.as_mut().poll(cx));
                     let Some(waited) = waiting.take() else { return Poll::Pending };
-                    match waited.go_on(verdict) {
+                    match (*waited).go_on(verdict) {
                         Ok((future, hook)) => {
                             *this.hook = Some(hook);
                             this.state.set(State::Forwarded { future });
@@ -145,13 +145,13 @@ where
 
 impl<S, B> Waiting<S, B> {
     /// Calls the service that was ready before the wait, or refuses.
-    fn go_on<R, H>(self: Box<Self>, verdict: Result<Admitted, Refused>) -> Result<(S::Future, H), Response<R>>
+    fn go_on<R, H>(self, verdict: Result<Admitted, Refused>) -> Result<(S::Future, H), Response<R>>
     where
         S: Service<Request<B>, Response = Response<R>>,
         R: From<Bytes>,
         H: AfterCharge,
     {
-        let Self { mut service, mut request, context, headers, .. } = *self;
+        let Self { mut service, mut request, context, headers, .. } = self;
         match verdict {
             Ok(admitted) => {
                 insert_reservation(&mut request, admitted.reservation);

@@ -208,7 +208,7 @@ impl Config {
         payer: &Payer<'a>,
         place: &Place<'_>,
         demand: &Demand<'_>,
-    ) -> Result<Option<(MutexGuard<'a, Shard>, u32, &'a PlanState)>, Refused> {
+    ) -> Result<Option<Found<'a>>, Refused> {
         Ok(match payer {
             Payer::Nobody => None,
             Payer::Key(subject) => {
@@ -281,6 +281,9 @@ fn headroom(plan: &PlanState, throttle: Option<Throttle>, announced: Announced) 
         quota: announced.quota.zip(plan.quota()).map(|((left, _), quota)| (left, quota.limit())),
     }
 }
+
+/// The locked shard of a payer, its entry in it, and the plan that the entry is on.
+type Found<'a> = (MutexGuard<'a, Shard>, u32, &'a PlanState);
 
 /// Where a request goes.
 pub(super) struct Place<'a> {

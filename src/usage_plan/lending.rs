@@ -96,9 +96,9 @@ impl Lending {
         }
     }
 
-    /// Half of an epoch: how often a holder is heard of.
-    pub(super) fn half_epoch(&self) -> u64 {
-        u64::try_from(self.epoch.as_nanos() / 2).unwrap_or(u64::MAX)
+    /// How often a holder is heard of: what was not used for so long is back before its lease ends.
+    pub(super) fn interval(&self) -> u64 {
+        u64::try_from(self.epoch.as_nanos() / 3).unwrap_or(u64::MAX)
     }
 
     /// Whole seconds of an epoch, rounded up: when units that others hold are back.
@@ -148,7 +148,7 @@ impl Flight<'_> {
     fn landed(
         &mut self,
         lending: &Lending,
-        answer: Result<Lease, StoreFailure>,
+        answer: &Result<Lease, StoreFailure>,
         sent: u64,
     ) -> Option<LeaseAsk> {
         let ask = self.ask.take()?;
@@ -161,7 +161,7 @@ impl Flight<'_> {
             holding.unanswered(&ask, true);
             return None;
         };
-        let after = holding.answered(&ask, &lease, sent, now.monotonic_nanos(), own, lending.names());
+        let after = holding.answered(&ask, lease, sent, now.monotonic_nanos(), own, lending.names());
         let manner = lending.manner(directory.at(self.plan)?, subject, now);
         match after {
             After::Done => None,
@@ -192,7 +192,7 @@ impl UsagePlans {
             let sent = self.now();
             let rest = within.saturating_sub(sent.since(started));
             let answer = lending.guard.call(rest, || lending.store.lease(ask)).await;
-            flight.ask = flight.landed(lending, answer, sent.monotonic_nanos());
+            flight.ask = flight.landed(lending, &answer, sent.monotonic_nanos());
         }
     }
 
@@ -233,7 +233,7 @@ impl UsagePlans {
             |subject, plan| directory.at(plan).map(|plan: &PlanState| lending.manner(plan, subject, now));
         let (mut asks, mut farewells) = (Vec::new(), Vec::new());
         for mut shard in self.table().iter() {
-            let again = now.monotonic_nanos().saturating_add(lending.half_epoch());
+            let again = now.monotonic_nanos().saturating_add(lending.interval());
             asks.extend(shard.leases.sweep(now.monotonic_nanos(), again, manner));
             farewells.append(&mut shard.leases.take_farewells());
         }

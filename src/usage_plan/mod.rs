@@ -21,6 +21,23 @@
 //! waiting helps. AWS sends none of them; [`UsagePlansBuilder::rate_limit_headers`] and the gateway's `aws_exact`
 //! switch them off.
 //!
+//! Many processes share plans' limits through a [`store`] ([`UsagePlansBuilder::store`]). Then:
+//!
+//! 1. A process holds a block of a key's quota and spends it without asking; it asks for more before the block is used
+//!    up, reports what it has used, and hands back what it does not need. A request waits only where nothing is in hand.
+//! 2. The sum of what is admitted never exceeds the limit. Near its end nothing is held ahead, and who has units is
+//!    asked to hand them back before anybody is refused. An exhausted key is refused without asking, and looked at again
+//!    in the background once a second.
+//! 3. A store that [`shares_throttles`](store::UsageStore::shares_throttles) is asked for all tokens of a request at
+//!    once; the quota's units are reserved before, and given back where a throttle refuses. So where both would refuse,
+//!    the quota is reported, which costs no question. With other stores buckets stay in this process, and the order is
+//!    the one above.
+//! 4. A store that fails costs a request at most the deadline (20 ms), and after a few failures nothing; what then
+//!    happens is the plan's ([`UsagePlan::store_failure`]) or the store's [`FailurePolicy`](crate::store::FailurePolicy).
+//!    503 `{"message": "Service Unavailable"}`, `ServiceUnavailableException`, `Cause::UsageStoreUnavailable` under
+//!    `Deny`. `UsagePlans::store_counts` says how often.
+//! 5. What is left (`RateLimit`) is what this process knows of: in hand and in the pool, without what others hold.
+//!
 //! Limits are exact at any number of threads: a throttle admits `burst + rate x time`, a quota its limit. Absent is
 //! never zero. An edit of a plan keeps its counts. A quota's day, week or month is a calendar one, in UTC or a given
 //! time zone. State lives in memory: for a key that was never used on an

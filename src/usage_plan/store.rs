@@ -41,6 +41,73 @@
 //! [`bucket`](crate::throttle::bucket), exactly: one token is 10^18 units, [`Throttle::nano_rate`] units are added each
 //! nanosecond. [`ThrottleAsk`] names all buckets of a request, which are charged together or not at all.
 //!
+//! A store in the process, of two sets of plans that could as well be two processes:
+//!
+//! ```
+//! use std::{collections::HashMap, future::ready, sync::{Arc, Mutex}};
+//! use tower_gateway::{store::StoreFuture, usage_plan::{LeaseLedger, Quota, QuotaPeriod, UsagePlan, UsagePlanLayer, UsagePlans, store::*}};
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::Full;
+//! # use tower::{Layer, ServiceExt, ServiceBuilder, service_fn};
+//! # use tower_gateway::context::PrincipalLayer;
+//!
+//! #[derive(Clone, Debug, Default)]
+//! struct InProcess(Arc<Mutex<HashMap<Counter, LeaseLedger>>>);
+//!
+//! # fn now() -> u64 { 1_795_331_880_000_000 }
+//! impl InProcess {
+//!     fn at<T>(&self, counter: &Counter, act: impl FnOnce(&mut LeaseLedger) -> T) -> StoreFuture<T>
+//!     where
+//!         T: Send + 'static,
+//!     {
+//!         let done = act(self.0.lock().unwrap().entry(counter.clone()).or_default());
+//!         Box::pin(ready(Ok(done)))
+//!     }
+//! }
+//!
+//! impl UsageStore for InProcess {
+//!     fn shares_throttles(&self) -> bool {
+//!         false
+//!     }
+//!     fn lease(&self, ask: LeaseAsk) -> StoreFuture<Lease> {
+//!         self.at(&ask.counter, |ledger| ledger.ask(&ask, ask.now.unwrap_or_else(now)))
+//!     }
+//!     fn throttle(&self, _: ThrottleAsk) -> StoreFuture<Vec<BucketLevel>> {
+//!         Box::pin(ready(Ok(Vec::new()))) // never asked
+//!     }
+//!     fn usage(&self, ask: UsageAsk) -> StoreFuture<StoredUsage> {
+//!         self.at(&ask.counter, |ledger| ledger.usage(&ask, ask.now.unwrap_or_else(now)))
+//!     }
+//!     fn set_remaining(&self, ask: RemainingAsk) -> StoreFuture<()> {
+//!         self.at(&ask.counter, |ledger| ledger.set_remaining(&ask, ask.now.unwrap_or_else(now)))
+//!     }
+//!     fn forget(&self, counter: Counter) -> StoreFuture<()> {
+//!         self.at(&counter, |ledger| *ledger = LeaseLedger::default())
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let store = InProcess::default();
+//! let process = || {
+//!     let plan = UsagePlan::new("three").quota(Quota::new(3, QuotaPeriod::Day).unwrap());
+//!     let plans = UsagePlans::builder().plan(plan).store(store.clone()).build().unwrap();
+//!     ServiceBuilder::new()
+//!         .layer(PrincipalLayer::new(|_| Some("alice".to_owned())))
+//!         .layer(UsagePlanLayer::new(plans).plan_by_principal(|_| Some("three".to_owned())))
+//!         .service(service_fn(|_: Request<()>| async {
+//!             Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from("ok")))
+//!         }))
+//! };
+//! let (one, two) = (process(), process());
+//! let mut statuses = Vec::new();
+//! for service in [&one, &two, &one, &two] {
+//!     statuses.push(service.clone().oneshot(Request::new(())).await.unwrap().status().as_u16());
+//! }
+//! assert_eq!(statuses, [200, 200, 200, 429]);
+//! # });
+//! ```
+//!
 //! Both kinds of ask carry `now` where time is virtual (a `ManualClock`), so that a store can be tested against memory;
 //! in production it is `None` and the store's own time counts, the same for all processes.
 

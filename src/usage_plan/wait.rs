@@ -41,9 +41,9 @@ impl Config {
         }
         let mut claim = match leased {
             Leased::Decided(outcome) => {
-                return Ok(self.decided(in_force.policy, outcome, demand, reserve)?);
+                return Ok(self.decided(in_force.policy, &outcome, demand, reserve)?);
             }
-            waits => Claim::new(&self.plans, place, demand, waits),
+            waits => Claim::new(&self.plans, place, demand, &waits),
         };
         claim.payer = Some(claim_payer(payer, plan.slot, &in_force));
         Err(Halt::Wait(wait(claim, in_force.policy.filter(|_| self.headers).cloned(), reserve)))
@@ -52,7 +52,7 @@ impl Config {
     fn decided(
         &self,
         policy: Option<&HeaderValue>,
-        outcome: Outcome,
+        outcome: &Outcome,
         demand: &Demand<'_>,
         reserve: bool,
     ) -> Result<Admitted, Refused> {
@@ -82,7 +82,7 @@ impl Config {
         reserve: bool,
     ) -> Result<Admitted, Halt> {
         if lending.decides_tokens(false, demand) {
-            let claim = Claim::new(&self.plans, place, demand, Leased::Lacks { failures: 0 });
+            let claim = Claim::new(&self.plans, place, demand, &Leased::Lacks { failures: 0 });
             return Err(Halt::Wait(wait(claim, None, reserve)));
         }
         let (rate_limit, charged) = charge_nobody(demand)?;
@@ -101,8 +101,8 @@ fn claim_payer(payer: &Payer<'_>, slot: u32, in_force: &InForce<'_>) -> ClaimPay
 
 impl Claim {
     /// Of nobody, until a payer is named.
-    fn new(plans: &UsagePlans, place: &Place<'_>, demand: &Demand<'_>, leased: Leased) -> Self {
-        let (failures, reserved) = match leased {
+    fn new(plans: &UsagePlans, place: &Place<'_>, demand: &Demand<'_>, leased: &Leased) -> Self {
+        let (failures, reserved) = match *leased {
             Leased::Lacks { failures } => (failures, None),
             Leased::Tokens { period } => (0, Some(period)),
             Leased::Decided(_) => (0, None),

@@ -18,6 +18,7 @@ mod authorizer;
 mod cache;
 mod edits;
 mod jwt;
+mod lease;
 mod measure;
 mod memory;
 mod observe;

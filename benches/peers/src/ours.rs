@@ -1,14 +1,16 @@
 //! Our side of each row.
 
 use crate::{
+    lease::InProcess,
     measure::Subject,
     rows::{Side, side},
     services::{anything, bare, with_context},
 };
 use axum::body::Body;
 use http::{Method, Request, Response};
-use std::convert::Infallible;
-use tower::{Layer, Service, ServiceBuilder};
+use std::{convert::Infallible, time::Duration};
+use tokio::runtime::Runtime;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_gateway::{
     api_key::{ApiKey, ApiKeyLayer, ApiKeys},
     cors::{Cors, CorsLayer},
@@ -130,6 +132,24 @@ pub fn limits(keys: usize) -> Side {
 pub fn limits_without_fields(keys: usize) -> Side {
     let plans = plans_builder(generous_plan(), keys).rate_limit_headers(false).build().expect("valid plans");
     side(with_context(limited_by(plans, keys)))
+}
+
+/// The same, the quota shared through a store and spent from leases. Each key's pace is made known first, on a runtime
+/// that then does what is done in the background; no lease ends while it is measured.
+pub fn limits_leased(keys: usize, request: impl Fn(usize) -> Request<Body>) -> Side {
+    let builder = plans_builder(generous_plan(), keys).store(InProcess::default());
+    let plans = builder.lease_epoch(Duration::from_secs(300)).build().expect("valid plans");
+    let service = with_context(limited_by(plans, keys));
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        for index in 0..keys * 100 {
+            let answer = service.clone().oneshot(request(index)).await;
+            assert!(answer.is_ok_and(|answer| answer.status() == 200));
+        }
+    });
+    // It must live as long as the process does.
+    std::mem::forget(runtime);
+    side(service)
 }
 
 pub fn api_key(keys: usize) -> Side {

@@ -24,7 +24,7 @@ pub fn all() -> impl Iterator<Item = &'static (&'static str, MakeRow)> {
     subjects.into_iter().flatten()
 }
 
-const ROWS: [(&str, MakeRow); 18] = [
+const ROWS: [(&str, MakeRow); 20] = [
     ("context", context),
     ("cors-simple", cors_simple),
     ("cors-no-origin", cors_no_origin),
@@ -39,6 +39,8 @@ const ROWS: [(&str, MakeRow); 18] = [
     ("limits-1-key", limits_1_key),
     ("limits-10k-keys", limits_10k_keys),
     ("limits-1m-keys", limits_1m_keys),
+    ("quota-under-lease-1-key", quota_under_lease_1_key),
+    ("quota-under-lease-10k-keys", quota_under_lease_10k_keys),
     ("refusal", refusal),
     ("stack", stack),
     ("stack-over-bare", stack_over_bare),
@@ -155,6 +157,20 @@ fn limits_10k_keys(name: &'static str) -> Row {
 
 fn limits_1m_keys(name: &'static str) -> Row {
     limits(name, 1_000_000, 1.2)
+}
+
+/// Over the same limits in memory: what it costs that the quota is shared.
+fn quota_under_lease(name: &'static str, keys: usize) -> Row {
+    let made = row(name, with_keys(keys), ours::limits_leased(keys, with_keys(keys)), None, Goal::Nanos(200.0));
+    Row { warm: keys, floor: ours::limits(keys).expect("ours"), ..made }
+}
+
+fn quota_under_lease_1_key(name: &'static str) -> Row {
+    quota_under_lease(name, 1)
+}
+
+fn quota_under_lease_10k_keys(name: &'static str) -> Row {
+    quota_under_lease(name, 10_000)
 }
 
 /// Too many requests with one key.

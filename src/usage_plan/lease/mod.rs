@@ -9,3 +9,6 @@ pub(super) use holding::{After, Holding, Manner, Names, Usable};
 pub use ledger::LeaseLedger;
 #[cfg(feature = "redb")]
 pub(crate) use ledger::{HolderRecord, PeriodLedger};
+
+#[cfg(test)]
+mod tests;

@@ -44,11 +44,15 @@ impl std::fmt::Debug for Double {
     }
 }
 
+/// Who listens at the end of which link.
+type Listening = (Arc<Mutex<Link>>, Weak<dyn UsageListener>);
+
 #[derive(Default)]
 struct Shared {
     ledgers: HashMap<Counter, LeaseLedger>,
     buckets: HashMap<BucketId, Bucket>,
-    listeners: Vec<(Arc<Mutex<Link>>, Weak<dyn UsageListener>)>,
+    listeners: Vec<Listening>,
+    /// Asks on a link that was frozen.
     late: Vec<(Arc<Mutex<Link>>, LeaseAsk)>,
     calls: u64,
 }

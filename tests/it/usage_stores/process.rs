@@ -81,7 +81,7 @@ impl Answer {
 /// Virtual time moves by so much while a request waits and nothing else is to be done.
 const TICK: Duration = Duration::from_millis(1);
 /// Times that everything else in the runtime may run before that.
-const SPINS: usize = 40;
+const SPINS: usize = 16;
 
 impl Process {
     /// Plan `p` with two keys. A header `x-cost` says what a request costs, `x-reserve` what it reserves.
@@ -106,7 +106,7 @@ impl Process {
         let builder = builder.clock(clock.clock()).plan(plan);
         let builder = KEYS.iter().fold(builder, |builder, key| builder.attach("p", key));
         let plans = builder.build().unwrap();
-        let keys = KEYS.iter().map(|id| ApiKey::new(*id).value(&value(id)));
+        let keys = KEYS.iter().map(|id| ApiKey::new(*id).value(value(id)));
         let keys = keys.fold(ApiKeys::builder(), |builder, key| builder.key(key)).build().unwrap();
         let number = |name: &'static str| {
             move |head: &tower_gateway::filter::Head<'_>| {

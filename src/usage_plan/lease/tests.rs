@@ -1,0 +1,201 @@
+use super::{After, Holding, LeaseLedger, Manner, Names, Usable};
+use crate::usage_plan::store::{Counter, Lease, LeaseAsk, Period, Standing};
+use proptest::prelude::*;
+use std::time::Duration;
+
+const SECOND: u64 = 1_000_000_000;
+const EPOCH: Duration = Duration::from_secs(8);
+const DAY: Period = Period { start: 0, end: 86_400, first_day: 0, end_day: 1 };
+
+/// A holding, its store, and a time that both know.
+struct Pair {
+    holding: Holding,
+    ledger: LeaseLedger,
+    now: u64,
+    seq: u64,
+}
+
+impl Pair {
+    fn new(limit: u64) -> Self {
+        let holding = Holding::new(DAY, Some(limit), 1);
+        Self { holding, ledger: LeaseLedger::default(), now: SECOND, seq: 0 }
+    }
+
+    fn names(&mut self) -> Names {
+        self.seq += 1;
+        Names { holder: u128::from(self.seq) + 100, seq: self.seq }
+    }
+
+    fn manner(&mut self) -> Manner {
+        let counter = Counter { plan: "p".into(), subject: 7 };
+        Manner { counter, names: self.names(), epoch: EPOCH, day: 0, now: self.now, virtual_now: None }
+    }
+
+    fn send(&mut self, ask: &LeaseAsk) -> Lease {
+        self.ledger.ask(ask, self.now / 1_000)
+    }
+
+    fn land(&mut self, ask: &LeaseAsk, lease: &Lease) -> After {
+        let names = self.names();
+        self.holding.answered(ask, lease, self.now, self.now, 0, names)
+    }
+
+    fn fetch(&mut self, cost: u64) {
+        let manner = self.manner();
+        let ask = self.holding.ask_for_waiting(manner, cost);
+        let lease = self.send(&ask);
+        assert_eq!(self.land(&ask, &lease), After::Done);
+    }
+
+    fn charged(&self) -> i64 {
+        self.ledger.periods[&0].charged
+    }
+}
+
+#[test]
+fn what_is_in_hand_is_spent_until_the_lease_ends() {
+    let mut pair = Pair::new(100);
+    assert_eq!(pair.holding.usable(1, pair.now), Usable::Unknown);
+    pair.fetch(1);
+    assert_eq!(pair.holding.usable(32, pair.now), Usable::Enough);
+    assert_eq!(pair.holding.usable(33, pair.now), Usable::Unknown);
+    assert_eq!(pair.holding.usable(101, pair.now), Usable::Nowhere, "there is not so much anywhere");
+    let end = pair.now + 7 * SECOND;
+    assert_eq!(pair.holding.usable(1, end - 1), Usable::Enough);
+    assert_eq!(pair.holding.usable(1, end), Usable::Unknown, "sooner than for the store");
+}
+
+#[test]
+fn an_answer_that_is_lost_is_repaired_by_the_next_ask() {
+    let mut pair = Pair::new(100);
+    let manner = pair.manner();
+    let lost = pair.holding.ask_for_waiting(manner, 1);
+    assert!(pair.send(&lost).granted > 0);
+    pair.holding.unanswered(&lost, true);
+    assert!(!pair.holding.is_settled(), "the store may have lent something");
+    pair.fetch(1);
+    assert_eq!(pair.charged(), 32, "lent once");
+    assert_eq!(
+        pair.ledger.ask(&lost, pair.now / 1_000).standing,
+        Standing::Stale,
+        "and late it changes nothing"
+    );
+}
+
+#[test]
+fn a_refusal_or_hang_up_gives_back_what_was_reserved() {
+    let mut pair = Pair::new(4);
+    pair.fetch(4);
+    pair.holding.reserve(4);
+    assert_eq!(
+        pair.holding.usable(1, pair.now),
+        Usable::Unknown,
+        "asked, and not refused, for another's promise"
+    );
+    pair.holding.release(4, pair.now);
+    assert_eq!(pair.holding.usable(4, pair.now), Usable::Enough);
+    pair.holding.reserve(4);
+    pair.holding.consume(0, 4);
+    let manner = pair.manner();
+    let ask = pair.holding.hand_back(manner);
+    assert_eq!((ask.hold, ask.used[0].units), (0, 4));
+}
+
+#[test]
+fn another_limit_sends_everything_back() {
+    let mut pair = Pair::new(100);
+    pair.fetch(1);
+    pair.holding.set_limit(Some(50));
+    assert_eq!(pair.holding.usable(1, pair.now), Usable::Unknown);
+    pair.fetch(1);
+    assert_eq!(pair.charged(), 25);
+}
+
+#[test]
+fn a_record_that_is_gone_too_soon_was_lost() {
+    let mut pair = Pair::new(100);
+    pair.fetch(1);
+    pair.holding.spend(true, 0, 9);
+    pair.ledger = LeaseLedger::default();
+    let manner = pair.manner();
+    let ask = pair.holding.report(manner);
+    let settled = Lease { standing: Standing::Settled, ..Lease::default() };
+    let names = pair.names();
+    let after = pair.holding.answered(&ask, &settled, pair.now, pair.now, 9, names);
+    assert_eq!(after, After::Again);
+    pair.fetch(1);
+    assert_eq!(pair.ledger.days[&0], 9, "its own use is known again");
+    assert_eq!(pair.charged(), 9 + 45, "and half of the rest is lent");
+}
+
+proptest! {
+    /// Whatever is lost on the way, no more is spent than the limit, and in the end everything is accounted for.
+    #[test]
+    fn holders_and_store_never_disagree(
+        limit in 0_u64..200,
+        steps in proptest::collection::vec((0_usize..3, 0_u8..8, 1_u64..5), 1..150),
+    ) {
+        let mut ledger = LeaseLedger::default();
+        let mut pairs: Vec<_> = (0..3).map(|number| {
+            let mut pair = Pair::new(limit);
+            (pair.seq, pair.holding) = (number * 1_000_000, Holding::new(DAY, Some(limit), number.into()));
+            pair
+        }).collect();
+        let (mut now, mut spent) = (SECOND, 0);
+        for (at, what, units) in steps {
+            let pair = &mut pairs[at];
+            pair.now = now;
+            std::mem::swap(&mut pair.ledger, &mut ledger);
+            match what {
+                0..=3 if pair.holding.usable(units, now) == Usable::Enough => {
+                    pair.holding.spend(true, 0, units);
+                    spent += units;
+                }
+                0..=3 => {
+                    let manner = pair.manner();
+                    let ask = pair.holding.ask_for_waiting(manner, units);
+                    let lease = pair.send(&ask);
+                    pair.land(&ask, &lease);
+                }
+                4 => {
+                    // The answer is lost; or the ask was.
+                    let manner = pair.manner();
+                    let ask = pair.holding.ask_for_waiting(manner, units);
+                    if units % 2 == 0 {
+                        pair.send(&ask);
+                    }
+                    pair.holding.unanswered(&ask, true);
+                }
+                5 => {
+                    let manner = pair.manner();
+                    let ask = pair.holding.report(manner);
+                    let lease = pair.send(&ask);
+                    pair.land(&ask, &lease);
+                }
+                6 => {
+                    let manner = pair.manner();
+                    let ask = pair.holding.hand_back(manner);
+                    let lease = pair.send(&ask);
+                    pair.land(&ask, &lease);
+                }
+                _ => now += units * SECOND,
+            }
+            std::mem::swap(&mut pair.ledger, &mut ledger);
+            prop_assert!(spent <= limit);
+            if let Some(period) = ledger.periods.get(&0) {
+                prop_assert!(period.charged <= limit as i64);
+            }
+        }
+        for pair in &mut pairs {
+            pair.now = now;
+            std::mem::swap(&mut pair.ledger, &mut ledger);
+            let manner = pair.manner();
+            let ask = pair.holding.hand_back(manner);
+            let lease = pair.send(&ask);
+            pair.land(&ask, &lease);
+            std::mem::swap(&mut pair.ledger, &mut ledger);
+        }
+        prop_assert_eq!(ledger.periods[&0].charged, spent as i64);
+        prop_assert_eq!(ledger.days.values().sum::<i64>(), spent as i64);
+    }
+}
