@@ -88,6 +88,15 @@ impl Clock {
         }
     }
 
+    /// Microseconds since 1970-01-01T00:00:00Z, if time is virtual.
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn virtual_unix_micros(&self) -> Option<u64> {
+        match &self.0 {
+            Repr::System => None,
+            Repr::Manual(state) => u64::try_from(state.now().unix_nanos / 1_000).ok(),
+        }
+    }
+
     /// Whether both tell the same time: the system's, or one manual clock's.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {

@@ -47,6 +47,8 @@ pub enum Cause {
     AccountThrottle,
     /// The plan's quota.
     Quota,
+    /// The store of shared usage did not answer, and the plan's policy is to refuse then.
+    UsageStoreUnavailable,
     /// The URL is longer than the limit.
     UrlTooLong,
     /// The header fields are larger than the limit.
@@ -266,6 +268,16 @@ impl GatewayError {
         let mut error = Self::new(ResponseType::Default5xx, Cause::NotCached);
         error.status = Some(StatusCode::GATEWAY_TIMEOUT);
         error.message = Some("Gateway Timeout".into());
+        error
+    }
+
+    /// 503 of a limit whose store is away. AWS has no such answer; the words are those of HTTP.
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn unavailable(cause: Cause) -> Self {
+        let mut error = Self::new(ResponseType::Default5xx, cause);
+        error.status = Some(StatusCode::SERVICE_UNAVAILABLE);
+        error.message = Some("Service Unavailable".into());
+        error.error_type = Some("ServiceUnavailableException");
         error
     }
 

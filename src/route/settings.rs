@@ -3,7 +3,7 @@
 use super::{CacheSettings, Declared};
 use crate::{
     error::ConfigError,
-    throttle::{SharedBucket, Throttle},
+    throttle::{SharedBucket, Throttle, id_of},
 };
 use http::Method;
 use std::collections::BTreeMap;
@@ -45,8 +45,9 @@ impl MethodSettings {
     }
 
     /// The throttle in force; `bucket` finds or makes its state.
-    fn bucket(self, make: impl FnOnce(Throttle) -> SharedBucket) -> Option<SharedBucket> {
-        self.throttle.map(|throttle| SharedBucket { shadow: self.shadow, ..make(throttle) })
+    fn bucket(self, name: &str, make: impl FnOnce(&str, Throttle) -> SharedBucket) -> Option<SharedBucket> {
+        let (shadow, id) = (self.shadow, id_of(name.bytes()));
+        self.throttle.map(|throttle| SharedBucket { shadow, id, ..make(name, throttle) })
     }
     /// Sets the method's caching.
     #[must_use]
@@ -103,7 +104,7 @@ impl SettingsMap {
         let of_method = self.0.get(&own).map(|entry| entry.1);
         let settings = of_method.or_else(|| self.0.get(ALL_METHODS).map(|entry| entry.1)).unwrap_or_default();
         let of_all = OfVerb {
-            throttle: settings.bucket(|throttle| bucket(&own, throttle)),
+            throttle: settings.bucket(&own, &mut *bucket),
             caching: settings.caching,
             // AWS: what is not said of a method by name is said of its GET only.
             caches_any_verb: of_method.is_some() && method.verb.is_some(),
@@ -125,7 +126,7 @@ impl SettingsMap {
             if verb != "ANY"
                 && let Ok(verb) = Method::from_bytes(verb.as_bytes())
             {
-                let throttle = settings.bucket(|throttle| bucket(key, throttle));
+                let throttle = settings.bucket(key, &mut *bucket);
                 verbs.push((verb, OfVerb { throttle, caching: settings.caching, caches_any_verb: true }));
             }
         }

@@ -14,9 +14,9 @@ pub mod bucket;
 mod shared;
 
 use crate::error::ConfigError;
-pub(crate) use shared::SharedBucket;
 #[cfg(feature = "stage")]
 pub(crate) use shared::Slot;
+pub(crate) use shared::{SharedBucket, id_of};
 
 /// A token bucket's setting: `rate_limit` tokens per second, at most `burst_limit` at once.
 ///
@@ -68,6 +68,14 @@ impl Throttle {
     /// Billionths of a token added per second, which are also units per nanosecond (see [`bucket`]).
     pub fn nano_rate(&self) -> u64 {
         self.nano_rate
+    }
+
+    /// The part of one of `sharers` processes that cannot ask each other: rate and burst over their number, but at
+    /// least the smallest there is.
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn share(self, sharers: u64) -> Self {
+        let part = |whole: u64| (whole / sharers.max(1)).max(u64::from(whole > 0));
+        Self { nano_rate: part(self.nano_rate), burst: part(self.burst.into()) as u32 }
     }
 
     /// Seconds in which an empty bucket fills, rounded up; `None` if it never does.

@@ -36,10 +36,17 @@ pub(crate) struct SharedBucket {
     pub(crate) slot: Arc<Slot>,
     /// It only counts what it would have refused.
     pub(crate) shadow: bool,
+    /// Of its name, which is the same in every process.
+    pub(crate) id: u64,
 }
 
 impl SharedBucket {
     pub(crate) fn new(throttle: Throttle) -> Self {
-        Self { throttle, slot: Arc::default(), shadow: false }
+        Self { throttle, slot: Arc::default(), shadow: false, id: 0 }
     }
+}
+
+/// FNV-1a over the name of something configured, so nobody can choose it to collide.
+pub(crate) fn id_of(name: impl Iterator<Item = u8>) -> u64 {
+    name.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

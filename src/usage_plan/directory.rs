@@ -10,7 +10,7 @@ use crate::{
     error::ConfigError,
     response::Cause,
     route::{MatchedRoute, normalise},
-    throttle::{SharedBucket, Throttle},
+    throttle::{SharedBucket, Throttle, id_of},
 };
 use http::{HeaderValue, Method};
 use std::{
@@ -225,8 +225,6 @@ impl Override {
     }
 }
 
-/// FNV-1a over what names a method of a stage. All of it is configuration, so nobody can choose it to collide.
 fn method_id(stage: &str, path: &str, verb: &str) -> u64 {
-    let name = stage.bytes().chain([0]).chain(path.bytes()).chain([b' ']).chain(verb.bytes());
-    name.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    id_of(stage.bytes().chain([0]).chain(path.bytes()).chain([b' ']).chain(verb.bytes()))
 }

@@ -1,19 +1,20 @@
 //! `UsagePlanLayer`: who pays, how much, and moving the data.
 
 use super::{
-    admit::{Limits, Refusal, SharedThrottle, Spent},
+    admit::{Limits, SharedThrottle, Spent},
     directory::{Directory, PlanState},
-    headers::{RateLimitFields, write_retry_after},
+    future::{ChargedFuture, Waiting},
+    headers::RateLimitFields,
     plans::UsagePlans,
     reservation::{Charged, UsageReservation},
     shard::{Demand, Shard, charge_shared},
+    verdict::{Admitted, Halt, Refused},
 };
 use crate::{
     clock::Timestamp,
     context::{Announced, ContextConfig, Principal, RateLimit, RequestContext, subject},
     filter::Head,
-    future::ResponseFuture,
-    response::{Cause, GatewayError, ResponseType},
+    response::Cause,
     route::{MatchedRoute, Routes, Scope},
     throttle::SharedBucket,
 };
@@ -21,7 +22,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, MutexGuard},
     task::{Context, Poll},
 };
 use tower_layer::Layer;
@@ -34,18 +35,18 @@ type PlanFn = dyn Fn(&Principal) -> Option<String> + Send + Sync;
 /// Charges requests to throttles and quotas; see the [module docs](super).
 #[derive(Clone)]
 pub struct UsagePlanLayer {
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
 }
 
 #[derive(Clone)]
-struct Config {
-    plans: UsagePlans,
+pub(super) struct Config {
+    pub(super) plans: UsagePlans,
     scope: Option<Arc<Scope>>,
     context: ContextConfig,
     cost: Option<Arc<CostFn>>,
     reserve: Option<Arc<ReserveFn>>,
     by_principal: Option<Arc<PlanFn>>,
-    headers: bool,
+    pub(super) headers: bool,
     /// Inside `Gateway`, where nothing waits between the arrival and this phase: the arrival is the present time.
     by_arrival: bool,
 }
@@ -115,28 +116,6 @@ impl UsagePlanLayer {
         self.change(|config| (config.headers, config.by_arrival) = (config.headers && !aws_exact, by_arrival))
     }
 
-    /// The phase of `Gateway`: charges the request, notes what its answer will say of the limits in the context, and
-    /// gives back the answer to a request that is refused.
-    #[cfg(feature = "gateway")]
-    pub(crate) fn admit<B, R: From<Bytes>>(
-        &self,
-        context: &RequestContext,
-        request: &mut Request<B>,
-    ) -> Result<(), Response<R>> {
-        let config = &*self.config;
-        match config.decide(context, request) {
-            Ok(admitted) => {
-                admitted.rate_limit.into_iter().for_each(|rate_limit| context.set_rate_limit(rate_limit));
-                insert_reservation(request, admitted.reservation);
-                Ok(())
-            }
-            Err(mut refused) => {
-                refused.rate_limit.take().into_iter().for_each(|limit| context.set_rate_limit(limit));
-                Err(refused.into_response(context, config.headers))
-            }
-        }
-    }
-
     #[cfg(feature = "gateway")]
     pub(crate) fn is_by_principal(&self) -> bool {
         self.config.by_principal.is_some()
@@ -154,57 +133,15 @@ impl fmt::Debug for UsagePlanLayer {
     }
 }
 
-/// An admitted request: what its answer will say, and the handle of a reserved cost.
-struct Admitted {
-    rate_limit: Option<RateLimit>,
-    reservation: Option<UsageReservation>,
-}
-
-/// A refused one.
-struct Refused {
-    cause: Cause,
-    retry_after: Option<u64>,
-    rate_limit: Option<RateLimit>,
-}
-
-impl Refused {
-    /// A key in no plan of the stage: the same answer as for no key.
-    fn not_in_plan() -> Self {
-        Self::forbidden(Cause::ApiKeyNotInPlan)
-    }
-
-    fn forbidden(cause: Cause) -> Self {
-        Self { cause, retry_after: None, rate_limit: None }
-    }
-
-    fn new(refusal: Refusal, rate_limit: Option<RateLimit>) -> Self {
-        Self { cause: refusal.cause, retry_after: refusal.retry_after, rate_limit }
-    }
-
-    fn into_response<R: From<Bytes>>(self, context: &RequestContext, headers: bool) -> Response<R> {
-        let response_type = match self.cause {
-            Cause::Quota => ResponseType::QuotaExceeded,
-            Cause::ApiKeyNotInPlan | Cause::ApiKeyMissing => ResponseType::InvalidApiKey,
-            _ => ResponseType::Throttled,
-        };
-        let mut response = GatewayError::new(response_type, self.cause).refuse(context);
-        RateLimitFields::new(self.rate_limit).write(response.headers_mut());
-        if let Some(seconds) = self.retry_after.filter(|_| headers) {
-            write_retry_after(response.headers_mut(), seconds);
-        }
-        response
-    }
-}
-
 /// Whose state a request is charged to.
-enum Payer<'a> {
+pub(super) enum Payer<'a> {
     Key(u128),
     Principal(u128, &'a PlanState),
     Nobody,
 }
 
 impl Config {
-    fn decide<B>(&self, context: &RequestContext, request: &Request<B>) -> Result<Admitted, Refused> {
+    pub(super) fn decide<B>(&self, context: &RequestContext, request: &Request<B>) -> Result<Admitted, Halt> {
         let route = context.route_or_match(self.scope.as_ref(), request.uri().path());
         let stage = route.and_then(|route| route.scope.stage.as_ref()).map(|stage| &*stage.name);
         let directory = self.plans.directory();
@@ -217,9 +154,13 @@ impl Config {
             cost,
         };
         let place = Place { stage, route, verb: request.method() };
+        if let Some(lending) = self.plans.lending() {
+            return self.decide_leased(lending, &directory, &payer, &place, &demand, reserved);
+        }
         let (rate_limit, charged) = self.charge(&directory, &payer, &place, &demand)?;
-        let reservation = reserved
-            .then(|| UsageReservation::new(self.plans.clone(), cost, charged, demand.stage, demand.account));
+        let reservation = reserved.then(|| {
+            UsageReservation::new(self.plans.clone(), cost, charged, demand.stage, demand.account, None)
+        });
         Ok(Admitted { rate_limit, reservation })
     }
 
@@ -257,6 +198,31 @@ impl Config {
         estimate.map_or_else(|| (fixed(), false), |estimate| (estimate, true))
     }
 
+    /// Where the payer's state stands, locked; nobody has none.
+    #[inline(always)]
+    pub(super) fn entry_of<'a>(
+        &'a self,
+        directory: &'a Directory,
+        payer: &Payer<'a>,
+        place: &Place<'_>,
+        demand: &Demand<'_>,
+    ) -> Result<Option<(MutexGuard<'a, Shard>, u32, &'a PlanState)>, Refused> {
+        Ok(match payer {
+            Payer::Nobody => None,
+            Payer::Key(subject) => {
+                let shard = self.plans.table().lock(*subject);
+                let (index, plan) =
+                    plan_of_key(&shard, *subject, directory, place.stage).ok_or_else(Refused::not_in_plan)?;
+                Some((shard, index, plan))
+            }
+            Payer::Principal(subject, plan) => {
+                let mut shard = self.plans.table().lock(*subject);
+                let index = shard.find_or_insert(*subject, plan, directory, demand.now);
+                Some((shard, index, *plan))
+            }
+        })
+    }
+
     fn charge(
         &self,
         directory: &Directory,
@@ -264,19 +230,8 @@ impl Config {
         place: &Place<'_>,
         demand: &Demand<'_>,
     ) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
-        let (mut shard, index, plan) = match payer {
-            Payer::Nobody => return charge_nobody(demand),
-            Payer::Key(subject) => {
-                let shard = self.plans.table().lock(*subject);
-                let (index, plan) =
-                    plan_of_key(&shard, *subject, directory, place.stage).ok_or_else(Refused::not_in_plan)?;
-                (shard, index, plan)
-            }
-            Payer::Principal(subject, plan) => {
-                let mut shard = self.plans.table().lock(*subject);
-                let index = shard.find_or_insert(*subject, plan, directory, demand.now);
-                (shard, index, *plan)
-            }
+        let Some((mut shard, index, plan)) = self.entry_of(directory, payer, place, demand)? else {
+            return charge_nobody(demand);
         };
         let in_force = plan.in_force(place.stage, place.route, place.verb);
         let outcome = shard.charge(index, plan, in_force, demand).ok_or_else(Refused::not_in_plan)?;
@@ -284,11 +239,11 @@ impl Config {
         let rate_limit = self.rate_limit(in_force.policy, outcome.announced);
         match outcome.refusal {
             Some(refusal) => Err(Refused::new(refusal, rate_limit)),
-            None => Ok((rate_limit, Some(outcome.charged))),
+            None => Ok((rate_limit, outcome.charged)),
         }
     }
 
-    fn rate_limit(&self, policy: Option<&HeaderValue>, announced: Announced) -> Option<RateLimit> {
+    pub(super) fn rate_limit(&self, policy: Option<&HeaderValue>, announced: Announced) -> Option<RateLimit> {
         let policy = policy.filter(|_| self.headers)?;
         Some(RateLimit { policy: policy.clone(), announced })
     }
@@ -310,10 +265,10 @@ fn plan_of_key<'a>(
 }
 
 /// Where a request goes.
-struct Place<'a> {
-    stage: Option<&'a str>,
-    route: Option<&'a MatchedRoute>,
-    verb: &'a Method,
+pub(super) struct Place<'a> {
+    pub(super) stage: Option<&'a str>,
+    pub(super) route: Option<&'a MatchedRoute>,
+    pub(super) verb: &'a Method,
 }
 
 fn stage_bucket<'a>(route: Option<&'a MatchedRoute>, verb: &Method) -> Option<&'a SharedBucket> {
@@ -321,7 +276,7 @@ fn stage_bucket<'a>(route: Option<&'a MatchedRoute>, verb: &Method) -> Option<&'
 }
 
 /// Without a plan, stage and account still apply.
-fn charge_nobody(demand: &Demand<'_>) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
+pub(super) fn charge_nobody(demand: &Demand<'_>) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
     let throttle = |shared: Option<&SharedBucket>| shared.map(SharedThrottle::of);
     let limits =
         Limits { stage: throttle(demand.stage), account: throttle(demand.account), ..Limits::default() };
@@ -330,7 +285,7 @@ fn charge_nobody(demand: &Demand<'_>) -> Result<(Option<RateLimit>, Option<Charg
     Ok((None, None))
 }
 
-fn insert_reservation<B>(request: &mut Request<B>, reservation: Option<UsageReservation>) {
+pub(super) fn insert_reservation<B>(request: &mut Request<B>, reservation: Option<UsageReservation>) {
     if let Some(reservation) = reservation {
         request.extensions_mut().insert(reservation);
     }
@@ -353,12 +308,12 @@ pub struct UsagePlanService<S> {
 
 impl<S, B, R> Service<Request<B>> for UsagePlanService<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     R: From<Bytes>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, RateLimitFields, R>;
+    type Future = ChargedFuture<S, B, S::Future, RateLimitFields, R>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -371,9 +326,18 @@ where
             Ok(admitted) => {
                 insert_reservation(&mut request, admitted.reservation);
                 let fields = RateLimitFields::new(admitted.rate_limit);
-                ResponseFuture::forwarded(self.inner.call(request), fields)
+                ChargedFuture::forwarded(self.inner.call(request), fields)
             }
-            Err(refused) => ResponseFuture::refused(refused.into_response(&context, config.headers)),
+            Err(Halt::Refused(refused)) => {
+                ChargedFuture::refused(refused.into_response(&context, config.headers))
+            }
+            Err(Halt::Wait(verdict)) => {
+                // The service that was polled ready waits with the request; its clone takes its place.
+                let clone = self.inner.clone();
+                let service = std::mem::replace(&mut self.inner, clone);
+                let headers = config.headers;
+                ChargedFuture::waiting(Waiting { verdict, service, request, context, headers })
+            }
         }
     }
 }

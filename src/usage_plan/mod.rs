@@ -59,13 +59,18 @@
 //! developer guide.
 
 mod admit;
+mod claim;
 mod days;
 mod directory;
 mod entry;
+mod future;
 mod headers;
 mod index;
 mod layer;
 mod lease;
+mod leased;
+mod leases;
+mod lending;
 mod methods;
 mod plan;
 mod plans;
@@ -73,11 +78,17 @@ mod quota;
 mod report;
 mod reservation;
 mod shard;
+mod shared;
 mod span_cell;
 pub mod store;
 mod table;
+mod verdict;
+mod wait;
 
 pub use directory::ShadowCounts;
+pub use future::ChargedFuture;
+#[cfg(feature = "gateway")]
+pub(crate) use future::Waiting;
 pub use headers::RateLimitFields;
 pub use layer::{UsagePlanLayer, UsagePlanService};
 pub use lease::LeaseLedger;
@@ -86,3 +97,6 @@ pub use plans::{UsagePlans, UsagePlansBuilder};
 pub use quota::{Quota, QuotaPeriod, Window};
 pub use report::{DailyUsage, UsageReport};
 pub use reservation::UsageReservation;
+pub use shared::SharedUsageError;
+#[cfg(feature = "gateway")]
+pub(crate) use verdict::Stop;

@@ -1,7 +1,7 @@
 //! `UsagePlan`: what a plan is configured to be.
 
 use super::quota::Quota;
-use crate::{error::ConfigError, throttle::Throttle};
+use crate::{error::ConfigError, store::FailurePolicy, throttle::Throttle};
 use http::Method;
 use std::sync::Arc;
 
@@ -43,6 +43,7 @@ pub struct UsagePlan {
     scope: ThrottleScope,
     shadow_throttle: bool,
     shadow_quota: bool,
+    store_failure: Option<FailurePolicy>,
 }
 
 /// A throttle of one method, as it was given.
@@ -66,6 +67,7 @@ impl UsagePlan {
             scope: ThrottleScope::default(),
             shadow_throttle: false,
             shadow_quota: false,
+            store_failure: None,
         }
     }
 
@@ -133,12 +135,19 @@ impl UsagePlan {
         self
     }
 
+    /// What happens to requests of this plan while the store of shared usage fails. Default: what
+    /// [`UsagePlansBuilder::store_options`](super::UsagePlansBuilder::store_options) say.
+    #[must_use]
+    pub fn store_failure(mut self, policy: FailurePolicy) -> Self {
+        self.store_failure = Some(policy);
+        self
+    }
+
     /// The id by which keys are attached.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    #[allow(dead_code, reason = "used by the store path")]
     pub(super) fn shared_id(&self) -> Arc<str> {
         Arc::clone(&self.id)
     }
@@ -177,6 +186,10 @@ impl UsagePlan {
 
     pub(super) fn quota_is_shadow(&self) -> bool {
         self.shadow_quota
+    }
+
+    pub(super) fn failure_policy(&self) -> Option<FailurePolicy> {
+        self.store_failure
     }
 
     pub(super) fn covers(&self, stage: Option<&str>) -> bool {

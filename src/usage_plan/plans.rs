@@ -2,21 +2,25 @@
 
 use super::{
     directory::{Directory, PlanState, ShadowCounts},
+    lending::{Lending, Listener},
     plan::UsagePlan,
     quota::parse_day,
     report::UsageReport,
+    store::{UsageListener, UsageStore},
     table::Table,
 };
 use crate::{
     clock::{Clock, Timestamp},
     context::subject,
     error::ConfigError,
+    store::StoreOptions,
     throttle::{SharedBucket, Throttle},
 };
 use arc_swap::ArcSwap;
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 /// Plans, the keys attached to them, and what those have used. A clone is a reference count.
@@ -52,6 +56,18 @@ struct Shared {
     table: Table,
     clock: Clock,
     headers: bool,
+    /// Where usage is shared.
+    lending: Option<Box<Lending>>,
+}
+
+/// A handle that keeps nothing alive.
+#[derive(Clone)]
+pub(super) struct WeakPlans(Weak<Shared>);
+
+impl WeakPlans {
+    pub(super) fn upgrade(&self) -> Option<UsagePlans> {
+        self.0.upgrade().map(UsagePlans)
+    }
 }
 
 /// The subject of a key id; [`VerifiedApiKey`](crate::context::VerifiedApiKey) carries it precomputed.
@@ -73,6 +89,14 @@ impl UsagePlans {
         &self.0.table
     }
 
+    pub(super) fn lending(&self) -> Option<&Lending> {
+        self.0.lending.as_deref()
+    }
+
+    pub(super) fn downgrade(&self) -> WeakPlans {
+        WeakPlans(Arc::downgrade(&self.0))
+    }
+
     pub(super) fn clock(&self) -> &Clock {
         &self.0.clock
     }
@@ -83,6 +107,14 @@ impl UsagePlans {
 
     pub(super) fn sends_headers(&self) -> bool {
         self.0.headers
+    }
+
+    /// The listener lives as long as the handle.
+    fn listen(&self) {
+        let Some(lending) = self.lending() else { return };
+        let listener = lending.listener.get_or_init(|| Arc::new(Listener(self.downgrade())));
+        let listener: Arc<dyn UsageListener> = Arc::<Listener>::clone(listener);
+        lending.store.listen(Arc::downgrade(&listener));
     }
 
     #[cfg(feature = "gateway")]
@@ -197,6 +229,7 @@ impl UsagePlans {
         let slot = self.directory().require(plan_id)?.slot;
         let subject = subject_of_key(key_id);
         let detached = self.0.table.lock(subject).detach(subject, slot);
+        self.forget(plan_id, subject);
         detached.then_some(()).ok_or_else(|| not_attached(key_id))
     }
 
@@ -274,12 +307,20 @@ impl UsagePlans {
     ///
     /// # Errors
     ///
-    /// There is no such plan, it has no quota, or the key is not in it.
+    /// There is no such plan, it has no quota, or the key is not in it. Usage is shared: then it is
+    /// [`update_shared_remaining`](Self::update_shared_remaining) that sets it.
     pub fn update_remaining(&self, plan_id: &str, key_id: &str, remaining: u64) -> Result<(), ConfigError> {
         let directory = self.directory();
         let plan = directory.require(plan_id)?;
         if plan.quota().is_none() {
             return Err(ConfigError::new("usage plan", plan_id, "has no quota"));
+        }
+        if self.lending().is_some() {
+            return Err(ConfigError::new(
+                "usage plan",
+                plan_id,
+                "is shared: update_shared_remaining is for it",
+            ));
         }
         let subject = subject_of_key(key_id);
         let mut shard = self.0.table.lock(subject);
@@ -324,7 +365,15 @@ pub struct UsagePlansBuilder {
     account: Option<Throttle>,
     clock: Clock,
     headers: bool,
+    store: Option<Arc<dyn UsageStore>>,
+    store_options: StoreOptions,
+    lease_epoch: Option<Duration>,
 }
+
+/// How long units may be in a process's hand.
+const LEASE_EPOCH: Duration = Duration::from_secs(10);
+const SHORTEST_EPOCH: Duration = Duration::from_millis(100);
+const LONGEST_EPOCH: Duration = Duration::from_secs(300);
 
 impl UsagePlansBuilder {
     /// Adds a plan.
@@ -362,12 +411,51 @@ impl UsagePlansBuilder {
         self
     }
 
+    /// Keeps quotas and use, and with some stores throttles, outside of this process: see
+    /// [`store`](super::store). Default: none, all is in memory.
+    ///
+    /// A process takes units of a quota in blocks and spends them without asking; only where it has none left does a
+    /// request wait. It must be polled in a tokio runtime with time enabled.
+    #[must_use]
+    pub fn store(mut self, store: impl UsageStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// How the store is asked, and what happens when it fails; a plan may say otherwise
+    /// ([`UsagePlan::store_failure`]).
+    #[must_use]
+    pub fn store_options(mut self, options: StoreOptions) -> Self {
+        self.store_options = options;
+        self
+    }
+
+    /// How long a process may hold units of a quota without being heard of: if it dies, they are taken for used after so
+    /// long. Longer ones wait less, above all for keys that are seldom used. Default: 10 s; from 100 ms to 5 minutes.
+    #[must_use]
+    pub fn lease_epoch(mut self, epoch: Duration) -> Self {
+        self.lease_epoch = Some(epoch);
+        self
+    }
+
+    fn lending(&self) -> Result<Option<Box<Lending>>, ConfigError> {
+        let epoch = self.lease_epoch.unwrap_or(LEASE_EPOCH);
+        if !(SHORTEST_EPOCH..=LONGEST_EPOCH).contains(&epoch) {
+            return Err(ConfigError::new("lease epoch", format!("{epoch:?}"), "must be from 100ms to 300s"));
+        }
+        let lending = |store: &Arc<dyn UsageStore>| {
+            Box::new(Lending::new(Arc::clone(store), self.store_options.clone(), epoch, self.clock.clone()))
+        };
+        Ok(self.store.as_ref().map(lending))
+    }
+
     /// Makes the handle.
     ///
     /// # Errors
     ///
-    /// As [`UsagePlans::put_plan`] and [`UsagePlans::attach`]; two plans with one id.
+    /// As [`UsagePlans::put_plan`] and [`UsagePlans::attach`]; two plans with one id; a lease epoch out of range.
     pub fn build(self) -> Result<UsagePlans, ConfigError> {
+        let lending = self.lending()?;
         let (clock, headers) = (self.clock, self.headers);
         let shared = Shared {
             directory: ArcSwap::default(),
@@ -375,8 +463,10 @@ impl UsagePlansBuilder {
             table: Table::default(),
             clock,
             headers,
+            lending,
         };
         let plans = UsagePlans(Arc::new(shared));
+        plans.listen();
         for plan in self.plans {
             if plans.directory().named(plan.id()).is_some() {
                 return Err(ConfigError::new("usage plan id", plan.id(), "is given twice"));

@@ -4,6 +4,7 @@ use super::{
     days::PastDay,
     directory::PlanState,
     plans::{UsagePlans, not_attached, subject_of_key},
+    store::StoredUsage,
 };
 use crate::{error::ConfigError, response::json_string};
 
@@ -25,6 +26,7 @@ pub struct UsageReport {
     end_date: String,
     range: (i32, i32),
     position: Option<String>,
+    unknown: u64,
     items: Vec<(String, Vec<DailyUsage>)>,
 }
 
@@ -38,6 +40,7 @@ impl UsageReport {
             end_date,
             range,
             position: None,
+            unknown: 0,
             items: Vec::new(),
         })
     }
@@ -55,6 +58,42 @@ impl UsageReport {
     /// Where the next page starts; `None` on the last.
     pub fn position(&self) -> Option<&str> {
         self.position.as_deref()
+    }
+
+    /// Of what processes have in hand, it is not known yet whether it is used. 0 in reports of one process.
+    pub fn unknown(&self) -> u64 {
+        self.unknown
+    }
+
+    pub(super) fn range(&self) -> (i32, i32) {
+        self.range
+    }
+
+    /// The days of one key as a store knows them. What was left at the end of a day follows from what was used later,
+    /// in the present period, and from what had been used by then in others.
+    pub(super) fn with_stored(
+        mut self,
+        plan: &PlanState,
+        key_id: &str,
+        stored: &StoredUsage,
+        unix: i64,
+    ) -> Self {
+        let present = plan.span(unix).window_day;
+        let days = (self.range.0..=self.range.1).map(|day| {
+            let used = used_in(stored, day..day + 1);
+            let remaining = plan.quota().map(|quota| {
+                let span = plan.calendar().span_of_day(day);
+                let by_then = used_in(stored, span.window_day..day + 1);
+                match stored.remaining.filter(|_| span.window_day == present) {
+                    Some(left) => left.saturating_add(used_in(stored, day + 1..span.next_window_day)),
+                    None => quota.limit().saturating_sub(by_then),
+                }
+            });
+            DailyUsage { used, remaining }
+        });
+        self.items.push((key_id.to_owned(), days.collect()));
+        self.unknown = stored.unknown;
+        self
     }
 
     /// The document of GetUsage; the map is called `values` on the wire. A day is `[used, remaining]`, and `[used]`
@@ -118,6 +157,11 @@ impl UsageReport {
             text.split_once('.').and_then(|(shard, index)| Some((shard.parse().ok()?, index.parse().ok()?)));
         parsed.ok_or_else(|| ConfigError::new("usage position", text, "is not a position of a report"))
     }
+}
+
+fn used_in(stored: &StoredUsage, days: std::ops::Range<i32>) -> u64 {
+    let used = stored.days.iter().filter(|used| days.contains(&used.day)).map(|used| used.units);
+    u64::try_from(used.sum::<i64>()).unwrap_or(0)
 }
 
 fn json_days(days: &[DailyUsage]) -> String {

@@ -1,6 +1,8 @@
 //! A cost that is known only afterwards: reserve, then commit.
 
-use super::{directory::InForce, entry::Entry, plans::UsagePlans, quota::Span, shard::Change};
+use super::{
+    directory::InForce, entry::Entry, plans::UsagePlans, quota::Span, shard::Change, store::BucketAsk,
+};
 use crate::throttle::{SharedBucket, Throttle};
 use std::{
     fmt,
@@ -20,6 +22,8 @@ pub(super) struct Charged {
     /// `None` where no tokens were taken.
     pub(super) throttle: Option<Throttle>,
     pub(super) method: Option<u64>,
+    /// The tokens are the store's.
+    pub(super) elsewhere: bool,
 }
 
 impl Charged {
@@ -31,6 +35,7 @@ impl Charged {
             day: span.day,
             throttle: in_force.throttle.filter(|_| took_tokens),
             method: in_force.method,
+            elsewhere: false,
         }
     }
 }
@@ -63,6 +68,8 @@ struct Reserved {
     charged: Option<Charged>,
     stage: Option<SharedBucket>,
     account: Option<SharedBucket>,
+    /// The buckets, where they are the store's.
+    tokens: Option<Vec<BucketAsk>>,
     settled: AtomicBool,
 }
 
@@ -73,6 +80,7 @@ impl UsageReservation {
         charged: Option<Charged>,
         stage: Option<&SharedBucket>,
         account: Option<&SharedBucket>,
+        tokens: Option<Vec<BucketAsk>>,
     ) -> Self {
         let settled = AtomicBool::new(false);
         Self(Arc::new(Reserved {
@@ -81,6 +89,7 @@ impl UsageReservation {
             charged,
             stage: stage.cloned(),
             account: account.cloned(),
+            tokens,
             settled,
         }))
     }
@@ -118,6 +127,10 @@ impl Reserved {
         let mut shard = self.charged.map(|charged| self.plans.table().lock(charged.subject));
         if let (Some(shard), Some(charged)) = (&mut shard, &self.charged) {
             shard.settle(charged, change, now);
+        }
+        if let Some(tokens) = &self.tokens {
+            drop(shard);
+            return self.plans.change_tokens(tokens, change);
         }
         for shared in self.stage.iter().chain(&self.account) {
             let mut bucket = shared.slot.lock();

@@ -6,6 +6,7 @@ use super::{
     directory::{Directory, InForce, PlanState},
     entry::{Entry, NONE, Names, Slab},
     index::Index,
+    leases::Leases,
     methods::MethodBuckets,
     quota::Span,
     reservation::Charged,
@@ -32,17 +33,18 @@ pub(super) struct Outcome {
     pub(super) refusal: Option<Refusal>,
     pub(super) announced: Announced,
     /// What was taken from where, if it was admitted.
-    pub(super) charged: Charged,
+    pub(super) charged: Option<Charged>,
 }
 
 /// Entries of some subjects, in chains of one subject's plans.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     heads: Index,
-    entries: Slab,
+    pub(super) entries: Slab,
     names: Names,
-    history: History,
-    methods: MethodBuckets,
+    pub(super) history: History,
+    pub(super) methods: MethodBuckets,
+    pub(super) leases: Leases,
     /// Where the sweep of idle entries goes on.
     cursor: u32,
 }
@@ -152,6 +154,7 @@ impl Shard {
 
     pub(super) fn detach(&mut self, subject: u128, plan: u32) -> bool {
         self.methods.forget(subject, plan);
+        self.leases.forget(subject, plan);
         self.unlink(subject, plan)
     }
 
@@ -210,18 +213,22 @@ impl Shard {
             }
         }
         let charged = Charged::new(entry, &in_force, &span, took_tokens);
-        Some(Outcome { refusal: verdict.err(), announced: announced(&limits, &spent, now), charged })
+        let announced = announced(&limits, &spent, now);
+        Some(Outcome { refusal: verdict.err(), announced, charged: Some(charged) })
     }
 
     /// Gives back or takes more, now that the cost is known: exactly the difference, from where it was taken.
     pub(super) fn settle(&mut self, charged: &Charged, change: Change, now: u64) {
         let Some(index) = self.find(charged.subject, |plan| plan == charged.plan) else { return };
-        let Self { entries, history, methods, .. } = self;
+        let Self { entries, history, methods, leases, .. } = self;
         let Some(entry) = entries.get_mut(index) else { return };
         let used =
             if entry.today == charged.day { entry.used_today } else { history.used_on(index, charged.day) };
         // The key may have left the plan meanwhile and come back: then nothing of it is kept that could come back.
         let change = change.within(used);
+        if let Some(holding) = leases.find(charged.subject, charged.plan) {
+            holding.settle(charged.day, change.signed(), now);
+        }
         if entry.period == charged.period {
             entry.charged = change.of_charged(entry.charged);
         }
@@ -230,7 +237,7 @@ impl Shard {
         } else {
             history.change(index, charged.day, change);
         }
-        match (charged.throttle, charged.method) {
+        match (charged.throttle.filter(|_| !charged.elsewhere), charged.method) {
             (Some(throttle), None) => entry.bucket = change.of_bucket(entry.bucket, throttle, now),
             (Some(throttle), Some(method)) => {
                 let place = (charged.subject, charged.plan, method);
@@ -280,7 +287,7 @@ fn is_idle(entry: &Entry, directory: &Directory, now: Timestamp) -> bool {
     full && plan.quota().is_none_or(|_| entry.period != plan.span(now.unix_seconds()).window_day)
 }
 
-fn limits(plan: &PlanState, in_force: &InForce<'_>, span: &Span, demand: &Demand<'_>) -> Limits {
+pub(super) fn limits(plan: &PlanState, in_force: &InForce<'_>, span: &Span, demand: &Demand<'_>) -> Limits {
     let unix = demand.now.unix_seconds();
     Limits {
         plan: in_force.throttle.map(|throttle| PlanThrottle {
@@ -328,7 +335,7 @@ pub(super) fn charge_shared(
 }
 
 /// Limits in shadow mode are not announced.
-fn announced(limits: &Limits, spent: &Spent, now: u64) -> Announced {
+pub(super) fn announced(limits: &Limits, spent: &Spent, now: u64) -> Announced {
     let throttle = limits.plan.filter(|plan| !plan.shadow).map(|plan| plan.throttle);
     let quota = limits.quota.filter(|quota| !quota.shadow);
     let full_in = |throttle| spent.plan.full_in(throttle, now).map(admit::whole_seconds);
@@ -350,6 +357,13 @@ impl Change {
         match self {
             Self::GiveBack(amount) => Self::TakeMore(amount),
             Self::TakeMore(amount) => Self::GiveBack(amount),
+        }
+    }
+
+    fn signed(self) -> i64 {
+        match self {
+            Self::GiveBack(amount) => -i64::from(amount),
+            Self::TakeMore(amount) => amount.into(),
         }
     }
 

@@ -299,7 +299,6 @@ pub struct RemainingAsk {
 }
 
 impl Counter {
-    #[allow(dead_code, reason = "used by the store path")]
     pub(super) fn new(plan: &UsagePlan, subject: u128) -> Self {
         Self { plan: plan.shared_id(), subject }
     }

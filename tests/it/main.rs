@@ -55,3 +55,5 @@ mod throttling;
 mod timeouts;
 #[cfg(all(feature = "stage", feature = "tracing", feature = "xray"))]
 mod traces;
+#[cfg(feature = "usage-plan")]
+mod usage_stores;

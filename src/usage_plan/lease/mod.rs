@@ -1,5 +1,9 @@
 //! Leases: how a quota that many processes share is spent by each of them without asking. Pure: no I/O, no clock.
 
+mod holding;
 mod ledger;
+mod pace;
+mod uses;
 
+pub(super) use holding::{After, Holding, Manner, Names, Usable};
 pub use ledger::LeaseLedger;

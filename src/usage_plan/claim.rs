@@ -1,0 +1,353 @@
+//! A request that waits for the store: what it asks for, owned, and how it is decided in the end. Dropped, it gives back
+//! what it was promised.
+
+use super::{
+    admit::{Limits, Refusal, Shadowed, SharedThrottle, Spent, whole_seconds},
+    directory::{InForce, PlanState},
+    leased::{Charge, Leased, alone, unavailable},
+    lending::Lending,
+    plans::UsagePlans,
+    shard::{Demand, Outcome, Shard, charge_shared},
+    store::{BucketAsk, BucketId, BucketLevel, Counter, LeaseAsk, ThrottleAsk, Tokens},
+};
+use crate::{
+    clock::Timestamp,
+    context::Announced,
+    response::Cause,
+    store::{Decided, FailurePolicy, StoreFailure},
+    throttle::{
+        SharedBucket, Throttle,
+        bucket::{Bucket, Verdict},
+    },
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::oneshot;
+
+/// A key or principal on a plan, and the throttle in force for this request.
+#[derive(Debug)]
+pub(super) struct Payer {
+    pub(super) subject: u128,
+    pub(super) slot: u32,
+    pub(super) throttle: Option<Throttle>,
+    pub(super) cause: Cause,
+    pub(super) method: Option<u64>,
+}
+
+/// What a waiting request asks for.
+pub(super) struct Claim {
+    pub(super) plans: UsagePlans,
+    /// `None`: only the throttles of stage and account apply.
+    pub(super) payer: Option<Payer>,
+    pub(super) stage: Option<SharedBucket>,
+    pub(super) stage_name: Arc<str>,
+    pub(super) account: Option<SharedBucket>,
+    pub(super) cost: u32,
+    pub(super) started: Timestamp,
+    /// The quota's units are reserved, in the period that starts then.
+    pub(super) reserved: Option<i64>,
+    /// Asks for units that had failed before this request came.
+    pub(super) failures: u64,
+    pub(super) queued: bool,
+    /// How often the store was asked for units.
+    pub(super) asked: u32,
+}
+
+/// What became of a claim.
+pub(super) struct Settled {
+    /// `None`: the key has left the plan.
+    pub(super) outcome: Option<Outcome>,
+    /// The buckets that were charged, where they are the store's.
+    pub(super) buckets: Option<Vec<BucketAsk>>,
+}
+
+/// What comes next.
+enum Step {
+    Done(Option<Outcome>),
+    Ask(LeaseAsk),
+    Follow(oneshot::Receiver<()>),
+    Pause,
+    /// The quota is settled: now the throttles.
+    Tokens,
+    Failed,
+}
+
+/// Between two asks for units that other processes have in hand.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
+const LONGEST_PAUSE: Duration = Duration::from_millis(4);
+
+impl Claim {
+    /// Waits, and decides.
+    pub(super) async fn settle(mut self) -> Settled {
+        let plans = self.plans.clone();
+        let Some(lending) = plans.lending() else { return Settled { outcome: None, buckets: None } };
+        lending.guard.count_wait();
+        loop {
+            match self.step(lending) {
+                Step::Done(outcome) => return Settled { outcome, buckets: None },
+                Step::Failed => return self.settle_alone(lending),
+                Step::Tokens => return self.settle_tokens(lending).await,
+                Step::Ask(ask) => {
+                    self.asked += 1;
+                    let slot = self.payer.as_ref().map_or(0, |payer| payer.slot);
+                    plans.fly(lending, slot, ask, self.rest(lending)).await;
+                }
+                Step::Follow(done) => drop(done.await),
+                Step::Pause => self.pause(lending).await,
+            }
+        }
+    }
+
+    fn rest(&self, lending: &Lending) -> Duration {
+        lending.guard.deadline().saturating_sub(self.plans.now().since(self.started))
+    }
+
+    /// Others are asked to hand back what they have: that takes them a moment.
+    async fn pause(&mut self, lending: &Lending) {
+        self.asked += 1;
+        if self.asked < 4 {
+            return tokio::task::yield_now().await;
+        }
+        let longest = SHORTEST_PAUSE.saturating_mul(self.asked).min(LONGEST_PAUSE);
+        let pause = longest.mul_f64(0.5 + fastrand::f64() / 2.0).min(self.rest(lending));
+        self.plans.clock().sleep(pause).await;
+    }
+
+    fn demand(&self) -> Demand<'_> {
+        let (stage, account) = (self.stage.as_ref(), self.account.as_ref());
+        Demand { stage, account, now: self.plans.now(), cost: self.cost }
+    }
+
+    /// Calls with the entry of the payer under its lock.
+    fn with<T>(
+        &self,
+        lending: &Lending,
+        call: impl FnOnce(&mut Shard, &Charge<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let payer = self.payer.as_ref()?;
+        let directory = self.plans.directory();
+        let plan = directory.at(payer.slot)?;
+        let demand = self.demand();
+        let mut shard = self.plans.table().lock(payer.subject);
+        let index = match shard.find(payer.subject, |slot| slot == payer.slot) {
+            Some(index) => index,
+            None => return None,
+        };
+        let in_force =
+            InForce { throttle: payer.throttle, cause: payer.cause, method: payer.method, policy: None };
+        call(&mut shard, &Charge { index, plan, in_force, demand: &demand, lending })
+    }
+
+    fn step(&mut self, lending: &Lending) -> Step {
+        if self.payer.is_none() || self.reserved.is_some() {
+            return Step::Tokens;
+        }
+        let late = self.rest(lending).is_zero();
+        let (failures, queued, asked) = (self.failures, self.queued, self.asked);
+        let stepped = self.with(lending, |shard, charge| match shard.charge_leased(charge)? {
+            (Leased::Decided(outcome), _) => Some((Step::Done(Some(outcome)), None)),
+            (Leased::Tokens { period }, _) => Some((Step::Tokens, Some(period))),
+            (Leased::Lacks { failures: failed }, _) if failed > failures => Some((Step::Failed, None)),
+            (Leased::Lacks { .. }, _) if late => Some((Step::Done(shard.contended(charge)), None)),
+            (Leased::Lacks { .. }, _) => Some((shard.wait(charge, queued, asked)?, None)),
+        });
+        let Some((step, reserved)) = stepped else { return Step::Done(None) };
+        self.reserved = reserved;
+        self.queued |= matches!(step, Step::Ask(_) | Step::Follow(_));
+        if matches!(step, Step::Pause) {
+            return step;
+        }
+        step
+    }
+
+    /// The buckets in the order in which a refusal is reported.
+    fn buckets(&self) -> Vec<BucketAsk> {
+        let directory = self.plans.directory();
+        let payer = self.payer.as_ref().and_then(|payer| {
+            let plan = directory.at(payer.slot)?;
+            let counter = Counter::new(&plan.plan, payer.subject);
+            let id = match payer.method {
+                Some(method) => BucketId::Method(counter, method),
+                None => BucketId::Key(counter),
+            };
+            Some(BucketAsk { id, throttle: payer.throttle?, shadow: plan.plan.throttle_is_shadow() })
+        });
+        let shared = |id: BucketId, bucket: &SharedBucket| BucketAsk {
+            id,
+            throttle: bucket.throttle,
+            shadow: bucket.shadow,
+        };
+        let stage =
+            |bucket: &SharedBucket| shared(BucketId::Stage(Arc::clone(&self.stage_name), bucket.id), bucket);
+        let account = |bucket: &SharedBucket| shared(BucketId::Account, bucket);
+        let others = self.stage.as_ref().map(stage).into_iter().chain(self.account.as_ref().map(account));
+        payer.into_iter().chain(others).collect()
+    }
+
+    async fn settle_tokens(mut self, lending: &Lending) -> Settled {
+        let buckets = self.buckets();
+        let ask = ThrottleAsk {
+            buckets: buckets.clone(),
+            tokens: Tokens::Take(self.cost),
+            now: self.plans.clock().virtual_unix_micros(),
+        };
+        let answer: Result<Vec<BucketLevel>, StoreFailure> =
+            lending.guard.call(self.rest(lending), || lending.store.throttle(ask)).await;
+        match answer {
+            Ok(levels) if levels.len() == buckets.len() => {
+                let outcome = self.answered(lending, &buckets, &levels);
+                Settled { outcome, buckets: Some(buckets) }
+            }
+            _ => self.settle_alone(lending),
+        }
+    }
+
+    /// The store has decided on the throttles.
+    fn answered(
+        &mut self,
+        lending: &Lending,
+        buckets: &[BucketAsk],
+        levels: &[BucketLevel],
+    ) -> Option<Outcome> {
+        let refusal = buckets.iter().zip(levels).find_map(|(bucket, level)| self.refusal(bucket, *level));
+        let throttle = self.announced(buckets, levels);
+        if let Some(refusal) = refusal {
+            let mut outcome = Outcome::refused(refusal);
+            outcome.announced.throttle = throttle;
+            return Some(outcome);
+        }
+        let shadowed = self.shadowed(buckets, levels);
+        let Some(period) = self.reserved.take() else { return Some(Outcome::admitted()) };
+        let mut outcome = self.with(lending, |shard, charge| shard.consume(charge, period, shadowed))?;
+        outcome.announced.throttle = throttle;
+        outcome.charged.iter_mut().for_each(|charged| charged.elsewhere = true);
+        Some(outcome)
+    }
+
+    fn refusal(&self, bucket: &BucketAsk, level: BucketLevel) -> Option<Refusal> {
+        if !level.lacked || bucket.shadow {
+            return None;
+        }
+        let cause = match bucket.id {
+            BucketId::Key(_) | BucketId::Method(..) => self.payer.as_ref()?.cause,
+            BucketId::Stage(..) => Cause::StageMethodThrottle,
+            BucketId::Account => Cause::AccountThrottle,
+        };
+        let kept = Bucket::with_deficit(level.deficit, 0);
+        let retry_after = match kept.check(bucket.throttle, 0, self.cost) {
+            Verdict::Refuse { retry_after_nanos } => retry_after_nanos.map(whole_seconds),
+            Verdict::Admit(_) => Some(1),
+        };
+        Some(Refusal { cause, retry_after })
+    }
+
+    fn shadowed(&self, buckets: &[BucketAsk], levels: &[BucketLevel]) -> Shadowed {
+        let mut shadowed = Shadowed::default();
+        for (bucket, _) in buckets.iter().zip(levels).filter(|(_, level)| level.lacked) {
+            match bucket.id {
+                BucketId::Key(_) | BucketId::Method(..) => shadowed.throttle = true,
+                BucketId::Stage(..) => self.stage.iter().for_each(|stage| stage.slot.count_shadowed()),
+                BucketId::Account => self.account.iter().for_each(|account| account.slot.count_shadowed()),
+            }
+        }
+        shadowed
+    }
+
+    /// Of the plan's throttle, unless it is in shadow mode.
+    fn announced(&self, buckets: &[BucketAsk], levels: &[BucketLevel]) -> Option<(u32, Option<u64>)> {
+        let (bucket, level) = buckets.iter().zip(levels).next()?;
+        if bucket.shadow || self.payer.as_ref().is_none_or(|payer| payer.throttle.is_none()) {
+            return None;
+        }
+        let kept = Bucket::with_deficit(level.deficit, 0);
+        Some((kept.available(bucket.throttle, 0), kept.full_in(bucket.throttle, 0).map(whole_seconds)))
+    }
+
+    /// The store has failed.
+    fn settle_alone(mut self, lending: &Lending) -> Settled {
+        let directory = self.plans.directory();
+        let plan = self.payer.as_ref().and_then(|payer| directory.at(payer.slot));
+        let policy = lending.policy(plan);
+        let reserved = self.reserved.is_some();
+        let outcome = match self.payer {
+            Some(_) => self.with(lending, |shard, charge| shard.charge_alone(charge, policy, reserved)),
+            None => Some(self.charge_nobody_alone(lending, policy)),
+        };
+        let admitted = outcome.as_ref().is_some_and(|outcome| outcome.refusal.is_none());
+        if admitted {
+            self.reserved = None;
+        }
+        let decided = if admitted { Decided::Admitted } else { Decided::Refused };
+        lending.guard.count(policy, decided, self.cost.into());
+        Settled { outcome, buckets: None }
+    }
+
+    fn charge_nobody_alone(&self, lending: &Lending, policy: FailurePolicy) -> Outcome {
+        if policy == FailurePolicy::Deny {
+            return Outcome::refused(unavailable());
+        }
+        let demand = self.demand();
+        let mut limits = Limits {
+            stage: self.stage.as_ref().map(SharedThrottle::of),
+            account: self.account.as_ref().map(SharedThrottle::of),
+            ..Limits::default()
+        };
+        alone(&mut limits, lending, policy, 1);
+        match charge_shared(&limits, &mut Spent::default(), &demand) {
+            Ok(_) => Outcome::admitted(),
+            Err(refusal) => Outcome::refused(refusal),
+        }
+    }
+}
+
+impl Outcome {
+    fn admitted() -> Self {
+        Self { refusal: None, announced: Announced::default(), charged: None }
+    }
+
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        Self { refusal: Some(refusal), ..Self::admitted() }
+    }
+}
+
+/// Waiting, under the lock.
+impl Shard {
+    /// Asks, or waits for the ask that is under way, or pauses where the last one has not helped.
+    fn wait(&mut self, charge: &Charge<'_>, queued: bool, asked: u32) -> Option<Step> {
+        let (subject, cost) = (self.entries.get(charge.index)?.subject(), charge.demand.cost.into());
+        let manner = |plan: &PlanState| charge.lending.manner(plan, subject, charge.demand.now);
+        let holding = self.leases.find(subject, charge.plan.slot)?;
+        if !queued {
+            holding.queue_up(cost);
+        }
+        if holding.is_asking() {
+            return Some(Step::Follow(holding.follow()));
+        }
+        // An even number of steps lies behind: asked, paused, asked, ...
+        if asked % 2 == 1 {
+            return Some(Step::Pause);
+        }
+        Some(Step::Ask(holding.ask_for_waiting(manner(charge.plan), cost)))
+    }
+
+    /// Others hold what is left, and did not hand it back in time.
+    fn contended(&mut self, charge: &Charge<'_>) -> Option<Outcome> {
+        let retry_after = Some(charge.lending.epoch_seconds());
+        Some(Outcome::refused(Refusal { cause: Cause::Quota, retry_after }))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let Some(payer) = self.payer.as_ref().filter(|_| self.queued || self.reserved.is_some()) else {
+            return;
+        };
+        let mut shard = self.plans.table().lock(payer.subject);
+        let Some(holding) = shard.leases.find(payer.subject, payer.slot) else { return };
+        if self.queued {
+            holding.leave_queue(self.cost.into());
+        }
+        if self.reserved == Some(holding.period().start) {
+            holding.release(self.cost.into(), self.plans.now().monotonic_nanos());
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! The process's side of a lease: what is in hand, what was used, what the store last said.
+
+use super::{
+    super::store::{Counter, Lease, LeaseAsk, Period, Standing},
+    pace::Pace,
+    uses::Uses,
+};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A refusal is looked at again after so many nanoseconds, in the background.
+const RECHECK: u64 = 1_000_000_000;
+/// New units are asked for when this part of the last ones is left.
+const REFILL_PART: u64 = 4;
+/// By this part a lease ends earlier for its holder than for the store, so that clocks need not be equal.
+const MARGIN_PART: u64 = 8;
+
+/// What a key of this process has of a quota that is shared.
+#[derive(Debug)]
+pub(in super::super) struct Holding {
+    period: Period,
+    limit: Option<u64>,
+    holder: u128,
+    fresh: bool,
+    /// In hand, and not promised to a request.
+    left: u64,
+    /// Promised to requests that wait for something else.
+    reserved: u64,
+    /// Monotonic nanoseconds until which `left` may be spent.
+    until: u64,
+    used: Uses,
+    /// What was held when the store last answered: at most so much lapsed if it was not heard of again.
+    held: u64,
+    pool: u64,
+    /// Processes that hold units of this counter, as the store last said.
+    holders: u64,
+    anywhere: Option<Anywhere>,
+    refill_at: u64,
+    pace: Pace,
+    pub(in super::super) flight: Flight,
+}
+
+/// What the store last said of all units: in hand, in the pool, or on other leases.
+#[derive(Clone, Copy, Debug)]
+struct Anywhere {
+    units: u64,
+    recheck_at: u64,
+}
+
+/// The one ask that may be under way, and who waits for it.
+#[derive(Debug, Default)]
+pub(in super::super) struct Flight {
+    asking: bool,
+    seq: u64,
+    /// Asks that failed, ever: who waits sees that one did.
+    pub(in super::super) failures: u64,
+    recalled: bool,
+    /// Units that waiting requests need.
+    queue: u64,
+    waiting: Vec<oneshot::Sender<()>>,
+    /// The last that was asked or seen at the end of a lease, in monotonic nanoseconds.
+    pub(in super::super) due: Option<u64>,
+}
+
+/// Whether a cost can be paid from what is in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Usable {
+    Enough,
+    /// There is not so much left anywhere.
+    Nowhere,
+    /// The store must be asked.
+    Unknown,
+}
+
+/// What comes after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum After {
+    Done,
+    /// The record was gone: the statement is to be made again.
+    Again,
+    /// Somebody else waits for what is in hand.
+    HandBack,
+}
+
+/// Who asks: names that no other process or time has.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Names {
+    pub(in super::super) holder: u128,
+    pub(in super::super) seq: u64,
+}
+
+/// How an ask is to be made.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Manner {
+    pub(in super::super) counter: Counter,
+    pub(in super::super) names: Names,
+    pub(in super::super) epoch: Duration,
+    pub(in super::super) day: i32,
+    pub(in super::super) now: u64,
+    pub(in super::super) virtual_now: Option<u64>,
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Holding {
+    pub(in super::super) fn new(period: Period, limit: Option<u64>, holder: u128) -> Self {
+        Self {
+            period,
+            limit,
+            holder,
+            fresh: true,
+            left: 0,
+            reserved: 0,
+            until: 0,
+            used: Uses::default(),
+            held: 0,
+            pool: 0,
+            holders: 0,
+            anywhere: None,
+            refill_at: 0,
+            pace: Pace::default(),
+            flight: Flight::default(),
+        }
+    }
+
+    /// Another period begins. Who waits goes on waiting for units of this one.
+    pub(in super::super) fn turn(&mut self, period: Period, limit: Option<u64>, holder: u128) {
+        let Flight { failures, queue, due, .. } = self.flight;
+        let flight = Flight { failures, queue, due, ..Flight::default() };
+        *self = Self { flight, ..Self::new(period, limit, holder) };
+    }
+
+    pub(in super::super) fn period(&self) -> Period {
+        self.period
+    }
+
+    pub(in super::super) fn holders(&self) -> u64 {
+        self.holders
+    }
+
+    /// What is certainly left: in hand and in the pool.
+    pub(in super::super) fn remaining(&self, now: u64) -> u64 {
+        self.in_hand(now).saturating_add(self.pool)
+    }
+
+    fn in_hand(&self, now: u64) -> u64 {
+        if now < self.until { self.left } else { 0 }
+    }
+
+    /// Another limit: all that is in hand goes back, and what was said of the old one is void.
+    pub(in super::super) fn set_limit(&mut self, limit: Option<u64>) {
+        if self.limit != limit {
+            (self.limit, self.left, self.pool, self.anywhere) = (limit, 0, 0, None);
+        }
+    }
+
+    /// What is left was set.
+    pub(in super::super) fn changed(&mut self) {
+        self.anywhere = None;
+    }
+
+    pub(in super::super) fn usable(&self, cost: u64, now: u64) -> Usable {
+        if self.in_hand(now) >= cost {
+            return Usable::Enough;
+        }
+        match self.anywhere {
+            Some(anywhere) if cost > anywhere.units => Usable::Nowhere,
+            _ => Usable::Unknown,
+        }
+    }
+
+    /// Counts units, and takes them from what is in hand where the quota binds.
+    pub(in super::super) fn spend(&mut self, bound: bool, day: i32, cost: u64) {
+        if bound {
+            self.left = self.left.saturating_sub(cost);
+        }
+        self.count(day, cost);
+    }
+
+    /// Counts units that were not in hand.
+    pub(in super::super) fn count(&mut self, day: i32, cost: u64) {
+        self.used.add(day, signed(cost));
+        self.pace.spend(cost);
+    }
+
+    /// Takes units from what is in hand for a request that is not decided yet.
+    pub(in super::super) fn reserve(&mut self, cost: u64) {
+        self.left = self.left.saturating_sub(cost);
+        self.reserved = self.reserved.saturating_add(cost);
+    }
+
+    /// The request was admitted.
+    pub(in super::super) fn consume(&mut self, day: i32, cost: u64) {
+        self.reserved = self.reserved.saturating_sub(cost);
+        self.count(day, cost);
+    }
+
+    /// The request was refused or went away.
+    pub(in super::super) fn release(&mut self, cost: u64, now: u64) {
+        if let Some(reserved) = self.reserved.checked_sub(cost) {
+            self.reserved = reserved;
+            self.put_back(cost, now);
+            self.wake();
+        }
+    }
+
+    /// A lease that has ended takes nothing: the next statement says that it is not held.
+    fn put_back(&mut self, units: u64, now: u64) {
+        if now < self.until {
+            self.left = self.left.saturating_add(units);
+        }
+        self.anywhere.iter_mut().for_each(|all| all.units = all.units.saturating_add(units));
+    }
+
+    /// A cost became known afterwards: more (above zero) or less of a day's use.
+    pub(in super::super) fn settle(&mut self, day: i32, difference: i64, now: u64) {
+        if !self.used.change(day, difference) {
+            return;
+        }
+        match u64::try_from(difference) {
+            Ok(more) => self.left = self.left.saturating_sub(more),
+            Err(_) => self.put_back(difference.unsigned_abs(), now),
+        }
+    }
+
+    /// It is time to ask for more while nobody waits yet, or to look again at a refusal.
+    pub(in super::super) fn wants_ask(&self, now: u64, usable: Usable) -> bool {
+        let wants = match usable {
+            Usable::Enough => now < self.until && self.left < self.refill_at && self.pool > 0,
+            Usable::Nowhere => self.anywhere.is_some_and(|anywhere| now >= anywhere.recheck_at),
+            Usable::Unknown => false,
+        };
+        wants && !self.flight.asking
+    }
+
+    /// Whether there is anything that the store does not know or that could go back to it.
+    pub(in super::super) fn is_settled(&self) -> bool {
+        self.used.is_confirmed()
+            && self.left == 0
+            && self.reserved == 0
+            && self.held == 0
+            && !self.flight.asking
+            && self.flight.queue == 0
+    }
+
+    /// The store has answered since then.
+    pub(in super::super) fn touched_since(&self, then: u64) -> bool {
+        self.pace.since() > then
+    }
+
+    /// Nothing was used since the last ask.
+    fn is_idle(&self) -> bool {
+        self.pace.is_idle() && self.flight.queue == 0
+    }
+}
+
+/// Asking.
+impl Holding {
+    pub(in super::super) fn is_asking(&self) -> bool {
+        self.flight.asking
+    }
+
+    /// A request begins to wait for so many units.
+    pub(in super::super) fn queue_up(&mut self, cost: u64) {
+        self.flight.queue = self.flight.queue.saturating_add(cost);
+    }
+
+    pub(in super::super) fn leave_queue(&mut self, cost: u64) {
+        self.flight.queue = self.flight.queue.saturating_sub(cost);
+    }
+
+    /// To be told when the ask under way has ended.
+    pub(in super::super) fn follow(&mut self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.flight.waiting.retain(|waiting| !waiting.is_closed());
+        self.flight.waiting.push(sender);
+        receiver
+    }
+
+    fn wake(&mut self) {
+        self.flight.waiting.clear();
+    }
+
+    /// An ask for requests that wait, of which one needs `least`. What is in hand was not enough, so it goes back: two
+    /// processes that both hold a part of what each needs would wait for each other.
+    pub(in super::super) fn ask_for_waiting(&mut self, manner: Manner, least: u64) -> LeaseAsk {
+        self.left = 0;
+        let want = self.pace.ahead(manner.now, nanos(manner.epoch));
+        let need = self.flight.queue.max(least);
+        self.statement(manner, need, least, want)
+    }
+
+    /// An ask for more before anybody waits.
+    pub(in super::super) fn ask_ahead(&mut self, manner: Manner) -> LeaseAsk {
+        let want = self.pace.ahead(manner.now, nanos(manner.epoch));
+        let want = want.saturating_sub(self.in_hand(manner.now));
+        self.statement(manner, self.flight.queue, 0, want)
+    }
+
+    /// Says what was used, and hands back all that is not promised.
+    pub(in super::super) fn hand_back(&mut self, manner: Manner) -> LeaseAsk {
+        self.left = 0;
+        self.statement(manner, 0, 0, 0)
+    }
+
+    fn statement(&mut self, manner: Manner, need: u64, least: u64, want: u64) -> LeaseAsk {
+        self.left = self.in_hand(manner.now);
+        (self.flight.asking, self.flight.seq, self.flight.recalled) = (true, manner.names.seq, false);
+        let want = if self.limit.is_some() { want } else { 0 };
+        LeaseAsk {
+            counter: manner.counter,
+            period: self.period,
+            limit: self.limit,
+            holder: self.holder,
+            seq: manner.names.seq,
+            fresh: self.fresh,
+            used: self.used.statement(manner.day),
+            hold: self.left + self.reserved,
+            need,
+            least,
+            want,
+            epoch: manner.epoch,
+            now: manner.virtual_now,
+        }
+    }
+
+    /// The same ask for a record that starts anew.
+    pub(in super::super) fn ask_again(&mut self, manner: Manner, ask: &LeaseAsk) -> LeaseAsk {
+        self.statement(manner, ask.need, ask.least, ask.want)
+    }
+
+    /// Says what was used, and keeps what is in hand.
+    pub(in super::super) fn report_only(&mut self, manner: Manner) -> LeaseAsk {
+        self.statement(manner, self.flight.queue, 0, 0)
+    }
+
+    /// What is said when it is time to say something: what is used goes on, what is not goes back.
+    pub(in super::super) fn report(&mut self, manner: Manner) -> LeaseAsk {
+        if self.is_idle() { self.hand_back(manner) } else { self.ask_ahead(manner) }
+    }
+
+    /// Units are wanted elsewhere; `false` if an ask is under way, after which they go back.
+    pub(in super::super) fn recall(&mut self) -> bool {
+        self.flight.recalled = self.flight.asking;
+        !self.flight.asking
+    }
+
+    fn is_of(&self, ask: &LeaseAsk) -> bool {
+        (self.flight.seq, self.holder) == (ask.seq, ask.holder)
+    }
+
+    /// The ask was given up, or failed.
+    pub(in super::super) fn unanswered(&mut self, ask: &LeaseAsk, failed: bool) {
+        if self.is_of(ask) {
+            self.flight.asking = false;
+            self.flight.failures += u64::from(failed);
+            self.wake();
+        }
+    }
+
+    /// The store has answered an ask that was sent at `sent`. `own` is all that the process has used in the period,
+    /// `names` those for a record that starts anew.
+    pub(in super::super) fn answered(
+        &mut self,
+        ask: &LeaseAsk,
+        lease: &Lease,
+        sent: u64,
+        now: u64,
+        own: i64,
+        names: Names,
+    ) -> After {
+        if !self.is_of(ask) {
+            return After::Done;
+        }
+        self.flight.asking = false;
+        match lease.standing {
+            Standing::Stale => After::Again,
+            Standing::Current => self.granted(ask, lease, sent, now),
+            Standing::Settled => {
+                let unknown = self.used.unconfirmed() - signed(self.held);
+                self.reserved = 0;
+                self.restart(ask, unknown.max(0), names)
+            }
+            Standing::Lost => self.restart(ask, own, names),
+        }
+    }
+
+    fn restart(&mut self, ask: &LeaseAsk, units: i64, names: Names) -> After {
+        let day = ask.used.last().map_or(0, |last| last.day);
+        self.used.restart(day, units);
+        (self.holder, self.fresh, self.left, self.held) = (names.holder, true, 0, 0);
+        After::Again
+    }
+
+    fn granted(&mut self, ask: &LeaseAsk, lease: &Lease, sent: u64, now: u64) -> After {
+        let epoch = nanos(ask.epoch);
+        self.fresh = false;
+        self.used.confirm(&ask.used);
+        self.until = sent.saturating_add(epoch - epoch / MARGIN_PART);
+        (self.held, self.holders) = (ask.hold.saturating_add(lease.granted), lease.holders);
+        self.pace.restart(sent);
+        if ask.limit == self.limit {
+            self.take(lease, now);
+        }
+        self.wake();
+        if self.flight.recalled { After::HandBack } else { After::Done }
+    }
+
+    fn take(&mut self, lease: &Lease, now: u64) {
+        if now < self.until {
+            self.left = self.left.saturating_add(lease.granted);
+        }
+        self.pool = lease.pool;
+        self.refill_at = self.left / REFILL_PART;
+        let anywhere =
+            [self.left, self.reserved, lease.out].into_iter().fold(lease.pool, u64::saturating_add);
+        self.anywhere = Some(Anywhere { units: anywhere, recheck_at: now.saturating_add(RECHECK) });
+    }
+}
+
+fn signed(units: u64) -> i64 {
+    i64::try_from(units).unwrap_or(i64::MAX)
+}

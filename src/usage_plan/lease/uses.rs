@@ -1,0 +1,116 @@
+//! What a holder has used and not yet let go of, by day.
+
+use super::super::store::DayUse;
+
+/// Days that are listed: the present one, and the one before until the store knows its last figure.
+const LISTED: usize = 2;
+
+/// In the order of days. What is listed stands for itself, so it may be told to the store any number of times.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    listed: Vec<DayUse>,
+    /// As the store last confirmed it.
+    confirmed: Vec<DayUse>,
+}
+
+fn on(days: &[DayUse], day: i32) -> i64 {
+    days.iter().find(|used| used.day == day).map_or(0, |used| used.units)
+}
+
+impl Uses {
+    /// Adds to a day; a clock that was set back adds to the last one.
+    pub(super) fn add(&mut self, day: i32, units: i64) {
+        match self.listed.last_mut() {
+            Some(last) if last.day >= day => last.units += units,
+            _ => self.begin(DayUse { day, units }),
+        }
+    }
+
+    fn begin(&mut self, new: DayUse) {
+        if self.listed.len() == LISTED {
+            // The store was away for a day: what it does not know of the oldest goes to the next.
+            let oldest = self.listed.remove(0);
+            let unknown = oldest.units - on(&self.confirmed, oldest.day);
+            self.listed.iter_mut().for_each(|kept| kept.units += unknown);
+        }
+        self.listed.push(new);
+    }
+
+    /// Changes what was used on a day, if that is not final yet.
+    pub(super) fn change(&mut self, day: i32, units: i64) -> bool {
+        let found = self.listed.iter_mut().find(|used| used.day == day);
+        found.map(|used| used.units += units).is_some()
+    }
+
+    /// What is to be told, the present day included.
+    pub(super) fn statement(&mut self, today: i32) -> Vec<DayUse> {
+        self.add(today, 0);
+        self.listed.clone()
+    }
+
+    /// The store knows this. A day before the last that has not changed since is final.
+    pub(super) fn confirm(&mut self, told: &[DayUse]) {
+        self.confirmed.clear();
+        self.confirmed.extend_from_slice(told);
+        let last = self.listed.last().map(|last| last.day);
+        self.listed.retain(|used| Some(used.day) == last || !told.contains(used));
+    }
+
+    pub(super) fn unconfirmed(&self) -> i64 {
+        self.listed.iter().map(|used| used.units - on(&self.confirmed, used.day)).sum()
+    }
+
+    /// Whether the store knows all of it.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.listed.iter().all(|used| used.units == on(&self.confirmed, used.day))
+    }
+
+    /// Starts again for another record.
+    pub(super) fn restart(&mut self, day: i32, units: i64) {
+        let last = self.listed.last().map_or(day, |last| last.day.max(day));
+        *self = Self { listed: vec![DayUse { day: last, units }], confirmed: Vec::new() };
+    }
+
+    #[cfg(test)]
+    pub(super) fn total(&self) -> i64 {
+        self.listed.iter().map(|used| used.units).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_listed_until_the_store_knows_its_last_figure() {
+        let mut uses = Uses::default();
+        uses.add(7, 3);
+        let told = uses.statement(7);
+        uses.add(7, 1);
+        uses.add(8, 2);
+        uses.confirm(&told);
+        assert_eq!(uses.listed, [DayUse { day: 7, units: 4 }, DayUse { day: 8, units: 2 }]);
+        assert_eq!(uses.unconfirmed(), 3);
+        let told = uses.statement(8);
+        uses.confirm(&told);
+        assert_eq!(uses.listed, [DayUse { day: 8, units: 2 }]);
+        assert!(uses.is_confirmed());
+        assert!(!uses.change(7, -1), "final");
+        assert!(uses.change(8, -1));
+        assert!(!uses.is_confirmed());
+    }
+
+    #[test]
+    fn a_store_that_is_away_for_days_loses_nothing() {
+        let mut uses = Uses::default();
+        uses.add(1, 5);
+        let told = uses.statement(1);
+        uses.confirm(&told);
+        uses.add(1, 2);
+        uses.add(2, 10);
+        uses.add(3, 100);
+        assert_eq!(uses.listed, [DayUse { day: 2, units: 12 }, DayUse { day: 3, units: 100 }]);
+        uses.add(2, 1);
+        assert_eq!(uses.total(), 113, "a clock that is set back adds to the last day");
+    }
+}

@@ -1,0 +1,244 @@
+//! Decisions of a shard where usage is shared: on what is in hand, or alone when the store has failed.
+
+use super::{
+    admit::{Limits, QuotaInForce, Refusal, Shadowed, SharedThrottle, Spent},
+    directory::{InForce, PlanState},
+    lease::Usable,
+    lending::{Lending, period_of},
+    quota::Span,
+    reservation::Charged,
+    shard::{Demand, Outcome, Shard, announced, charge_shared, limits},
+    store::LeaseAsk,
+};
+use crate::{response::Cause, store::FailurePolicy};
+
+/// What a shard says of a request.
+#[derive(Debug)]
+pub(super) enum Leased {
+    Decided(Outcome),
+    /// There is not enough in hand. `failures`: how many asks have failed before.
+    Lacks {
+        failures: u64,
+    },
+    /// The quota has it, and it is reserved in the period that starts then; the store decides on the throttles.
+    Tokens {
+        period: i64,
+    },
+}
+
+/// The request, its plan, and the entry it is charged to.
+#[derive(Clone, Copy)]
+pub(super) struct Charge<'a> {
+    pub(super) index: u32,
+    pub(super) plan: &'a PlanState,
+    pub(super) in_force: InForce<'a>,
+    pub(super) demand: &'a Demand<'a>,
+    pub(super) lending: &'a Lending,
+}
+
+impl Charge<'_> {
+    /// Does the quota refuse what it has not?
+    fn is_bound(&self) -> bool {
+        self.plan.quota().is_some() && !self.plan.plan.quota_is_shadow() && self.demand.cost > 0
+    }
+
+    fn cost(&self) -> u64 {
+        self.demand.cost.into()
+    }
+
+    fn now(&self) -> u64 {
+        self.demand.now.monotonic_nanos()
+    }
+
+    fn span(&self) -> Span {
+        self.plan.span(self.demand.now.unix_seconds())
+    }
+
+    fn limit(&self) -> Option<u64> {
+        self.plan.quota().map(super::quota::Quota::limit)
+    }
+}
+
+/// What `charged` is where so much is left.
+fn as_charged(limit: u64, remaining: u64) -> i64 {
+    let charged = i128::from(limit) - i128::from(remaining);
+    charged.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+impl Shard {
+    /// Decides on what is in hand, if it can. The ask, if any, is to be made in the background.
+    pub(super) fn charge_leased(&mut self, charge: &Charge<'_>) -> Option<(Leased, Option<LeaseAsk>)> {
+        let (span, cost, now) = (charge.span(), charge.cost(), charge.now());
+        let Self { entries, history, leases, .. } = self;
+        let entry = entries.get_mut(charge.index)?;
+        entry.roll(charge.index, &span, charge.plan.quota(), history);
+        let (subject, slot) = (entry.subject(), charge.plan.slot);
+        let manner = || charge.lending.manner(charge.plan, subject, charge.demand.now);
+        let period = period_of(&span);
+        let (holding, due) = leases.present((subject, slot), period, charge.limit(), manner);
+        due.soon(holding, subject, slot, now.saturating_add(charge.lending.half_epoch()));
+        let usable = if charge.is_bound() { holding.usable(cost, now) } else { Usable::Enough };
+        if usable == Usable::Unknown {
+            return Some((Leased::Lacks { failures: holding.flight.failures }, None));
+        }
+        let tokens = charge.lending.decides_tokens_of(&charge.in_force, charge.demand);
+        if tokens && usable == Usable::Enough {
+            if charge.is_bound() {
+                holding.reserve(cost);
+            }
+            return Some((Leased::Tokens { period: period.start }, None));
+        }
+        let remaining = holding.remaining(now);
+        let decided = self.decide(charge, &span, remaining, tokens)?;
+        let holding = self.leases.find(subject, slot)?;
+        if decided.refusal.is_none() {
+            holding.spend(charge.is_bound(), span.day, cost);
+        }
+        let ask = holding.wants_ask(now, usable).then(|| holding.ask_ahead(manner()));
+        Some((Leased::Decided(decided), ask))
+    }
+
+    /// All limits by what memory has, and a quota of which so much is left. `tokens`: the throttles are not looked at.
+    fn decide(&mut self, charge: &Charge<'_>, span: &Span, remaining: u64, tokens: bool) -> Option<Outcome> {
+        let mut limits = limits(charge.plan, &charge.in_force, span, charge.demand);
+        if tokens {
+            limits = Limits { quota: limits.quota, ..Limits::default() };
+        }
+        let charged = charge.limit().map(|limit| as_charged(limit, remaining));
+        self.charge_locally(charge, span, &limits, charged)
+    }
+
+    /// Charges limits that may not be the plan's own, without a word to the lease.
+    fn charge_locally(
+        &mut self,
+        charge: &Charge<'_>,
+        span: &Span,
+        limits: &Limits,
+        charged: Option<i64>,
+    ) -> Option<Outcome> {
+        let now = charge.now();
+        let Self { entries, methods, .. } = self;
+        let entry = entries.get_mut(charge.index)?;
+        let place = charge.in_force.method.map(|method| (entry.subject(), entry.plan, method));
+        let mut spent = entry.spent();
+        if let Some((subject, plan, method)) = place {
+            spent.plan = methods.get(subject, plan, method);
+        }
+        spent.charged = charged.unwrap_or(spent.charged);
+        let verdict = charge_shared(limits, &mut spent, charge.demand);
+        let mut took_tokens = false;
+        if let Ok(shadowed) = verdict {
+            took_tokens = limits.plan.is_some() && !shadowed.throttle;
+            charge.plan.shadow.count(shadowed);
+            entry.use_up(charge.cost());
+            match (place, limits.plan) {
+                (Some(place), Some(plan)) if took_tokens => {
+                    methods.put(place, spent.plan, plan.throttle, now)
+                }
+                (Some(_), _) => {}
+                (None, _) => entry.bucket = spent.plan,
+            }
+        }
+        let charged = Charged::new(entry, &charge.in_force, span, took_tokens);
+        let announced = announced(limits, &spent, now);
+        Some(Outcome { refusal: verdict.err(), announced, charged: Some(charged) })
+    }
+
+    /// Decides without the store. `reserved`: the units of the quota were taken before it failed.
+    pub(super) fn charge_alone(
+        &mut self,
+        charge: &Charge<'_>,
+        policy: FailurePolicy,
+        reserved: bool,
+    ) -> Option<Outcome> {
+        let (span, cost) = (charge.span(), charge.cost());
+        let subject = {
+            let Self { entries, history, .. } = &mut *self;
+            let entry = entries.get_mut(charge.index)?;
+            entry.roll(charge.index, &span, charge.plan.quota(), history);
+            entry.subject()
+        };
+        let holders = self.leases.find(subject, charge.plan.slot).map_or(1, |holding| holding.holders());
+        let mut limits = limits(charge.plan, &charge.in_force, &span, charge.demand);
+        alone(&mut limits, charge.lending, policy, holders);
+        limits.quota = limits.quota.filter(|_| !reserved && policy != FailurePolicy::Allow);
+        let outcome = match policy {
+            FailurePolicy::Deny => self.refused(charge, &span, unavailable())?,
+            _ => self.charge_locally(charge, &span, &limits, None)?,
+        };
+        if outcome.refusal.is_none()
+            && let Some(holding) = self.leases.find(subject, charge.plan.slot)
+        {
+            if reserved { holding.consume(span.day, cost) } else { holding.count(span.day, cost) }
+        }
+        Some(outcome)
+    }
+
+    fn refused(&mut self, charge: &Charge<'_>, span: &Span, refusal: Refusal) -> Option<Outcome> {
+        let entry = self.entries.get_mut(charge.index)?;
+        let charged = Charged::new(entry, &charge.in_force, span, false);
+        let announced = announced(&Limits::default(), &Spent::default(), charge.now());
+        Some(Outcome { refusal: Some(refusal), announced, charged: Some(charged) })
+    }
+
+    /// The store has admitted the request: what was reserved is used.
+    pub(super) fn consume(
+        &mut self,
+        charge: &Charge<'_>,
+        period: i64,
+        shadowed: Shadowed,
+    ) -> Option<Outcome> {
+        let (span, cost, now) = (charge.span(), charge.cost(), charge.now());
+        let Self { entries, history, leases, .. } = self;
+        let entry = entries.get_mut(charge.index)?;
+        entry.roll(charge.index, &span, charge.plan.quota(), history);
+        entry.use_up(cost);
+        charge.plan.shadow.count(shadowed);
+        let mut spent = Spent::default();
+        if let Some(holding) = leases.find(entry.subject(), charge.plan.slot) {
+            match charge.is_bound() && holding.period().start == period {
+                true => holding.consume(span.day, cost),
+                false => holding.count(span.day, cost),
+            }
+            spent.charged = charge.limit().map_or(0, |limit| as_charged(limit, holding.remaining(now)));
+        }
+        let quota = limits(charge.plan, &charge.in_force, &span, charge.demand).quota;
+        let announced = announced(&Limits { quota, ..Limits::default() }, &spent, now);
+        let took_tokens = charge.in_force.throttle.is_some() && !shadowed.throttle;
+        let charged = Charged::new(entry, &charge.in_force, &span, took_tokens);
+        Some(Outcome { refusal: None, announced, charged: Some(charged) })
+    }
+
+    /// What this process has used in a period, to tell a store that has lost it.
+    pub(super) fn own_use(&self, subject: u128, plan: u32, first_day: i32) -> i64 {
+        let entry = self.find(subject, |slot| slot == plan).and_then(|index| self.entries.get(index));
+        entry.filter(|entry| entry.period == first_day).map_or(0, |entry| entry.charged)
+    }
+}
+
+/// The limits that a process applies alone.
+pub(super) fn alone(limits: &mut Limits, lending: &Lending, policy: FailurePolicy, holders: u64) {
+    let sharers = lending.guard.options().sharers(holders);
+    if let Some(quota) = &mut limits.quota {
+        // The store may be back after an epoch, and its quota with it.
+        let reset_seconds = quota.reset_seconds.min(lending.epoch_seconds());
+        *quota = QuotaInForce { limit: quota.limit / sharers, reset_seconds, ..*quota };
+    }
+    if !lending.shares_throttles {
+        return;
+    }
+    if policy == FailurePolicy::Allow {
+        (limits.plan, limits.stage, limits.account) = (None, None, None);
+    }
+    if let Some(plan) = &mut limits.plan {
+        plan.throttle = plan.throttle.share(sharers);
+    }
+    let share =
+        |shared: SharedThrottle| SharedThrottle { throttle: shared.throttle.share(sharers), ..shared };
+    (limits.stage, limits.account) = (limits.stage.map(share), limits.account.map(share));
+}
+
+/// A store that is away is tried again within seconds.
+pub(super) fn unavailable() -> Refusal {
+    Refusal { cause: Cause::UsageStoreUnavailable, retry_after: Some(1) }
+}

@@ -1,0 +1,207 @@
+//! What operators do where usage is shared: report over all processes, set what is left, forget.
+
+use super::{
+    directory::PlanState,
+    lending::{Lending, period_of},
+    plans::{UsagePlans, not_attached, subject_of_key},
+    report::UsageReport,
+    shard::Change,
+    store::{BucketAsk, Counter, RemainingAsk, ThrottleAsk, Tokens, UsageAsk},
+};
+use crate::{
+    error::ConfigError,
+    store::{StoreCounts, StoreError},
+};
+use std::{fmt, future::Future};
+
+/// Why shared usage could not be read or set.
+#[derive(Debug)]
+pub enum SharedUsageError {
+    /// What was asked for does not exist.
+    Config(ConfigError),
+    /// The store did not answer.
+    Store(StoreError),
+}
+
+impl fmt::Display for SharedUsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SharedUsageError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::Store(error) => Some(error),
+        }
+    }
+}
+
+impl From<ConfigError> for SharedUsageError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl UsagePlans {
+    /// How the store of shared usage did, since the handle was built. `None`: there is no store.
+    pub fn store_counts(&self) -> Option<StoreCounts> {
+        self.lending().map(|lending| lending.guard.counts())
+    }
+
+    /// What a key used in all processes, as [`usage`](Self::usage) says it of this one. Of what processes have in hand
+    /// it is not known whether it is used: [`UsageReport::unknown`] says how much that is; it counts as left. Without a
+    /// store this is [`usage`](Self::usage).
+    ///
+    /// # Errors
+    ///
+    /// As [`usage`](Self::usage); the store did not answer.
+    pub async fn shared_usage(
+        &self,
+        plan_id: &str,
+        key_id: &str,
+        start_date: &str,
+        end_date: &str,
+    ) -> Result<UsageReport, SharedUsageError> {
+        let Some(lending) = self.lending() else {
+            return Ok(self.usage(plan_id, Some(key_id), start_date, end_date)?);
+        };
+        let report = UsageReport::new(plan_id, start_date, end_date)?;
+        self.state(lending, plan_id, key_id, false).await?;
+        let ask = {
+            let directory = self.directory();
+            let plan = directory.require(plan_id)?;
+            self.usage_ask(plan, subject_of_key(key_id), report.range())
+        };
+        let stored = lending.guard.call(lending.guard.deadline(), || lending.store.usage(ask)).await;
+        let stored = stored.map_err(|failure| SharedUsageError::Store(failure.into()))?;
+        let directory = self.directory();
+        let plan = directory.require(plan_id)?;
+        Ok(report.with_stored(plan, key_id, &stored, self.now().unix_seconds()))
+    }
+
+    fn usage_ask(&self, plan: &PlanState, subject: u128, (first_day, last_day): (i32, i32)) -> UsageAsk {
+        let span = plan.span(self.now().unix_seconds());
+        UsageAsk {
+            counter: Counter::new(&plan.plan, subject),
+            period: period_of(&span),
+            limit: plan.quota().map(super::quota::Quota::limit),
+            // The days of the present period say what was left at the end of each.
+            first_day: first_day.min(span.window_day),
+            last_day: last_day.max(span.day),
+            now: self.clock().virtual_unix_micros(),
+        }
+    }
+
+    /// Lets the store know what this process has used of a key's quota, and hands back what it has in hand if `all`.
+    async fn state(
+        &self,
+        lending: &Lending,
+        plan_id: &str,
+        key_id: &str,
+        all: bool,
+    ) -> Result<(), SharedUsageError> {
+        let (slot, ask) = {
+            let directory = self.directory();
+            let plan = directory.require(plan_id)?;
+            let (subject, now) = (subject_of_key(key_id), self.now());
+            let mut shard = self.table().lock(subject);
+            shard.find(subject, |slot| slot == plan.slot).ok_or_else(|| not_attached(key_id))?;
+            let manner = || lending.manner(plan, subject, now);
+            let holding = shard.leases.find(subject, plan.slot).filter(|holding| !holding.is_settled());
+            let ask = holding.filter(|holding| !holding.is_asking()).map(|holding| match all {
+                true => holding.hand_back(manner()),
+                false => holding.report_only(manner()),
+            });
+            (plan.slot, ask)
+        };
+        if let Some(ask) = ask {
+            self.fly(lending, slot, ask, lending.guard.deadline()).await;
+        }
+        Ok(())
+    }
+
+    /// Sets what is left of a key's quota in the present period and in all processes (AWS: `UpdateUsage`). What other
+    /// processes have used and not yet reported (at most what they have in hand) counts against what is left. Without a
+    /// store this is [`update_remaining`](Self::update_remaining).
+    ///
+    /// # Errors
+    ///
+    /// As [`update_remaining`](Self::update_remaining); the store did not answer.
+    pub async fn update_shared_remaining(
+        &self,
+        plan_id: &str,
+        key_id: &str,
+        remaining: u64,
+    ) -> Result<(), SharedUsageError> {
+        let Some(lending) = self.lending() else {
+            return Ok(self.update_remaining(plan_id, key_id, remaining)?);
+        };
+        self.state(lending, plan_id, key_id, true).await?;
+        let ask = {
+            let directory = self.directory();
+            let plan = directory.require(plan_id)?;
+            let limit =
+                plan.quota().ok_or_else(|| ConfigError::new("usage plan", plan_id, "has no quota"))?.limit();
+            RemainingAsk {
+                counter: Counter::new(&plan.plan, subject_of_key(key_id)),
+                period: period_of(&plan.span(self.now().unix_seconds())),
+                limit,
+                remaining,
+                now: self.clock().virtual_unix_micros(),
+            }
+        };
+        let set = lending.guard.call(lending.guard.deadline(), || lending.store.set_remaining(ask)).await;
+        set.map_err(|failure| SharedUsageError::Store(failure.into()))?;
+        self.changed_here(plan_id, subject_of_key(key_id));
+        Ok(())
+    }
+
+    fn changed_here(&self, plan_id: &str, subject: u128) {
+        let directory = self.directory();
+        let Some(plan) = directory.named(plan_id) else { return };
+        if let Some(holding) = self.table().lock(subject).leases.find(subject, plan.slot) {
+            holding.changed();
+        }
+    }
+
+    /// Does something with the store that nobody waits for.
+    fn in_background<F>(&self, work: impl FnOnce(Self) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some(runtime) = self.lending().and_then(Lending::runtime) {
+            runtime.spawn(work(self.clone()));
+        }
+    }
+
+    /// The key has left the plan.
+    pub(super) fn forget(&self, plan_id: &str, subject: u128) {
+        let counter = Counter { plan: plan_id.into(), subject };
+        self.in_background(|plans| async move {
+            if let Some(lending) = plans.lending() {
+                let _forgotten =
+                    lending.guard.call(lending.guard.deadline(), || lending.store.forget(counter)).await;
+            }
+        });
+    }
+
+    /// A cost became known after the tokens were taken.
+    pub(super) fn change_tokens(&self, buckets: &[BucketAsk], change: Change) {
+        let tokens = match change {
+            Change::GiveBack(amount) => Tokens::GiveBack(amount),
+            Change::TakeMore(amount) => Tokens::Overdraw(amount),
+        };
+        let ask = ThrottleAsk { buckets: buckets.to_vec(), tokens, now: self.clock().virtual_unix_micros() };
+        self.in_background(|plans| async move {
+            if let Some(lending) = plans.lending() {
+                let _changed =
+                    lending.guard.call(lending.guard.deadline(), || lending.store.throttle(ask)).await;
+            }
+        });
+    }
+}

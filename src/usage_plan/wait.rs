@@ -1,0 +1,161 @@
+//! Where usage is shared: requests that are decided on what is in hand, and those that wait for the store.
+
+use super::{
+    claim::{Claim, Payer as ClaimPayer, Settled},
+    directory::{Directory, InForce},
+    future::Verdict,
+    layer::{Config, Payer, Place, charge_nobody},
+    leased::{Charge, Leased},
+    lending::Lending,
+    plans::UsagePlans,
+    reservation::{Charged, UsageReservation},
+    shard::{Demand, Outcome},
+    store::BucketAsk,
+    verdict::{Admitted, Halt, Refused},
+};
+use crate::{context::RateLimit, throttle::SharedBucket};
+use http::HeaderValue;
+use std::sync::Arc;
+
+impl Config {
+    /// On what is in hand if that is enough; otherwise the store is to be asked.
+    pub(super) fn decide_leased(
+        &self,
+        lending: &Lending,
+        directory: &Directory,
+        payer: &Payer<'_>,
+        place: &Place<'_>,
+        demand: &Demand<'_>,
+        reserve: bool,
+    ) -> Result<Admitted, Halt> {
+        let Some((mut shard, index, plan)) = self.entry_of(directory, payer, place, demand)? else {
+            return self.decide_nobody(lending, place, demand, reserve);
+        };
+        self.plans.keep_sweeping(lending);
+        let in_force = plan.in_force(place.stage, place.route, place.verb);
+        let charge = Charge { index, plan, in_force, demand, lending };
+        let (leased, ask) = shard.charge_leased(&charge).ok_or_else(Refused::not_in_plan)?;
+        drop(shard);
+        if let Some(ask) = ask {
+            self.plans.fly_ahead(lending, plan.slot, ask);
+        }
+        let mut claim = match leased {
+            Leased::Decided(outcome) => {
+                return Ok(self.decided(in_force.policy, outcome, demand, reserve)?);
+            }
+            waits => Claim::new(&self.plans, place, demand, waits),
+        };
+        claim.payer = Some(claim_payer(payer, plan.slot, &in_force));
+        Err(Halt::Wait(wait(claim, in_force.policy.filter(|_| self.headers).cloned(), reserve)))
+    }
+
+    fn decided(
+        &self,
+        policy: Option<&HeaderValue>,
+        outcome: Outcome,
+        demand: &Demand<'_>,
+        reserve: bool,
+    ) -> Result<Admitted, Refused> {
+        let rate_limit = self.rate_limit(policy, outcome.announced);
+        if let Some(refusal) = outcome.refusal {
+            return Err(Refused::new(refusal, rate_limit));
+        }
+        let reservation = self.reservation(demand, outcome.charged, reserve);
+        Ok(Admitted { rate_limit, reservation })
+    }
+
+    fn reservation(
+        &self,
+        demand: &Demand<'_>,
+        charged: Option<Charged>,
+        reserve: bool,
+    ) -> Option<UsageReservation> {
+        let (stage, account) = (demand.stage, demand.account);
+        reserve.then(|| UsageReservation::new(self.plans.clone(), demand.cost, charged, stage, account, None))
+    }
+
+    fn decide_nobody(
+        &self,
+        lending: &Lending,
+        place: &Place<'_>,
+        demand: &Demand<'_>,
+        reserve: bool,
+    ) -> Result<Admitted, Halt> {
+        if lending.decides_tokens(false, demand) {
+            let claim = Claim::new(&self.plans, place, demand, Leased::Lacks { failures: 0 });
+            return Err(Halt::Wait(wait(claim, None, reserve)));
+        }
+        let (rate_limit, charged) = charge_nobody(demand)?;
+        Ok(Admitted { rate_limit, reservation: self.reservation(demand, charged, reserve) })
+    }
+}
+
+fn claim_payer(payer: &Payer<'_>, slot: u32, in_force: &InForce<'_>) -> ClaimPayer {
+    let subject = match payer {
+        Payer::Key(subject) | Payer::Principal(subject, _) => *subject,
+        Payer::Nobody => 0,
+    };
+    let InForce { throttle, cause, method, .. } = *in_force;
+    ClaimPayer { subject, slot, throttle, cause, method }
+}
+
+impl Claim {
+    /// Of nobody, until a payer is named.
+    fn new(plans: &UsagePlans, place: &Place<'_>, demand: &Demand<'_>, leased: Leased) -> Self {
+        let (failures, reserved) = match leased {
+            Leased::Lacks { failures } => (failures, None),
+            Leased::Tokens { period } => (0, Some(period)),
+            Leased::Decided(_) => (0, None),
+        };
+        let stage_name = place.route.and_then(|route| route.scope.stage.as_ref());
+        Self {
+            plans: plans.clone(),
+            payer: None,
+            stage: demand.stage.cloned(),
+            stage_name: stage_name.map_or_else(|| "".into(), |stage| Arc::clone(&stage.name)),
+            account: demand.account.cloned(),
+            cost: demand.cost,
+            started: plans.now(),
+            reserved,
+            failures,
+            queued: false,
+            asked: 0,
+        }
+    }
+}
+
+/// What a reservation needs to know of a claim.
+struct Kept {
+    plans: UsagePlans,
+    cost: u32,
+    stage: Option<SharedBucket>,
+    account: Option<SharedBucket>,
+}
+
+impl Kept {
+    fn of(claim: &Claim) -> Self {
+        let Claim { plans, cost, stage, account, .. } = claim;
+        Self { plans: plans.clone(), cost: *cost, stage: stage.clone(), account: account.clone() }
+    }
+
+    fn reservation(self, charged: Option<Charged>, buckets: Option<Vec<BucketAsk>>) -> UsageReservation {
+        let (stage, account) = (self.stage.as_ref(), self.account.as_ref());
+        UsageReservation::new(self.plans.clone(), self.cost, charged, stage, account, buckets)
+    }
+}
+
+fn wait(claim: Claim, policy: Option<HeaderValue>, reserve: bool) -> Verdict {
+    Box::pin(async move {
+        let kept = reserve.then(|| Kept::of(&claim));
+        let Settled { outcome, buckets } = claim.settle().await;
+        let outcome = outcome.ok_or_else(Refused::not_in_plan)?;
+        let rate_limit = policy.map(|policy| RateLimit { policy, announced: outcome.announced });
+        match outcome.refusal {
+            Some(refusal) => Err(Refused::new(refusal, rate_limit)),
+            None => {
+                let reservation = kept.map(|kept| kept.reservation(outcome.charged, buckets));
+                Ok(Admitted { rate_limit, reservation })
+            }
+        }
+    })
+}

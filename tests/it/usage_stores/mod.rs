@@ -1,0 +1,10 @@
+//! Usage that many processes share: the same promises of every store, kept by functions that are generic over it.
+#![cfg(feature = "api-key")]
+#![allow(dead_code, unreachable_pub, reason = "each store uses a part of it")]
+
+mod cluster;
+mod double;
+mod faults;
+mod process;
+pub mod suite;
+mod waiting;

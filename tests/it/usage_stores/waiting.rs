@@ -1,0 +1,157 @@
+//! Requests that wait: tower's contract, being dropped, and the shape of the future.
+
+use super::{
+    double::{Double, Link},
+    process::{NOON, Process, pass, settle},
+};
+use crate::support::{Strict, get, run, through};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body_util::Full;
+use std::{convert::Infallible, future::Ready, time::Duration};
+use tower_gateway::{
+    clock::ManualClock,
+    future::ResponseFuture,
+    store::{FailurePolicy, StoreOptions},
+    throttle::Throttle,
+    usage_plan::{
+        ChargedFuture, Quota, QuotaPeriod, RateLimitFields, UsagePlan, UsagePlanLayer, UsagePlans,
+    },
+};
+
+fn plan(limit: u64) -> UsagePlan {
+    UsagePlan::new("p").quota(Quota::new(limit, QuotaPeriod::Day).unwrap())
+}
+
+#[test]
+fn the_future_is_no_larger_for_what_seldom_waits() {
+    type Inner = Ready<Result<Response<Full<Bytes>>, Infallible>>;
+    type Ours = ChargedFuture<Strict, Request<Full<Bytes>>, Inner, RateLimitFields, Full<Bytes>>;
+    assert_eq!(size_of::<Ours>(), size_of::<ResponseFuture<Inner, RateLimitFields, Full<Bytes>>>());
+}
+
+/// Only the throttle of the account: every request waits for the store, whoever calls.
+#[test]
+fn the_service_that_was_ready_is_called_after_the_wait() {
+    run(async {
+        let clock = ManualClock::at_unix_seconds(NOON);
+        let plans = UsagePlans::builder()
+            .clock(clock.clock())
+            .account_throttle(Throttle::new(1.0, 2).unwrap())
+            .store(Double::new(true))
+            .build()
+            .unwrap();
+        for (turn, status) in [(1, 200), (2, 200), (3, 429)] {
+            let (answer, calls) = through(UsagePlanLayer::new(plans.clone()), get("/pets")).await;
+            assert_eq!((answer.status().as_u16(), calls), (status, usize::from(status == 200)), "{turn}");
+        }
+        assert_eq!(plans.store_counts().unwrap().waited, 3);
+        clock.advance(Duration::from_secs(1));
+        let (answer, _) = through(UsagePlanLayer::new(plans), get("/pets")).await;
+        assert_eq!(answer.status(), 200);
+    });
+}
+
+#[cfg(feature = "gateway")]
+#[test]
+fn the_gateway_waits_too() {
+    use http_body_util::BodyExt;
+    use tower::{Layer, ServiceExt};
+    use tower_gateway::gateway::Gateway;
+    run(async {
+        let clock = ManualClock::at_unix_seconds(NOON);
+        let store = Double::new(true);
+        let plans = |policy| {
+            UsagePlans::builder()
+                .clock(clock.clock())
+                .account_throttle(Throttle::new(1.0, 1).unwrap())
+                .store(store.clone())
+                .store_options(StoreOptions::new().failure(policy))
+                .build()
+                .unwrap()
+        };
+        let gateway = |policy| {
+            Gateway::builder().usage_plans(plans(policy)).clock(clock.clock()).build().unwrap()
+        };
+        for (status, calls) in [(200, 1), (429, 0)] {
+            let inner = Strict::default();
+            let answer = gateway(FailurePolicy::Deny).layer(inner.clone()).oneshot(get("/pets")).await.unwrap();
+            assert_eq!((answer.status().as_u16(), inner.called()), (status, calls));
+        }
+        store.set_link(Link::Refused);
+        for (policy, status, body) in [
+            (FailurePolicy::Deny, 503, r#"{"message":"Service Unavailable"}"#),
+            (FailurePolicy::Allow, 200, "inner"),
+            (FailurePolicy::Degrade, 200, "inner"),
+        ] {
+            let answer = gateway(policy).layer(Strict::default()).oneshot(get("/pets")).await.unwrap();
+            assert_eq!(answer.status().as_u16(), status, "{policy:?}");
+            assert_eq!(answer.headers().get("x-amzn-errortype").is_some(), status == 503);
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), body);
+        }
+    });
+}
+
+#[test]
+fn dropping_a_request_that_waits_leaks_nothing() {
+    run(async {
+        let clock = ManualClock::at_unix_seconds(NOON);
+        let store = Double::new(true);
+        let throttled = plan(20).throttle(Throttle::new(0.0, 1_000).unwrap());
+        let process = Process::with_store(&clock, throttled, store.clone(), StoreOptions::new());
+        let mut admitted = 0;
+        for turn in 0..200 {
+            store.set_link(if turn % 3 == 0 { Link::Frozen } else { Link::Up });
+            if turn % 3 == 0 {
+                let mut dropped = Box::pin(process.request("ann", 1));
+                assert!(dropped.as_mut().now_or_never().is_none(), "it waits for the store");
+                settle().await;
+            } else {
+                admitted += u64::from(process.ask("ann", 1).await.admitted());
+            }
+        }
+        assert_eq!(admitted, 20);
+        process.plans.hand_back().await;
+        assert_eq!(process.report("ann").await, (20, Some(0), 0));
+    });
+}
+
+#[test]
+fn an_idle_lease_goes_back_by_itself() {
+    run(async {
+        let clock = ManualClock::at_unix_seconds(NOON);
+        let store = Double::new(true);
+        let process =
+            |_| Process::with_store(&clock, plan(1_000), store.process(), StoreOptions::new());
+        let [one, two]: [Process; 2] = [process(0), process(1)];
+        assert!(one.ask("ann", 1).await.admitted());
+        assert!(two.report("ann").await.2 > 0, "units are out");
+        pass(&clock, Duration::from_secs(10)).await;
+        assert_eq!(two.report("ann").await, (1, Some(999), 0));
+    });
+}
+
+#[test]
+fn a_dead_process_s_units_are_settled_at_the_end_of_its_lease() {
+    run(async {
+        let clock = ManualClock::at_unix_seconds(NOON);
+        let store = Double::new(true);
+        let process =
+            |_| Process::with_store(&clock, plan(100), store.process(), StoreOptions::new());
+        let [one, two]: [Process; 2] = [process(0), process(1)];
+        assert!(one.ask("ann", 1).await.admitted());
+        let (used, _, unknown) = two.report("ann").await;
+        assert!(used <= 1 && (1..=50).contains(&unknown), "{used} {unknown}");
+        drop(one);
+        let mut admitted = 1;
+        while two.ask("ann", 1).await.admitted() {
+            admitted += 1;
+        }
+        assert!(admitted >= 50, "{admitted}");
+        pass(&clock, Duration::from_secs(11)).await;
+        two.plans.hand_back().await;
+        let (used, left, unknown) = two.report("ann").await;
+        assert_eq!((used, left, unknown), (100, Some(0), 0), "what is not known counts as used");
+    });
+}
