@@ -155,7 +155,8 @@ impl Shared {
         });
         let levels = levels.collect();
         if !refused {
-            self.buckets.extend(ask.buckets.iter().map(|bucket| bucket.id.clone()).zip(next.iter().map(|it| it.0)));
+            self.buckets
+                .extend(ask.buckets.iter().map(|bucket| bucket.id.clone()).zip(next.iter().map(|it| it.0)));
         }
         levels
     }

@@ -26,14 +26,24 @@ pub struct Suite {
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Step {
-    Ask { key: usize, cost: u32 },
+    Ask {
+        key: usize,
+        cost: u32,
+    },
     /// Reserve, then commit something else.
-    Reserve { key: usize, cost: u32, actual: u32 },
+    Reserve {
+        key: usize,
+        cost: u32,
+        actual: u32,
+    },
     Pass(Duration),
     /// Everything is handed back first, as by the end of a process, and much time passes.
     Jump(Duration),
     Edit(UsagePlan),
-    SetRemaining { key: usize, remaining: u64 },
+    SetRemaining {
+        key: usize,
+        remaining: u64,
+    },
 }
 
 fn throttle(dice: &mut Dice) -> Option<Throttle> {

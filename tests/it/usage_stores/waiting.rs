@@ -15,9 +15,7 @@ use tower_gateway::{
     future::ResponseFuture,
     store::{FailurePolicy, StoreOptions},
     throttle::Throttle,
-    usage_plan::{
-        ChargedFuture, Quota, QuotaPeriod, RateLimitFields, UsagePlan, UsagePlanLayer, UsagePlans,
-    },
+    usage_plan::{ChargedFuture, Quota, QuotaPeriod, RateLimitFields, UsagePlan, UsagePlanLayer, UsagePlans},
 };
 
 fn plan(limit: u64) -> UsagePlan {
@@ -71,12 +69,12 @@ fn the_gateway_waits_too() {
                 .build()
                 .unwrap()
         };
-        let gateway = |policy| {
-            Gateway::builder().usage_plans(plans(policy)).clock(clock.clock()).build().unwrap()
-        };
+        let gateway =
+            |policy| Gateway::builder().usage_plans(plans(policy)).clock(clock.clock()).build().unwrap();
         for (status, calls) in [(200, 1), (429, 0)] {
             let inner = Strict::default();
-            let answer = gateway(FailurePolicy::Deny).layer(inner.clone()).oneshot(get("/pets")).await.unwrap();
+            let answer =
+                gateway(FailurePolicy::Deny).layer(inner.clone()).oneshot(get("/pets")).await.unwrap();
             assert_eq!((answer.status().as_u16(), inner.called()), (status, calls));
         }
         store.set_link(Link::Refused);
@@ -122,8 +120,7 @@ fn an_idle_lease_goes_back_by_itself() {
     run(async {
         let clock = ManualClock::at_unix_seconds(NOON);
         let store = Double::new(true);
-        let process =
-            |_| Process::with_store(&clock, plan(1_000), store.process(), StoreOptions::new());
+        let process = |_| Process::with_store(&clock, plan(1_000), store.process(), StoreOptions::new());
         let [one, two]: [Process; 2] = [process(0), process(1)];
         assert!(one.ask("ann", 1).await.admitted());
         assert!(two.report("ann").await.2 > 0, "units are out");
@@ -137,8 +134,7 @@ fn a_dead_process_s_units_are_settled_at_the_end_of_its_lease() {
     run(async {
         let clock = ManualClock::at_unix_seconds(NOON);
         let store = Double::new(true);
-        let process =
-            |_| Process::with_store(&clock, plan(100), store.process(), StoreOptions::new());
+        let process = |_| Process::with_store(&clock, plan(100), store.process(), StoreOptions::new());
         let [one, two]: [Process; 2] = [process(0), process(1)];
         assert!(one.ask("ann", 1).await.admitted());
         let (used, _, unknown) = two.report("ann").await;
