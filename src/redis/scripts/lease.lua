@@ -7,7 +7,12 @@ local field = 'h' .. start .. ':' .. ARGV[8]
 local record = holders[field]
 if not periods[start] and not fresh then return { server, 3, 0, 0, 0, 0 } end
 if record and record.seq >= seq then return { server, 1, 0, 0, 0, 0 } end
-if periods[start] and not record and not fresh then return { server, 2, 0, 0, 0, 0 } end
+if periods[start] and not record and not fresh then
+  -- Records are remembered for longer than this period is known: it was lost with them, and made again by another
+  -- holder. This one too has to say all that it used.
+  local is_lost = now - periods[start].born < KEEP
+  return { server, is_lost and 3 or 2, 0, 0, 0, 0 }
+end
 
 local period = find_or_make(start, tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
 record = record or { held = 0, used = {} }

@@ -1,5 +1,5 @@
 -- Begins the scripts about counters. KEYS[1]: a hash with the counter's periods (field `p` and the period's first
--- second: its end in microseconds, and what is charged) and the records of holders (field `h`, the period's first second,
+-- second: its end in microseconds, what is charged, and when the field was made) and the records of holders (field `h`, the period's first second,
 -- a colon and the holder's 16 bytes: sequence, until, held, and day and units of each listed day). KEYS[2]: a hash with
 -- the units used on each day.
 --
@@ -20,15 +20,15 @@ local function keep_holder(field, record)
 end
 
 local function keep_period(start, period)
-  redis.call('HSET', KEYS[1], 'p' .. start, struct.pack('>I7i7', period.ends, period.charged))
+  redis.call('HSET', KEYS[1], 'p' .. start, struct.pack('>I7i7I7', period.ends, period.charged, period.born))
 end
 
 local fields = redis.call('HGETALL', KEYS[1])
 for i = 1, #fields, 2 do
   local field, value = fields[i], fields[i + 1]
   if field:sub(1, 1) == 'p' then
-    local ends, charged = struct.unpack('>I7i7', value)
-    periods[field:sub(2)] = { ends = ends, charged = charged }
+    local ends, charged, born = struct.unpack('>I7i7I7', value)
+    periods[field:sub(2)] = { ends = ends, charged = charged, born = born }
   else
     local seq, till, held, at = struct.unpack('>I7I7I7', value)
     local record = { seq = seq, till = till, held = held, used = {}, period = field:match('^h(%-?%d+):') }
@@ -78,7 +78,7 @@ local function find_or_make(start, ends, first_day, end_day)
     for day = math.max(first_day, first_kept), end_day - 1 do
       charged = charged + (redis.call('HGET', KEYS[2], day) or 0)
     end
-    periods[start] = { ends = ends, charged = charged }
+    periods[start] = { ends = ends, charged = charged, born = now }
   end
   return periods[start]
 end

@@ -139,7 +139,12 @@ impl RedisServer {
 
     /// A blocking connection, for what a test looks up itself.
     pub fn connection(&self) -> ::redis::Connection {
-        self.try_connect().expect("the server answers")
+        let mut connection = None;
+        eventually("the server answers", || {
+            connection = self.try_connect();
+            connection.is_some()
+        });
+        connection.expect("it has answered")
     }
 
     /// One command, by words.
@@ -175,6 +180,10 @@ impl RedisServer {
         // A shell's own `kill`: there may be no program of that name.
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
         assert!(sent.success(), "kill -{name}");
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.lock().is_some()
     }
 
     /// Stands still, with all its connections open and nothing answered.

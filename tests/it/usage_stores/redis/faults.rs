@@ -104,6 +104,11 @@ impl Storm {
 
     /// The store works again, everything is said: nothing is unknown, and what was used is what was admitted.
     async fn calm(&self, context: &str) {
+        self.calm_within(LIMIT, context).await;
+    }
+
+    /// The same, where Deny admits as many as `most`.
+    async fn calm_within(&self, most: u64, context: &str) {
         self.server.thaw_or_restart();
         self.ways.iter().for_each(Proxy::heal);
         let admitted = self.admitted;
@@ -111,7 +116,7 @@ impl Storm {
             settled(&self.nodes, |(used, _, unknown)| (used, unknown) == (admitted, 0)).await;
         assert_eq!((used, unknown), (admitted, 0), "{context}");
         match self.policy {
-            FailurePolicy::Deny => assert!(admitted <= LIMIT, "{context}: {admitted}"),
+            FailurePolicy::Deny => assert!(admitted <= most, "{context}: {admitted}"),
             FailurePolicy::Degrade => assert!(admitted <= LIMIT + LIMIT * 2 / 3, "{context}: {admitted}"),
             FailurePolicy::Allow => {
                 let allowed = self.counts(|counts| counts.allowed_units);
@@ -126,7 +131,7 @@ impl Storm {
     fn fault(&mut self, dice: &mut Dice) {
         let at = dice.roll(INSTANCES as u64) as usize;
         match dice.roll(8) {
-            0 => self.server.freeze(),
+            0 if self.server.is_running() => self.server.freeze(),
             1 => self.server.thaw_or_restart(),
             2 => self.server.kill(),
             3 => self.ways[at].silence(),
@@ -229,7 +234,8 @@ fn a_server_that_forgets_everything_is_told_again() {
             storm.ask_round(300).await;
         }
         assert!(storm.admitted > before, "it works again");
-        storm.calm("after the loss").await;
+        // What the last had used was not yet known when the first was lent again; it is known in the end.
+        storm.calm_within(LIMIT + before, "after the loss").await;
     });
 }
 
