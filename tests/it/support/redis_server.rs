@@ -139,7 +139,12 @@ impl RedisServer {
 
     /// A blocking connection, for what a test looks up itself.
     pub fn connection(&self) -> ::redis::Connection {
-        self.try_connect().expect("the server answers")
+        let mut connection = None;
+        eventually("the server answers", || {
+            connection = self.try_connect();
+            connection.is_some()
+        });
+        connection.expect("it has answered")
     }
 
     /// One command, by words.
@@ -159,10 +164,14 @@ impl RedisServer {
     #[track_caller]
     pub fn assert_all_expire(&self) {
         let mut connection = self.connection();
-        for key in self.keys() {
-            let left: i64 = ::redis::cmd("PTTL").arg(&key).query(&mut connection).unwrap();
-            // -2: it has expired meanwhile.
-            assert!(left >= 0 || left == -2, "{key} has no expiry");
+        for keys in self.keys().chunks(1_000) {
+            let mut pipeline = ::redis::pipe();
+            keys.iter().for_each(|key| drop(pipeline.cmd("PTTL").arg(key)));
+            let left: Vec<i64> = pipeline.query(&mut connection).unwrap();
+            for (key, left) in keys.iter().zip(left) {
+                // -2: it has expired meanwhile.
+                assert!(left >= 0 || left == -2, "{key} has no expiry");
+            }
         }
     }
 
@@ -173,6 +182,10 @@ impl RedisServer {
         assert!(sent.success(), "kill -{name}");
     }
 
+    pub fn is_running(&self) -> bool {
+        self.lock().is_some()
+    }
+
     /// Stands still, with all its connections open and nothing answered.
     pub fn freeze(&self) {
         self.signal("STOP");
@@ -180,6 +193,14 @@ impl RedisServer {
 
     pub fn thaw(&self) {
         self.signal("CONT");
+    }
+
+    /// Whatever was done to it: it runs again.
+    pub fn thaw_or_restart(&self) {
+        if self.lock().is_some() {
+            return self.thaw();
+        }
+        self.restart();
     }
 
     /// Ends it as an operator would.
