@@ -2,6 +2,7 @@
 
 mod connection;
 mod error;
+pub mod fleet;
 mod link;
 mod names;
 mod race;
@@ -12,3 +13,4 @@ mod tests;
 
 pub use connection::Redis;
 pub use error::RedisError;
+pub use fleet::{Fleet, RedisCache};
