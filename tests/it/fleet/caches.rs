@@ -141,6 +141,7 @@ async fn a_redis_that_has_forgotten_all_is_noticed() {
     let calls = Arc::default();
     let own = process(&fleet, &calls, patient);
     assert_eq!(text(&own, "/a").await, "call 1");
+    stored(&own, 1).await;
     server.restart();
     // Purges may have been lost with it: what is in memory goes.
     eventually_async("memory is dropped", || own.cache.usage().keys == 0).await;
