@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+mod properties;
 #[path = "../../tests/it/support/redis_server.rs"]
 mod server;
 

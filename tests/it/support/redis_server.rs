@@ -159,10 +159,14 @@ impl RedisServer {
     #[track_caller]
     pub fn assert_all_expire(&self) {
         let mut connection = self.connection();
-        for key in self.keys() {
-            let left: i64 = ::redis::cmd("PTTL").arg(&key).query(&mut connection).unwrap();
-            // -2: it has expired meanwhile.
-            assert!(left >= 0 || left == -2, "{key} has no expiry");
+        for keys in self.keys().chunks(1_000) {
+            let mut pipeline = ::redis::pipe();
+            keys.iter().for_each(|key| drop(pipeline.cmd("PTTL").arg(key)));
+            let left: Vec<i64> = pipeline.query(&mut connection).unwrap();
+            for (key, left) in keys.iter().zip(left) {
+                // -2: it has expired meanwhile.
+                assert!(left >= 0 || left == -2, "{key} has no expiry");
+            }
         }
     }
 
@@ -180,6 +184,14 @@ impl RedisServer {
 
     pub fn thaw(&self) {
         self.signal("CONT");
+    }
+
+    /// Whatever was done to it: it runs again.
+    pub fn thaw_or_restart(&self) {
+        if self.lock().is_some() {
+            return self.thaw();
+        }
+        self.restart();
     }
 
     /// Ends it as an operator would.
