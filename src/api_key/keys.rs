@@ -248,6 +248,11 @@ impl ApiKeys {
         Ok(())
     }
 
+    /// Every key as it is kept.
+    pub(crate) fn images(&self) -> Vec<KeyImage> {
+        self.inner.lock().keys.values().cloned().collect()
+    }
+
     /// Makes changes that come from a store; nobody is told.
     pub(crate) fn apply(&self, changes: Vec<KeyChange>) {
         self.inner.apply(&mut self.inner.lock(), changes);

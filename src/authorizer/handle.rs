@@ -10,6 +10,7 @@ use super::{
     identity::{Asked, IdentitySource, Repeated},
     judge,
     key::{self, CacheKey, CallKey, IdentityDigest},
+    peers::{Peers, Revocation},
 };
 use crate::{
     clock::{Clock, Sleep, Timestamp},
@@ -23,7 +24,7 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -54,6 +55,10 @@ pub(super) struct Inner {
     pub(super) single_method_hook: Option<Box<SingleMethodHook>>,
     pub(super) single_method_policies: AtomicU64,
     pub(super) calls: AtomicU64,
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "asked by the fleet"))]
+    pub(super) is_shareable: bool,
+    /// Processes that share revocations.
+    pub(super) peers: OnceLock<Arc<dyn Peers>>,
 }
 
 /// What an authorizer is asked about one request.
@@ -98,22 +103,20 @@ impl Authorizer {
     /// Forgets every answer. Requests that come from now on wait for a new call; one that already waits for a call
     /// still gets its answer, which is not kept.
     pub fn flush(&self) {
-        self.0.cache.revoke(|_| true);
+        self.revoke(&Revocation::All);
     }
 
     /// Forgets the answers for a principal, on every stage; how many there were. As with [`flush`](Self::flush), no
     /// call that has begun before is kept.
     pub fn revoke_principal(&self, principal_id: &str) -> usize {
-        self.0.cache.revoke(|entry| {
-            entry.grant.as_ref().is_some_and(|grant| grant.context.principal_id() == Some(principal_id))
-        })
+        self.revoke(&Revocation::Principal(principal_id.to_owned()))
     }
 
     /// Forgets the answers for an identity, on every stage; how many there were. `values` are those of the identity
     /// sources in their order: for a TOKEN authorizer the one token, with its scheme (`Bearer ..`).
     pub fn revoke_identity(&self, values: &[&str]) -> usize {
         let identity = key::identity(&self.0.cache.hash, values.iter().copied());
-        self.0.cache.revoke(|entry| entry.identity == identity)
+        self.revoke(&Revocation::Identity(identity.to_bytes()))
     }
 
     /// How many answers are cached, expired ones included.
@@ -142,7 +145,7 @@ impl Authorizer {
         }
         let key = digest.on_stage(question.asked.context.stage());
         let now = inner.clock.now();
-        let known = inner.cache.get(&key);
+        let known = inner.cache.get(&key).filter(|_| inner.is_current());
         let call = digest.of_call(question.method.as_str(), question.path);
         if let Some(entry) = known {
             match entry.freshness(now, inner.stale_while_revalidate) {
@@ -157,7 +160,9 @@ impl Authorizer {
     fn join(&self, key: CacheKey, call: CallKey, question: Question<'_>) -> Result<Reply, Cause> {
         let inner = &self.0;
         let event = inner.event(question)?;
-        let usable = |entry: &Entry| entry.freshness(inner.clock.now(), Duration::ZERO) == Freshness::Fresh;
+        let usable = |entry: &Entry| {
+            entry.freshness(inner.clock.now(), Duration::ZERO) == Freshness::Fresh && inner.is_current()
+        };
         let joined = inner.cache.join(key, usable, || self.call(event));
         Ok(match joined {
             Joined::Cached(entry) => Reply::Known(entry, call),

@@ -10,6 +10,16 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CacheKey(u128);
 
+impl CacheKey {
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_le_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_le_bytes(bytes))
+    }
+}
+
 /// A call of one identity on one stage: the same hash, gone on with over method and path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CallKey(u128);

@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     error::ConfigError,
     route::{CacheKey, CacheSettings},
+    store::StoreOptions,
 };
 use http::{HeaderName, StatusCode};
 use std::{sync::Arc, time::Duration};
@@ -23,7 +24,6 @@ const DEFAULT_ENTRY_LIMIT: usize = 1_048_576;
 const DEFAULT_CAPACITY: u64 = 64 * 1024 * 1024;
 /// What an entry of the largest body may weigh beside it: fields, key, tables.
 const ENTRY_ALLOWANCE: u64 = 64 * 1024;
-const DEFAULT_TIER_DEADLINE: Duration = Duration::from_millis(20);
 const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 const DEFAULT_HIT_FOR_MISS: Duration = Duration::from_secs(120);
 
@@ -35,7 +35,7 @@ pub struct CacheBuilder {
     rules: Option<Box<dyn Rules>>,
     store: Option<Arc<dyn CacheStore>>,
     tier: Option<Arc<dyn CacheTier>>,
-    tier_deadline: Duration,
+    tier_options: StoreOptions,
     clock: Clock,
     limits: Limits,
     settings: CacheSettings,
@@ -54,7 +54,7 @@ impl Default for CacheBuilder {
             rules: None,
             store: None,
             tier: None,
-            tier_deadline: DEFAULT_TIER_DEADLINE,
+            tier_options: StoreOptions::new(),
             clock: Clock::system(),
             limits: Limits {
                 entry: DEFAULT_ENTRY_LIMIT,
@@ -222,10 +222,11 @@ impl CacheBuilder {
         self
     }
 
-    /// How long a request waits for the second tier to answer before it goes on without. Default: 20 ms.
+    /// How long a request waits for the second tier to answer before it goes on without, and after how many failures it
+    /// is left alone for a while. Its failure policy means nothing here. Default: [`StoreOptions::new`], 20 ms and 5.
     #[must_use]
-    pub fn tier_deadline(mut self, deadline: Duration) -> Self {
-        self.tier_deadline = deadline;
+    pub fn tier_options(mut self, options: StoreOptions) -> Self {
+        self.tier_options = options;
         self
     }
 
@@ -269,7 +270,7 @@ impl CacheBuilder {
         Ok(Cache::new(Core::new(Parts {
             rules: self.rules.unwrap_or_else(|| Box::new(self.aws)),
             store,
-            tier: self.tier.map(|tier| Tier::new(tier, self.tier_deadline)),
+            tier: self.tier.map(|tier| Tier::new(tier, self.tier_options, self.clock.clone())),
             clock: self.clock,
             limits: self.limits,
             settings: self.settings,

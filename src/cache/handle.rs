@@ -1,7 +1,7 @@
 //! The handle: the one cache behind all its layers, and its run-time API.
 
 use super::{CacheBuilder, CacheStats, Purge, StoreUsage, TierStats, core::Core};
-use crate::store::{Acknowledgement, StoreError};
+use crate::store::{Acknowledgement, StoreCounts, StoreError};
 use std::{sync::Arc, time::Duration};
 
 /// Stored answers, counters and settings; see the [module docs](super). A clone is a reference count.
@@ -52,6 +52,11 @@ impl Cache {
     /// What the second tier did, where there is one.
     pub fn tier_stats(&self) -> Option<TierStats> {
         self.core.tier.as_ref().map(|tier| tier.stats())
+    }
+
+    /// How the second tier has answered: calls, failures, and how often it was left alone.
+    pub fn tier_store_counts(&self) -> Option<StoreCounts> {
+        self.core.tier.as_ref().map(|tier| tier.store_counts())
     }
 
     /// Flushes a stage (AWS: `FlushStageCache`), and gives back how many entries that were.

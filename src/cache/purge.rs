@@ -228,7 +228,7 @@ impl Core {
     ) -> Result<Acknowledgement, StoreError> {
         self.purge(purge);
         let Some(tier) = &self.tier else { return Ok(Acknowledgement::alone()) };
-        let number = tier.announce(self, purge).await?;
+        let number = tier.announce_within(self, purge, within).await?;
         tier.acknowledged(number, within).await
     }
 

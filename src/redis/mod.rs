@@ -4,6 +4,7 @@ mod buckets;
 mod connection;
 mod counters;
 mod error;
+pub mod fleet;
 mod link;
 mod names;
 mod news;
@@ -16,4 +17,5 @@ mod usage;
 
 pub use connection::Redis;
 pub use error::RedisError;
+pub use fleet::{Fleet, RedisCache};
 pub use usage::RedisUsage;

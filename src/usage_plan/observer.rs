@@ -102,7 +102,8 @@ impl UsagePlans {
         Ok(())
     }
 
-    fn image(&self) -> PlansImage {
+    /// What there is now.
+    pub(crate) fn image(&self) -> PlansImage {
         let directory = self.directory();
         let plans = directory.iter().map(|plan| plan.plan.clone()).collect();
         let mut attachments = Vec::new();

@@ -16,6 +16,8 @@ mod browser;
 mod caching;
 #[cfg(feature = "cors")]
 mod cors;
+#[cfg(feature = "redis")]
+mod fleet;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(all(feature = "gateway", feature = "sigv4", feature = "authorizer", feature = "jwt"))]

@@ -17,8 +17,8 @@ use crate::{
         purge::Purge,
         store::{Slot, StoredValue},
     },
-    clock::Sleep,
-    store::{Acknowledgement, StoreError},
+    clock::{Clock, Sleep},
+    store::{Acknowledgement, StoreCounts, StoreError, StoreFuture, StoreGuard, StoreOptions},
 };
 use bytes::Bytes;
 use std::{
@@ -41,8 +41,7 @@ const MOST_UNDER_WAY: usize = 32 * 1024 * 1024;
 /// The second tier of a cache.
 pub(in crate::cache) struct Tier {
     pub(super) store: Arc<dyn CacheTier>,
-    /// How long the store is waited for.
-    pub(super) deadline: Duration,
+    guard: StoreGuard,
     /// Questions on their way, which newcomers share.
     pub(super) asks: Mutex<HashMap<FlightKey, watch::Receiver<Option<Told>>>>,
     log: Mutex<PurgeLog>,
@@ -54,18 +53,15 @@ pub(in crate::cache) struct Tier {
 
 impl fmt::Debug for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tier")
-            .field("store", &self.store)
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
+        f.debug_struct("Tier").field("store", &self.store).field("guard", &self.guard).finish_non_exhaustive()
     }
 }
 
 impl Tier {
-    pub(in crate::cache) fn new(store: Arc<dyn CacheTier>, deadline: Duration) -> Arc<Self> {
+    pub(in crate::cache) fn new(store: Arc<dyn CacheTier>, options: StoreOptions, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             store,
-            deadline,
+            guard: StoreGuard::new("second cache tier", options, clock),
             asks: Mutex::default(),
             log: Mutex::default(),
             under_way: AtomicUsize::new(0),
@@ -161,26 +157,25 @@ impl Tier {
         let bytes = key.borrowed().bytes();
         let text = envelope::seal(value, bytes, ttl, lead.purges(), core.clock.now());
         let Some(selection) = selection else {
-            return self.write_at(core, TierPlace::of(&primary), text, ttl, lead).await;
+            return self.write_at(TierPlace::of(&primary), text, ttl, lead).await;
         };
         let variant = FlightKey { primary: key.clone(), variant: Some(*selection.values()) };
         // The answer first: who reads the signpost finds it.
-        self.write_at(core, TierPlace::of(&variant), text, ttl, lead).await?;
+        self.write_at(TierPlace::of(&variant), text, ttl, lead).await?;
         let signpost = envelope::signpost(selection.names(), bytes);
-        self.write_at(core, TierPlace::of(&primary), signpost, ttl, lead).await
+        self.write_at(TierPlace::of(&primary), signpost, ttl, lead).await
     }
 
     /// Ends the claim if it was made there.
     async fn write_at(
         &self,
-        core: &Core,
         place: TierPlace,
         text: Bytes,
         ttl: Duration,
         lead: &Lead,
     ) -> Result<(), StoreError> {
         let token = if lead.place() == place { lead.settle() } else { None };
-        self.before_deadline(core, self.store.store(place, text, ttl, token)).await
+        self.guarded(|| self.store.store(place, text, ttl, token)).await
     }
 
     /// What was found, judged by the purges and put into memory. `None`: it is of no use.
@@ -208,8 +203,25 @@ impl Tier {
     }
 
     /// Tells every process of a purge, and gives back its number.
-    pub(in crate::cache) async fn announce(&self, core: &Core, purge: &Purge) -> Result<u64, StoreError> {
-        self.before_deadline(core, self.store.announce(purge.to_bytes())).await
+    pub(in crate::cache) async fn announce(&self, purge: &Purge) -> Result<u64, StoreError> {
+        self.guarded(|| self.store.announce(purge.to_bytes())).await
+    }
+
+    /// The same, whatever is known of the store: an operator waits.
+    pub(in crate::cache) async fn announce_within(
+        &self,
+        core: &Core,
+        purge: &Purge,
+        within: Duration,
+    ) -> Result<u64, StoreError> {
+        let announced = self.store.announce(purge.to_bytes());
+        let late = || StoreError::new("the second tier did not answer in time");
+        before(core.clock.sleep(within), announced).await.unwrap_or_else(|| Err(late()))
+    }
+
+    /// What the store did and did not do.
+    pub(in crate::cache) fn store_counts(&self) -> StoreCounts {
+        self.guard.counts()
     }
 
     /// The same behind somebody's back.
@@ -227,26 +239,17 @@ impl Tier {
         self.store.acknowledged(number, within).await
     }
 
-    pub(super) async fn before_deadline<T>(
-        &self,
-        core: &Core,
-        call: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        before(core.clock.sleep(self.deadline), call).await
+    /// Asks the store, if it is worth it: not for longer than the deadline, and not at all where it is away.
+    pub(super) async fn guarded<T>(&self, call: impl FnOnce() -> StoreFuture<T>) -> Result<T, StoreError> {
+        Ok(self.guard.call(self.guard.deadline(), call).await?)
     }
 }
 
-async fn before<T>(
-    mut timer: Sleep,
-    call: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
+async fn before<T>(mut timer: Sleep, call: impl Future<Output = T>) -> Option<T> {
     let mut call = pin!(call);
-    poll_fn(|cx| {
-        if let Poll::Ready(outcome) = call.as_mut().poll(cx) {
-            return Poll::Ready(outcome);
-        }
-        let late = || Err(StoreError::new("the second tier did not answer in time"));
-        Pin::new(&mut timer).poll(cx).map(|()| late())
+    poll_fn(|cx| match call.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Pin::new(&mut timer).poll(cx).map(|()| None),
     })
     .await
 }
@@ -288,6 +291,10 @@ impl PurgeListener for Purger {
                 core.purge(&Purge::all());
             }
         });
+    }
+
+    fn passed(&self, number: u64) {
+        self.with(|_, tier| tier.log().pass(number));
     }
 
     fn missed(&self, number: u64) {

@@ -52,7 +52,7 @@ pub trait CacheTier: fmt::Debug + Send + Sync + 'static {
     /// Ends a claim, if it is still there.
     fn release(&self, place: TierPlace, token: u128) -> StoreFuture<()>;
 
-    /// Gives a purge its number and tells every process, this one included.
+    /// Gives a purge its number, above those before it, and tells every process, this one included.
     fn announce(&self, purge: Bytes) -> StoreFuture<u64>;
 
     /// Waits until every live process has applied the purges up to a number, or until the time is over.
@@ -66,6 +66,9 @@ pub trait CacheTier: fmt::Debug + Send + Sync + 'static {
 pub trait PurgeListener: Send + Sync {
     /// The purge of that number. `own`: it was announced by this process, and has long been in force.
     fn purged(&self, number: u64, purge: &[u8], own: bool);
+
+    /// Numbers up to that one are of other things.
+    fn passed(&self, number: u64);
 
     /// Purges up to that number may have been missed.
     fn missed(&self, number: u64);

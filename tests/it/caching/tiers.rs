@@ -239,7 +239,8 @@ fn a_process_that_dies_is_followed_by_the_next() {
     let service = one.service.clone();
     dying.spawn(async move { send(&service, get("/a")).await.map(drop) });
     runtime().block_on(called.notified());
-    dying.shutdown_background();
+    // Its tasks are gone when this returns.
+    dying.shutdown_timeout(60 * SECOND);
     drop(one);
     go.notify_one();
     assert_eq!(tier.claims(), 1, "nobody is left to take it back");
