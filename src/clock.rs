@@ -98,7 +98,13 @@ impl Clock {
     }
 
     /// A future that completes when `delay` has passed on this clock.
-    #[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
+    #[cfg(any(
+        feature = "timeout",
+        feature = "payload-limit",
+        feature = "authorizer",
+        feature = "cache",
+        feature = "firehose"
+    ))]
     pub(crate) fn sleep(&self, delay: Duration) -> timer::Sleep {
         match &self.0 {
             Repr::System => timer::Sleep::system(delay),
@@ -142,7 +148,13 @@ pub struct ManualClock(Arc<ManualState>);
 pub(crate) struct ManualState {
     monotonic_nanos: AtomicU64,
     wall_offset: AtomicI64,
-    #[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
+    #[cfg(any(
+        feature = "timeout",
+        feature = "payload-limit",
+        feature = "authorizer",
+        feature = "cache",
+        feature = "firehose"
+    ))]
     sleepers: std::sync::Mutex<Vec<std::task::Waker>>,
 }
 
@@ -163,7 +175,8 @@ impl ManualClock {
                 feature = "timeout",
                 feature = "payload-limit",
                 feature = "authorizer",
-                feature = "cache"
+                feature = "cache",
+                feature = "firehose"
             ))]
             sleepers: std::sync::Mutex::default(),
         }))
@@ -182,7 +195,8 @@ impl ManualClock {
             feature = "timeout",
             feature = "payload-limit",
             feature = "authorizer",
-            feature = "cache"
+            feature = "cache",
+            feature = "firehose"
         ))]
         self.0.wake_all();
     }
@@ -194,7 +208,13 @@ impl ManualClock {
     }
 }
 
-#[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
+#[cfg(any(
+    feature = "timeout",
+    feature = "payload-limit",
+    feature = "authorizer",
+    feature = "cache",
+    feature = "firehose"
+))]
 mod timer {
     use super::{Arc, Duration, ManualState, Relaxed};
     use std::{
@@ -250,7 +270,13 @@ mod timer {
         if state.monotonic_nanos.load(Relaxed) >= deadline { Poll::Ready(()) } else { Poll::Pending }
     }
 }
-#[cfg(any(feature = "timeout", feature = "payload-limit", feature = "authorizer", feature = "cache"))]
+#[cfg(any(
+    feature = "timeout",
+    feature = "payload-limit",
+    feature = "authorizer",
+    feature = "cache",
+    feature = "firehose"
+))]
 pub(crate) use timer::Sleep;
 
 #[cfg(test)]

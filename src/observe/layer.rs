@@ -10,7 +10,7 @@ use crate::{
     clock::Clock,
     context::{ApiKind, ContextConfig, PeerSource, RequestContext, TrustedProxies},
 };
-use http::{Extensions, HeaderMap, Request};
+use http::{Extensions, HeaderMap, Request, Response};
 use std::{
     fmt,
     net::IpAddr,
@@ -35,6 +35,12 @@ pub trait Observer: Send + Sync + 'static {
     fn needs_user_agent(&self) -> bool {
         false
     }
+
+    /// Whether the request ids in the service's answer are to be kept until the end (`awsEndpointRequestId`), at the cost
+    /// of an allocation. Only [`Gateway`](crate::gateway) sees them.
+    fn needs_endpoint_request_id(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&RequestEvent<'_>) + Send + Sync + 'static> Observer for F {
@@ -56,6 +62,10 @@ pub(crate) struct Observers {
     api: ApiInfo,
     observers: Vec<Arc<dyn Observer>>,
     user_agent: bool,
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "the gateway sees the service's answer"))]
+    endpoint_ids: bool,
+    #[cfg(feature = "tracing")]
+    execution: Option<super::ExecutionLog>,
 }
 
 impl fmt::Debug for Observers {
@@ -86,8 +96,16 @@ impl ObserveLayer {
     pub fn shared_observer(self, observer: Arc<dyn Observer>) -> Self {
         self.change(|watch| {
             watch.user_agent |= observer.needs_user_agent();
+            watch.endpoint_ids |= observer.needs_endpoint_request_id();
             watch.observers.push(observer);
         })
+    }
+
+    /// Writes what happens inside of the gateway, step by step, where a method's settings say so. Default: nothing.
+    #[cfg(feature = "tracing")]
+    #[must_use]
+    pub fn execution_log(self, log: super::ExecutionLog) -> Self {
+        self.change(|watch| watch.execution = Some(log))
     }
 
     /// The names of the API. Default: none.
@@ -146,6 +164,10 @@ impl Observers {
     /// The same for a context that is known.
     pub(crate) fn begin(self: &Arc<Self>, context: RequestContext, headers: &HeaderMap) -> EndGuard {
         context.observe_head(headers, self.user_agent);
+        #[cfg(feature = "tracing")]
+        if let Some(log) = &self.execution {
+            log.begin(&context, headers);
+        }
         for observer in &self.observers {
             ignore_panic(|| observer.started(&context));
         }
@@ -155,6 +177,41 @@ impl Observers {
     pub(crate) fn clock(&self) -> &Clock {
         &self.context.clock
     }
+
+    /// The service is called.
+    #[cfg(feature = "gateway")]
+    #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "for the execution log"))]
+    pub(crate) fn called<B>(&self, context: &RequestContext, request: &Request<B>) {
+        #[cfg(feature = "tracing")]
+        if let Some(log) = &self.execution {
+            log.called(context, request);
+        }
+    }
+
+    /// The service has answered.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn endpoint_answered<R>(&self, context: &RequestContext, response: &Response<R>) {
+        #[cfg(feature = "tracing")]
+        let traced = context.execution().is_some();
+        #[cfg(not(feature = "tracing"))]
+        let traced = false;
+        if self.endpoint_ids || traced {
+            context.set_endpoint_ids(response.headers());
+        }
+        #[cfg(feature = "tracing")]
+        if let Some(log) = &self.execution {
+            log.endpoint_answered(context, response);
+        }
+    }
+
+    /// The client is sent the head of its answer.
+    #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "for the execution log"))]
+    pub(crate) fn answered<R>(&self, context: &RequestContext, response: &Response<R>) {
+        #[cfg(feature = "tracing")]
+        if let Some(log) = &self.execution {
+            log.answered(context, response);
+        }
+    }
 }
 
 impl Watch for Observers {
@@ -162,6 +219,10 @@ impl Watch for Observers {
         let event = RequestEvent::new(context, &self.api, end, self.context.clock.now());
         for observer in &self.observers {
             ignore_panic(|| observer.ended(&event));
+        }
+        #[cfg(feature = "tracing")]
+        if let Some(log) = &self.execution {
+            ignore_panic(|| log.ended(&event));
         }
     }
 }

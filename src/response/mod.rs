@@ -75,6 +75,7 @@
 mod config;
 mod error;
 mod layer;
+mod refused_by;
 mod render;
 mod response_type;
 mod template;

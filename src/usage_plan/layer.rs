@@ -10,12 +10,14 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    context::{Announced, ContextConfig, Principal, RateLimit, RequestContext, subject},
+    context::{
+        Announced, ContextConfig, LimitNumbers, Principal, RateLimit, RefusedLimit, RequestContext, subject,
+    },
     filter::Head,
     future::ResponseFuture,
     response::{Cause, GatewayError, ResponseType},
     route::{MatchedRoute, Routes, Scope},
-    throttle::SharedBucket,
+    throttle::{SharedBucket, Throttle},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
@@ -165,6 +167,8 @@ struct Refused {
     cause: Cause,
     retry_after: Option<u64>,
     rate_limit: Option<RateLimit>,
+    /// For whoever looks into it.
+    limit: Option<Box<RefusedLimit>>,
 }
 
 impl Refused {
@@ -174,11 +178,16 @@ impl Refused {
     }
 
     fn forbidden(cause: Cause) -> Self {
-        Self { cause, retry_after: None, rate_limit: None }
+        Self { cause, retry_after: None, rate_limit: None, limit: None }
     }
 
-    fn new(refusal: Refusal, rate_limit: Option<RateLimit>) -> Self {
-        Self { cause: refusal.cause, retry_after: refusal.retry_after, rate_limit }
+    fn new(refusal: Refusal, rate_limit: Option<RateLimit>, limit: Option<RefusedLimit>) -> Self {
+        Self {
+            cause: refusal.cause,
+            retry_after: refusal.retry_after,
+            rate_limit,
+            limit: limit.map(Box::new),
+        }
     }
 
     fn into_response<R: From<Bytes>>(self, context: &RequestContext, headers: bool) -> Response<R> {
@@ -187,6 +196,7 @@ impl Refused {
             Cause::ApiKeyNotInPlan | Cause::ApiKeyMissing => ResponseType::InvalidApiKey,
             _ => ResponseType::Throttled,
         };
+        self.limit.into_iter().for_each(|limit| context.set_refused_limit(limit));
         let mut response = GatewayError::new(response_type, self.cause).refuse(context);
         RateLimitFields::new(self.rate_limit).write(response.headers_mut());
         if let Some(seconds) = self.retry_after.filter(|_| headers) {
@@ -283,7 +293,14 @@ impl Config {
         drop(shard);
         let rate_limit = self.rate_limit(in_force.policy, outcome.announced);
         match outcome.refusal {
-            Some(refusal) => Err(Refused::new(refusal, rate_limit)),
+            Some(refusal) => {
+                let limit = match refusal.cause {
+                    Cause::Quota => plan.refused_quota(),
+                    Cause::StageMethodThrottle | Cause::AccountThrottle => refused_by(refusal.cause, demand),
+                    _ => in_force.throttle.map(|throttle| of_throttle(Some(plan.plan.shared_id()), throttle)),
+                };
+                Err(Refused::new(refusal, rate_limit, limit))
+            }
             None => Ok((rate_limit, Some(outcome.charged))),
         }
     }
@@ -320,13 +337,32 @@ fn stage_bucket<'a>(route: Option<&'a MatchedRoute>, verb: &Method) -> Option<&'
     route?.settings()?.throttle(verb)
 }
 
+fn of_throttle(plan_id: Option<Arc<str>>, throttle: Throttle) -> RefusedLimit {
+    let numbers = LimitNumbers::Throttle { rate: throttle.rate_limit(), burst: throttle.burst_limit() };
+    RefusedLimit { plan_id, numbers }
+}
+
+/// The shared limit that refused.
+fn refused_by(cause: Cause, demand: &Demand<'_>) -> Option<RefusedLimit> {
+    let shared = if cause == Cause::StageMethodThrottle { demand.stage } else { demand.account };
+    shared.map(|shared| of_throttle(None, shared.throttle))
+}
+
+impl PlanState {
+    fn refused_quota(&self) -> Option<RefusedLimit> {
+        let quota = self.quota()?;
+        let numbers = LimitNumbers::Quota { limit: quota.limit(), period: quota.period().as_str() };
+        Some(RefusedLimit { plan_id: Some(self.plan.shared_id()), numbers })
+    }
+}
+
 /// Without a plan, stage and account still apply.
 fn charge_nobody(demand: &Demand<'_>) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
     let throttle = |shared: Option<&SharedBucket>| shared.map(SharedThrottle::of);
     let limits =
         Limits { stage: throttle(demand.stage), account: throttle(demand.account), ..Limits::default() };
     let verdict = charge_shared(&limits, &mut Spent::default(), demand);
-    verdict.map_err(|refusal| Refused::new(refusal, None))?;
+    verdict.map_err(|refusal| Refused::new(refusal, None, refused_by(refusal.cause, demand)))?;
     Ok((None, None))
 }
 

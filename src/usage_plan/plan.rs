@@ -138,6 +138,11 @@ impl UsagePlan {
         &self.id
     }
 
+    /// The id, to be kept by others.
+    pub(super) fn shared_id(&self) -> Arc<str> {
+        Arc::clone(&self.id)
+    }
+
     /// The name for people.
     pub fn display_name(&self) -> Option<&str> {
         self.name.as_deref()

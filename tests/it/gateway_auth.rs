@@ -2,7 +2,11 @@
 
 mod closed;
 mod keys;
+#[cfg(feature = "tracing")]
+mod logged;
 mod order;
+#[cfg(feature = "tracing")]
+mod variables;
 mod waiting;
 
 use crate::{

@@ -16,6 +16,10 @@ mod browser;
 mod caching;
 #[cfg(feature = "cors")]
 mod cors;
+#[cfg(all(feature = "gateway", feature = "tracing"))]
+mod execution_logs;
+#[cfg(all(feature = "gateway", feature = "firehose"))]
+mod firehose;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(all(feature = "gateway", feature = "sigv4", feature = "authorizer", feature = "jwt"))]
@@ -47,11 +51,13 @@ mod responses;
 mod rfc9111;
 #[cfg(all(feature = "sigv4", feature = "stage", feature = "payload-limit"))]
 mod sigv4;
+#[cfg(feature = "access-log")]
+mod sinks;
 #[cfg(feature = "stage")]
 mod stages;
 #[cfg(feature = "usage-plan")]
 mod throttling;
 #[cfg(feature = "timeout")]
 mod timeouts;
-#[cfg(all(feature = "stage", feature = "tracing", feature = "xray"))]
+#[cfg(all(feature = "gateway", feature = "tracing", feature = "xray"))]
 mod traces;
