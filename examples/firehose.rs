@@ -8,7 +8,12 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
 };
-use axum::{Json, Router, body::Body, extract::State, routing::get};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{ConnectInfo, State},
+    routing::get,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::Request;
@@ -112,8 +117,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let routes = Routes::builder().method("/pets", http::Method::GET, ApiMethod::new()).build()?;
     let log = AccessLog::new(AccessLogFormat::preset(LogApi::Rest, LogPreset::Json), sink.clone());
-    let gateway =
-        Gateway::builder().stages(Stages::single("prod", routes)?).observe(AccessLogLayer::new(log));
+    let peer = |extensions: &http::Extensions| Some(extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip());
+    let gateway = Gateway::builder().stages(Stages::single("prod", routes)?).peer_addr(peer);
+    let gateway = gateway.observe(AccessLogLayer::new(log));
     let shop =
         gateway.build()?.layer(Router::new().route("/pets", get(|| async { Json(json!(["dog", "cat"])) })));
     let delivered =
@@ -127,6 +133,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("  curl {base}/prod/dogs           # 403, an entry too");
     println!("  curl {base}/delivered           # what Firehose took, a second later");
     let stop = async { drop(tokio::signal::ctrl_c().await) };
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     // Nothing that was logged is lost.
     sink.close();

@@ -418,6 +418,44 @@ fn a_bare_layer_logs_what_the_context_knows() {
     assert_eq!(lines.last().unwrap(), "I Method completed with status: 200");
 }
 
+/// What a request allocates, body read.
+fn allocations(gateway: GatewayBuilder) -> u64 {
+    let mut service = gateway.build().unwrap().layer(service_fn(|_: Request<_>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("cat"))))
+    }));
+    let mut once = || {
+        let request = keyed("/prod/pets/7", KEY);
+        let measured = allocation_counter::measure(|| {
+            let ready =
+                futures_util::FutureExt::now_or_never(ServiceExt::ready(&mut service)).unwrap().unwrap();
+            let answer =
+                futures_util::FutureExt::now_or_never(tower::Service::call(ready, request)).unwrap().unwrap();
+            drop(futures_util::FutureExt::now_or_never(answer.into_body().collect()));
+        });
+        measured.count_total
+    };
+    once();
+    once()
+}
+
+#[test]
+fn what_is_off_or_heard_by_nobody_allocates_nothing() {
+    let observed = |log: Option<ExecutionLog>, level| {
+        let observe = ObserveLayer::new().observer(|_: &tower_gateway::observe::RequestEvent<'_>| ());
+        let observe = log.into_iter().fold(observe, ObserveLayer::execution_log);
+        gateway(settings(level), ExecutionLog::new()).observe(observe)
+    };
+    let without = allocations(observed(None, LoggingLevel::Off));
+    let off = || observed(Some(ExecutionLog::new()), LoggingLevel::Off);
+    assert_eq!(tracing::subscriber::with_default(Events::default(), || allocations(off())), without);
+    let unheard = allocations(observed(Some(ExecutionLog::new()), LoggingLevel::Info));
+    assert_eq!(unheard, without, "no subscriber");
+    let on = observed(Some(ExecutionLog::new()), LoggingLevel::Info);
+    let heard = tracing::subscriber::with_default(Events::default(), || allocations(on));
+    println!("{without} allocations off or unheard, {heard} at INFO");
+    assert!(heard > without);
+}
+
 #[test]
 fn chunked_requests_are_counted_as_they_are_read() {
     let told = Arc::new(Mutex::new(Vec::new()));

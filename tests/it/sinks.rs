@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 use tower::{Layer, Service, service_fn};
-use tower_gateway::observe::{AccessLog, AccessLogFormat, AccessLogLayer, LogApi, LogPreset, LogWriter};
+use tower_gateway::observe::{
+    AccessLog, AccessLogFormat, AccessLogLayer, LogApi, LogPreset, LogSink, LogWriter, RequestEvent,
+};
 
 const PER_ROUND: u32 = 2_000;
 const ROUNDS: usize = 15;
@@ -56,15 +58,18 @@ impl Write for Gate {
     }
 }
 
+fn writer(out: impl Write + Send + 'static) -> LogWriter {
+    LogWriter::with_settings(out, 64 << 10, Duration::ZERO).unwrap()
+}
+
 fn logged(
-    out: impl Write + Send + 'static,
-) -> (impl Service<Request<()>, Response: Send, Error = Infallible, Future: Future>, LogWriter) {
-    let writer = LogWriter::with_settings(out, 64 << 10, Duration::ZERO).unwrap();
-    let log = AccessLog::new(AccessLogFormat::preset(LogApi::Rest, LogPreset::Json), writer.clone());
+    sink: impl LogSink,
+) -> impl Service<Request<()>, Response: Send, Error = Infallible, Future: Future> {
+    let log = AccessLog::new(AccessLogFormat::preset(LogApi::Rest, LogPreset::Json), sink);
     let inner = service_fn(|_: Request<()>| {
         std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
     });
-    (AccessLogLayer::new(log).layer(inner), writer)
+    AccessLogLayer::new(log).layer(inner)
 }
 
 /// Time per request of one round.
@@ -80,26 +85,32 @@ fn round<S: Service<Request<()>, Error = Infallible>>(service: &mut S) -> Durati
 /// The best of many alternating rounds each: what else the machine does only makes rounds longer.
 #[test]
 fn a_blocked_writer_adds_at_most_a_microsecond_and_counts_what_it_drops() {
-    let (mut open, open_writer) = logged(io::sink());
+    let mut without = logged(|_: &str, _: &RequestEvent<'_>| ());
+    let open_writer = writer(io::sink());
+    let mut open = logged(open_writer.clone());
     let gate = Gate::default();
     gate.set_shut(true);
-    let (mut blocked, writer) = logged(gate.clone());
+    let stuck_writer = writer(gate.clone());
+    let mut blocked = logged(stuck_writer.clone());
     round(&mut blocked);
     gate.until_blocked();
-    let (mut best_open, mut best_blocked) = (Duration::MAX, Duration::MAX);
+    let mut best = [Duration::MAX; 3];
     for _ in 0..ROUNDS {
-        best_open = best_open.min(round(&mut open));
-        best_blocked = best_blocked.min(round(&mut blocked));
+        let times = [round(&mut without), round(&mut open), round(&mut blocked)];
+        best = std::array::from_fn(|index| best[index].min(times[index]));
     }
-    let stuck = writer.stats();
+    let stuck = stuck_writer.stats();
     assert_eq!((stuck.written, stuck.failed), (0, 0));
-    assert!(!writer.flush(Duration::ZERO), "still blocked");
-    println!("a request takes {best_open:?} with an open writer, {best_blocked:?} with a blocked one");
-    assert!(best_blocked <= best_open + Duration::from_micros(1), "{best_open:?} {best_blocked:?}");
+    assert!(!stuck_writer.flush(Duration::ZERO), "still blocked");
+    println!(
+        "a request takes {:?} without a sink, {:?} with an open and {:?} with a blocked one",
+        best[0], best[1], best[2]
+    );
+    assert!(best[2] <= best[0] + Duration::from_micros(1), "{best:?}");
 
     gate.set_shut(false);
-    assert!(writer.shut_down(Duration::from_secs(60)));
-    let (stats, all) = (writer.stats(), u64::from(PER_ROUND) * (ROUNDS as u64 + 1));
+    assert!(stuck_writer.shut_down(Duration::from_secs(60)));
+    let (stats, all) = (stuck_writer.stats(), u64::from(PER_ROUND) * (ROUNDS as u64 + 1));
     assert_eq!((stats.written + stats.dropped, stats.failed), (all, 0));
     assert_eq!(stats.dropped, stuck.dropped, "nothing was dropped after the gate had opened");
     assert_eq!(gate.0.0.lock().unwrap().lines, stats.written, "no line that was taken is lost");

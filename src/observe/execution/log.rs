@@ -2,14 +2,14 @@
 
 use super::{
     lines::{Execution, Line},
-    redaction::{Redaction, cut},
+    redaction::{Redaction, cut, masked},
 };
 use crate::{
     context::{ExecutionRecord, ExecutionTexts, RequestContext},
-    observe::{RequestEvent, access_log::mask},
+    observe::RequestEvent,
     route::{ExecutionLogging, LoggingLevel},
 };
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, Response, header};
 use std::sync::Arc;
 
 /// Where AWS cuts an event.
@@ -82,10 +82,9 @@ impl ExecutionLog {
         if logging.level() == LoggingLevel::Off || !somebody_listens() {
             return;
         }
-        let masked = |value: Option<&HeaderValue>| Some(mask(&String::from_utf8_lossy(value?.as_bytes())));
         let mut texts = ExecutionTexts {
-            sent_key: masked(headers.get("x-api-key")),
-            identity: masked(headers.get(header::AUTHORIZATION)),
+            sent_key: headers.get("x-api-key").map(masked),
+            identity: headers.get(header::AUTHORIZATION).map(masked),
             ..ExecutionTexts::default()
         };
         if logging.traces_data() {

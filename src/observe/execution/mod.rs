@@ -44,7 +44,7 @@
 //! (its URI, its answer) are not written: what is asked here is a function.
 //!
 //! **What is not logged.** `Authorization`, cookies, keys, and every field or query parameter whose name says token,
-//! secret, password or signature, print as stars and their last six characters (all stars if they are short);
+//! secret, password or signature, print as stars and their last six characters (all stars if they are short, or `Basic`);
 //! [`redact`](ExecutionLog::redact) adds names. Bodies are not looked into: a data trace of a method that is sent passwords
 //! logs passwords, unless [`max_body_bytes`](ExecutionLog::max_body_bytes) is 0. A line is cut at 1,024 bytes, ends in
 //! ` [TRUNCATED]` then, and can neither be broken nor forged by what a client sends; a body that is not UTF-8 prints as

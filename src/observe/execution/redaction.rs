@@ -20,12 +20,11 @@ impl Redaction {
 
     /// `{k=v, k2=v2}`, as Java prints a map. Stops a little beyond `limit` bytes: the line is cut there.
     pub(super) fn headers(&self, headers: &HeaderMap, limit: usize) -> String {
-        let value = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let pairs = headers.iter().map(|(name, found)| {
             let shown = if found.is_sensitive() || self.masks(name.as_str()) {
-                mask(&value(found))
+                masked(found)
             } else {
-                value(found)
+                String::from_utf8_lossy(found.as_bytes()).into_owned()
             };
             (name.as_str().into(), shown)
         });
@@ -60,6 +59,13 @@ impl Redaction {
             (name.into(), shown)
         })
     }
+}
+
+/// The last six characters show what it was to whom knows it; of `Basic` credentials they would be the end of a
+/// password.
+pub(super) fn masked(value: &HeaderValue) -> String {
+    let is_basic = value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "));
+    if is_basic { "******".to_owned() } else { mask(&String::from_utf8_lossy(value.as_bytes())) }
 }
 
 /// `{k=v, k2=v2}`.
@@ -145,6 +151,8 @@ mod tests {
         );
         assert_eq!(redaction.uri("/p", Some("a=1&flag&token=t"), 1_000), "/p?a=1&flag&token=******");
         assert_eq!(redaction.query(None, 10), "{}");
+        let basic = HeaderValue::from_static("basic YWRhOmEgdmVyeSBsb25nIHBhc3N3b3Jk");
+        assert_eq!(masked(&basic), "******");
     }
 
     #[test]

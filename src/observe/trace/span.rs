@@ -33,7 +33,8 @@ use tracing::{Level, Span, field::Empty};
 /// The route is a template, never the path that was received. Where nobody listens, no field is made.
 ///
 /// An OpenTelemetry exporter learns of the caller's span from [`around_new_span`](Self::around_new_span), and of the
-/// route's name from [`at_answer`](Self::at_answer).
+/// route's name from [`at_answer`](Self::at_answer). Its spans have ids of its own: calls to other services should carry
+/// what its propagator writes, in place of the headers that a `TraceLayer` hands on.
 #[derive(Clone, Default)]
 pub struct SpanLayer {
     hook: Option<Arc<Hook>>,
