@@ -90,7 +90,14 @@ async fn stock_service() -> std::io::Result<SocketAddr> {
     Ok(address)
 }
 
-fn gateway() -> Result<Gateway, Box<dyn Error>> {
+/// What `/admin/` reads beside the gateway.
+struct Shop {
+    stages: Stages,
+    keys: ApiKeys,
+    plans: UsagePlans,
+}
+
+fn shop() -> Result<Shop, Box<dyn Error>> {
     use axum::http::Method;
     let routes = Routes::builder()
         .method("/pets", Method::GET, ApiMethod::new().api_key_required(true))
@@ -102,8 +109,13 @@ fn gateway() -> Result<Gateway, Box<dyn Error>> {
         .quota(Quota::new(1000, QuotaPeriod::Month)?);
     let plans = UsagePlans::builder().plan(gold).attach("gold", "gold-key").build()?;
     let keys = ApiKeys::builder().key(ApiKey::new("gold-key").value(KEY)).build()?;
-    let stages = Stages::single("prod", routes)?;
-    Ok(Gateway::builder().stages(stages).api_keys(keys).usage_plans(plans).build()?)
+    Ok(Shop { stages: Stages::single("prod", routes)?, keys, plans })
+}
+
+fn gateway(shop: &Shop) -> Result<Gateway, Box<dyn Error>> {
+    let Shop { stages, keys, plans } = shop;
+    let builder = Gateway::builder().stages(stages.clone()).api_keys(keys.clone());
+    Ok(builder.usage_plans(plans.clone()).build()?)
 }
 
 /// Prints the messages of `tracing` events; a program of yours has `tracing_subscriber::fmt`.
@@ -121,7 +133,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for ToStderr {
 
 fn app(writer: LogWriter, stock: SocketAddr) -> Result<Router, Box<dyn Error>> {
     let metrics = Metrics::builder().log_writer(writer.clone()).build()?;
-    let explain = Explain::new(1_000);
+    let (explain, shop) = (Explain::new(1_000), shop()?);
     let failures = ExecutionLogging::new(LoggingLevel::Error).data_trace(true);
     let observe = ObserveLayer::new()
         .api(ApiInfo::new("pets"))
@@ -137,8 +149,12 @@ fn app(writer: LogWriter, stock: SocketAddr) -> Result<Router, Box<dyn Error>> {
         .layer(RequestContextLayer::new().peer_addr(peer))
         .layer(observe)
         .layer(TraceLayer::new().active(true))
-        .service(gateway()?.layer(pet_shop(stock)));
-    let admin = AdminService::<axum::body::Body>::new(explain, metrics.clone()).authorizer(|_| true);
+        .service(gateway(&shop)?.layer(pet_shop(stock)));
+    let admin = AdminService::<axum::body::Body>::new(explain, metrics.clone())
+        .authorizer(|_| true)
+        .stages(shop.stages)
+        .api_keys(shop.keys)
+        .usage_plans(shop.plans);
     Ok(Router::new()
         .route_service("/metrics", metrics.service::<axum::body::Body>())
         .nest_service("/admin", admin)
@@ -158,6 +174,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     eprintln!("  curl {base}/prod/pets       # 403; the log says why");
     eprintln!("  curl {base}/prod/stock      # the second service, in the same trace");
     eprintln!("  curl {base}/metrics");
+    eprintln!("  curl {base}/admin/limits/gold-key");
+    eprintln!("  curl {base}/admin/stages");
     eprintln!("  open {base}/admin/");
     let app = app(LogWriter::new(std::io::stdout())?, stock_service().await?)?;
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;

@@ -73,6 +73,8 @@ pub mod body;
 pub mod clock;
 pub mod context;
 mod error;
+#[cfg(feature = "authorizer")]
+mod expression;
 pub mod future;
 #[cfg(any(feature = "authorizer", feature = "jwt"))]
 mod keyed_hash;

@@ -9,8 +9,7 @@ use super::{
     handle::{Inner, SingleMethodHook},
     identity::IdentitySource,
 };
-use crate::{clock::Clock, error::ConfigError};
-use regex_lite::Regex;
+use crate::{clock::Clock, error::ConfigError, expression::whole_match};
 use std::{
     fmt,
     sync::{Arc, Mutex, atomic::AtomicU64},
@@ -284,16 +283,6 @@ impl AuthorizerBuilder {
         }
         Ok(())
     }
-}
-
-/// The expression for the whole token, as Java's `matches` has it.
-fn whole_match(expression: &str) -> Result<Regex, ConfigError> {
-    let fail = |error: &dyn fmt::Display| {
-        ConfigError::new("identity validation expression", expression, error.to_string())
-    };
-    // Alone first: what only compiles inside the group below, such as `)|(`, is no expression.
-    Regex::new(expression).map_err(|error| fail(&error))?;
-    Regex::new(&format!("^(?:{expression})$")).map_err(|error| fail(&error))
 }
 
 impl fmt::Debug for AuthorizerBuilder {

@@ -9,14 +9,14 @@ use super::{
     function::{Answered, Function},
     identity::{Asked, IdentitySource, Repeated},
     judge,
-    key::{self, CacheKey, IdentityDigest},
+    key::{self, CacheKey, CallKey, IdentityDigest},
 };
 use crate::{
     clock::{Clock, Sleep, Timestamp},
     policy::ExecuteApi,
     response::Cause,
 };
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use regex_lite::Regex;
 use std::{
     fmt,
@@ -60,14 +60,15 @@ pub(super) struct Inner {
 #[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) asked: Asked<'a>,
-    /// The path that is routed.
+    /// Method and path as they reach the service.
+    pub(super) method: &'a Method,
     pub(super) path: &'a str,
     pub(super) api: &'a ExecuteApi,
 }
 
 /// How an authorizer answers: at once, or after a call.
 pub(super) enum Reply {
-    Known(Arc<Entry>),
+    Known(Arc<Entry>, CallKey),
     Ticket(Ticket),
 }
 
@@ -134,29 +135,32 @@ impl Authorizer {
     /// Answers from the cache, or with a ticket for a call.
     pub(super) fn reply(&self, question: Question<'_>) -> Result<Reply, Cause> {
         let inner = &self.0;
-        let digest = IdentityDigest::of(&inner.cache.hash, &inner.sources, question.asked, inner.repeated())?;
+        let mut digest =
+            IdentityDigest::of(&inner.cache.hash, &inner.sources, question.asked, inner.repeated())?;
         if inner.ttl.is_zero() {
             return Ok(Reply::Ticket(Ticket::Alone(self.call(inner.event(question)?))));
         }
         let key = digest.on_stage(question.asked.context.stage());
         let now = inner.clock.now();
-        if let Some(entry) = inner.cache.get(&key) {
+        let known = inner.cache.get(&key);
+        let call = digest.of_call(question.method.as_str(), question.path);
+        if let Some(entry) = known {
             match entry.freshness(now, inner.stale_while_revalidate) {
-                Freshness::Fresh => return Ok(Reply::Known(entry)),
-                Freshness::Stale if self.refresh(key, question)? => return Ok(Reply::Known(entry)),
+                Freshness::Fresh => return Ok(Reply::Known(entry, call)),
+                Freshness::Stale if self.refresh(key, question)? => return Ok(Reply::Known(entry, call)),
                 Freshness::Stale | Freshness::Dead => {}
             }
         }
-        self.join(key, question)
+        self.join(key, call, question)
     }
 
-    fn join(&self, key: CacheKey, question: Question<'_>) -> Result<Reply, Cause> {
+    fn join(&self, key: CacheKey, call: CallKey, question: Question<'_>) -> Result<Reply, Cause> {
         let inner = &self.0;
         let event = inner.event(question)?;
         let usable = |entry: &Entry| entry.freshness(inner.clock.now(), Duration::ZERO) == Freshness::Fresh;
         let joined = inner.cache.join(key, usable, || self.call(event));
         Ok(match joined {
-            Joined::Cached(entry) => Reply::Known(entry),
+            Joined::Cached(entry) => Reply::Known(entry, call),
             Joined::Waiting(waiter) => Reply::Ticket(Ticket::Shared(waiter)),
         })
     }
@@ -209,7 +213,7 @@ impl Inner {
     /// The event for a call; also where a token is held against the validation expression. Tokens that do not match
     /// are never called for, so no cached one has to be looked at again.
     fn event(&self, question: Question<'_>) -> Result<AuthorizerEvent, Cause> {
-        let Question { asked, path, api } = question;
+        let Question { asked, method, path, api } = question;
         let value = |source: &IdentitySource| source.value(asked, self.repeated());
         let identity = self.sources.iter().map(value).collect::<Result<Vec<_>, _>>()?;
         if let (Some(expression), Some(token)) = (&self.validation, identity.first())
@@ -219,7 +223,7 @@ impl Inner {
         }
         Ok(AuthorizerEvent::new(EventParts {
             form: self.form.event,
-            method_arn: judge::arns(api, asked.context, path).matched().to_owned(),
+            method_arn: judge::arns(api, asked.context, method, path).matched().to_owned(),
             identity,
             headers: asked.headers,
             path,

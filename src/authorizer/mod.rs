@@ -100,6 +100,7 @@ mod judge;
 mod key;
 mod lambda;
 mod layer;
+mod memo;
 mod query;
 
 pub use answer::AuthorizerAnswer;

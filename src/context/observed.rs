@@ -1,12 +1,12 @@
 //! What only observers ask for: how long the integration took, who the client says it is, how much it sent.
 
-use super::RequestContext;
+use super::{RequestContext, headroom::PlanHeadroom};
 use crate::clock::Timestamp;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU16, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -17,17 +17,41 @@ pub(super) struct Observed {
     integration_nanos: AtomicU64,
     /// From the arrival to the call.
     integration_offset: AtomicU64,
-    integration_status: AtomicU32,
+    integration_status: AtomicU16,
+    /// [`WANTS_HEADROOM`] and [`AUTHORIZER_WAS_CACHED`].
+    flags: AtomicU16,
     request_length: AtomicU64,
     /// Bytes of a body without an announced length.
     request_received: AtomicU64,
     user_agent: OnceLock<Box<HeaderValue>>,
     /// `x-amzn-RequestId` or `x-amz-request-id`, and `x-amz-id-2` of the service's answer.
     endpoint_ids: OnceLock<Box<[Option<HeaderValue>; 2]>>,
+    pub(super) headroom: OnceLock<Box<PlanHeadroom>>,
     #[cfg(any(feature = "tracing", feature = "xray"))]
     trace: OnceLock<Box<super::trace::TraceContext>>,
     #[cfg(feature = "tracing")]
     pub(super) execution: OnceLock<Box<super::ExecutionRecord>>,
+}
+
+const WANTS_HEADROOM: u16 = 1;
+const AUTHORIZER_WAS_CACHED: u16 = 2;
+
+impl Observed {
+    #[cfg(feature = "usage-plan")]
+    pub(super) fn wants_headroom(&self) -> bool {
+        self.flags.load(Relaxed) & WANTS_HEADROOM != 0
+    }
+
+    pub(super) fn was_cached(&self) -> bool {
+        self.flags.load(Relaxed) & AUTHORIZER_WAS_CACHED != 0
+    }
+}
+
+/// What observers want to have kept until the end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) user_agent: bool,
+    pub(crate) headroom: bool,
 }
 
 impl RequestContext {
@@ -45,8 +69,7 @@ impl RequestContext {
 
     /// `$context.integration.status`: what the service inside answered, before anything outside changed it.
     pub fn integration_status(&self) -> Option<StatusCode> {
-        let status = u16::try_from(self.0.observed.integration_status.load(Relaxed)).ok()?;
-        StatusCode::from_u16(status).ok()
+        StatusCode::from_u16(self.0.observed.integration_status.load(Relaxed)).ok()
     }
 
     /// The request's `Content-Length`, or for a body without one the bytes that were read of it so far. `None` for a
@@ -124,15 +147,24 @@ impl RequestContext {
         let (latency, offset) = (nanos(now.since(called_at)), nanos(called_at.since(self.arrived())));
         self.0.observed.integration_nanos.store(latency.saturating_add(1), Relaxed);
         self.0.observed.integration_offset.store(offset, Relaxed);
-        self.0.observed.integration_status.store(status.map_or(0, |status| status.as_u16().into()), Relaxed);
+        self.0.observed.integration_status.store(status.map_or(0, |status| status.as_u16()), Relaxed);
     }
 
-    pub(crate) fn observe_head(&self, headers: &HeaderMap, with_user_agent: bool) {
+    /// The authorizer's answer was a cached one.
+    #[cfg(feature = "authorizer")]
+    pub(crate) fn note_cached_authorizer(&self) {
+        self.0.observed.flags.fetch_or(AUTHORIZER_WAS_CACHED, Relaxed);
+    }
+
+    pub(crate) fn observe_head(&self, headers: &HeaderMap, wanted: Wanted) {
+        if wanted.headroom {
+            self.0.observed.flags.fetch_or(WANTS_HEADROOM, Relaxed);
+        }
         let length = headers.get(header::CONTENT_LENGTH);
         if let Some(length) = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {
             self.0.observed.request_length.store(length.saturating_add(1), Relaxed);
         }
-        if let Some(agent) = headers.get(header::USER_AGENT).filter(|_| with_user_agent) {
+        if let Some(agent) = headers.get(header::USER_AGENT).filter(|_| wanted.user_agent) {
             let _first_writer_wins = self.0.observed.user_agent.set(Box::new(agent.clone()));
         }
     }

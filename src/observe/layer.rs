@@ -8,7 +8,7 @@ use super::{
 use crate::{
     body::{End, EndGuard, Watch},
     clock::Clock,
-    context::{ApiKind, ContextConfig, PeerSource, RequestContext, TrustedProxies},
+    context::{ApiKind, ContextConfig, PeerSource, RequestContext, TrustedProxies, Wanted},
 };
 use http::{Extensions, HeaderMap, Request, Response};
 use std::{
@@ -41,6 +41,11 @@ pub trait Observer: Send + Sync + 'static {
     fn needs_endpoint_request_id(&self) -> bool {
         false
     }
+
+    /// Whether what a plan has left is to be kept until the end, at the cost of an allocation for requests with a plan.
+    fn needs_headroom(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&RequestEvent<'_>) + Send + Sync + 'static> Observer for F {
@@ -61,7 +66,7 @@ pub(crate) struct Observers {
     context: ContextConfig,
     api: ApiInfo,
     observers: Vec<Arc<dyn Observer>>,
-    user_agent: bool,
+    wanted: Wanted,
     #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "the gateway sees the service's answer"))]
     endpoint_ids: bool,
     #[cfg(feature = "tracing")]
@@ -95,8 +100,9 @@ impl ObserveLayer {
     #[must_use]
     pub fn shared_observer(self, observer: Arc<dyn Observer>) -> Self {
         self.change(|watch| {
-            watch.user_agent |= observer.needs_user_agent();
             watch.endpoint_ids |= observer.needs_endpoint_request_id();
+            watch.wanted.user_agent |= observer.needs_user_agent();
+            watch.wanted.headroom |= observer.needs_headroom();
             watch.observers.push(observer);
         })
     }
@@ -163,7 +169,7 @@ impl Observers {
 
     /// The same for a context that is known.
     pub(crate) fn begin(self: &Arc<Self>, context: RequestContext, headers: &HeaderMap) -> EndGuard {
-        context.observe_head(headers, self.user_agent);
+        context.observe_head(headers, self.wanted);
         #[cfg(feature = "tracing")]
         if let Some(log) = &self.execution {
             log.begin(&context, headers);

@@ -26,7 +26,7 @@
 //! | `dataProcessed` | bytes of the request and of the answer |
 //! | `outcome` (ours) | `complete`, `client_closed`, `panicked`, `failed` |
 //! | `error.cause` (ours) | the [`Cause`](crate::response::Cause) of a refusal, for operators |
-//! | `error.layer` (ours) | the [layer](crate::response::Cause::layer) that refused |
+//! | `error.layer` (ours) | the [layer](crate::context::RequestContext::refusing_layer) that refused, by its name |
 //! | `requestLength` (ours) | the request's `Content-Length`, or the bytes that were read of a body without one |
 //! | every other | [`RequestContext::variable`](crate::context::RequestContext::variable), or `-` |
 //!
@@ -96,6 +96,8 @@ mod layer;
 pub mod metering;
 #[cfg(feature = "prometheus")]
 pub mod metrics;
+#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+mod samples;
 mod service;
 mod sink;
 #[cfg(any(feature = "tracing", feature = "xray"))]
@@ -118,6 +120,8 @@ pub(crate) use layer::Observers;
 pub use layer::{AccessLogLayer, ObserveLayer, Observer};
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
+#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+pub use samples::{MetricSource, Sample, SampleKind, Samples};
 pub use service::{ObserveFuture, ObserveService};
 #[cfg(feature = "tracing")]
 pub use sink::TracingSink;

@@ -74,8 +74,8 @@
 
 mod config;
 mod error;
+mod explain;
 mod layer;
-mod refused_by;
 mod render;
 mod response_type;
 mod template;

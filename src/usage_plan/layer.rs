@@ -8,6 +8,8 @@ use super::{
     reservation::{Charged, UsageReservation},
     shard::{Demand, Shard, charge_shared},
 };
+#[cfg(feature = "access-log")]
+use crate::context::PlanHeadroom;
 use crate::{
     clock::Timestamp,
     context::{
@@ -227,7 +229,7 @@ impl Config {
             cost,
         };
         let place = Place { stage, route, verb: request.method() };
-        let (rate_limit, charged) = self.charge(&directory, &payer, &place, &demand)?;
+        let (rate_limit, charged) = self.charge(context, &directory, &payer, &place, &demand)?;
         let reservation = reserved
             .then(|| UsageReservation::new(self.plans.clone(), cost, charged, demand.stage, demand.account));
         Ok(Admitted { rate_limit, reservation })
@@ -269,6 +271,7 @@ impl Config {
 
     fn charge(
         &self,
+        context: &RequestContext,
         directory: &Directory,
         payer: &Payer<'_>,
         place: &Place<'_>,
@@ -291,13 +294,19 @@ impl Config {
         let in_force = plan.in_force(place.stage, place.route, place.verb);
         let outcome = shard.charge(index, plan, in_force, demand).ok_or_else(Refused::not_in_plan)?;
         drop(shard);
+        #[cfg(feature = "access-log")]
+        context.note_headroom(|| headroom(plan, in_force.throttle, outcome.announced));
+        #[cfg(not(feature = "access-log"))]
+        let _nobody_observes = context;
         let rate_limit = self.rate_limit(in_force.policy, outcome.announced);
         match outcome.refusal {
             Some(refusal) => {
                 let limit = match refusal.cause {
                     Cause::Quota => plan.refused_quota(),
                     Cause::StageMethodThrottle | Cause::AccountThrottle => refused_by(refusal.cause, demand),
-                    _ => in_force.throttle.map(|throttle| of_throttle(Some(plan.plan.shared_id()), throttle)),
+                    _ => in_force
+                        .throttle
+                        .map(|throttle| of_throttle(Some(Arc::clone(plan.plan.shared_id())), throttle)),
                 };
                 Err(Refused::new(refusal, rate_limit, limit))
             }
@@ -326,6 +335,17 @@ fn plan_of_key<'a>(
     Some((index, found?))
 }
 
+/// For observers: what the answer says of the limits, beside what they are.
+#[cfg(feature = "access-log")]
+fn headroom(plan: &PlanState, throttle: Option<Throttle>, announced: Announced) -> PlanHeadroom {
+    let left = |(tokens, _)| Some((tokens, throttle?.burst_limit()));
+    PlanHeadroom {
+        plan_id: Arc::clone(plan.plan.shared_id()),
+        throttle: announced.throttle.and_then(left),
+        quota: announced.quota.zip(plan.quota()).map(|((left, _), quota)| (left, quota.limit())),
+    }
+}
+
 /// Where a request goes.
 struct Place<'a> {
     stage: Option<&'a str>,
@@ -352,7 +372,7 @@ impl PlanState {
     fn refused_quota(&self) -> Option<RefusedLimit> {
         let quota = self.quota()?;
         let numbers = LimitNumbers::Quota { limit: quota.limit(), period: quota.period().as_str() };
-        Some(RefusedLimit { plan_id: Some(self.plan.shared_id()), numbers })
+        Some(RefusedLimit { plan_id: Some(Arc::clone(self.plan.shared_id())), numbers })
     }
 }
 

@@ -138,11 +138,6 @@ impl UsagePlan {
         &self.id
     }
 
-    /// The id, to be kept by others.
-    pub(super) fn shared_id(&self) -> Arc<str> {
-        Arc::clone(&self.id)
-    }
-
     /// The name for people.
     pub fn display_name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -161,6 +156,10 @@ impl UsagePlan {
     /// The stages it is for; none is every stage.
     pub fn stages(&self) -> &[String] {
         &self.stages
+    }
+
+    pub(super) fn shared_id(&self) -> &Arc<str> {
+        &self.id
     }
 
     pub(super) fn methods(&self) -> &[MethodThrottle] {

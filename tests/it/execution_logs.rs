@@ -257,11 +257,11 @@ fn each_phase_that_refuses_says_so_in_its_place() {
     };
     let refused = |line: &str, status: u16| format!("E {line}\nI Method completed with status: {status}");
     let blocked = get("/prod/open").header("x-block", "1").body(Full::default()).unwrap();
-    assert_eq!(ask(blocked), refused("Execution failed: filter refused with Filtered", 403));
+    assert_eq!(ask(blocked), refused("Execution failed: FilterLayer refused with Filtered", 403));
     let large = Request::post("/prod/open").header("content-length", "2001").body(Full::default()).unwrap();
     assert_eq!(
         ask(large),
-        refused("Execution failed: payload_limit refused with ContentLengthTooLarge", 413)
+        refused("Execution failed: PayloadLimitLayer refused with ContentLengthTooLarge", 413)
     );
 
     let plan = |key: &str| {
@@ -349,7 +349,7 @@ fn a_method_s_setting_comes_before_the_stage_s_and_the_log_s_is_for_the_rest() {
     let unknown = get("/prod/nothing").body(Full::default()).unwrap();
     assert_eq!(
         by_default(unknown),
-        ["E Execution failed: stage refused with NoRoute", "I Method completed with status: 403"]
+        ["E Execution failed: StageRouter refused with NoRoute", "I Method completed with status: 403"]
     );
     assert_eq!(by_default(get("/prod/open?slow").body(Full::default()).unwrap()).len(), 2);
 }

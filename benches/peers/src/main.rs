@@ -20,6 +20,7 @@ mod edits;
 mod jwt;
 mod measure;
 mod memory;
+mod observe;
 mod ours;
 mod peers;
 mod policy;

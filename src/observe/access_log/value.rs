@@ -124,7 +124,7 @@ impl Variable {
             Self::RequestLength => context.request_length().map(Value::Number),
             Self::Outcome => text(event.outcome().as_str()),
             Self::ErrorCause => Some(Value::Text(format!("{:?}", event.error()?.cause()).into())),
-            Self::ErrorLayer => text(event.error()?.cause().layer()),
+            Self::ErrorLayer => text(context.refusing_layer()?),
             #[cfg(any(feature = "tracing", feature = "xray"))]
             Self::XrayTraceId => Some(Value::Text(context.trace()?.trace_id().to_string().into())),
             Self::Named(name) => named(context, name),

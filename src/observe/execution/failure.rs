@@ -19,14 +19,17 @@ pub(super) enum Reached {
 }
 
 impl Reached {
-    pub(super) fn of(error: Option<&GatewayError>) -> Self {
-        let Some(error) = error else { return Self::Execution };
-        match (error.cause(), error.cause().layer()) {
+    pub(super) fn of(context: &RequestContext) -> Self {
+        let (Some(error), Some(layer)) = (context.error(), context.refusing_layer()) else {
+            return Self::Execution;
+        };
+        match (error.cause(), layer) {
             // While the service worked on it.
             (Cause::BodyTooLarge | Cause::BodyTooSlow, _) => Self::Execution,
-            (_, "api_key" | "usage_plan") => Self::UsagePlan,
-            (_, "authorizer" | "sigv4") => Self::Authorizer,
-            (_, "timeout" | "cache") => Self::Execution,
+            (_, "ApiKeyLayer" | "UsagePlanLayer") => Self::UsagePlan,
+            (_, "SigV4AuthLayer") => Self::Authorizer,
+            (_, layer) if layer.ends_with("AuthorizerLayer") => Self::Authorizer,
+            (_, "TimeoutLayer" | "CacheLayer") => Self::Execution,
             _ => Self::Entry,
         }
     }
@@ -59,7 +62,10 @@ impl Execution<'_> {
             ResponseType::AuthorizerConfigurationError | ResponseType::AuthorizerFailure => {
                 format!("Execution failed due to configuration error: {}", authorizer_error(context, error))
             }
-            _ => format!("Execution failed: {} refused with {:?}", error.cause().layer(), error.cause()),
+            _ => {
+                let layer = context.refusing_layer().unwrap_or("-");
+                format!("Execution failed: {layer} refused with {:?}", error.cause())
+            }
         }
     }
 

@@ -93,7 +93,7 @@ impl<'a> Execution<'a> {
 
     fn steps(&self, failure: Option<String>, lines: &mut Lines) {
         let context = self.event.context();
-        let reached = Reached::of(self.event.error());
+        let reached = Reached::of(context);
         lines.info(format!("Extended Request Id: {}", context.extended_request_id()));
         if reached >= Reached::Authorizer {
             self.authorizer(reached > Reached::Authorizer, lines);

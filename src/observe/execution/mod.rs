@@ -108,7 +108,7 @@
 //! assert_eq!(text(3), "Usage Plan check succeeded for API Key  and API Stage a1b2c3/prod");
 //! assert_eq!(text(5), "HTTP Method: GET, Resource Path: /pets/7");
 //! assert_eq!(text(8), "Method completed with status: 200");
-//! assert_eq!(text(9), "Execution failed: stage refused with NoRoute");
+//! assert_eq!(text(9), "Execution failed: StageRouter refused with NoRoute");
 //! assert_eq!(text(10), "Method completed with status: 403");
 //! assert_eq!(lines.len(), 11);
 //! ```

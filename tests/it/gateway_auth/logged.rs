@@ -69,10 +69,10 @@ fn each_outcome_of_a_lambda_authorizer_is_one_entry() {
         [
             "200 - - - ada 200 - -",
             "200 - - - ada 200 - -",
-            "403 ACCESS_DENIED authorizer AuthorizerImplicitDeny ada 200 - -",
-            "403 ACCESS_DENIED authorizer AuthorizerExplicitDeny bob 200 - -",
-            "401 UNAUTHORIZED authorizer AuthorizerUnauthorized - 401 Unauthorized -",
-            "401 UNAUTHORIZED authorizer IdentityMissing - - - -",
+            "403 ACCESS_DENIED AuthorizerLayer AuthorizerImplicitDeny ada 200 - -",
+            "403 ACCESS_DENIED AuthorizerLayer AuthorizerExplicitDeny bob 200 - -",
+            "401 UNAUTHORIZED AuthorizerLayer AuthorizerUnauthorized - 401 Unauthorized -",
+            "401 UNAUTHORIZED AuthorizerLayer IdentityMissing - - - -",
         ]
     );
     let start = "I Starting authorizer: custom for request: ID";
@@ -101,8 +101,9 @@ fn an_authorizer_that_fails_is_named_by_its_error() {
     let (entries, lines) = logged(gateway, [with_field(get("/prod/custom"), "authorization", "ada")]);
     assert_eq!(entries.len(), 1);
     assert!(
-        entries[0]
-            .starts_with("500 AUTHORIZER_CONFIGURATION_ERROR authorizer AuthorizerFailed - 500 no database"),
+        entries[0].starts_with(
+            "500 AUTHORIZER_CONFIGURATION_ERROR AuthorizerLayer AuthorizerFailed - 500 no database"
+        ),
         "{entries:?}"
     );
     let failed = authorizer_lines(&lines);
@@ -131,14 +132,14 @@ fn each_outcome_of_the_other_kinds_is_one_entry() {
     );
     let starts = [
         "200 - - - ",
-        "403 MISSING_AUTHENTICATION_TOKEN sigv4 SignatureMissing ",
-        "403 INVALID_SIGNATURE sigv4 SignatureMismatch ",
+        "403 MISSING_AUTHENTICATION_TOKEN SigV4AuthLayer SignatureMissing ",
+        "403 INVALID_SIGNATURE SigV4AuthLayer SignatureMismatch ",
         "200 - - - bob ",
-        "401 UNAUTHORIZED authorizer IdentityMissing ",
-        "401 UNAUTHORIZED authorizer TokenExpired ",
-        "401 UNAUTHORIZED authorizer TokenMalformed ",
+        "401 UNAUTHORIZED JwtAuthorizerLayer IdentityMissing ",
+        "401 UNAUTHORIZED JwtAuthorizerLayer TokenExpired ",
+        "401 UNAUTHORIZED JwtAuthorizerLayer TokenMalformed ",
         "200 - - - bob ",
-        "401 UNAUTHORIZED authorizer TokenIssuer ",
+        "401 UNAUTHORIZED CognitoAuthorizerLayer TokenIssuer ",
     ];
     assert_eq!(entries.len(), starts.len());
     for (entry, start) in entries.iter().zip(starts) {

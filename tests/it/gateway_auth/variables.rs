@@ -177,7 +177,7 @@ fn golden_values_of_a_refusal() {
         r#"error.messageString=\"User is not authorized to access this resource with an explicit deny\""#,
         "error.responseType=ACCESS_DENIED",
         "error.cause=AuthorizerExplicitDeny",
-        "error.layer=authorizer",
+        "error.layer=AuthorizerLayer",
         "status=403",
         "outcome=complete",
         "authorizer.principalId=bob",
