@@ -115,6 +115,13 @@ install_python_clients() {
     .venv/bin/pip install --quiet --disable-pip-version-check boto3==1.43.11 botocore==1.43.11 awscli==1.45.11
 }
 
+# Who reads metrics and traces in earnest.
+install_readers() {
+  [ -x .venv/bin/python ] || python3 -m venv .venv || return 1
+  .venv/bin/python -c 'import aws_xray_sdk, prometheus_client' 2>/dev/null ||
+    .venv/bin/pip install --quiet --disable-pip-version-check aws-xray-sdk==2.15.0 prometheus_client==0.26.0
+}
+
 install_node_clients() {
   local folder=$target/tmp/clients
   [ -d "$folder/node_modules/aws4" ] && [ -d "$folder/node_modules/@smithy/signature-v4" ] &&
@@ -126,6 +133,7 @@ install_node_clients() {
 
 install_clients() {
   install_python_clients >"$log" 2>&1 || skip "live requests of botocore, boto3 and the AWS CLI (they could not be installed)"
+  install_readers >"$log" 2>&1 || skip "Prometheus' own parser and the X-Ray SDK (they could not be installed)"
   if command -v node >/dev/null && command -v npm >/dev/null; then
     install_node_clients >"$log" 2>&1 || skip "aws4, @smithy/signature-v4 and playwright-core (they could not be installed)"
   else
@@ -276,6 +284,18 @@ observability_requests() {
   return $bad
 }
 
+firehose_requests() {
+  local base=$1 bad=0 tries=50
+  for number in 1 2 3 4 5; do curls 200 '["dog","cat"]' "$base/prod/pets?$number" || bad=1; done
+  curls 403 '{"message":"Missing Authentication Token"}' "$base/prod/dogs" || bad=1
+  until [ "$(curl --silent --max-time 10 "$base/delivered" | grep -c '"requestId"')" = 6 ]; do
+    tries=$((tries - 1))
+    [ $tries -gt 0 ] || { echo "not six records delivered"; return 1; }
+    sleep 0.1
+  done
+  return $bad
+}
+
 # The operators' page of the running example in Chromium, with traffic; screenshots go below the target directory.
 admin_page() {
   local base=$1 clients=$target/tmp/clients key=WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9 browser
@@ -408,7 +428,7 @@ if [ ! -f examples/gateway.rs ]; then
 elif [ $have_curl = no ]; then
   skip "the examples under curl (no curl here)"
 else
-  for name in gateway sigv4 jwt authorizer cache mtls observability; do
+  for name in gateway sigv4 jwt authorizer cache mtls observability firehose; do
     step examples "$name, driven by curl" smoke_example "$name"
   done
   step examples "cache_proxy, driven by curl" smoke_cache_proxy

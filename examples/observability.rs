@@ -1,5 +1,5 @@
 //! The pet shop, watched: `cargo run --example observability --features full`. Its JSON access log is the only thing on
-//! stdout; hints go to stderr. `/metrics` and `/admin/` stand outside of the stages, and are open because this example
+//! stdout; hints go to stderr, and so does the execution log of what fails. `/metrics` and `/admin/` stand outside of the stages, and are open because this example
 //! listens on 127.0.0.1 alone: give `AdminService` an authorizer of your own anywhere else.
 
 use axum::{Json, Router, extract::Path, http::HeaderMap, response::IntoResponse, routing::get};
@@ -13,15 +13,17 @@ use tower_gateway::{
     context::RequestContextLayer,
     gateway::Gateway,
     observe::{
-        AccessLog, AccessLogFormat, ApiInfo, IntegrationTimerLayer, LogWriter, Metrics, ObserveLayer,
+        AccessLog, AccessLogFormat, ApiInfo, ExecutionLog, IntegrationTimerLayer, LogWriter, Metrics,
+        ObserveLayer,
         admin::{AdminService, Explain},
         trace::TraceLayer,
     },
-    route::{ApiMethod, Routes},
+    route::{ApiMethod, ExecutionLogging, LoggingLevel, Routes},
     stage::Stages,
     throttle::Throttle,
     usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
 };
+use tracing_subscriber::{Layer as _, layer::SubscriberExt, util::SubscriberInitExt};
 
 const KEY: &str = "WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9";
 
@@ -116,11 +118,26 @@ fn gateway(shop: &Shop) -> Result<Gateway, Box<dyn Error>> {
     Ok(builder.usage_plans(plans.clone()).build()?)
 }
 
+/// Prints the messages of `tracing` events; a program of yours has `tracing_subscriber::fmt`.
+struct ToStderr;
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for ToStderr {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            if field.name() == "message" {
+                eprintln!("{} {value:?}", event.metadata().level());
+            }
+        });
+    }
+}
+
 fn app(writer: LogWriter, stock: SocketAddr) -> Result<Router, Box<dyn Error>> {
     let metrics = Metrics::builder().log_writer(writer.clone()).build()?;
     let (explain, shop) = (Explain::new(1_000), shop()?);
+    let failures = ExecutionLogging::new(LoggingLevel::Error).data_trace(true);
     let observe = ObserveLayer::new()
         .api(ApiInfo::new("pets"))
+        .execution_log(ExecutionLog::new().logging(failures))
         .observer(AccessLog::new(AccessLogFormat::json_object(FIELDS)?, writer))
         .observer(metrics.clone())
         .observer(explain.clone());
@@ -146,6 +163,9 @@ fn app(writer: LogWriter, stock: SocketAddr) -> Result<Router, Box<dyn Error>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let of_executions =
+        tracing_subscriber::filter::filter_fn(|event| event.target() == "tower_gateway::execution");
+    tracing_subscriber::registry().with(ToStderr.with_filter(of_executions)).try_init()?;
     let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     let base = format!("http://{}", listener.local_addr()?);

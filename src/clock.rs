@@ -112,7 +112,8 @@ impl Clock {
         feature = "payload-limit",
         feature = "authorizer",
         feature = "cache",
-        feature = "usage-plan"
+        feature = "usage-plan",
+        feature = "firehose"
     ))]
     pub(crate) fn sleep(&self, delay: Duration) -> timer::Sleep {
         match &self.0 {
@@ -162,7 +163,8 @@ pub(crate) struct ManualState {
         feature = "payload-limit",
         feature = "authorizer",
         feature = "cache",
-        feature = "usage-plan"
+        feature = "usage-plan",
+        feature = "firehose"
     ))]
     sleepers: std::sync::Mutex<Vec<std::task::Waker>>,
 }
@@ -185,7 +187,8 @@ impl ManualClock {
                 feature = "payload-limit",
                 feature = "authorizer",
                 feature = "cache",
-                feature = "usage-plan"
+                feature = "usage-plan",
+                feature = "firehose"
             ))]
             sleepers: std::sync::Mutex::default(),
         }))
@@ -205,7 +208,8 @@ impl ManualClock {
             feature = "payload-limit",
             feature = "authorizer",
             feature = "cache",
-            feature = "usage-plan"
+            feature = "usage-plan",
+            feature = "firehose"
         ))]
         self.0.wake_all();
     }
@@ -222,7 +226,8 @@ impl ManualClock {
     feature = "payload-limit",
     feature = "authorizer",
     feature = "cache",
-    feature = "usage-plan"
+    feature = "usage-plan",
+    feature = "firehose"
 ))]
 mod timer {
     use super::{Arc, Duration, ManualState, Relaxed};
@@ -284,7 +289,8 @@ mod timer {
     feature = "payload-limit",
     feature = "authorizer",
     feature = "cache",
-    feature = "usage-plan"
+    feature = "usage-plan",
+    feature = "firehose"
 ))]
 #[allow(unused_imports, reason = "not every feature set names it")]
 pub(crate) use timer::Sleep;

@@ -112,6 +112,10 @@ impl EndGuard {
             Poll::Ready(Some(Err(_))) => self.tell(Outcome::Failed),
             Poll::Ready(Some(Ok(frame))) => {
                 self.end.length += frame.data_ref().map_or(0, Bytes::len) as u64;
+                #[cfg(feature = "tracing")]
+                if let (Some(data), Some(execution)) = (frame.data_ref(), self.context.execution()) {
+                    execution.note(|texts| texts.response_body.push(data));
+                }
                 if at_end || self.announced.is_some_and(|announced| self.end.length >= announced) {
                     self.tell(Outcome::Complete);
                 }

@@ -25,6 +25,8 @@ mod end;
 #[cfg(feature = "payload-limit")]
 mod meter;
 mod shared;
+#[cfg(feature = "access-log")]
+mod tap;
 mod wrap;
 
 #[cfg(feature = "sigv4")]
@@ -113,6 +115,8 @@ struct Hooks {
     #[cfg(feature = "sigv4")]
     /// Boxed, because it is rare and every body is moved.
     check: Option<Box<check::BodyCheck>>,
+    #[cfg(feature = "access-log")]
+    tap: Option<tap::Tap>,
 }
 
 impl<B> GatewayBody<B> {
@@ -136,6 +140,8 @@ impl<B> GatewayBody<B> {
     pub(crate) fn metered(body: B, meter: Option<MeterConfig>) -> Self {
         let mut wrapped = Self::new(body);
         if let Some(config) = meter {
+            #[cfg(feature = "access-log")]
+            wrapped.set_tap(config.context.clone());
             wrapped.set_meter(config);
         }
         wrapped
@@ -146,6 +152,16 @@ impl<B> GatewayBody<B> {
     pub(crate) fn set_meter(&mut self, config: MeterConfig) {
         if let Kind::Inner { hooks, .. } = &mut self.kind {
             hooks.meter = Some(meter::Meter::new(config));
+        }
+    }
+}
+
+#[cfg(feature = "access-log")]
+impl<B> GatewayBody<B> {
+    /// Tells `context` of the bytes of this request body as they are read. Bytes of our own are not.
+    pub(crate) fn set_tap(&mut self, context: crate::context::RequestContext) {
+        if let Kind::Inner { hooks, .. } = &mut self.kind {
+            hooks.tap = Some(tap::Tap::new(context));
         }
     }
 }
@@ -290,11 +306,28 @@ impl Hooks {
         #[cfg(feature = "sigv4")]
         if let Some(mut check) = self.check.take() {
             let mut body = body;
-            let polled = check.poll(|cx| self.poll_metered(body.as_mut(), cx), cx);
+            let polled = check.poll(|cx| self.poll_tapped(body.as_mut(), cx), cx);
             self.check = Some(check);
             return polled;
         }
-        self.poll_metered(body, cx)
+        self.poll_tapped(body, cx)
+    }
+
+    fn poll_tapped<B>(
+        &mut self,
+        body: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let polled = self.poll_metered(body, cx);
+        #[cfg(feature = "access-log")]
+        if let (Some(tap), Poll::Ready(Some(Ok(frame)))) = (&self.tap, &polled) {
+            tap.saw(frame);
+        }
+        polled
     }
 
     fn poll_metered<B>(

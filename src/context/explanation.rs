@@ -32,12 +32,19 @@ impl RequestContext {
     pub fn explanation(&self) -> Option<Explanation> {
         let cause = self.error()?.cause();
         let reason = self.0.reason.get();
+        let layer = self.refusing_layer()?;
         let would_allow = reason.map(|reason| reason.would_allow()).filter(|known| !known.is_empty());
         Some(Explanation {
-            layer: reason.map_or_else(|| cause.layer(), |reason| reason.layer()),
+            layer,
             decided_by: reason.and_then(|reason| reason.decided_by()).unwrap_or_else(|| format!("{cause:?}")),
             would_allow: would_allow.unwrap_or_else(|| vec![cause.would_allow().to_owned()]),
         })
+    }
+
+    /// The layer that refused the request, by its name; `None` where none did.
+    pub fn refusing_layer(&self) -> Option<&'static str> {
+        let cause = self.error()?.cause();
+        Some(self.0.reason.get().map_or_else(|| cause.layer(), |reason| reason.layer()))
     }
 
     /// Notes the reason of the refusal that is about to be noted; of a later one none.

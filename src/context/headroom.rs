@@ -59,9 +59,11 @@ impl RequestContext {
     }
 
     #[cfg(feature = "usage-plan")]
-    pub(crate) fn note_headroom(&self, headroom: impl FnOnce() -> PlanHeadroom) {
-        if self.0.observed.wants_headroom() {
-            let _first_writer_wins = self.0.observed.headroom.set(Box::new(headroom()));
+    pub(crate) fn note_headroom(&self, headroom: impl FnOnce() -> Option<PlanHeadroom>) {
+        if self.0.observed.wants_headroom()
+            && let Some(headroom) = headroom()
+        {
+            let _first_writer_wins = self.0.observed.headroom.set(Box::new(headroom));
         }
     }
 }

@@ -41,6 +41,8 @@ mod caller;
 mod claims;
 #[cfg(feature = "mtls")]
 mod client_certificate;
+#[cfg(feature = "tracing")]
+mod execution;
 mod explanation;
 #[cfg(feature = "access-log")]
 mod headroom;
@@ -56,6 +58,8 @@ mod principal;
 mod proxies;
 #[cfg(feature = "usage-plan")]
 mod rate_limit;
+#[cfg(feature = "usage-plan")]
+mod refused_limit;
 mod short_text;
 #[cfg(any(feature = "tracing", feature = "xray"))]
 pub(crate) mod trace;
@@ -79,6 +83,12 @@ pub use proxies::{ForwardedHeader, TrustedProxies};
 #[cfg(feature = "authorizer")]
 pub(crate) use authorizer::AuthorizerRun;
 pub(crate) use cache::CacheNote;
+#[cfg(feature = "tracing")]
+#[cfg_attr(
+    not(feature = "gateway"),
+    allow(unused_imports, reason = "the gateway sees what the service is sent")
+)]
+pub(crate) use execution::{EndpointTexts, ExecutionRecord, ExecutionTexts};
 pub(crate) use explanation::Reason;
 #[cfg(feature = "api-key")]
 pub(crate) use identity::KeyId;
@@ -90,6 +100,8 @@ pub(crate) use layer::PeerSource;
 pub(crate) use observed::Wanted;
 #[cfg(feature = "usage-plan")]
 pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
+#[cfg(feature = "usage-plan")]
+pub(crate) use refused_limit::{LimitNumbers, RefusedLimit};
 #[cfg(any(feature = "sigv4", feature = "metering"))]
 pub(crate) use variables::civil_from_days;
 #[cfg(feature = "access-log")]
@@ -153,6 +165,8 @@ struct Inner {
     /// What the answer will say of the plan's limits, until it is written.
     #[cfg(feature = "usage-plan")]
     rate_limit: OnceLock<RateLimit>,
+    #[cfg(feature = "usage-plan")]
+    refused_limit: OnceLock<Box<RefusedLimit>>,
     error: OnceLock<GatewayError>,
     reason: OnceLock<Box<dyn Reason>>,
     cache: cache::CacheSlot,
@@ -224,6 +238,8 @@ impl ContextConfig {
             caller: OnceLock::new(),
             #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
+            #[cfg(feature = "usage-plan")]
+            refused_limit: OnceLock::new(),
             error: OnceLock::new(),
             reason: OnceLock::new(),
             cache: cache::CacheSlot::default(),

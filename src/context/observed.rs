@@ -1,6 +1,7 @@
-//! What only observers ask for: how long the integration took, who the client says it is, what it announced.
+//! What only observers ask for: how long the integration took, who the client says it is, how much it sent.
 
 use super::{RequestContext, headroom::PlanHeadroom};
+use crate::clock::Timestamp;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::{
     sync::{
@@ -14,14 +15,22 @@ use std::{
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     integration_nanos: AtomicU64,
+    /// From the arrival to the call.
+    integration_offset: AtomicU64,
     integration_status: AtomicU16,
     /// [`WANTS_HEADROOM`] and [`AUTHORIZER_WAS_CACHED`].
     flags: AtomicU16,
     request_length: AtomicU64,
+    /// Bytes of a body without an announced length.
+    request_received: AtomicU64,
     user_agent: OnceLock<Box<HeaderValue>>,
+    /// `x-amzn-RequestId` or `x-amz-request-id`, and `x-amz-id-2` of the service's answer.
+    endpoint_ids: OnceLock<Box<[Option<HeaderValue>; 2]>>,
     pub(super) headroom: OnceLock<Box<PlanHeadroom>>,
     #[cfg(any(feature = "tracing", feature = "xray"))]
     trace: OnceLock<Box<super::trace::TraceContext>>,
+    #[cfg(feature = "tracing")]
+    pub(super) execution: OnceLock<Box<super::ExecutionRecord>>,
 }
 
 const WANTS_HEADROOM: u16 = 1;
@@ -52,19 +61,73 @@ impl RequestContext {
         self.0.observed.integration_nanos.load(Relaxed).checked_sub(1).map(Duration::from_nanos)
     }
 
+    /// From the arrival of the request to the call of the service inside.
+    #[cfg(feature = "xray")]
+    pub(crate) fn integration_offset(&self) -> Duration {
+        Duration::from_nanos(self.0.observed.integration_offset.load(Relaxed))
+    }
+
     /// `$context.integration.status`: what the service inside answered, before anything outside changed it.
     pub fn integration_status(&self) -> Option<StatusCode> {
         StatusCode::from_u16(self.0.observed.integration_status.load(Relaxed)).ok()
     }
 
-    /// The request's `Content-Length`, where it has one.
+    /// The request's `Content-Length`, or for a body without one the bytes that were read of it so far. `None` for a
+    /// request without a body, and for a body that nobody counts: [`Gateway`](crate::gateway) does where somebody
+    /// observes, and so does a `PayloadLimitLayer`.
     pub fn request_length(&self) -> Option<u64> {
-        self.0.observed.request_length.load(Relaxed).checked_sub(1)
+        let observed = &self.0.observed;
+        let announced = observed.request_length.load(Relaxed).checked_sub(1);
+        announced.or_else(|| observed.request_received.load(Relaxed).checked_sub(1))
+    }
+
+    /// Whether a body's bytes are to be looked at as they are read: nothing says how many there are, or a data trace
+    /// wants them.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn counts_request_body(&self, ends_at_once: bool) -> bool {
+        #[cfg(feature = "tracing")]
+        let traced = self.execution().is_some_and(super::ExecutionRecord::traces_data);
+        #[cfg(not(feature = "tracing"))]
+        let traced = false;
+        !ends_at_once && (traced || self.0.observed.request_length.load(Relaxed) == 0)
+    }
+
+    /// Bytes of the request body as they are read.
+    pub(crate) fn saw_request_data(&self, data: &[u8]) {
+        self.0.observed.request_received.fetch_add(data.len() as u64, Relaxed);
+        #[cfg(feature = "tracing")]
+        if let Some(execution) = self.execution() {
+            execution.note(|texts| texts.request_body.push(data));
+        }
+    }
+
+    /// Somebody counts from now on.
+    pub(crate) fn begin_request_count(&self) {
+        let _others_count_too = self.0.observed.request_received.compare_exchange(0, 1, Relaxed, Relaxed);
     }
 
     /// `$context.identity.userAgent`, where an observer asked for it. Whatever the client wrote.
     pub fn user_agent(&self) -> Option<&HeaderValue> {
         self.0.observed.user_agent.get().map(|value| &**value)
+    }
+
+    /// `$context.awsEndpointRequestId` and `awsEndpointRequestId2`: what the service inside says its ids are. Whatever it
+    /// wrote.
+    pub(crate) fn endpoint_ids(&self) -> [Option<&HeaderValue>; 2] {
+        match self.0.observed.endpoint_ids.get().map(|ids| &**ids) {
+            Some([id, id_2]) => [id.as_ref(), id_2.as_ref()],
+            None => [None, None],
+        }
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(crate) fn set_endpoint_ids(&self, headers: &HeaderMap) {
+        let id = headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id"));
+        let ids = [id, headers.get("x-amz-id-2")];
+        if ids.iter().any(Option::is_some) {
+            let _first_writer_wins =
+                self.0.observed.endpoint_ids.set(Box::new(ids.map(Option::<&_>::cloned)));
+        }
     }
 
     /// The place in a trace, behind a `TraceLayer`.
@@ -79,9 +142,11 @@ impl RequestContext {
     }
 
     /// A retry overwrites: the last attempt is what the client got.
-    pub(crate) fn set_integration(&self, latency: Duration, status: Option<StatusCode>) {
-        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.0.observed.integration_nanos.store(nanos.saturating_add(1), Relaxed);
+    pub(crate) fn set_integration(&self, called_at: Timestamp, now: Timestamp, status: Option<StatusCode>) {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (latency, offset) = (nanos(now.since(called_at)), nanos(called_at.since(self.arrived())));
+        self.0.observed.integration_nanos.store(latency.saturating_add(1), Relaxed);
+        self.0.observed.integration_offset.store(offset, Relaxed);
         self.0.observed.integration_status.store(status.map_or(0, |status| status.as_u16()), Relaxed);
     }
 

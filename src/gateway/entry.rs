@@ -35,7 +35,10 @@ impl<S> GatewayService<S> {
 
 impl Phases {
     /// Makes the context from what the route match found, and wraps the request body: once, for all phases.
-    fn enter<B>(&self, mut request: Request<B>) -> (Request<GatewayBody<B>>, Passage) {
+    fn enter<B>(&self, mut request: Request<B>) -> (Request<GatewayBody<B>>, Passage)
+    where
+        GatewayBody<B>: Body,
+    {
         let mut matched = self.stages.match_request(&request);
         let context = match RequestContext::of(request.extensions()) {
             Some(found) => found.clone(),
@@ -54,7 +57,9 @@ impl Phases {
             touch: None,
             watched: false,
         };
-        (request.map(GatewayBody::new), passage)
+        let mut request = request.map(GatewayBody::new);
+        self.tap(&passage.context, &mut request);
+        (request, passage)
     }
 
     /// The phases in their order; the error is the answer of the one that refuses, or of CORS to a preflight.

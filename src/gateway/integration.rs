@@ -2,7 +2,7 @@
 
 use super::Phases;
 use crate::{body::GatewayBody, clock::Timestamp, context::RequestContext, timeout::Deadline};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
@@ -41,7 +41,7 @@ where
         let phases = &self.phases;
         let context = RequestContext::of(request.extensions());
         let deadline = phases.timeout.as_ref().map(|timeout| timeout.deadline(context));
-        let timed = phases.integration_start().zip(context.cloned());
+        let timed = phases.integration_start(context, &request).zip(context.cloned());
         let timed =
             timed.map(|(called_at, context)| Timed { called_at, context, phases: Arc::clone(phases) });
         IntegrationFuture { inner: Some(self.inner.call(request)), deadline, timed }
@@ -69,8 +69,8 @@ struct Timed {
 }
 
 impl Timed {
-    fn end(&self, status: Option<StatusCode>) {
-        self.phases.integration_end(self.called_at, &self.context, status);
+    fn end<R>(&self, answer: Option<&Response<R>>) {
+        self.phases.integration_end(self.called_at, &self.context, answer);
     }
 }
 
@@ -86,7 +86,7 @@ where
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Pending };
         if let Poll::Ready(answer) = inner.poll(cx) {
             if let Some(timed) = this.timed {
-                timed.end(answer.as_ref().ok().map(Response::status));
+                timed.end(answer.as_ref().ok());
             }
             return Poll::Ready(answer.map(|response| response.map(GatewayBody::new)));
         }
@@ -94,7 +94,7 @@ where
         ready!(deadline.poll(cx));
         this.inner.set(None);
         if let Some(timed) = this.timed {
-            timed.end(None);
+            timed.end::<R>(None);
         }
         Poll::Ready(Ok(deadline.refuse()))
     }

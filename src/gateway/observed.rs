@@ -6,7 +6,7 @@ use crate::{
     clock::Timestamp,
     context::RequestContext,
 };
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 
 /// The guard of one request, where somebody observes.
@@ -19,18 +19,40 @@ impl Phases {
         Observed(observers.map(|watch| Box::new(watch.begin(context.clone(), request.headers()))))
     }
 
-    /// When the integration is called, where somebody wants to know how long it takes.
-    pub(super) fn integration_start(&self) -> Option<Timestamp> {
-        self.observers.as_ref().map(|_| self.context.clock.now())
+    /// Has the request body looked at as it is read, where somebody wants to know of it.
+    pub(super) fn tap<B>(&self, context: &RequestContext, request: &mut Request<GatewayBody<B>>)
+    where
+        GatewayBody<B>: Body,
+    {
+        if self.observers.is_some() && context.counts_request_body(request.body().is_end_stream()) {
+            request.body_mut().set_tap(context.clone());
+        }
     }
 
-    pub(super) fn integration_end(
+    /// When the integration is called, where somebody wants to know how long it takes.
+    pub(super) fn integration_start<B>(
+        &self,
+        context: Option<&RequestContext>,
+        request: &Request<B>,
+    ) -> Option<Timestamp> {
+        let observers = self.observers.as_ref()?;
+        if let Some(context) = context {
+            observers.called(context, request);
+        }
+        Some(self.context.clock.now())
+    }
+
+    /// `None`: it gave no answer.
+    pub(super) fn integration_end<R>(
         &self,
         called_at: Timestamp,
         context: &RequestContext,
-        status: Option<StatusCode>,
+        answer: Option<&Response<R>>,
     ) {
-        context.set_integration(self.context.clock.now().since(called_at), status);
+        context.set_integration(called_at, self.context.clock.now(), answer.map(Response::status));
+        if let (Some(observers), Some(answer)) = (&self.observers, answer) {
+            observers.endpoint_answered(context, answer);
+        }
     }
 }
 
@@ -49,6 +71,9 @@ impl Observed {
         GatewayBody<R>: Body,
     {
         if let Some(guard) = self.0.take() {
+            if let Some(observers) = &phases.observers {
+                observers.answered(guard.context(), response);
+            }
             let guard = guard.answered(response, phases.context.clock.now());
             response.body_mut().set_end_guard(guard);
         }

@@ -99,7 +99,7 @@ where
         let answer = ready!(this.future.poll(cx));
         if let Some(timer) = this.timer.take() {
             let status = answer.as_ref().ok().map(Response::status);
-            timer.context.set_integration(timer.clock.now().since(timer.called_at), status);
+            timer.context.set_integration(timer.called_at, timer.clock.now(), status);
         }
         Poll::Ready(answer)
     }

@@ -10,7 +10,7 @@ use crate::{
     clock::Clock,
     context::{ApiKind, ContextConfig, PeerSource, RequestContext, TrustedProxies, Wanted},
 };
-use http::{Extensions, HeaderMap, Request};
+use http::{Extensions, HeaderMap, Request, Response};
 use std::{
     fmt,
     net::IpAddr,
@@ -33,6 +33,12 @@ pub trait Observer: Send + Sync + 'static {
 
     /// Whether the `User-Agent` field is to be kept until the end, at the cost of an allocation.
     fn needs_user_agent(&self) -> bool {
+        false
+    }
+
+    /// Whether the request ids in the service's answer are to be kept until the end (`awsEndpointRequestId`), at the cost
+    /// of an allocation. Only [`Gateway`](crate::gateway) sees them.
+    fn needs_endpoint_request_id(&self) -> bool {
         false
     }
 
@@ -61,6 +67,10 @@ pub(crate) struct Observers {
     api: ApiInfo,
     observers: Vec<Arc<dyn Observer>>,
     wanted: Wanted,
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "the gateway sees the service's answer"))]
+    endpoint_ids: bool,
+    #[cfg(feature = "tracing")]
+    execution: Option<super::ExecutionLog>,
 }
 
 impl fmt::Debug for Observers {
@@ -90,10 +100,18 @@ impl ObserveLayer {
     #[must_use]
     pub fn shared_observer(self, observer: Arc<dyn Observer>) -> Self {
         self.change(|watch| {
+            watch.endpoint_ids |= observer.needs_endpoint_request_id();
             watch.wanted.user_agent |= observer.needs_user_agent();
             watch.wanted.headroom |= observer.needs_headroom();
             watch.observers.push(observer);
         })
+    }
+
+    /// Writes what happens inside of the gateway, step by step, where a method's settings say so. Default: nothing.
+    #[cfg(feature = "tracing")]
+    #[must_use]
+    pub fn execution_log(self, log: super::ExecutionLog) -> Self {
+        self.change(|watch| watch.execution = Some(log))
     }
 
     /// The names of the API. Default: none.
@@ -152,6 +170,10 @@ impl Observers {
     /// The same for a context that is known.
     pub(crate) fn begin(self: &Arc<Self>, context: RequestContext, headers: &HeaderMap) -> EndGuard {
         context.observe_head(headers, self.wanted);
+        #[cfg(feature = "tracing")]
+        if let Some(log) = &self.execution {
+            log.begin(&context, headers);
+        }
         for observer in &self.observers {
             ignore_panic(|| observer.started(&context));
         }
@@ -161,6 +183,41 @@ impl Observers {
     pub(crate) fn clock(&self) -> &Clock {
         &self.context.clock
     }
+
+    /// The service is called.
+    #[cfg(feature = "gateway")]
+    #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "for the execution log"))]
+    pub(crate) fn called<B>(&self, context: &RequestContext, request: &Request<B>) {
+        #[cfg(feature = "tracing")]
+        if let Some(log) = &self.execution {
+            log.called(context, request);
+        }
+    }
+
+    /// The service has answered.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn endpoint_answered<R>(&self, context: &RequestContext, response: &Response<R>) {
+        #[cfg(feature = "tracing")]
+        let traced = context.execution().is_some();
+        #[cfg(not(feature = "tracing"))]
+        let traced = false;
+        if self.endpoint_ids || traced {
+            context.set_endpoint_ids(response.headers());
+        }
+        #[cfg(feature = "tracing")]
+        if let Some(log) = &self.execution {
+            log.endpoint_answered(context, response);
+        }
+    }
+
+    /// The client is sent the head of its answer.
+    #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "for the execution log"))]
+    pub(crate) fn answered<R>(&self, context: &RequestContext, response: &Response<R>) {
+        #[cfg(feature = "tracing")]
+        if let Some(log) = &self.execution {
+            log.answered(context, response);
+        }
+    }
 }
 
 impl Watch for Observers {
@@ -168,6 +225,10 @@ impl Watch for Observers {
         let event = RequestEvent::new(context, &self.api, end, self.context.clock.now());
         for observer in &self.observers {
             ignore_panic(|| observer.ended(&event));
+        }
+        #[cfg(feature = "tracing")]
+        if let Some(log) = &self.execution {
+            ignore_panic(|| log.ended(&event));
         }
     }
 }

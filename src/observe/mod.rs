@@ -19,18 +19,21 @@
 //! | `responseLength` | bytes of the body that were handed over |
 //! | `responseLatency` | milliseconds from arrival to the last byte |
 //! | `integration.latency`, `.status`, `integrationLatency`, `integrationStatus` | by [`IntegrationTimerLayer`] |
+//! | `awsEndpointRequestId`, `awsEndpointRequestId2`, `integration.requestId` | `x-amzn-RequestId` (or `x-amz-request-id`) and `x-amz-id-2` of the service's answer, in `Gateway` |
 //! | `routeKey` | `GET /pets/{id}`, as declared |
 //! | `apiId`, `accountId` | by [`ApiInfo`] |
 //! | `identity.userAgent` | as sent; invalid UTF-8 replaced |
-//! | `dataProcessed` | announced length of the request and bytes of the answer |
+//! | `dataProcessed` | bytes of the request and of the answer |
 //! | `outcome` (ours) | `complete`, `client_closed`, `panicked`, `failed` |
 //! | `error.cause` (ours) | the [`Cause`](crate::response::Cause) of a refusal, for operators |
-//! | `requestLength` (ours) | the request's `Content-Length` |
+//! | `error.layer` (ours) | the [layer](crate::context::RequestContext::refusing_layer) that refused, by its name |
+//! | `requestLength` (ours) | the request's `Content-Length`, or the bytes that were read of a body without one |
 //! | every other | [`RequestContext::variable`](crate::context::RequestContext::variable), or `-` |
 //!
 //! Other observers: `Metrics` with a Prometheus page (feature `prometheus`), `EmfLog` for CloudWatch (feature `emf`),
 //! `FacadeMetrics` for the `metrics` crate (feature `metrics`), `admin::Explain` for operators (feature `admin`),
-//! `metering::UsageJournal` for bills (feature `metering`), `trace::XRayDaemon` (feature `xray`).
+//! `metering::UsageJournal` for bills (feature `metering`), `trace::XRayDaemon` (feature `xray`). What happened inside,
+//! step by step, is written by `ExecutionLog` (feature `tracing`).
 //!
 //! AWS inserts values raw. Here they are escaped as the format demands ([`Escaping`]), credentials are masked, and no
 //! value can end a line, whatever the client sent.
@@ -81,8 +84,12 @@ pub mod admin;
 #[cfg(feature = "emf")]
 mod emf;
 mod event;
+#[cfg(feature = "tracing")]
+pub mod execution;
 #[cfg(feature = "metrics")]
 mod facade;
+#[cfg(feature = "firehose")]
+pub mod firehose;
 mod integration;
 mod layer;
 #[cfg(feature = "metering")]
@@ -101,8 +108,12 @@ pub use access_log::{AccessLog, AccessLogFormat, Escaping, LogApi, LogPreset, Sa
 #[cfg(feature = "emf")]
 pub use emf::EmfLog;
 pub use event::{ApiInfo, RequestEvent};
+#[cfg(feature = "tracing")]
+pub use execution::ExecutionLog;
 #[cfg(feature = "metrics")]
 pub use facade::FacadeMetrics;
+#[cfg(feature = "firehose")]
+pub use firehose::FirehoseSink;
 pub use integration::{IntegrationTimerFuture, IntegrationTimerLayer, IntegrationTimerService};
 #[cfg(feature = "gateway")]
 pub(crate) use layer::Observers;

@@ -89,6 +89,7 @@ impl Observers {
     /// The guard goes on with the body.
     fn hand_over<R: Body>(&self, guard: EndGuard, response: Response<R>) -> Response<GatewayBody<R>> {
         note_error(guard.context(), &response);
+        self.answered(guard.context(), &response);
         let guard = guard.answered(&response, self.clock().now());
         response.map(|body| {
             let mut body = GatewayBody::new(body);

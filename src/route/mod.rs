@@ -32,6 +32,8 @@
 
 mod authorization;
 mod caching;
+#[cfg(feature = "tracing")]
+mod logging;
 mod params;
 mod path;
 mod scope;
@@ -41,6 +43,8 @@ mod template;
 
 pub use authorization::Authorization;
 pub use caching::{CacheKey, CacheSettings, UnauthorizedCacheControl};
+#[cfg(feature = "tracing")]
+pub use logging::{ExecutionLogging, LoggingLevel};
 pub use path::{PathError, check_path};
 pub use settings::MethodSettings;
 

@@ -1,5 +1,7 @@
 //! Per-method settings of a stage, keyed the way AWS keys them.
 
+#[cfg(feature = "tracing")]
+use super::ExecutionLogging;
 use super::{CacheSettings, Declared};
 use crate::{
     error::ConfigError,
@@ -22,6 +24,10 @@ pub struct MethodSettings {
     pub shadow: bool,
     /// The method's cache settings. Absent: those of the cache. Under `*/*` they hold for `GET` only.
     pub caching: Option<CacheSettings>,
+    /// The method's execution log (`loggingLevel`, `dataTraceEnabled`). Absent: that of `*/*`, then that of the
+    /// `ExecutionLog`.
+    #[cfg(feature = "tracing")]
+    pub execution_logging: Option<ExecutionLogging>,
 }
 
 impl MethodSettings {
@@ -53,6 +59,14 @@ impl MethodSettings {
     #[must_use]
     pub fn caching(mut self, caching: CacheSettings) -> Self {
         self.caching = Some(caching);
+        self
+    }
+
+    /// Sets what is logged of the method's executions.
+    #[cfg(feature = "tracing")]
+    #[must_use]
+    pub fn execution_logging(mut self, logging: ExecutionLogging) -> Self {
+        self.execution_logging = Some(logging);
         self
     }
 }
@@ -108,12 +122,15 @@ impl SettingsMap {
         }
         let own = key_of(&method.resource_path, method.verb_name());
         let of_method = self.0.get(&own).map(|entry| entry.1);
-        let settings = of_method.or_else(|| self.0.get(ALL_METHODS).map(|entry| entry.1)).unwrap_or_default();
+        let of_stage = self.0.get(ALL_METHODS).map(|entry| entry.1);
+        let settings = of_method.or(of_stage).unwrap_or_default();
         let of_all = OfVerb {
             throttle: settings.bucket(&own, &mut *bucket),
             caching: settings.caching,
             // AWS: what is not said of a method by name is said of its GET only.
             caches_any_verb: of_method.is_some() && method.verb.is_some(),
+            #[cfg(feature = "tracing")]
+            logging: settings.execution_logging.or_else(|| of_stage?.execution_logging),
         };
         let by_verb = if method.verb.is_some() { Vec::new() } else { self.resolve_verbs(method, bucket) };
         ResolvedSettings { of_all, by_verb }
@@ -126,6 +143,8 @@ impl SettingsMap {
         bucket: &mut impl FnMut(&str, Throttle) -> SharedBucket,
     ) -> Vec<(Method, OfVerb)> {
         let prefix = key_of(&method.resource_path, "");
+        #[cfg(feature = "tracing")]
+        let of_stage = self.0.get(ALL_METHODS).and_then(|entry| entry.1.execution_logging);
         let mut verbs = Vec::new();
         for (key, (_, settings)) in self.0.range(prefix.clone()..) {
             let Some(verb) = key.strip_prefix(&prefix) else { break };
@@ -133,7 +152,14 @@ impl SettingsMap {
                 && let Ok(verb) = Method::from_bytes(verb.as_bytes())
             {
                 let throttle = settings.bucket(key, &mut *bucket);
-                verbs.push((verb, OfVerb { throttle, caching: settings.caching, caches_any_verb: true }));
+                let of_verb = OfVerb {
+                    throttle,
+                    caching: settings.caching,
+                    caches_any_verb: true,
+                    #[cfg(feature = "tracing")]
+                    logging: settings.execution_logging.or(of_stage),
+                };
+                verbs.push((verb, of_verb));
             }
         }
         verbs
@@ -152,6 +178,8 @@ struct OfVerb {
     throttle: Option<SharedBucket>,
     caching: Option<CacheSettings>,
     caches_any_verb: bool,
+    #[cfg(feature = "tracing")]
+    logging: Option<ExecutionLogging>,
 }
 
 impl ResolvedSettings {
@@ -178,6 +206,11 @@ impl ResolvedSettings {
     pub(crate) fn caching(&self, verb: &Method) -> Option<(CacheSettings, bool)> {
         let settings = self.of(verb);
         Some((settings.caching?, settings.caches_any_verb))
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(crate) fn logging(&self, verb: &Method) -> Option<ExecutionLogging> {
+        self.of(verb).logging
     }
 
     /// How often the throttle of a method would have refused, by its key; of all methods for `*/*`.

@@ -5,6 +5,7 @@ use super::{
     directory::{Directory, PlanState},
     future::{ChargedFuture, Waiting},
     headers::RateLimitFields,
+    numbers::Numbers,
     plans::UsagePlans,
     reservation::{Charged, UsageReservation},
     shard::{Demand, Shard, charge_shared},
@@ -18,8 +19,6 @@ use crate::{
     route::{MatchedRoute, Routes, Scope},
     throttle::SharedBucket,
 };
-#[cfg(feature = "access-log")]
-use crate::{context::PlanHeadroom, throttle::Throttle};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use std::{
@@ -155,11 +154,11 @@ impl Config {
             now: self.now(context),
             cost,
         };
-        let place = Place { stage, route, verb: request.method() };
+        let place = Place { context, stage, route, verb: request.method() };
         if let Some(lending) = self.plans.lending() {
             return self.decide_leased(lending, &directory, &payer, &place, &demand, reserved);
         }
-        let (rate_limit, charged) = self.charge(context, &directory, &payer, &place, &demand)?;
+        let (rate_limit, charged) = self.charge(&directory, &payer, &place, &demand)?;
         let reservation = reserved.then(|| {
             UsageReservation::new(self.plans.clone(), cost, charged, demand.stage, demand.account, None)
         });
@@ -227,7 +226,6 @@ impl Config {
 
     fn charge(
         &self,
-        context: &RequestContext,
         directory: &Directory,
         payer: &Payer<'_>,
         place: &Place<'_>,
@@ -240,12 +238,15 @@ impl Config {
         let outcome = shard.charge(index, plan, in_force, demand).ok_or_else(Refused::not_in_plan)?;
         drop(shard);
         #[cfg(feature = "access-log")]
-        context.note_headroom(|| headroom(plan, in_force.throttle, outcome.announced));
-        #[cfg(not(feature = "access-log"))]
-        let _nobody_observes = context;
+        place.context.note_headroom(|| {
+            Numbers::new(Some(plan), in_force.throttle, demand).headroom(outcome.announced)
+        });
         let rate_limit = self.rate_limit(in_force.policy, outcome.announced);
         match outcome.refusal {
-            Some(refusal) => Err(Refused::new(refusal, rate_limit)),
+            Some(refusal) => {
+                let numbers = || Numbers::new(Some(plan), in_force.throttle, demand);
+                Err(Refused::new(refusal, rate_limit, numbers))
+            }
             None => Ok((rate_limit, outcome.charged)),
         }
     }
@@ -271,22 +272,12 @@ fn plan_of_key<'a>(
     Some((index, found?))
 }
 
-/// For observers: what the answer says of the limits, beside what they are.
-#[cfg(feature = "access-log")]
-fn headroom(plan: &PlanState, throttle: Option<Throttle>, announced: Announced) -> PlanHeadroom {
-    let left = |(tokens, _)| Some((tokens, throttle?.burst_limit()));
-    PlanHeadroom {
-        plan_id: plan.plan.shared_id(),
-        throttle: announced.throttle.and_then(left),
-        quota: announced.quota.zip(plan.quota()).map(|((left, _), quota)| (left, quota.limit())),
-    }
-}
-
 /// The locked shard of a payer, its entry in it, and the plan that the entry is on.
 type Found<'a> = (MutexGuard<'a, Shard>, u32, &'a PlanState);
 
 /// Where a request goes.
 pub(super) struct Place<'a> {
+    pub(super) context: &'a RequestContext,
     pub(super) stage: Option<&'a str>,
     pub(super) route: Option<&'a MatchedRoute>,
     pub(super) verb: &'a Method,
@@ -302,7 +293,8 @@ pub(super) fn charge_nobody(demand: &Demand<'_>) -> Result<(Option<RateLimit>, O
     let limits =
         Limits { stage: throttle(demand.stage), account: throttle(demand.account), ..Limits::default() };
     let verdict = charge_shared(&limits, &mut Spent::default(), demand);
-    verdict.map_err(|refusal| Refused::new(refusal, None))?;
+    let numbers = || Numbers::new(None, None, demand);
+    verdict.map_err(|refusal| Refused::new(refusal, None, numbers))?;
     Ok((None, None))
 }
 

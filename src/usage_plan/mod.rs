@@ -93,6 +93,7 @@ mod leases;
 mod lending;
 mod limits;
 mod methods;
+mod numbers;
 mod observer;
 mod plan;
 mod plans;

@@ -4,10 +4,11 @@ use super::{
     admit::Refusal,
     future::Verdict,
     headers::{RateLimitFields, write_retry_after},
+    numbers::Numbers,
     reservation::UsageReservation,
 };
 use crate::{
-    context::{RateLimit, RequestContext},
+    context::{RateLimit, RefusedLimit, RequestContext},
     response::{Cause, GatewayError, ResponseType},
 };
 use bytes::Bytes;
@@ -52,6 +53,8 @@ pub(crate) struct Refused {
     cause: Cause,
     retry_after: Option<u64>,
     rate_limit: Option<RateLimit>,
+    /// For whoever looks into it.
+    limit: Option<Box<RefusedLimit>>,
 }
 
 impl Refused {
@@ -61,11 +64,16 @@ impl Refused {
     }
 
     pub(super) fn forbidden(cause: Cause) -> Self {
-        Self { cause, retry_after: None, rate_limit: None }
+        Self { cause, retry_after: None, rate_limit: None, limit: None }
     }
 
-    pub(super) fn new(refusal: Refusal, rate_limit: Option<RateLimit>) -> Self {
-        Self { cause: refusal.cause, retry_after: refusal.retry_after, rate_limit }
+    pub(super) fn new(
+        refusal: Refusal,
+        rate_limit: Option<RateLimit>,
+        numbers: impl FnOnce() -> Numbers,
+    ) -> Self {
+        let limit = numbers().behind(refusal.cause).map(Box::new);
+        Self { cause: refusal.cause, retry_after: refusal.retry_after, rate_limit, limit }
     }
 
     /// What the answer says of the limits, for whoever lets the context carry it.
@@ -88,7 +96,9 @@ impl Refused {
         context: &RequestContext,
         headers: bool,
     ) -> Response<R> {
-        let mut response = self.error().refuse(context);
+        let error = self.error();
+        self.limit.into_iter().for_each(|limit| context.set_refused_limit(limit));
+        let mut response = error.refuse(context);
         RateLimitFields::new(self.rate_limit).write(response.headers_mut());
         if let Some(seconds) = self.retry_after.filter(|_| headers) {
             write_retry_after(response.headers_mut(), seconds);

@@ -7,13 +7,17 @@ use super::{
     layer::{Config, Payer, Place, charge_nobody},
     leased::{Charge, Leased},
     lending::Lending,
+    numbers::Numbers,
     plans::UsagePlans,
     reservation::{Charged, UsageReservation},
     shard::{Demand, Outcome},
     store::BucketAsk,
     verdict::{Admitted, Halt, Refused},
 };
-use crate::{context::RateLimit, throttle::SharedBucket};
+use crate::{
+    context::{RateLimit, RequestContext},
+    throttle::SharedBucket,
+};
 use http::HeaderValue;
 use std::sync::Arc;
 
@@ -39,14 +43,17 @@ impl Config {
         if let Some(ask) = ask {
             self.plans.fly_ahead(lending, plan.slot, ask);
         }
+        let numbers = Numbers::new(Some(plan), in_force.throttle, demand);
         let mut claim = match leased {
             Leased::Decided(outcome) => {
-                return Ok(self.decided(in_force.policy, &outcome, demand, reserve)?);
+                note_headroom(place.context, &numbers, &outcome);
+                return Ok(self.decided(in_force.policy, &outcome, demand, reserve, numbers)?);
             }
             waits => Claim::new(&self.plans, place, demand, &waits),
         };
         claim.payer = Some(claim_payer(payer, plan.slot, &in_force));
-        Err(Halt::Wait(wait(claim, in_force.policy.filter(|_| self.headers).cloned(), reserve)))
+        let seen = Seen { context: place.context.clone(), numbers };
+        Err(Halt::Wait(wait(claim, in_force.policy.filter(|_| self.headers).cloned(), reserve, seen)))
     }
 
     fn decided(
@@ -55,10 +62,11 @@ impl Config {
         outcome: &Outcome,
         demand: &Demand<'_>,
         reserve: bool,
+        numbers: Numbers,
     ) -> Result<Admitted, Refused> {
         let rate_limit = self.rate_limit(policy, outcome.announced);
         if let Some(refusal) = outcome.refusal {
-            return Err(Refused::new(refusal, rate_limit));
+            return Err(Refused::new(refusal, rate_limit, || numbers));
         }
         let reservation = self.reservation(demand, outcome.charged, reserve);
         Ok(Admitted { rate_limit, reservation })
@@ -83,7 +91,8 @@ impl Config {
     ) -> Result<Admitted, Halt> {
         if lending.decides_tokens(false, demand) {
             let claim = Claim::new(&self.plans, place, demand, &Leased::Lacks { failures: 0 });
-            return Err(Halt::Wait(wait(claim, None, reserve)));
+            let seen = Seen { context: place.context.clone(), numbers: Numbers::new(None, None, demand) };
+            return Err(Halt::Wait(wait(claim, None, reserve, seen)));
         }
         let (rate_limit, charged) = charge_nobody(demand)?;
         Ok(Admitted { rate_limit, reservation: self.reservation(demand, charged, reserve) })
@@ -144,14 +153,29 @@ impl Kept {
     }
 }
 
-fn wait(claim: Claim, policy: Option<HeaderValue>, reserve: bool) -> Verdict {
+/// For whoever looks into a request: where to note what its limits are.
+struct Seen {
+    context: RequestContext,
+    numbers: Numbers,
+}
+
+#[cfg(feature = "access-log")]
+fn note_headroom(context: &RequestContext, numbers: &Numbers, outcome: &Outcome) {
+    context.note_headroom(|| numbers.headroom(outcome.announced));
+}
+
+#[cfg(not(feature = "access-log"))]
+fn note_headroom(_: &RequestContext, _: &Numbers, _: &Outcome) {}
+
+fn wait(claim: Claim, policy: Option<HeaderValue>, reserve: bool, seen: Seen) -> Verdict {
     Box::pin(async move {
         let kept = reserve.then(|| Kept::of(&claim));
         let Settled { outcome, buckets } = claim.settle().await;
         let outcome = outcome.ok_or_else(Refused::not_in_plan)?;
+        note_headroom(&seen.context, &seen.numbers, &outcome);
         let rate_limit = policy.map(|policy| RateLimit { policy, announced: outcome.announced });
         match outcome.refusal {
-            Some(refusal) => Err(Refused::new(refusal, rate_limit)),
+            Some(refusal) => Err(Refused::new(refusal, rate_limit, || seen.numbers)),
             None => {
                 let reservation = kept.map(|kept| kept.reservation(outcome.charged, buckets));
                 Ok(Admitted { rate_limit, reservation })

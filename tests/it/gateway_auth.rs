@@ -4,7 +4,11 @@ mod closed;
 #[cfg(feature = "admin")]
 mod explained;
 mod keys;
+#[cfg(feature = "tracing")]
+mod logged;
 mod order;
+#[cfg(feature = "tracing")]
+mod variables;
 mod waiting;
 
 use crate::{

@@ -16,6 +16,10 @@ mod browser;
 mod caching;
 #[cfg(feature = "cors")]
 mod cors;
+#[cfg(all(feature = "gateway", feature = "tracing"))]
+mod execution_logs;
+#[cfg(all(feature = "gateway", feature = "firehose"))]
+mod firehose;
 #[cfg(feature = "redis")]
 mod fleet;
 #[cfg(feature = "gateway")]
@@ -49,6 +53,8 @@ mod responses;
 mod rfc9111;
 #[cfg(all(feature = "sigv4", feature = "stage", feature = "payload-limit"))]
 mod sigv4;
+#[cfg(feature = "access-log")]
+mod sinks;
 #[cfg(feature = "stage")]
 mod stages;
 #[cfg(feature = "redb")]
@@ -57,7 +63,7 @@ mod state_files;
 mod throttling;
 #[cfg(feature = "timeout")]
 mod timeouts;
-#[cfg(all(feature = "stage", feature = "tracing", feature = "xray"))]
+#[cfg(all(feature = "gateway", feature = "tracing", feature = "xray"))]
 mod traces;
 #[cfg(feature = "usage-plan")]
 mod usage_stores;

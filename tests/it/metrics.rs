@@ -1,13 +1,11 @@
 //! Metrics: what Prometheus and CloudWatch read, and no series that a client can make.
 
-use crate::support::{get, run};
+use crate::support::{get, left_out, python, run};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use std::{
     convert::Infallible,
-    io::Write,
-    process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -87,19 +85,11 @@ fn a_page_of_known_requests() {
 /// The Python client's parser, where it is installed.
 fn prometheus_reads(page: &str) {
     let script = "import sys\ntry:\n    from prometheus_client.parser import text_string_to_metric_families as read\nexcept ImportError:\n    sys.exit(77)\nprint(sum(len(family.samples) for family in read(sys.stdin.read())))";
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
-    let child =
-        Command::new(python).args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let Ok(mut child) = child else { return println!("left out: no python3 here") };
-    child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    if output.status.code() == Some(77) {
-        return println!("left out: no prometheus_client in this Python");
-    }
-    assert!(output.status.success());
-    let samples: usize = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    let Some(output) = python("prometheus_client", script, page) else {
+        return left_out("Prometheus' own parser (prometheus_client is not installed here)");
+    };
+    let samples: usize = output.trim().parse().unwrap();
     assert_eq!(samples, page.lines().filter(|line| !line.starts_with('#')).count());
-    println!("prometheus_client read {samples} samples");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Traces: headers continued and forwarded, spans and segments of what is recorded.
 
+mod consumers;
+
 use crate::support::run;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -22,6 +24,9 @@ use tower_gateway::{
     },
     route::{ApiMethod, Routes},
     stage::{StageRouter, Stages},
+    throttle::Throttle,
+    timeout::TimeoutLayer,
+    usage_plan::{UsagePlanLayer, UsagePlans},
 };
 
 const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
@@ -84,6 +89,53 @@ fn a_new_trace_begins_with_the_time_and_clients_may_be_ignored() {
     let (amzn, _) = forwarded(&layer, &sent);
     assert!(amzn.starts_with("Root=1-5759e988-") && amzn.ends_with(";Sampled=0"), "{amzn}");
     assert_ne!(forwarded(&layer, &[]).0, amzn);
+}
+
+#[test]
+fn answers_carry_the_header_where_aws_s_do() {
+    let answered = |layer: TraceLayer, own: Option<&'static str>, refusal: Option<(&'static str, u16)>| {
+        let routes = Routes::builder().any("/pets", ApiMethod::new()).build().unwrap();
+        let stages = StageRouter::new(Stages::single("dev", routes).unwrap());
+        let clock = ManualClock::at_unix_seconds(0);
+        let late = TimeoutLayer::new(Duration::ZERO).clock(clock.clock());
+        let none = Throttle::new(1.0, u32::from(refusal.is_none_or(|(what, _)| what != "busy"))).unwrap();
+        let plans = UsagePlanLayer::new(UsagePlans::builder().account_throttle(none).build().unwrap());
+        let inner = service_fn(move |request: Request<()>| async move {
+            if request.uri().query() == Some("late") {
+                std::future::pending::<()>().await;
+            }
+            let mut answer = Response::new(Full::<Bytes>::default());
+            own.into_iter()
+                .for_each(|own| _ = answer.headers_mut().insert("x-amzn-trace-id", own.parse().unwrap()));
+            Ok::<_, Infallible>(answer)
+        });
+        let service = layer.layer(stages.layer(plans.layer(late.layer(inner))));
+        let path = match refusal {
+            Some(("late", _)) => "/dev/pets?late",
+            Some(("unknown", _)) => "/dev/dogs",
+            _ => "/dev/pets",
+        };
+        let sent = format!("Root={ROOT};Parent={PARENT};Sampled=1");
+        let request = Request::builder().uri(path).header("x-amzn-trace-id", sent).body(()).unwrap();
+        let answer = run(service.oneshot(request)).unwrap();
+        assert_eq!(answer.status().as_u16(), refusal.map_or(200, |(_, status)| status));
+        assert!(!answer.headers().contains_key("traceparent"));
+        answer.headers().get("x-amzn-trace-id").map(|value| value.to_str().unwrap().to_owned())
+    };
+    let sent = Some(format!("Root={ROOT};Parent={PARENT};Sampled=1"));
+    let passive = TraceLayer::new;
+    assert_eq!(answered(passive(), None, None), sent);
+    assert_eq!(
+        answered(passive(), Some("Root=own"), None),
+        Some("Root=own".into()),
+        "the service's own stays"
+    );
+    assert_eq!(answered(passive().answer_header(false), None, None), None);
+    assert_eq!(answered(passive(), None, Some(("late", 504))), sent);
+    assert_eq!(answered(passive(), None, Some(("unknown", 403))), None);
+    assert_eq!(answered(passive(), None, Some(("busy", 429))), None);
+    let active = answered(always(1.0), None, Some(("busy", 429))).unwrap();
+    assert!(active.starts_with(&format!("Root={ROOT};Parent=")) && !active.contains(PARENT), "{active}");
 }
 
 #[test]
@@ -197,7 +249,7 @@ fn spans_carry_opentelemetrys_names() {
         fields.0.lock().unwrap().clone()
     };
     let value = |fields: &[(String, String)], name: &str| {
-        fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.trim_matches('"').to_owned())
+        fields.iter().rfind(|(found, _)| found == name).map(|(_, value)| value.trim_matches('"').to_owned())
     };
     let failed = ask("/dev/pets/secret", 503);
     for (name, wanted) in [

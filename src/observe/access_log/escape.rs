@@ -93,7 +93,7 @@ fn entity(character: char) -> &'static str {
 }
 
 /// Stars, and the last six characters of what is long enough to keep its secret without them.
-pub(super) fn mask(secret: &str) -> String {
+pub(in crate::observe) fn mask(secret: &str) -> String {
     const SHOWN: usize = 6;
     const LONG: usize = 20;
     let count = secret.chars().count();

@@ -12,6 +12,10 @@ pub use format::AccessLogFormat;
 pub use presets::{LogApi, LogPreset};
 pub use sampling::Sampling;
 
+#[cfg(feature = "tracing")]
+pub(super) use escape::mask;
+#[cfg(feature = "tracing")]
+pub(super) use names::is_secret_name;
 pub(super) use value::{Value, Variable};
 
 use super::{event::RequestEvent, layer::Observer, sink::LogSink};
@@ -63,6 +67,11 @@ impl Observer for AccessLog {
 
     fn needs_user_agent(&self) -> bool {
         self.format.names("identity.userAgent")
+    }
+
+    fn needs_endpoint_request_id(&self) -> bool {
+        let names = ["awsEndpointRequestId", "awsEndpointRequestId2", "integration.requestId"];
+        names.iter().any(|name| self.format.names(name))
     }
 }
 

@@ -53,8 +53,8 @@ pub(super) const HTTP_API: [&str; 48] = [
 ];
 
 /// Ours, for every kind of API: AWS has nothing that says so.
-pub(super) const OURS: [&str; 6] =
-    ["cache.age", "cache.reason", "cache.status", "error.cause", "outcome", "requestLength"];
+pub(super) const OURS: [&str; 7] =
+    ["cache.age", "cache.reason", "cache.status", "error.cause", "error.layer", "outcome", "requestLength"];
 
 pub(super) fn is_known_to_http_apis(name: &str) -> bool {
     name == "status"
@@ -65,10 +65,17 @@ pub(super) fn is_known_to_http_apis(name: &str) -> bool {
 
 /// Values that open doors: credentials, and what an authorizer calls by such a name.
 pub(super) fn is_secret(name: &str) -> bool {
-    const WORDS: [&str; 6] = ["authorization", "cookie", "password", "secret", "token", "x-api-key"];
     let lower = name.to_ascii_lowercase();
     let named = lower.starts_with("authorizer.") || lower.starts_with("requestoverride.");
-    name == "identity.apiKey" || named && WORDS.iter().any(|word| lower.contains(word))
+    name == "identity.apiKey" || named && is_secret_name(name)
+}
+
+/// What a header field or a parameter of such a name carries is nobody's to read.
+pub(in crate::observe) fn is_secret_name(name: &str) -> bool {
+    const WORDS: [&str; 7] =
+        ["authorization", "cookie", "password", "secret", "signature", "token", "x-api-key"];
+    let lower = name.to_ascii_lowercase();
+    WORDS.iter().any(|word| lower.contains(word))
 }
 
 #[cfg(test)]

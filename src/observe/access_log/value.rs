@@ -5,7 +5,7 @@ use crate::{
     clock::Timestamp,
     context::{RequestContext, common_log_time},
 };
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use std::{borrow::Cow, cell::RefCell, fmt::Write, net::IpAddr, time::Duration};
 
 /// A name of a format, looked up once. What has no place of its own here is asked of the context by name, so that
@@ -28,6 +28,8 @@ pub(in crate::observe) enum Variable {
     IntegrationLatency,
     IntegrationStatus,
     UserAgent,
+    EndpointRequestId,
+    EndpointRequestId2,
     RouteKey,
     ApiId,
     AccountId,
@@ -36,6 +38,7 @@ pub(in crate::observe) enum Variable {
     RequestLength,
     Outcome,
     ErrorCause,
+    ErrorLayer,
     #[cfg(any(feature = "tracing", feature = "xray"))]
     XrayTraceId,
     Named(Box<str>),
@@ -71,6 +74,8 @@ impl Variable {
                 Self::IntegrationStatus
             }
             "identity.userAgent" => Self::UserAgent,
+            "awsEndpointRequestId" | "integration.requestId" => Self::EndpointRequestId,
+            "awsEndpointRequestId2" => Self::EndpointRequestId2,
             "routeKey" => Self::RouteKey,
             "apiId" => Self::ApiId,
             "accountId" => Self::AccountId,
@@ -79,6 +84,7 @@ impl Variable {
             "requestLength" => Self::RequestLength,
             "outcome" => Self::Outcome,
             "error.cause" => Self::ErrorCause,
+            "error.layer" => Self::ErrorLayer,
             #[cfg(any(feature = "tracing", feature = "xray"))]
             "xrayTraceId" => Self::XrayTraceId,
             other => Self::Named(other.into()),
@@ -105,7 +111,9 @@ impl Variable {
             Self::ResponseLatency => Some(Value::Number(millis(event.latency()))),
             Self::IntegrationLatency => context.integration_latency().map(|time| Value::Number(millis(time))),
             Self::IntegrationStatus => context.integration_status().map(status),
-            Self::UserAgent => user_agent(context),
+            Self::UserAgent => as_sent(context.user_agent()),
+            Self::EndpointRequestId => as_sent(context.endpoint_ids()[0]),
+            Self::EndpointRequestId2 => as_sent(context.endpoint_ids()[1]),
             Self::RouteKey => route_key(context),
             Self::ApiId => event.api().api_id().map_or_else(|| named(context, "apiId"), text),
             Self::AccountId => event.account_id().map_or_else(|| named(context, "accountId"), text),
@@ -116,6 +124,7 @@ impl Variable {
             Self::RequestLength => context.request_length().map(Value::Number),
             Self::Outcome => text(event.outcome().as_str()),
             Self::ErrorCause => Some(Value::Text(format!("{:?}", event.error()?.cause()).into())),
+            Self::ErrorLayer => text(context.refusing_layer()?),
             #[cfg(any(feature = "tracing", feature = "xray"))]
             Self::XrayTraceId => Some(Value::Text(context.trace()?.trace_id().to_string().into())),
             Self::Named(name) => named(context, name),
@@ -123,8 +132,8 @@ impl Variable {
     }
 }
 
-fn user_agent(context: &RequestContext) -> Option<Value<'_>> {
-    let sent = context.user_agent().filter(|value| !value.is_empty())?;
+fn as_sent(value: Option<&HeaderValue>) -> Option<Value<'_>> {
+    let sent = value.filter(|value| !value.is_empty())?;
     Some(Value::Text(String::from_utf8_lossy(sent.as_bytes())))
 }
 

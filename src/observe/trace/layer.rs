@@ -1,15 +1,21 @@
-//! Reads, decides and forwards: a trace goes on through the gateway.
+//! Reads, decides, forwards and answers: a trace goes on through the gateway.
 
 use super::{
     SpanId, TraceContext, TraceId,
     header::{self, TRACEPARENT, X_AMZN_TRACE_ID, amzn_value, traceparent_value},
     rules::{Rules, SamplingRule},
 };
-use crate::context::{ContextConfig, RequestContext};
-use http::{HeaderMap, Request};
+use crate::{
+    context::{ContextConfig, RequestContext},
+    response::{GatewayError, ResponseType},
+};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use pin_project_lite::pin_project;
 use std::{
+    future::Future,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -26,6 +32,8 @@ struct Config {
     rules: Rules,
     active: bool,
     ignore_client: bool,
+    /// Answers stay without the header.
+    silent: bool,
 }
 
 impl TraceLayer {
@@ -60,6 +68,12 @@ impl TraceLayer {
         self.change(|config| config.ignore_client = ignore)
     }
 
+    /// Whether answers carry `X-Amzn-Trace-Id`, where AWS's do: see the [module docs](super). Default: yes.
+    #[must_use]
+    pub fn answer_header(self, send: bool) -> Self {
+        self.change(|config| config.silent = !send)
+    }
+
     /// The clock of new trace ids, where this is the first of our layers. Default: the system's.
     #[must_use]
     pub fn clock(self, clock: crate::clock::Clock) -> Self {
@@ -82,13 +96,13 @@ pub struct TraceService<S> {
     config: Arc<Config>,
 }
 
-impl<S, B> Service<Request<B>> for TraceService<S>
+impl<S, B, R> Service<Request<B>> for TraceService<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<R>>,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = TraceFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -99,7 +113,54 @@ where
         let trace = self.config.enter(&context, request.headers());
         trace.forward(request.headers_mut());
         context.set_trace(trace);
-        self.inner.call(request)
+        let future = self.inner.call(request);
+        TraceFuture {
+            future,
+            context: Some(context).filter(|_| !self.config.silent),
+            active: self.config.active,
+        }
+    }
+}
+
+pin_project! {
+    /// Response future of [`TraceService`].
+    #[derive(Debug)]
+    pub struct TraceFuture<F> {
+        #[pin]
+        future: F,
+        context: Option<RequestContext>,
+        active: bool,
+    }
+}
+
+impl<F, R, E> Future for TraceFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut answer = ready!(this.future.poll(cx));
+        if let (Ok(response), Some(context)) = (&mut answer, this.context) {
+            let error = context.error().or_else(|| response.extensions().get());
+            let value = context.trace().filter(|_| is_answered(error, *this.active));
+            if let Some(value) = value.and_then(TraceContext::answer_value) {
+                response.headers_mut().entry(&X_AMZN_TRACE_ID).or_insert(value);
+            }
+        }
+        Poll::Ready(answer)
+    }
+}
+
+/// Recorded from AWS: on answers of the integration and on those that the gateway made in its place, on the 429 of an
+/// API that traces; not on what was refused before.
+fn is_answered(error: Option<&GatewayError>, active: bool) -> bool {
+    use ResponseType::{IntegrationFailure, IntegrationTimeout, QuotaExceeded, Throttled};
+    match error.map(GatewayError::response_type) {
+        None | Some(IntegrationFailure | IntegrationTimeout) => true,
+        Some(Throttled | QuotaExceeded) => active,
+        Some(_) => false,
     }
 }
 
@@ -122,9 +183,19 @@ impl Config {
 }
 
 impl TraceContext {
-    /// Both headers, in agreement. A gateway that records no span of its own hands the caller's on.
+    /// A gateway that records no span of its own hands the caller's on.
+    fn forwarded_parent(&self) -> SpanId {
+        if self.takes_part { self.span } else { self.parent.unwrap_or(self.span) }
+    }
+
+    /// What the client is told of the trace.
+    fn answer_value(&self) -> Option<HeaderValue> {
+        amzn_value(self.trace_id, self.forwarded_parent(), self.sampled, &self.extra)
+    }
+
+    /// Both headers, in agreement.
     fn forward(&self, headers: &mut HeaderMap) {
-        let parent = if self.takes_part { self.span } else { self.parent.unwrap_or(self.span) };
+        let parent = self.forwarded_parent();
         if let Some(value) = amzn_value(self.trace_id, parent, self.sampled, &self.extra) {
             headers.insert(&X_AMZN_TRACE_ID, value);
         }

@@ -7,7 +7,11 @@
 //! 3. decides whether it is recorded: the client's decision (`Sampled`, the flag of `traceparent`) stands; without one,
 //!    or with `Sampled=?`, an active layer asks its [`SamplingRule`]s, a passive one records nothing;
 //! 4. hands both headers to the service inside, in agreement; `Lineage` and unknown fields go along, `tracestate` is
-//!    left alone. `Parent` is the gateway's own span where it records one, else the caller's.
+//!    left alone. `Parent` is the gateway's own span where it records one, else the caller's;
+//! 5. writes the same `X-Amzn-Trace-Id` on the answer where AWS does (recorded): on what the service answers, unless it
+//!    has set one, on 504, and in an active layer on 429; not on what was refused before.
+//!
+//! AWS sends no `traceparent` to clients, and neither does this layer.
 //!
 //! `$context.xrayTraceId` is the trace id. [`XRayDaemon`] sends a segment of each recorded request (feature `xray`);
 //! `SpanLayer` makes `tracing` spans (feature `tracing`).
@@ -41,7 +45,7 @@ mod span;
 mod xray;
 
 pub use crate::context::trace::{SpanId, TraceContext, TraceId};
-pub use layer::{TraceLayer, TraceService};
+pub use layer::{TraceFuture, TraceLayer, TraceService};
 pub use rules::SamplingRule;
 #[cfg(feature = "tracing")]
 pub use span::{SpanFuture, SpanLayer, SpanService};

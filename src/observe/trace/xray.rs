@@ -6,8 +6,9 @@ use super::{
         event::RequestEvent,
         layer::Observer,
     },
-    TraceContext,
+    SpanId, TraceContext,
 };
+use http::StatusCode;
 use std::{
     fmt::{self, Write},
     io,
@@ -21,7 +22,8 @@ const HEADER: &str = "{\"format\":\"json\",\"version\":1}\n";
 const MAX_SEGMENT: usize = 64 * 1024;
 
 /// Sends a segment of every recorded request to an X-Ray daemon: an [`Observer`], of requests that passed an active
-/// [`TraceLayer`](super::TraceLayer).
+/// [`TraceLayer`](super::TraceLayer). A call of the service inside is its subsegment `integration`, where
+/// [`Gateway`](crate::gateway) or an [`IntegrationTimerLayer`](crate::observe::IntegrationTimerLayer) measures it.
 ///
 /// The socket never waits: a datagram that finds no room is counted as lost.
 ///
@@ -78,8 +80,9 @@ impl XRayDaemon {
         out.push_str(",\"origin\":\"AWS::ApiGateway::Stage\"");
         let arn = format!("arn:aws:apigateway:{}::/restapis/{api}/stages/{stage}", self.region);
         member(&mut out, "resource_arn", &arn);
-        push_faults(event, &mut out);
+        push_faults(event.error_class(), event.status(), &mut out);
         push_http(event, &mut out)?;
+        push_integration(event, start, &mut out)?;
         out.push_str(",\"aws\":{\"api_gateway\":{\"request_id\":\"");
         out.push_str(context.request_id());
         out.push('"');
@@ -102,13 +105,13 @@ impl XRayDaemon {
     }
 }
 
-fn push_faults(event: &RequestEvent<'_>, out: &mut String) {
-    match event.error_class() {
+fn push_faults(class: Option<u8>, status: Option<StatusCode>, out: &mut String) {
+    match class {
         Some(4) => out.push_str(",\"error\":true"),
         Some(_) => out.push_str(",\"fault\":true"),
         None => {}
     }
-    if event.status().is_some_and(|status| status.as_u16() == 429) {
+    if status == Some(StatusCode::TOO_MANY_REQUESTS) {
         out.push_str(",\"throttle\":true");
     }
 }
@@ -128,6 +131,24 @@ fn push_http(event: &RequestEvent<'_>, out: &mut String) -> fmt::Result {
         write!(out, "\"status\":{},", status.as_u16())?;
     }
     write!(out, "\"content_length\":{}}}}}", event.response_length())
+}
+
+/// The service inside, where it was called: a subsegment of its own. One that gave no answer is at fault.
+fn push_integration(event: &RequestEvent<'_>, start: f64, out: &mut String) -> fmt::Result {
+    let context = event.context();
+    let Some(latency) = context.integration_latency() else { return Ok(()) };
+    let called = start + context.integration_offset().as_secs_f64();
+    let (id, end) = (SpanId::new(fastrand::u64(..)), called + latency.as_secs_f64());
+    write!(out, ",\"subsegments\":[{{\"id\":\"{id}\",\"name\":\"integration\",\"namespace\":\"remote\"")?;
+    write!(out, ",\"start_time\":{called:.3},\"end_time\":{end:.3}")?;
+    let status = context.integration_status();
+    let class = status.map_or(5, |status| (status.as_u16() / 100) as u8);
+    push_faults(Some(class).filter(|class| matches!(class, 4 | 5)), status, out);
+    if let Some(status) = status {
+        write!(out, ",\"http\":{{\"response\":{{\"status\":{}}}}}", status.as_u16())?;
+    }
+    out.push_str("}]");
+    Ok(())
 }
 
 fn string(out: &mut String, text: &str) {

@@ -7,6 +7,7 @@ mod gateway;
 mod hot;
 mod identity;
 mod keys;
+mod logged;
 mod memory;
 mod purging;
 mod servers;

@@ -106,3 +106,21 @@ pub fn vectors(file: &str) -> Option<serde_json::Value> {
 
 /// Compiles only for what axum and hyper servers demand of a service.
 pub fn assert_service<S: Clone + Send + Sync + 'static>(_: &S) {}
+
+/// Runs a script with the Python of `.venv`, or the machine's, and gives back what it prints. `None` where there is no
+/// Python, or the script ends with status 77: `module` is not installed.
+pub fn python(module: &str, script: &str, input: &str) -> Option<String> {
+    use std::process::{Command, Stdio};
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    let program = if own.exists() { own } else { PathBuf::from("python3") };
+    let mut command = Command::new(program);
+    let piped = command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = piped.ok()?;
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    if output.status.code() == Some(77) {
+        return None;
+    }
+    assert!(output.status.success(), "the script with {module} has failed");
+    Some(String::from_utf8(output.stdout).unwrap())
+}

@@ -1,0 +1,82 @@
+//! Every outcome of the cache leaves one access log entry that says so.
+
+use super::*;
+use crate::support::run;
+use http::Method;
+use std::sync::Mutex;
+use tower::service_fn;
+use tower_gateway::{
+    cache::Cache,
+    gateway::Gateway,
+    observe::{AccessLog, AccessLogFormat, AccessLogLayer, LogApi, RequestEvent},
+    route::{ApiMethod, CacheSettings, MethodSettings, Routes, UnauthorizedCacheControl},
+    stage::{Deployment, Stage, Stages},
+};
+
+const FORMAT: &str = "$context.requestId $context.httpMethod $context.status $context.responseLength $context.cache.status $context.cache.reason $context.error.responseType $context.error.layer $context.integration.status";
+
+fn stages() -> Stages {
+    let routes = Routes::builder()
+        .method("/time", Method::GET, ApiMethod::new())
+        .method("/time", Method::POST, ApiMethod::new())
+        .method("/closed", Method::GET, ApiMethod::new())
+        .method("/off", Method::GET, ApiMethod::new())
+        .method("/broken", Method::GET, ApiMethod::new())
+        .build()
+        .unwrap();
+    let closed = CacheSettings::new().unauthorized_strategy(UnauthorizedCacheControl::FailWith403);
+    let stage = Stage::new("prod", "v1")
+        .settings("*/*", MethodSettings::new().caching(CacheSettings::new()))
+        .settings("closed/GET", MethodSettings::new().caching(closed))
+        .settings("off/GET", MethodSettings::new().caching(CacheSettings::new().enabled(false)));
+    Stages::builder().deployment(Deployment::new("v1", routes)).stage(stage).build().unwrap()
+}
+
+#[test]
+fn each_outcome_is_one_entry() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
+    let sink = move |line: &str, _: &RequestEvent<'_>| {
+        let (_id, line) = line.split_once(' ').unwrap();
+        kept.lock().unwrap().push(line.to_owned());
+    };
+    let log = AccessLogLayer::new(AccessLog::new(AccessLogFormat::new(LogApi::Rest, FORMAT).unwrap(), sink));
+    let manual = ManualClock::at_unix_seconds(1_795_331_880);
+    let cache = Cache::builder().clock(manual.clock()).build().unwrap();
+    let gateway = Gateway::builder().stages(stages()).cache(CacheLayer::new(cache)).clock(manual.clock());
+    let inner = service_fn(|request: Request<GatewayBody<Full<Bytes>>>| {
+        let status = if request.uri().path() == "/broken" { 500 } else { 200 };
+        let answer = Response::builder().status(status).body(Full::<Bytes>::from("noon"));
+        std::future::ready(Ok::<_, Infallible>(answer.unwrap()))
+    });
+    let service = gateway.observe(log).build().unwrap().layer(inner);
+    let ask = |method: Method, path: &str, control: Option<&str>| {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(control) = control {
+            request = request.header("cache-control", control);
+        }
+        let request = request.body(Full::<Bytes>::default()).unwrap();
+        let answered = service.clone().oneshot(request);
+        run(async { drop(answered.await.unwrap().into_body().collect().await.unwrap()) });
+    };
+    ask(Method::GET, "/prod/time", None);
+    ask(Method::GET, "/prod/time", None);
+    ask(Method::POST, "/prod/time", None);
+    ask(Method::GET, "/prod/off", None);
+    ask(Method::GET, "/prod/broken", None);
+    ask(Method::GET, "/prod/closed", Some("max-age=0"));
+    manual.advance(Duration::from_secs(301));
+    ask(Method::GET, "/prod/time", None);
+    assert_eq!(
+        *lines.lock().unwrap(),
+        [
+            "GET 200 4 miss not-found - - 200",
+            "GET 200 4 hit - - - -",
+            "POST 200 4 bypass method - - 200",
+            "GET 200 4 bypass disabled - - 200",
+            "GET 500 4 miss status - - 500",
+            "GET 403 60 - - ACCESS_DENIED CacheLayer -",
+            "GET 200 4 miss expired - - 200",
+        ]
+    );
+}

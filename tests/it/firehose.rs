@@ -1,0 +1,346 @@
+//! The Firehose sink against a Firehose of our own: batches, retries of what failed, a blocked one, an orderly end.
+
+use crate::support::run;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::Semaphore;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_gateway::{
+    clock::ManualClock,
+    observe::{
+        AccessLog, AccessLogFormat, AccessLogLayer, FirehoseSink, LogApi, RequestEvent,
+        firehose::{FirehoseBuilder, FirehoseDelivery, FirehoseStats},
+    },
+};
+
+const STREAM: &str = "amazon-apigateway-pets";
+
+/// How the next call is answered: which records fail, or the status of the whole answer.
+#[derive(Clone, Debug)]
+enum Plan {
+    Fail(Vec<usize>),
+    Status(u16),
+}
+
+/// Takes records, and says of each call how many came.
+#[derive(Clone)]
+struct Firehose {
+    records: Arc<Mutex<Vec<String>>>,
+    calls: Arc<Mutex<Vec<usize>>>,
+    plans: Arc<Mutex<VecDeque<Plan>>>,
+    /// Calls wait for a permit.
+    gate: Arc<Semaphore>,
+}
+
+impl Firehose {
+    fn new(plans: impl IntoIterator<Item = Plan>) -> Self {
+        let plans = Arc::new(Mutex::new(plans.into_iter().collect()));
+        let gate = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        Self { records: Arc::default(), calls: Arc::default(), plans, gate }
+    }
+
+    fn calls(&self) -> Vec<usize> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    fn records(&self) -> Vec<String> {
+        self.records.lock().unwrap().clone()
+    }
+
+    async fn answer(self, request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+        assert_eq!(request.method(), "POST");
+        assert_eq!(request.headers()["content-type"], "application/x-amz-json-1.1");
+        assert_eq!(request.headers()["x-amz-target"], "Firehose_20150804.PutRecordBatch");
+        assert_eq!(request.uri(), "https://firehose.eu-west-1.amazonaws.com/");
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        assert!(body.len() <= 4 << 20);
+        let call: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(call["DeliveryStreamName"], STREAM);
+        let sent: Vec<_> = call["Records"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|record| {
+                let data = BASE64_STANDARD.decode(record["Data"].as_str().unwrap()).unwrap();
+                String::from_utf8(data).unwrap()
+            })
+            .collect();
+        self.calls.lock().unwrap().push(sent.len());
+        self.gate.acquire().await.unwrap().forget();
+        let plan = self.plans.lock().unwrap().pop_front();
+        Ok(self.take(sent, plan.unwrap_or(Plan::Fail(Vec::new()))))
+    }
+
+    fn take(&self, sent: Vec<String>, plan: Plan) -> Response<Full<Bytes>> {
+        let failing = match plan {
+            Plan::Status(status) => {
+                let answer = Response::builder().status(StatusCode::from_u16(status).unwrap());
+                return answer.body(Full::from("{}")).unwrap();
+            }
+            Plan::Fail(failing) => failing,
+        };
+        let mut records = self.records.lock().unwrap();
+        let mut each = Vec::new();
+        for (index, record) in sent.into_iter().enumerate() {
+            if failing.contains(&index) {
+                each.push(json!({"ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down."}));
+            } else {
+                each.push(json!({"RecordId": records.len().to_string()}));
+                records.push(record);
+            }
+        }
+        let answer = json!({"FailedPutCount": failing.len(), "RequestResponses": each});
+        Response::new(Full::from(answer.to_string()))
+    }
+}
+
+fn builder() -> FirehoseBuilder {
+    FirehoseSink::builder(STREAM, &"https://firehose.eu-west-1.amazonaws.com".parse().unwrap())
+}
+
+/// Logs `line` once: its only way into the sink is that of a request.
+async fn log(sink: &FirehoseSink, line: &str) {
+    let format = AccessLogFormat::new(LogApi::Rest, "$context.requestId").unwrap();
+    let (sink, line) = (sink.clone(), line.to_owned());
+    let write = move |_: &str, event: &RequestEvent<'_>| {
+        tower_gateway::observe::LogSink::write(&sink, &line, event);
+    };
+    let service =
+        AccessLogLayer::new(AccessLog::new(format, write)).layer(service_fn(|_: Request<()>| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        }));
+    service.oneshot(Request::new(())).await.unwrap();
+}
+
+fn deliver(delivery: FirehoseDelivery, firehose: &Firehose) -> tokio::task::JoinHandle<()> {
+    let firehose = firehose.clone();
+    tokio::spawn(delivery.run(service_fn(move |request| firehose.clone().answer(request))))
+}
+
+/// Lets the other task do all that it can without time passing.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|number| format!("line {number}\n")).collect()
+}
+
+#[test]
+fn lines_gather_for_the_interval_and_full_calls_go_at_once() {
+    run(async {
+        let manual = ManualClock::at_unix_seconds(0);
+        let firehose = Firehose::new([]);
+        let (sink, delivery) = builder().clock(manual.clock()).build().unwrap();
+        let task = deliver(delivery, &firehose);
+        for number in 0..3 {
+            log(&sink, &format!("line {number}")).await;
+        }
+        settle().await;
+        manual.advance(Duration::from_millis(999));
+        settle().await;
+        assert_eq!(firehose.calls(), [0; 0]);
+        manual.advance(Duration::from_millis(1));
+        settle().await;
+        assert_eq!(firehose.calls(), [3]);
+        for number in 3..1_103 {
+            log(&sink, &format!("line {number}")).await;
+        }
+        settle().await;
+        assert_eq!(firehose.calls(), [3, 500, 500, 100]);
+        assert_eq!(firehose.records(), numbered(0..1_103), "in order");
+        drop(sink);
+        task.await.unwrap();
+    });
+}
+
+#[test]
+fn only_what_failed_is_sent_again() {
+    run(async {
+        let manual = ManualClock::at_unix_seconds(0);
+        let firehose = Firehose::new([Plan::Fail(vec![1, 3]), Plan::Fail(vec![0]), Plan::Status(503)]);
+        let (sink, delivery) = builder().clock(manual.clock()).build().unwrap();
+        let task = deliver(delivery, &firehose);
+        for number in 0..5 {
+            log(&sink, &format!("line {number}")).await;
+        }
+        sink.close();
+        settle().await;
+        assert_eq!(firehose.calls(), [5]);
+        for (pause, calls) in [(100, vec![5, 2]), (200, vec![5, 2, 1]), (400, vec![5, 2, 1, 1])] {
+            manual.advance(Duration::from_millis(pause - 1));
+            settle().await;
+            assert_eq!(firehose.calls(), calls[..calls.len() - 1], "not before its pause");
+            manual.advance(Duration::from_millis(1));
+            settle().await;
+            assert_eq!(firehose.calls(), calls);
+        }
+        task.await.unwrap();
+        let order = [0, 2, 4, 3, 1].map(|number| format!("line {number}\n"));
+        assert_eq!(firehose.records(), order);
+        assert_eq!(sink.stats(), FirehoseStats { delivered: 5, dropped: 0, failed: 0 });
+    });
+}
+
+#[test]
+fn what_cannot_be_delivered_is_given_up_and_counted() {
+    run(async {
+        let manual = ManualClock::at_unix_seconds(0);
+        let firehose = Firehose::new([Plan::Status(400), Plan::Status(429), Plan::Status(500)]);
+        let (sink, delivery) = builder().clock(manual.clock()).max_attempts(2).build().unwrap();
+        let task = deliver(delivery, &firehose);
+        log(&sink, "refused").await;
+        settle().await;
+        manual.advance(Duration::from_secs(1));
+        settle().await;
+        assert_eq!(sink.stats(), FirehoseStats { delivered: 0, dropped: 0, failed: 1 });
+        log(&sink, "tried twice").await;
+        settle().await;
+        for _ in 0..3 {
+            manual.advance(Duration::from_secs(10));
+            settle().await;
+        }
+        assert_eq!(firehose.calls(), [1, 1, 1]);
+        assert_eq!(sink.stats(), FirehoseStats { delivered: 0, dropped: 0, failed: 2 });
+        log(&sink, &"x".repeat(1_024_000)).await;
+        assert_eq!(sink.stats().dropped, 1, "with its line end it is longer than 1,000 KiB");
+        sink.close();
+        log(&sink, "late").await;
+        task.await.unwrap();
+        assert_eq!(sink.stats(), FirehoseStats { delivered: 0, dropped: 2, failed: 2 });
+    });
+}
+
+#[test]
+fn a_blocked_firehose_costs_counted_records_and_nothing_is_lost_at_the_end() {
+    run(async {
+        let firehose = Firehose::new([]);
+        let held = firehose.gate.forget_permits(usize::MAX);
+        assert_eq!(held, Semaphore::MAX_PERMITS);
+        let manual = ManualClock::at_unix_seconds(0);
+        let capacity = numbered(10..20).concat().len();
+        let (sink, delivery) = builder().capacity(capacity).clock(manual.clock()).build().unwrap();
+        let task = deliver(delivery, &firehose);
+        log(&sink, "line 0").await;
+        settle().await;
+        manual.advance(Duration::from_secs(1));
+        settle().await;
+        assert_eq!(firehose.calls(), [1], "and it does not answer");
+        for number in 10..35 {
+            log(&sink, &format!("line {number}")).await;
+        }
+        assert_eq!(sink.stats(), FirehoseStats { delivered: 0, dropped: 15, failed: 0 });
+        sink.close();
+        firehose.gate.add_permits(2);
+        task.await.unwrap();
+        assert_eq!(sink.stats(), FirehoseStats { delivered: 11, dropped: 15, failed: 0 });
+        assert_eq!(firehose.records().len(), 11);
+    });
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_a_failure_and_a_dropped_delivery_is_counted() {
+    run(async {
+        let firehose = Firehose::new([]);
+        firehose.gate.forget_permits(usize::MAX);
+        let manual = ManualClock::at_unix_seconds(0);
+        let (sink, delivery) = builder().clock(manual.clock()).build().unwrap();
+        let task = deliver(delivery, &firehose);
+        log(&sink, "line 0").await;
+        settle().await;
+        for seconds in [1, 30, 1] {
+            manual.advance(Duration::from_secs(seconds));
+            settle().await;
+        }
+        assert_eq!(firehose.calls(), [1, 1], "after 30 s it was sent again");
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        log(&sink, "too late").await;
+        assert_eq!(sink.stats(), FirehoseStats { delivered: 0, dropped: 1, failed: 1 });
+    });
+}
+
+/// Signs as a user's own client does, with AWS's crate; the other side checks signatures with this crate's layer.
+#[cfg(feature = "sigv4")]
+#[test]
+fn a_signing_client_is_accepted_by_our_own_verifier() {
+    use aws_sigv4::{
+        http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+        sign::v4,
+    };
+    use tower_gateway::sigv4::{Credentials, MemoryCredentialsStore, SigV4AuthLayer, SigV4Verifier};
+
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+    let manual = ManualClock::at_unix_seconds(1_795_350_896);
+    let signed = |request: Request<Full<Bytes>>, secret: &'static str| async move {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let identity =
+            aws_credential_types::Credentials::new("AKIDEXAMPLE", secret, None, None, "test").into();
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(1_795_350_896);
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region("eu-west-1")
+            .name("firehose")
+            .time(time)
+            .settings(SigningSettings::default())
+            .build()
+            .unwrap();
+        let fields = parts.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
+        let uri = parts.uri.to_string();
+        let signable = SignableRequest::new("POST", uri, fields, SignableBody::Bytes(&body)).unwrap();
+        let (instructions, _) = sign(signable, &params.into()).unwrap().into_parts();
+        let mut request = Request::from_parts(parts, Full::from(body));
+        instructions.apply_to_request_http1x(&mut request);
+        request
+    };
+    let ada =
+        Credentials::builder("AKIDEXAMPLE", SECRET, "arn:aws:iam::111122223333:user/ada").build().unwrap();
+    let verifier = SigV4Verifier::new("eu-west-1", "firehose").unwrap();
+    let layer = SigV4AuthLayer::authenticate_only(MemoryCredentialsStore::new([ada]), verifier);
+    let layer = layer.clock(manual.clock()).build().unwrap();
+    for (secret, stats) in [
+        (SECRET, FirehoseStats { delivered: 1, dropped: 0, failed: 0 }),
+        ("another", FirehoseStats { delivered: 0, dropped: 0, failed: 1 }),
+    ] {
+        run(async {
+            let firehose = Firehose::new([]);
+            let guarded = layer.layer(tower::util::MapRequest::new(
+                service_fn({
+                    let firehose = firehose.clone();
+                    move |request| firehose.clone().answer(request)
+                }),
+                |request: Request<tower_gateway::GatewayBody<Full<Bytes>>>| {
+                    let (mut parts, body) = request.into_parts();
+                    parts.headers.remove("authorization");
+                    let read = futures_util::FutureExt::now_or_never(body.collect()).unwrap().unwrap();
+                    Request::from_parts(parts, Full::from(read.to_bytes()))
+                },
+            ));
+            let client = service_fn(move |request: Request<Full<Bytes>>| {
+                let mut guarded = guarded.clone();
+                async move {
+                    let request = signed(request, secret).await;
+                    guarded.ready().await?.call(request).await
+                }
+            });
+            let (sink, delivery) = builder().build().unwrap();
+            log(&sink, "line 0").await;
+            sink.close();
+            delivery.run(client).await;
+            assert_eq!(sink.stats(), stats);
+            assert_eq!(firehose.records().len() as u64, stats.delivered);
+        });
+    }
+}
