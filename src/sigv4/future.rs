@@ -5,7 +5,7 @@ use super::{
     config::{Config, Parts, Pending, store_failed},
     credentials::Credentials,
     refusal::Refusal,
-    service::{BodyMap, Step, resume},
+    service::{BodyMap, Step, admit, resume},
     store::LookupFuture,
     stream::Watch,
 };
@@ -189,21 +189,23 @@ impl<S, B> Looking<S, B> {
         B: Body<Data = Bytes>,
         R: From<Bytes>,
     {
-        let step = match found {
-            Ok(found) => resume(&self.config, &self.context, self.request, found, self.now),
-            Err(_) => Step::Refuse(store_failed()),
+        let refused =
+            |refusal: Refusal, context| State::Refused { response: Some(Box::new(refusal.answer(context))) };
+        let parts = Parts::of(&self.context, &self.request);
+        let found = found.map_err(|_| store_failed());
+        let pending = match found.and_then(|found| resume(&self.config, &parts, found, self.now)) {
+            Ok(pending) => pending,
+            Err(refusal) => return refused(refusal, &self.context),
         };
-        match step {
-            Step::Forward(request) => State::Forwarded { future: self.inner.call(request.map(M::pass)) },
-            Step::Stream(request, check, watch) => {
-                let request = request.map(|body| M::checked(body, check));
+        match admit(&self.config, &self.context, &mut self.request, &pending) {
+            Step::Forward => State::Forwarded { future: self.inner.call(self.request.map(M::pass)) },
+            Step::Stream(check, watch) => {
+                let request = self.request.map(|body| M::checked(body, check));
                 State::Streaming { future: self.inner.call(request), watch }
             }
-            Step::Refuse(refusal) => {
-                State::Refused { response: Some(Box::new(refusal.answer(&self.context))) }
-            }
-            Step::Collect(request, pending, collector) => {
-                let (head, body) = request.into_parts();
+            Step::Refuse(refusal) => refused(refusal, &self.context),
+            Step::Collect(collector) => {
+                let (head, body) = self.request.into_parts();
                 let (context, inner, config) = (self.context, self.inner, self.config);
                 let waiting = Collecting { head, pending, collector, context, inner, config };
                 State::Collecting { body, waiting: Some(waiting) }

@@ -99,15 +99,14 @@ impl<S, M> fmt::Debug for SigV4AuthService<S, M> {
     }
 }
 
-/// What the head of a request leads to.
-#[allow(clippy::large_enum_variant, reason = "lives for a moment, and a box would cost an allocation")]
-pub(super) enum Step<B> {
+/// What the head of a request leads to. The request stays where it is: it is large, and moving it costs.
+pub(super) enum Step {
     /// Verified and authorized: the service's turn.
-    Forward(Request<B>),
+    Forward,
     /// Verified and authorized by the hash that the request names; the body is checked on its way.
-    Stream(Request<B>, BodyCheck, Watch),
+    Stream(BodyCheck, Watch),
     /// The body is to be read first.
-    Collect(Request<B>, Pending, Collector),
+    Collect(Collector),
     Refuse(Refusal),
 }
 
@@ -134,22 +133,22 @@ where
             return SigV4AuthFuture::forwarded(self.inner.call(request.map(M::pass)));
         }
         let now = config.context.clock.now().unix_seconds();
-        let step = match examine(config, &Parts::of(&context, &request), now) {
-            Ok(Head::Known(pending)) => admit(config, &context, request, pending),
+        let pending = match examine(config, &Parts::of(&context, &request), now) {
+            Ok(Head::Known(pending)) => pending,
             Ok(Head::Fetch(lookup)) => {
                 let (inner, config) = (self.take_ready(), Arc::clone(&self.config));
                 return SigV4AuthFuture::looking(lookup, Looking { request, context, now, inner, config });
             }
-            Err(error) => Step::Refuse(error),
+            Err(refusal) => return SigV4AuthFuture::refused(refusal.answer(&context)),
         };
-        match step {
-            Step::Forward(request) => SigV4AuthFuture::forwarded(self.inner.call(request.map(M::pass))),
-            Step::Stream(request, check, watch) => {
+        match admit(config, &context, &mut request, &pending) {
+            Step::Forward => SigV4AuthFuture::forwarded(self.inner.call(request.map(M::pass))),
+            Step::Stream(check, watch) => {
                 let request = request.map(|body| M::checked(body, check));
                 SigV4AuthFuture::streaming(self.inner.call(request), watch)
             }
             Step::Refuse(refusal) => SigV4AuthFuture::refused(refusal.answer(&context)),
-            Step::Collect(request, pending, collector) => {
+            Step::Collect(collector) => {
                 let (head, body) = request.into_parts();
                 let (inner, config) = (self.take_ready(), Arc::clone(&self.config));
                 SigV4AuthFuture::collecting(
@@ -187,50 +186,41 @@ fn examine(config: &Config, parts: &Parts<'_>, now: i64) -> Result<Head, Refusal
 }
 
 /// The store's answer has come later; the head is read once more, because nothing of it was kept.
-pub(super) fn resume<B: Body>(
+pub(super) fn resume(
     config: &Config,
-    context: &RequestContext,
-    request: Request<B>,
+    parts: &Parts<'_>,
     found: Option<Credentials>,
     now: i64,
-) -> Step<B> {
-    let parts = Parts::of(context, &request);
-    let pending = config.examine(&parts, now).and_then(|claims| {
-        let credentials = found.ok_or_else(unknown_key)?;
-        config.prepare(&parts, &claims, credentials, now)
-    });
-    match pending {
-        Ok(pending) => admit(config, context, request, pending),
-        Err(error) => Step::Refuse(error),
-    }
+) -> Result<Pending, Refusal> {
+    let claims = config.examine(parts, now)?;
+    config.prepare(parts, &claims, found.ok_or_else(unknown_key)?, now)
 }
 
 /// Decides at once where the body does not matter, is none, or streams.
-fn admit<B: Body>(
+pub(super) fn admit<B: Body>(
     config: &Config,
     context: &RequestContext,
-    request: Request<B>,
-    pending: Pending,
-) -> Step<B> {
-    let path = request.uri().path();
+    request: &mut Request<B>,
+    pending: &Pending,
+) -> Step {
     if pending.is_unsigned {
-        return judge(config, context, request, &pending, Payload::Unsigned);
+        return judge(config, context, request, pending, Payload::Unsigned);
     }
     if request.body().is_end_stream() {
-        return judge(config, context, request, &pending, Payload::EMPTY);
+        return judge(config, context, request, pending, Payload::EMPTY);
     }
-    if let Some(hash) = config.streamed_hash(&Parts::of(context, &request)) {
-        return match judge(config, context, request, &pending, Payload::Sha256(hash)) {
-            Step::Forward(request) => {
+    if let Some(hash) = config.streamed_hash(&Parts::of(context, request)) {
+        return match judge(config, context, request, pending, Payload::Sha256(hash)) {
+            Step::Forward => {
                 let (check, watch) = stream::check(hash, context);
-                Step::Stream(request, check, watch)
+                Step::Stream(check, watch)
             }
             refused => refused,
         };
     }
-    let limit = config.body_limit(context, path);
+    let limit = config.body_limit(context, request.uri().path());
     match check_announced(request.headers(), request.body(), limit) {
-        Ok(()) => Step::Collect(request, pending, Collector::new(limit)),
+        Ok(()) => Step::Collect(Collector::new(limit)),
         Err(error) => Step::Refuse(error.into()),
     }
 }
@@ -238,13 +228,13 @@ fn admit<B: Body>(
 fn judge<B>(
     config: &Config,
     context: &RequestContext,
-    mut request: Request<B>,
+    request: &mut Request<B>,
     pending: &Pending,
     payload: Payload,
-) -> Step<B> {
-    if let Err(refusal) = config.judge(&Parts::of(context, &request), pending, payload) {
+) -> Step {
+    if let Err(refusal) = config.judge(&Parts::of(context, request), pending, payload) {
         return Step::Refuse(refusal);
     }
-    config.strip(&mut request, pending);
-    Step::Forward(request)
+    config.strip(request, pending);
+    Step::Forward
 }

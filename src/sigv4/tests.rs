@@ -2,6 +2,7 @@
 
 mod clients;
 mod errors;
+mod mutated;
 mod properties;
 mod suite;
 

@@ -1,7 +1,7 @@
 //! Whatever a signer signs is accepted, and nothing that was changed on the way.
 
 use super::{ARN, Raw, SECRET};
-use crate::sigv4::{Credentials, SigV4Verifier};
+use crate::sigv4::{CanonicalTexts, Credentials, Payload, RequestHead, SigV4Verifier};
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign},
     sign::v4,
@@ -57,7 +57,19 @@ fn signed(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8], pre
     }
 }
 
-fn is_accepted(raw: &Raw) -> bool {
+/// A signed request of either form.
+pub(super) fn example(presigned: bool) -> Raw {
+    signed("GET", "/pets/a%20b?limit=10&name=x%2Fy", &[("x-custom", "a  b")], b"", presigned)
+}
+
+/// What a request says that it has signed.
+pub(super) fn texts(raw: &Raw) -> CanonicalTexts {
+    let (uri, headers) = (raw.uri().unwrap(), raw.header_map().unwrap());
+    let head = RequestHead { method: &raw.method, uri: &uri, headers: &headers };
+    verifier().canonical_texts(&head, Payload::of(&raw.body)).unwrap()
+}
+
+pub(super) fn is_accepted(raw: &Raw) -> bool {
     raw.verify(&verifier(), NOW, &credentials()).is_some_and(|outcome| outcome.is_ok())
 }
 
