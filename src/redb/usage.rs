@@ -56,7 +56,8 @@ impl StateFile {
     /// Throttles stay in memory, see the [module docs](super).
     pub fn keep_usage(&self, plans: UsagePlansBuilder) -> UsagePlansBuilder {
         let options = StoreOptions::new().failure(FailurePolicy::Deny).deadline(DEADLINE);
-        plans.store(self.usage_store()).store_options(options)
+        let plans = plans.store(self.usage_store()).store_options(options);
+        self.0.idle.into_iter().fold(plans, UsagePlansBuilder::resumed)
     }
 
     /// For `UsagePlansBuilder::store`, with options of your own. With [`FailurePolicy::Degrade`] or

@@ -7,6 +7,7 @@ use super::{
     plan::UsagePlan,
     quota::parse_day,
     report::UsageReport,
+    resumed::Resumed,
     store::{UsageListener, UsageStore},
     table::Table,
 };
@@ -59,6 +60,7 @@ struct Shared {
     headers: bool,
     /// Where usage is shared.
     lending: Option<Box<Lending>>,
+    resumed: Option<Resumed>,
 }
 
 /// A handle that keeps nothing alive.
@@ -104,6 +106,10 @@ impl UsagePlans {
 
     pub(super) fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+
+    pub(super) fn resumed(&self) -> Option<Resumed> {
+        self.0.resumed
     }
 
     pub(super) fn sends_headers(&self) -> bool {
@@ -405,6 +411,8 @@ pub struct UsagePlansBuilder {
     store: Option<Arc<dyn UsageStore>>,
     store_options: StoreOptions,
     lease_epoch: Option<Duration>,
+    /// For how long nobody has used what there is, where another process did before.
+    idle: Option<Duration>,
 }
 
 /// How long units may be in a process's hand.
@@ -475,6 +483,13 @@ impl UsagePlansBuilder {
         self
     }
 
+    /// A process before this one has ended so long ago, and had a burst of every throttle.
+    #[cfg(feature = "redb")]
+    pub(crate) fn resumed(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
+    }
+
     fn lending(&self) -> Result<Option<Box<Lending>>, ConfigError> {
         let epoch = self.lease_epoch.unwrap_or(LEASE_EPOCH);
         if !(SHORTEST_EPOCH..=LONGEST_EPOCH).contains(&epoch) {
@@ -494,6 +509,10 @@ impl UsagePlansBuilder {
     pub fn build(self) -> Result<UsagePlans, ConfigError> {
         let lending = self.lending()?;
         let (clock, headers) = (self.clock, self.headers);
+        let resumed = self.idle.map(|idle| Resumed {
+            at: clock.now().monotonic_nanos(),
+            idle: u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX),
+        });
         let shared = Shared {
             directory: ArcSwap::default(),
             edits: Mutex::default(),
@@ -501,6 +520,7 @@ impl UsagePlansBuilder {
             clock,
             headers,
             lending,
+            resumed,
         };
         let plans = UsagePlans(Arc::new(shared));
         plans.listen();
