@@ -225,9 +225,8 @@ impl UsagePlans {
             checked.err()
         });
         if !accepted.is_empty() {
-            let change = PlanChange::Attach(plan_id.into(), accepted);
-            observers.tell(&change)?;
-            self.attach_checked(plan, &change);
+            observers.tell(&PlanChange::Attach(plan_id.into(), accepted.clone()))?;
+            self.attach_checked(plan, &accepted);
         }
         fault.map_or(Ok(()), Err)
     }
@@ -248,8 +247,7 @@ impl UsagePlans {
         Ok(())
     }
 
-    pub(super) fn attach_checked(&self, plan: &PlanState, change: &PlanChange) {
-        let PlanChange::Attach(_, key_ids) = change else { return };
+    pub(super) fn attach_checked(&self, plan: &PlanState, key_ids: &[Arc<str>]) {
         for key_id in key_ids {
             let subject = subject_of_key(key_id);
             let mut shard = self.0.table.lock(subject);
