@@ -9,7 +9,7 @@
 //! | policy | limits | status |
 //! |---|---|---|
 //! | `Allow` | none; what is admitted is counted, and reported to the store when it is back | the service's |
-//! | `Deny` | nothing is admitted | 503 `{"message":"Service Unavailable"}`, `ServiceUnavailableException` |
+//! | `Deny` | nothing is admitted | 503 `{"message": "Service Unavailable"}`, `ServiceUnavailableException` |
 //! | `Degrade` (default) | the process's own part: a quota's limit, a throttle's rate and burst, over the number of processes | the service's, or 429 |
 //!
 //! ```

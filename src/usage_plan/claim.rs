@@ -20,7 +20,13 @@ use crate::{
         bucket::{Bucket, Verdict},
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 use tokio::sync::oneshot;
 
 /// A key or principal on a plan, and the throttle in force for this request.
@@ -91,7 +97,7 @@ impl Claim {
                     let slot = self.payer.as_ref().map_or(0, |payer| payer.slot);
                     plans.fly(lending, slot, ask, self.rest(lending)).await;
                 }
-                Step::Follow(done) => drop(done.await),
+                Step::Follow(done) => self.follow(lending, done).await,
                 Step::Pause => self.pause(lending).await,
             }
         }
@@ -99,6 +105,19 @@ impl Claim {
 
     fn rest(&self, lending: &Lending) -> Duration {
         lending.guard.deadline().saturating_sub(self.plans.now().since(self.started))
+    }
+
+    /// Waits for somebody else's ask, which ends no later than this one's deadline: it began before.
+    async fn follow(&self, lending: &Lending, mut done: oneshot::Receiver<()>) {
+        let mut timer = None;
+        poll_fn(|cx| {
+            if Pin::new(&mut done).poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let timer = timer.get_or_insert_with(|| self.plans.clock().sleep(self.rest(lending)));
+            Pin::new(timer).poll(cx)
+        })
+        .await;
     }
 
     /// Others are asked to hand back what they have: that takes them a moment.
@@ -143,19 +162,24 @@ impl Claim {
         }
         let late = self.rest(lending).is_zero();
         let (failures, queued, asked) = (self.failures, self.queued, self.asked);
-        let stepped = self.with(lending, |shard, charge| match shard.charge_leased(charge)? {
-            (Leased::Decided(outcome), _) => Some((Step::Done(Some(outcome)), None)),
-            (Leased::Tokens { period }, _) => Some((Step::Tokens, Some(period))),
-            (Leased::Lacks { failures: failed }, _) if failed > failures => Some((Step::Failed, None)),
-            (Leased::Lacks { .. }, _) if late => Some((Step::Done(shard.contended(charge)), None)),
-            (Leased::Lacks { .. }, _) => Some((shard.wait(charge, queued, asked)?, None)),
+        let mut ahead = None;
+        let stepped = self.with(lending, |shard, charge| {
+            let (leased, ask) = shard.charge_leased(charge)?;
+            ahead = ask.map(|ask| (charge.plan.slot, ask));
+            Some(match leased {
+                Leased::Decided(outcome) => (Step::Done(Some(outcome)), None),
+                Leased::Tokens { period } => (Step::Tokens, Some(period)),
+                Leased::Lacks { failures: failed } if failed > failures => (Step::Failed, None),
+                Leased::Lacks { .. } if late => (Step::Done(Some(contended(charge))), None),
+                Leased::Lacks { .. } => (shard.wait(charge, queued, asked)?, None),
+            })
         });
+        if let Some((slot, ask)) = ahead {
+            self.plans.fly_ahead(lending, slot, ask);
+        }
         let Some((step, reserved)) = stepped else { return Step::Done(None) };
         self.reserved = reserved;
-        self.queued |= matches!(step, Step::Ask(_) | Step::Follow(_));
-        if matches!(step, Step::Pause) {
-            return step;
-        }
+        self.queued |= matches!(step, Step::Ask(_) | Step::Follow(_) | Step::Pause);
         step
     }
 
@@ -195,7 +219,7 @@ impl Claim {
         match answer {
             Ok(levels) if levels.len() == buckets.len() => {
                 let outcome = self.answered(lending, &buckets, &levels);
-                Settled { outcome, buckets: Some(buckets) }
+                Settled { outcome, buckets: Some(charged(buckets, &levels)) }
             }
             _ => self.settle_alone(lending),
         }
@@ -211,7 +235,9 @@ impl Claim {
         let refusal = buckets.iter().zip(levels).find_map(|(bucket, level)| self.refusal(bucket, *level));
         let throttle = self.announced(buckets, levels);
         if let Some(refusal) = refusal {
+            self.release();
             let mut outcome = Outcome::refused(refusal);
+            outcome.announced.quota = self.with(lending, |shard, charge| shard.announced_quota(charge));
             outcome.announced.throttle = throttle;
             return Some(outcome);
         }
@@ -299,6 +325,13 @@ impl Claim {
     }
 }
 
+/// The buckets that a cost known later changes too: those of the plan only if they had the tokens, as in memory.
+fn charged(buckets: Vec<BucketAsk>, levels: &[BucketLevel]) -> Vec<BucketAsk> {
+    let of_plan = |bucket: &BucketAsk| matches!(bucket.id, BucketId::Key(_) | BucketId::Method(..));
+    let charged = buckets.into_iter().zip(levels);
+    charged.filter(|(bucket, level)| !(level.lacked && of_plan(bucket))).map(|(bucket, _)| bucket).collect()
+}
+
 impl Outcome {
     fn admitted() -> Self {
         Self { refusal: None, announced: Announced::default(), charged: None }
@@ -328,26 +361,32 @@ impl Shard {
         }
         Some(Step::Ask(holding.ask_for_waiting(manner(charge.plan), cost)))
     }
+}
 
-    /// Others hold what is left, and did not hand it back in time.
-    fn contended(&mut self, charge: &Charge<'_>) -> Option<Outcome> {
-        let retry_after = Some(charge.lending.epoch_seconds());
-        Some(Outcome::refused(Refusal { cause: Cause::Quota, retry_after }))
+/// Others hold what is left, and did not hand it back in time.
+fn contended(charge: &Charge<'_>) -> Outcome {
+    let retry_after = Some(charge.lending.epoch_seconds());
+    Outcome::refused(Refusal { cause: Cause::Quota, retry_after })
+}
+
+impl Claim {
+    /// Gives back what was promised, and stops to wait.
+    fn release(&mut self) {
+        let (reserved, queued) = (self.reserved.take(), std::mem::take(&mut self.queued));
+        let Some(payer) = self.payer.as_ref().filter(|_| queued || reserved.is_some()) else { return };
+        let mut shard = self.plans.table().lock(payer.subject);
+        let Some(holding) = shard.leases.find(payer.subject, payer.slot) else { return };
+        if queued {
+            holding.leave_queue(self.cost.into());
+        }
+        if reserved == Some(holding.period().start) {
+            holding.release(self.cost.into(), self.plans.now().monotonic_nanos());
+        }
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let Some(payer) = self.payer.as_ref().filter(|_| self.queued || self.reserved.is_some()) else {
-            return;
-        };
-        let mut shard = self.plans.table().lock(payer.subject);
-        let Some(holding) = shard.leases.find(payer.subject, payer.slot) else { return };
-        if self.queued {
-            holding.leave_queue(self.cost.into());
-        }
-        if self.reserved == Some(holding.period().start) {
-            holding.release(self.cost.into(), self.plans.now().monotonic_nanos());
-        }
+        self.release();
     }
 }

@@ -76,7 +76,7 @@ impl Shard {
         let manner = || charge.lending.manner(charge.plan, subject, charge.demand.now);
         let period = period_of(&span);
         let (holding, due) = leases.present((subject, slot), period, charge.limit(), manner);
-        due.soon(holding, subject, slot, now.saturating_add(charge.lending.half_epoch()));
+        due.soon(holding, subject, slot, now.saturating_add(charge.lending.interval()));
         let usable = if charge.is_bound() { holding.usable(cost, now) } else { Usable::Enough };
         if usable == Usable::Unknown {
             return Some((Leased::Lacks { failures: holding.flight.failures }, None));
@@ -88,8 +88,8 @@ impl Shard {
             }
             return Some((Leased::Tokens { period: period.start }, None));
         }
-        let remaining = holding.remaining(now);
-        let decided = self.decide(charge, &span, remaining, tokens)?;
+        let charged = holding.remaining().zip(charge.limit()).map(|(left, limit)| as_charged(limit, left));
+        let decided = self.decide(charge, &span, charged, tokens)?;
         let holding = self.leases.find(subject, slot)?;
         if decided.refusal.is_none() {
             holding.spend(charge.is_bound(), span.day, cost);
@@ -98,13 +98,19 @@ impl Shard {
         Some((Leased::Decided(decided), ask))
     }
 
-    /// All limits by what memory has, and a quota of which so much is left. `tokens`: the throttles are not looked at.
-    fn decide(&mut self, charge: &Charge<'_>, span: &Span, remaining: u64, tokens: bool) -> Option<Outcome> {
+    /// All limits by what memory has, and a quota of which so much is charged: if nobody knows, what this process has
+    /// used. `tokens`: the throttles are not looked at.
+    fn decide(
+        &mut self,
+        charge: &Charge<'_>,
+        span: &Span,
+        charged: Option<i64>,
+        tokens: bool,
+    ) -> Option<Outcome> {
         let mut limits = limits(charge.plan, &charge.in_force, span, charge.demand);
         if tokens {
             limits = Limits { quota: limits.quota, ..Limits::default() };
         }
-        let charged = charge.limit().map(|limit| as_charged(limit, remaining));
         self.charge_locally(charge, span, &limits, charged)
     }
 
@@ -200,13 +206,24 @@ impl Shard {
                 true => holding.consume(span.day, cost),
                 false => holding.count(span.day, cost),
             }
-            spent.charged = charge.limit().map_or(0, |limit| as_charged(limit, holding.remaining(now)));
+            spent.charged =
+                charge.limit().map_or(0, |limit| as_charged(limit, holding.remaining().unwrap_or(0)));
         }
         let quota = limits(charge.plan, &charge.in_force, &span, charge.demand).quota;
         let announced = announced(&Limits { quota, ..Limits::default() }, &spent, now);
         let took_tokens = charge.in_force.throttle.is_some() && !shadowed.throttle;
         let charged = Charged::new(entry, &charge.in_force, &span, took_tokens);
         Some(Outcome { refusal: None, announced, charged: Some(charged) })
+    }
+
+    /// What is left of the quota, for an answer.
+    pub(super) fn announced_quota(&mut self, charge: &Charge<'_>) -> Option<(u64, u64)> {
+        let (span, now) = (charge.span(), charge.now());
+        let subject = self.entries.get(charge.index)?.subject();
+        let left = self.leases.find(subject, charge.plan.slot)?.remaining()?;
+        let limits = limits(charge.plan, &charge.in_force, &span, charge.demand);
+        let spent = Spent { charged: as_charged(limits.quota?.limit, left), ..Spent::default() };
+        announced(&limits, &spent, now).quota
     }
 
     /// What this process has used in a period, to tell a store that has lost it.

@@ -96,9 +96,9 @@ impl Lending {
         }
     }
 
-    /// Half of an epoch: how often a holder is heard of.
-    pub(super) fn half_epoch(&self) -> u64 {
-        u64::try_from(self.epoch.as_nanos() / 2).unwrap_or(u64::MAX)
+    /// How often a holder is heard of: what was not used for so long is back before its lease ends.
+    pub(super) fn interval(&self) -> u64 {
+        u64::try_from(self.epoch.as_nanos() / 3).unwrap_or(u64::MAX)
     }
 
     /// Whole seconds of an epoch, rounded up: when units that others hold are back.
@@ -233,7 +233,7 @@ impl UsagePlans {
             |subject, plan| directory.at(plan).map(|plan: &PlanState| lending.manner(plan, subject, now));
         let (mut asks, mut farewells) = (Vec::new(), Vec::new());
         for mut shard in self.table().iter() {
-            let again = now.monotonic_nanos().saturating_add(lending.half_epoch());
+            let again = now.monotonic_nanos().saturating_add(lending.interval());
             asks.extend(shard.leases.sweep(now.monotonic_nanos(), again, manner));
             farewells.append(&mut shard.leases.take_farewells());
         }

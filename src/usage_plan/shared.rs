@@ -6,13 +6,14 @@ use super::{
     plans::{UsagePlans, not_attached, subject_of_key},
     report::UsageReport,
     shard::Change,
-    store::{BucketAsk, Counter, RemainingAsk, ThrottleAsk, Tokens, UsageAsk},
+    store::{BucketAsk, Counter, LeaseAsk, RemainingAsk, ThrottleAsk, Tokens, UsageAsk},
 };
 use crate::{
     error::ConfigError,
     store::{StoreCounts, StoreError},
 };
 use std::{fmt, future::Future};
+use tokio::sync::oneshot;
 
 /// Why shared usage could not be read or set.
 #[derive(Debug)]
@@ -40,6 +41,16 @@ impl std::error::Error for SharedUsageError {
         }
     }
 }
+
+/// What is to be said of a key before something is asked about it.
+enum Statement {
+    None,
+    After(oneshot::Receiver<()>),
+    Ask(u32, LeaseAsk),
+}
+
+/// Asks that are waited for before this process's own statement.
+const TRIES: usize = 4;
 
 impl From<ConfigError> for SharedUsageError {
     fn from(error: ConfigError) -> Self {
@@ -105,24 +116,40 @@ impl UsagePlans {
         key_id: &str,
         all: bool,
     ) -> Result<(), SharedUsageError> {
-        let (slot, ask) = {
-            let directory = self.directory();
-            let plan = directory.require(plan_id)?;
-            let (subject, now) = (subject_of_key(key_id), self.now());
-            let mut shard = self.table().lock(subject);
-            shard.find(subject, |slot| slot == plan.slot).ok_or_else(|| not_attached(key_id))?;
-            let manner = || lending.manner(plan, subject, now);
-            let holding = shard.leases.find(subject, plan.slot).filter(|holding| !holding.is_settled());
-            let ask = holding.filter(|holding| !holding.is_asking()).map(|holding| match all {
-                true => holding.hand_back(manner()),
-                false => holding.report_only(manner()),
-            });
-            (plan.slot, ask)
-        };
-        if let Some(ask) = ask {
-            self.fly(lending, slot, ask, lending.guard.deadline()).await;
+        // An ask that is under way does not know all; the one after it does.
+        for _ in 0..TRIES {
+            match self.statement(lending, plan_id, key_id, all)? {
+                Statement::None => return Ok(()),
+                Statement::After(done) => drop(done.await),
+                Statement::Ask(slot, ask) => {
+                    self.fly(lending, slot, ask, lending.guard.deadline()).await;
+                    return Ok(());
+                }
+            }
         }
         Ok(())
+    }
+
+    fn statement(
+        &self,
+        lending: &Lending,
+        plan_id: &str,
+        key_id: &str,
+        all: bool,
+    ) -> Result<Statement, ConfigError> {
+        let directory = self.directory();
+        let plan = directory.require(plan_id)?;
+        let (subject, now) = (subject_of_key(key_id), self.now());
+        let mut shard = self.table().lock(subject);
+        shard.find(subject, |slot| slot == plan.slot).ok_or_else(|| not_attached(key_id))?;
+        let holding = shard.leases.find(subject, plan.slot).filter(|holding| !holding.is_settled());
+        let Some(holding) = holding else { return Ok(Statement::None) };
+        if holding.is_asking() {
+            return Ok(Statement::After(holding.follow()));
+        }
+        let manner = lending.manner(plan, subject, now);
+        let ask = if all { holding.hand_back(manner) } else { holding.report_only(manner) };
+        Ok(Statement::Ask(plan.slot, ask))
     }
 
     /// Sets what is left of a key's quota in the present period and in all processes (AWS: `UpdateUsage`). What other

@@ -1,7 +1,7 @@
 //! The process's side of a lease: what is in hand, what was used, what the store last said.
 
 use super::{
-    super::store::{Counter, Lease, LeaseAsk, Period, Standing},
+    super::store::{Counter, KEEP, Lease, LeaseAsk, Period, Standing},
     pace::Pace,
     uses::Uses,
 };
@@ -32,6 +32,8 @@ pub(in super::super) struct Holding {
     /// What was held when the store last answered: at most so much lapsed if it was not heard of again.
     held: u64,
     pool: u64,
+    /// Used without having been in hand, and not yet told to the store.
+    owed: u64,
     /// Processes that hold units of this counter, as the store last said.
     holders: u64,
     anywhere: Option<Anywhere>,
@@ -55,6 +57,8 @@ pub(in super::super) struct Flight {
     /// Asks that failed, ever: who waits sees that one did.
     pub(in super::super) failures: u64,
     recalled: bool,
+    /// The last ask had no answer: the store may have lent what is not known here.
+    unheard: bool,
     /// Units that waiting requests need.
     queue: u64,
     waiting: Vec<oneshot::Sender<()>>,
@@ -117,6 +121,7 @@ impl Holding {
             used: Uses::default(),
             held: 0,
             pool: 0,
+            owed: 0,
             holders: 0,
             anywhere: None,
             refill_at: 0,
@@ -140,9 +145,9 @@ impl Holding {
         self.holders
     }
 
-    /// What is certainly left: in hand and in the pool.
-    pub(in super::super) fn remaining(&self, now: u64) -> u64 {
-        self.in_hand(now).saturating_add(self.pool)
+    /// What is certainly left, in hand and in the pool, if the store has said so.
+    pub(in super::super) fn remaining(&self) -> Option<u64> {
+        self.anywhere.map(|_| self.left.saturating_add(self.pool).saturating_sub(self.owed))
     }
 
     fn in_hand(&self, now: u64) -> u64 {
@@ -220,9 +225,18 @@ impl Holding {
             return;
         }
         match u64::try_from(difference) {
-            Ok(more) => self.left = self.left.saturating_sub(more),
+            Ok(more) => {
+                self.owed = self.owed.saturating_add(more);
+                self.pay();
+            }
             Err(_) => self.put_back(difference.unsigned_abs(), now),
         }
+    }
+
+    /// What is owed is paid from what is in hand; the rest the store takes from the pool when it next hears of it.
+    fn pay(&mut self) {
+        let paid = self.owed.min(self.left);
+        (self.left, self.owed) = (self.left - paid, self.owed - paid);
     }
 
     /// It is time to ask for more while nobody waits yet, or to look again at a refusal.
@@ -241,6 +255,7 @@ impl Holding {
             && self.left == 0
             && self.reserved == 0
             && self.held == 0
+            && !self.flight.unheard
             && !self.flight.asking
             && self.flight.queue == 0
     }
@@ -308,6 +323,7 @@ impl Holding {
     fn statement(&mut self, manner: Manner, need: u64, least: u64, want: u64) -> LeaseAsk {
         self.left = self.in_hand(manner.now);
         (self.flight.asking, self.flight.seq, self.flight.recalled) = (true, manner.names.seq, false);
+        self.pool = self.pool.saturating_sub(std::mem::take(&mut self.owed));
         let want = if self.limit.is_some() { want } else { 0 };
         LeaseAsk {
             counter: manner.counter,
@@ -338,7 +354,12 @@ impl Holding {
 
     /// What is said when it is time to say something: what is used goes on, what is not goes back.
     pub(in super::super) fn report(&mut self, manner: Manner) -> LeaseAsk {
-        if self.is_idle() { self.hand_back(manner) } else { self.ask_ahead(manner) }
+        if self.is_idle() {
+            return self.hand_back(manner);
+        }
+        // The pace may have become slower.
+        self.left = self.left.min(self.pace.ahead(manner.now, nanos(manner.epoch)));
+        self.ask_ahead(manner)
     }
 
     /// Units are wanted elsewhere; `false` if an ask is under way, after which they go back.
@@ -354,7 +375,7 @@ impl Holding {
     /// The ask was given up, or failed.
     pub(in super::super) fn unanswered(&mut self, ask: &LeaseAsk, failed: bool) {
         if self.is_of(ask) {
-            self.flight.asking = false;
+            (self.flight.asking, self.flight.unheard) = (false, true);
             self.flight.failures += u64::from(failed);
             self.wake();
         }
@@ -374,17 +395,23 @@ impl Holding {
         if !self.is_of(ask) {
             return After::Done;
         }
-        self.flight.asking = false;
+        (self.flight.asking, self.flight.unheard) = (false, false);
         match lease.standing {
             Standing::Stale => After::Again,
             Standing::Current => self.granted(ask, lease, sent, now),
-            Standing::Settled => {
+            Standing::Settled if self.may_be_settled(now) => {
                 let unknown = self.used.unconfirmed() - signed(self.held);
                 self.reserved = 0;
                 self.restart(ask, unknown.max(0), names)
             }
-            Standing::Lost => self.restart(ask, own, names),
+            // A store that has lost the record too early has lost the counter, and learned of a new one from others.
+            Standing::Settled | Standing::Lost => self.restart(ask, own, names),
         }
+    }
+
+    /// A store keeps a record for so long after it was last heard of.
+    fn may_be_settled(&self, now: u64) -> bool {
+        now.saturating_sub(self.pace.since()) >= nanos(KEEP)
     }
 
     fn restart(&mut self, ask: &LeaseAsk, units: i64, names: Names) -> After {
@@ -413,6 +440,7 @@ impl Holding {
             self.left = self.left.saturating_add(lease.granted);
         }
         self.pool = lease.pool;
+        self.pay();
         self.refill_at = self.left / REFILL_PART;
         let anywhere =
             [self.left, self.reserved, lease.out].into_iter().fold(lease.pool, u64::saturating_add);

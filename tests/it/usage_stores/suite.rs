@@ -109,7 +109,12 @@ impl Twins {
         match *step {
             Step::Ask { key, cost } => {
                 let expected = self.memory.ask(KEYS[key], cost).await;
-                self.compare(&expected, &self.ask_stored(KEYS[key], cost).await);
+                let mut answer = self.ask_stored(KEYS[key], cost).await;
+                if cost == 0 {
+                    // What is free asks nobody, and may not know what is left.
+                    answer.announced.clone_from(&expected.announced);
+                }
+                self.compare(&expected, &answer);
             }
             Step::Reserve { key, cost, actual } => self.reserve(KEYS[key], cost, actual).await,
             Step::Pass(time) => self.pass(time).await,
@@ -128,8 +133,9 @@ impl Twins {
 
     /// A real store answers while virtual time stands still.
     async fn ask_stored(&self, key: &str, cost: u32) -> Answer {
-        let answer = self.stored.request(key, cost).await;
-        Answer::of(&answer)
+        #[allow(clippy::disallowed_methods, reason = "a request that hangs is to be seen")]
+        let limit = tokio::time::timeout(Duration::from_secs(20), self.stored.request(key, cost));
+        Answer::of(&limit.await.unwrap())
     }
 
     async fn reserve(&self, key: &str, cost: u32, actual: u32) {
@@ -217,13 +223,17 @@ mod double {
     use super::{Suite, same_decisions};
     use crate::{support::run, usage_stores::double::Double};
 
+    fn schedules() -> u64 {
+        std::env::var("SCHEDULES").map_or(10_000, |number| number.parse().unwrap())
+    }
+
     /// 10,000 schedules for a store that decides on tokens, and as many for one that does not.
     #[test]
     fn ten_thousand_schedules_are_decided_as_by_memory() {
         std::thread::scope(|scope| {
             for throttles in [true, false] {
                 scope.spawn(move || {
-                    let suite = Suite { schedules: 10_000, steps: 30, first: 0, pause: None };
+                    let suite = Suite { schedules: schedules(), steps: 30, first: std::env::var("FIRST").map_or(0, |it| it.parse().unwrap()), pause: None };
                     run(same_decisions(suite, |_| Double::new(throttles)));
                 });
             }
