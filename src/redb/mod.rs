@@ -84,6 +84,7 @@
 //! * Opening reads the whole file to check it. Two fsyncs a batch: a change of a key takes as long as those.
 //! * `redb` checks pages with xxh3, which finds accidents. Who may write to the file may forge it: its owner only.
 //! * The file must be on a local disk that keeps what it has confirmed. It may be copied while it is closed.
+//! * What a key or principal used is forgotten at a start when that is half a year ago.
 //! * The form of the tables is in `src/redb/tables.rs`; they may be read with any tool for `redb` 4 files.
 
 mod cache;

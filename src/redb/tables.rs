@@ -87,7 +87,7 @@ fn count_run(database: &Database) -> Result<Option<Start>, Error> {
         transaction.open_table(table)?;
     }
     transaction.open_table(ATTACHMENTS)?;
-    transaction.open_table(USAGE)?;
+    super::usage::sweep(&transaction, start.run, super::usage::system_micros())?;
     transaction.open_table(CACHE)?;
     transaction.commit()?;
     Ok(Some(start))

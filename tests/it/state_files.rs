@@ -1,6 +1,7 @@
 //! State in a file: what a restart and a `kill -9` leave of it.
 
 mod cached;
+mod costs;
 mod kill;
 mod suite;
 mod usage;
