@@ -116,12 +116,12 @@ mod bytes {
     }
 
     fn fields(reader: &mut Reader<'_>) -> Option<Fields> {
-        let mut text = |reader: &mut Reader<'_>| reader.text().map(str::to_owned);
+        let text = |reader: &mut Reader<'_>| reader.text().map(str::to_owned);
         Some(Fields {
             name: text(reader)?,
             description: text(reader)?,
             enabled: reader.flag()?,
-            customer_id: reader.option(&mut text)?,
+            customer_id: reader.option(text)?,
             tags: reader.list(|reader| Some((text(reader)?, text(reader)?)))?.into_iter().collect(),
         })
     }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 /// One key, after the change.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "most are of the large kind, and none lives long")]
 pub(crate) enum KeyChange {
     /// Added, or in place of the one with its id.
     Put(KeyImage),

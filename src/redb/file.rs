@@ -6,6 +6,7 @@ use super::{
     tables,
     writer::{Call, Counts, Tasks, write_all},
 };
+use crate::clock::Clock;
 use ::redb::{Database, Error, WriteTransaction};
 use std::{
     fmt,
@@ -34,6 +35,8 @@ pub(super) struct Inner {
     pub(super) path: PathBuf,
     /// How often the file was opened, this time included.
     pub(super) run: u64,
+    /// For how long nobody had it open; `None` where throttles start full.
+    pub(super) idle: Option<Duration>,
     database: Mutex<Option<Arc<Database>>>,
     pub(super) tasks: Arc<Tasks>,
     pub(super) counts: Arc<Counts>,
@@ -64,6 +67,7 @@ pub struct StateFileBuilder {
     pause: Duration,
     queue: usize,
     pages: usize,
+    full_throttles: bool,
 }
 
 impl StateFileBuilder {
@@ -77,6 +81,13 @@ impl StateFileBuilder {
     /// and counted. Default: 16 MiB.
     pub fn queue_capacity(mut self, bytes: usize) -> Self {
         self.queue = bytes;
+        self
+    }
+
+    /// Whether throttles start with a full burst after a restart, which a client may then have had twice. Default: no,
+    /// they start empty as of the end of the process before, see the [module docs](super).
+    pub fn full_throttles(mut self, full: bool) -> Self {
+        self.full_throttles = full;
         self
     }
 
@@ -97,14 +108,16 @@ impl StateFileBuilder {
         builder.set_cache_size(self.pages).set_check_integrity_on_open(true);
         let opened = builder.create(&self.path);
         let database = opened.map_err(|error| StateFileError::opening(&self.path, error))?;
-        let run = tables::start(&database, &self.path)?;
+        let start = tables::start(&database, &self.path)?;
+        let idle = (start.run > 1 && !self.full_throttles).then(|| idle_since(start.ended));
         let (database, tasks, counts) =
             (Arc::new(database), Arc::new(Queue::new(self.queue)), Arc::default());
         let writer = spawn(&database, &self.path, (&tasks, &counts), self.pause)
             .map_err(|error| StateFileError::io(&self.path, error))?;
         Ok(StateFile(Arc::new(Inner {
             path: self.path,
-            run,
+            run: start.run,
+            idle,
             database: Mutex::new(Some(database)),
             tasks,
             counts,
@@ -113,6 +126,13 @@ impl StateFileBuilder {
             keeps_plans: AtomicBool::new(false),
         })))
     }
+}
+
+/// A process that died may have served until now.
+fn idle_since(ended: Option<i64>) -> Duration {
+    let now = Clock::system().now().unix_millis();
+    let idle = ended.map_or(0, |ended| u64::try_from(now.saturating_sub(ended)).unwrap_or(0));
+    Duration::from_millis(idle)
 }
 
 /// Makes the file where there is none; the permissions of one that exists are its owner's choice.
@@ -162,7 +182,13 @@ impl StateFile {
     /// Starts with the path.
     pub fn builder(path: impl Into<PathBuf>) -> StateFileBuilder {
         let path = path.into();
-        StateFileBuilder { path, pause: DEFAULT_PAUSE, queue: DEFAULT_QUEUE, pages: DEFAULT_PAGES }
+        StateFileBuilder {
+            path,
+            pause: DEFAULT_PAUSE,
+            queue: DEFAULT_QUEUE,
+            pages: DEFAULT_PAGES,
+            full_throttles: false,
+        }
     }
 
     /// Where it is.
@@ -248,8 +274,14 @@ impl StateFile {
 
 impl Inner {
     fn close(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if writer.is_some() {
+            let now = Clock::system().now().unix_millis();
+            let end = Call::new(move |transaction: &WriteTransaction| tables::end(transaction, now), |_| ());
+            let _last = self.tasks.push(Box::new(end), 64, Haste::Now, Full::Exceed);
+        }
         self.tasks.close();
-        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(writer) = writer {
             // A writer that has panicked has told nobody that something was written.
             let _ended = writer.join();
         }

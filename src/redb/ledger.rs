@@ -11,6 +11,7 @@ use crate::{
         store::{DayUse, KEEP, Lease, LeaseAsk, RemainingAsk, StoredUsage, UsageAsk},
     },
 };
+use std::collections::BTreeMap;
 
 /// Of the record's form. A reader knows no other.
 const VERSION: u8 = 1;
@@ -40,8 +41,11 @@ impl KeptLedger {
         if self.run != run {
             self.run = run;
             for (start, period) in &mut self.ledger.periods {
-                let dead = std::mem::take(&mut period.holders).into_values().filter(|record| record.held > 0);
-                self.lost.extend(dead.map(|record| Lost {
+                // Who held nothing has said all, and its record goes when its time comes.
+                let holders = std::mem::take(&mut period.holders).into_iter();
+                let (dead, rest) = holders.partition::<BTreeMap<_, _>, _>(|(_, record)| record.held > 0);
+                period.holders = rest;
+                self.lost.extend(dead.into_values().map(|record| Lost {
                     period: *start,
                     day: record.used.last().map_or_else(|| day_of(*start), |last| last.day),
                     units: record.held,
@@ -88,6 +92,13 @@ impl KeptLedger {
             period.charged = period.charged.saturating_sub(signed(lost.units - used));
         }
         true
+    }
+
+    /// Whether there is nothing left to remember.
+    pub(super) fn is_over(&mut self, now: u64) -> bool {
+        self.end_periods(now);
+        self.ledger.settle(now);
+        self.lost.is_empty() && self.ledger == LeaseLedger::default()
     }
 
     /// What was lost of a period that nobody will charge any more is taken for used.
@@ -259,6 +270,14 @@ mod tests {
         let ask = RemainingAsk { counter, period: DAY, limit: 100, remaining: 7, now: None };
         kept.set_remaining(&ask, HOUR);
         assert_eq!(usage(&mut kept, HOUR), (40, 7, 0));
+    }
+
+    #[test]
+    fn after_ninety_days_there_is_nothing_to_remember() {
+        let mut kept = crashed();
+        assert!(!kept.is_over(80 * 24 * HOUR));
+        assert_eq!(kept.ledger.days[&0], 40, "what was lost is taken for used");
+        assert!(kept.is_over(93 * 24 * HOUR));
     }
 
     #[test]

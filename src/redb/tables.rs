@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `meta` | `format` | `tower-gateway` and the version of the format, 4 bytes |
 //! | `meta` | `run` | how often the file was opened, 8 bytes |
+//! | `meta` | `ended` | when the last process closed it, in milliseconds since 1970, 8 bytes; absent while it is open, and after a crash |
 //! | `keys` | id | whether it exists, the configuration it came from, the record with digests |
 //! | `plans` | id | the same, the plan |
 //! | `attachments` | plan, key | whether it exists, whether it was configured |
@@ -15,6 +16,7 @@
 use super::error::StateFileError;
 use ::redb::{
     Database, Error, MultimapTableHandle, ReadableDatabase, ReadableTable, TableDefinition, TableHandle,
+    WriteTransaction,
 };
 use std::path::Path;
 
@@ -29,8 +31,17 @@ pub(super) const ATTACHMENTS: TableDefinition<'_, (&str, &str), u8> = TableDefin
 pub(super) const USAGE: TableDefinition<'_, (&str, u128), &[u8]> = TableDefinition::new("usage");
 pub(super) const CACHE: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("cache");
 
+/// How a file was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    /// How often it was opened, this time included.
+    pub(super) run: u64,
+    /// When the process before closed it, in milliseconds since 1970; `None` if there was none, or it died.
+    pub(super) ended: Option<i64>,
+}
+
 /// Checks whose file it is before anything is written, marks a new one, and counts the run.
-pub(super) fn start(database: &Database, path: &Path) -> Result<u64, StateFileError> {
+pub(super) fn start(database: &Database, path: &Path) -> Result<Start, StateFileError> {
     let engine = |error: Error| StateFileError::engine(path, &error);
     match format_of(database).map_err(engine)? {
         Some(FORMAT) | None => count_run(database).map_err(engine)?.ok_or_else(|| foreign(path)),
@@ -58,26 +69,34 @@ fn format_of(database: &Database) -> Result<Option<u32>, Error> {
     Ok(Some(version.unwrap_or(0)))
 }
 
-fn count_run(database: &Database) -> Result<Option<u64>, Error> {
+fn count_run(database: &Database) -> Result<Option<Start>, Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);
-    let run = {
+    let start = {
         let mut meta = transaction.open_table(META)?;
         meta.insert("format", [PROGRAM, &FORMAT.to_le_bytes()].concat().as_slice())?;
         let before =
             meta.get("run")?.map_or(Some(0), |run| run.value().try_into().ok().map(u64::from_le_bytes));
         let Some(before) = before else { return Ok(None) };
         meta.insert("run", (before + 1).to_le_bytes().as_slice())?;
-        before + 1
+        let ended =
+            meta.remove("ended")?.and_then(|ended| ended.value().try_into().ok().map(i64::from_le_bytes));
+        Start { run: before + 1, ended }
     };
     for table in [KEYS, PLANS] {
         transaction.open_table(table)?;
     }
     transaction.open_table(ATTACHMENTS)?;
-    transaction.open_table(USAGE)?;
+    super::usage::sweep(&transaction, start.run, super::usage::system_micros())?;
     transaction.open_table(CACHE)?;
     transaction.commit()?;
-    Ok(Some(run))
+    Ok(Some(start))
+}
+
+/// The process ends, and knows it.
+pub(super) fn end(transaction: &WriteTransaction, unix_millis: i64) -> Result<(), Error> {
+    transaction.open_table(META)?.insert("ended", unix_millis.to_le_bytes().as_slice())?;
+    Ok(())
 }
 
 /// A file of another version, for tests.

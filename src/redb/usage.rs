@@ -56,7 +56,8 @@ impl StateFile {
     /// Throttles stay in memory, see the [module docs](super).
     pub fn keep_usage(&self, plans: UsagePlansBuilder) -> UsagePlansBuilder {
         let options = StoreOptions::new().failure(FailurePolicy::Deny).deadline(DEADLINE);
-        plans.store(self.usage_store()).store_options(options)
+        let plans = plans.store(self.usage_store()).store_options(options);
+        self.0.idle.into_iter().fold(plans, UsagePlansBuilder::resumed)
     }
 
     /// For `UsagePlansBuilder::store`, with options of your own. With [`FailurePolicy::Degrade`] or
@@ -142,6 +143,20 @@ fn read(bytes: &[u8], plan: &str) -> Result<KeptLedger, Error> {
         .ok_or_else(|| Error::Corrupted(format!("the record of a use of plan {plan}")))
 }
 
+/// Reports go back 90 days; what was over even then is of no use to anybody.
+const SWEEP_AFTER_MICROS: u64 = 90 * 86_400 * 1_000_000;
+
+/// Takes out keys and principals that were not seen for long.
+pub(super) fn sweep(transaction: &WriteTransaction, run: u64, now: u64) -> Result<(), Error> {
+    let mut table = transaction.open_table(USAGE)?;
+    let then = now.saturating_sub(SWEEP_AFTER_MICROS);
+    table.retain(|_, bytes| {
+        // A record that cannot be read stays, and is named by whoever needs it.
+        KeptLedger::from_bytes(bytes).is_none_or(|kept| !kept.of_run(run).is_over(then))
+    })?;
+    Ok(())
+}
+
 /// Reads a counter, changes it and writes it.
 fn change<T>(
     transaction: &WriteTransaction,
@@ -158,11 +173,15 @@ fn change<T>(
     Ok(result)
 }
 
+/// Microseconds since 1970, by the system.
+pub(super) fn system_micros() -> u64 {
+    u64::try_from(Clock::system().now().unix_millis()).unwrap_or(0).saturating_mul(1000)
+}
+
 impl FileUsageStore {
     /// Microseconds since 1970: the ask's, or the system's.
     fn now(now: Option<u64>) -> u64 {
-        let system = || u64::try_from(Clock::system().now().unix_millis()).unwrap_or(0).saturating_mul(1000);
-        now.unwrap_or_else(system)
+        now.unwrap_or_else(system_micros)
     }
 
     /// Has the writer execute an ask, now, whether somebody awaits the answer or not.

@@ -8,7 +8,7 @@
 use super::Throttle;
 
 /// Units in one token.
-const TOKEN: u128 = 1_000_000_000_000_000_000;
+pub(crate) const TOKEN: u128 = 1_000_000_000_000_000_000;
 
 /// What a bucket remembers: 24 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -153,6 +153,7 @@ impl Config {
             account: directory.account.as_ref(),
             now: self.now(context),
             cost,
+            resumed: self.plans.resumed(),
         };
         let place = Place { context, stage, route, verb: request.method() };
         if let Some(lending) = self.plans.lending() {

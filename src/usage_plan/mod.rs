@@ -100,6 +100,7 @@ mod plans;
 mod quota;
 mod report;
 mod reservation;
+mod resumed;
 mod shard;
 mod shared;
 mod span_cell;

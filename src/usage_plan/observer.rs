@@ -78,23 +78,23 @@ impl UsagePlans {
 
     fn make(&self, change: PlanChange) -> Result<(), ConfigError> {
         let directory = self.directory();
-        match &change {
+        match change {
             PlanChange::Put(plan) => {
-                self.check_plan(plan)?;
-                self.publish(|directory| directory.put(plan.clone()));
+                self.check_plan(&plan)?;
+                self.publish(|directory| directory.put(plan));
             }
             PlanChange::Delete(id) => {
-                let slot = directory.named(id).map(|plan| plan.slot);
-                slot.into_iter().for_each(|slot| self.forget_plan(id, slot));
+                let slot = directory.named(&id).map(|plan| plan.slot);
+                slot.into_iter().for_each(|slot| self.forget_plan(&id, slot));
             }
             PlanChange::Attach(plan_id, key_ids) => {
-                let plan = directory.require(plan_id)?;
+                let plan = directory.require(&plan_id)?;
                 key_ids.iter().try_for_each(|key_id| self.check_attachment(&directory, plan, key_id))?;
-                self.attach_checked(plan, &change);
+                self.attach_checked(plan, &key_ids);
             }
             PlanChange::Detach(plan_id, key_id) => {
-                let subject = subject_of_key(key_id);
-                if let Some(plan) = directory.named(plan_id) {
+                let subject = subject_of_key(&key_id);
+                if let Some(plan) = directory.named(&plan_id) {
                     self.table().lock(subject).detach(subject, plan.slot);
                 }
             }

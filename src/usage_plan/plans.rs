@@ -7,6 +7,7 @@ use super::{
     plan::UsagePlan,
     quota::parse_day,
     report::UsageReport,
+    resumed::Resumed,
     store::{UsageListener, UsageStore},
     table::Table,
 };
@@ -59,6 +60,7 @@ struct Shared {
     headers: bool,
     /// Where usage is shared.
     lending: Option<Box<Lending>>,
+    resumed: Option<Resumed>,
 }
 
 /// A handle that keeps nothing alive.
@@ -104,6 +106,10 @@ impl UsagePlans {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+
+    pub(super) fn resumed(&self) -> Option<Resumed> {
+        self.0.resumed
     }
 
     pub(super) fn sends_headers(&self) -> bool {
@@ -219,9 +225,8 @@ impl UsagePlans {
             checked.err()
         });
         if !accepted.is_empty() {
-            let change = PlanChange::Attach(plan_id.into(), accepted);
-            observers.tell(&change)?;
-            self.attach_checked(plan, &change);
+            observers.tell(&PlanChange::Attach(plan_id.into(), accepted.clone()))?;
+            self.attach_checked(plan, &accepted);
         }
         fault.map_or(Ok(()), Err)
     }
@@ -242,8 +247,7 @@ impl UsagePlans {
         Ok(())
     }
 
-    pub(super) fn attach_checked(&self, plan: &PlanState, change: &PlanChange) {
-        let PlanChange::Attach(_, key_ids) = change else { return };
+    pub(super) fn attach_checked(&self, plan: &PlanState, key_ids: &[Arc<str>]) {
         for key_id in key_ids {
             let subject = subject_of_key(key_id);
             let mut shard = self.0.table.lock(subject);
@@ -405,6 +409,8 @@ pub struct UsagePlansBuilder {
     store: Option<Arc<dyn UsageStore>>,
     store_options: StoreOptions,
     lease_epoch: Option<Duration>,
+    /// For how long nobody has used what there is, where another process did before.
+    idle: Option<Duration>,
 }
 
 /// How long units may be in a process's hand.
@@ -475,6 +481,13 @@ impl UsagePlansBuilder {
         self
     }
 
+    /// A process before this one has ended so long ago, and had a burst of every throttle.
+    #[cfg(feature = "redb")]
+    pub(crate) fn resumed(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
+    }
+
     fn lending(&self) -> Result<Option<Box<Lending>>, ConfigError> {
         let epoch = self.lease_epoch.unwrap_or(LEASE_EPOCH);
         if !(SHORTEST_EPOCH..=LONGEST_EPOCH).contains(&epoch) {
@@ -494,6 +507,10 @@ impl UsagePlansBuilder {
     pub fn build(self) -> Result<UsagePlans, ConfigError> {
         let lending = self.lending()?;
         let (clock, headers) = (self.clock, self.headers);
+        let resumed = self.idle.map(|idle| Resumed {
+            at: clock.now().monotonic_nanos(),
+            idle: u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX),
+        });
         let shared = Shared {
             directory: ArcSwap::default(),
             edits: Mutex::default(),
@@ -501,6 +518,7 @@ impl UsagePlansBuilder {
             clock,
             headers,
             lending,
+            resumed,
         };
         let plans = UsagePlans(Arc::new(shared));
         plans.listen();

@@ -10,6 +10,7 @@ use super::{
     methods::MethodBuckets,
     quota::Span,
     reservation::Charged,
+    resumed::Resumed,
 };
 use crate::{
     clock::Timestamp,
@@ -25,6 +26,8 @@ pub(super) struct Demand<'a> {
     pub(super) account: Option<&'a SharedBucket>,
     pub(super) now: Timestamp,
     pub(super) cost: u32,
+    /// How buckets start, where a process before this one may have used them.
+    pub(super) resumed: Option<Resumed>,
 }
 
 /// What became of it.
@@ -331,6 +334,9 @@ pub(super) fn charge_shared(
     let read =
         |guard: &Option<MutexGuard<'_, Bucket>>| guard.as_ref().map_or_else(Bucket::default, |it| **it);
     (spent.stage, spent.account) = (read(&stage), read(&account));
+    if let Some(resumed) = demand.resumed {
+        resume(resumed, limits, spent);
+    }
     let shadowed = admit::charge(limits, spent, demand.now.monotonic_nanos(), demand.cost)?;
     for (guard, bucket) in [(&mut stage, spent.stage), (&mut account, spent.account)] {
         if let Some(guard) = guard {
@@ -341,6 +347,19 @@ pub(super) fn charge_shared(
         shared.filter(|_| was).into_iter().for_each(|shared| shared.slot.count_shadowed());
     }
     Ok(shadowed)
+}
+
+/// Buckets that were not used in this process start as they may have been left.
+fn resume(resumed: Resumed, limits: &Limits, spent: &mut Spent) {
+    let plan = limits.plan.map(|plan| plan.throttle);
+    let shared = |shared: Option<SharedThrottle>| shared.map(|shared| shared.throttle);
+    let Spent { plan: own, stage, account, .. } = spent;
+    for (bucket, throttle) in [(own, plan), (stage, shared(limits.stage)), (account, shared(limits.account))]
+    {
+        if let Some(throttle) = throttle {
+            *bucket = resumed.bucket(*bucket, throttle);
+        }
+    }
 }
 
 /// Limits in shadow mode are not announced.

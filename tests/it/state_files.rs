@@ -1,6 +1,7 @@
 //! State in a file: what a restart and a `kill -9` leave of it.
 
 mod cached;
+mod costs;
 mod kill;
 mod suite;
 mod usage;
@@ -84,4 +85,19 @@ impl Process {
         }
         (used, unknown)
     }
+}
+
+/// How many of so many requests of alice's a layer admits.
+async fn admitted(layer: UsagePlanLayer, count: usize) -> usize {
+    let keys = ApiKeys::builder().key(ApiKey::new("alice").value(VALUE)).build().unwrap();
+    let stack = ServiceBuilder::new().layer(ApiKeyLayer::new(keys)).layer(layer);
+    let service = stack.service(service_fn(|_| async {
+        Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::default()))
+    }));
+    let mut admitted = 0;
+    for _ in 0..count {
+        let request = Request::builder().header("x-api-key", VALUE).body(()).unwrap();
+        admitted += usize::from(service.clone().oneshot(request).await.unwrap().status().is_success());
+    }
+    admitted
 }

@@ -86,3 +86,32 @@ fn a_closed_file_denies_what_it_would_have_to_be_asked_about() {
         assert!(process.keys.set_enabled("alice", false).is_err());
     });
 }
+
+/// Statuses of `count` requests at once on a plan with a throttle of 1 a second, burst 5, and nothing else.
+async fn burst(place: &Place, full: bool, count: usize) -> usize {
+    use tower_gateway::{
+        redb::StateFile,
+        throttle::Throttle,
+        usage_plan::{UsagePlan, UsagePlanLayer, UsagePlans},
+    };
+    let file = StateFile::builder(&place.0).full_throttles(full).open().unwrap();
+    // The clock stands still, so that no token comes while the requests are made.
+    let clock = tower_gateway::clock::ManualClock::at_unix_seconds(1_795_348_800);
+    let plan = UsagePlan::new("gold").throttle(Throttle::new(0.000_001, 5).unwrap());
+    let plans =
+        file.keep_usage(UsagePlans::builder().plan(plan).attach("gold", "alice").clock(clock.clock()));
+    let layer = UsagePlanLayer::new(plans.build().unwrap());
+    let admitted = super::admitted(layer, count).await;
+    file.close();
+    admitted
+}
+
+#[test]
+fn a_restart_does_not_give_a_second_burst() {
+    let place = Place::new("burst");
+    run(async {
+        assert_eq!(burst(&place, false, 8).await, 5, "a new file");
+        assert_eq!(burst(&place, false, 8).await, 0, "the bucket starts empty");
+        assert_eq!(burst(&place, true, 8).await, 5, "where that is wanted");
+    });
+}
