@@ -233,7 +233,12 @@ mod double {
         std::thread::scope(|scope| {
             for throttles in [true, false] {
                 scope.spawn(move || {
-                    let suite = Suite { schedules: schedules(), steps: 30, first: std::env::var("FIRST").map_or(0, |it| it.parse().unwrap()), pause: None };
+                    let suite = Suite {
+                        schedules: schedules(),
+                        steps: 30,
+                        first: std::env::var("FIRST").map_or(0, |it| it.parse().unwrap()),
+                        pause: None,
+                    };
                     run(same_decisions(suite, |_| Double::new(throttles)));
                 });
             }
