@@ -364,6 +364,55 @@ smoke_redb() {
   return $result
 }
 
+# Two processes on one Redis of their own: what one does, the other knows.
+cluster_requests() {
+  local base=$1 other=$2 bad=0 first second printed=$3
+  local gold=(-H 'x-api-key: WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9') basic=(-H 'x-api-key: basic-0123456789abcdefghij')
+  first=$(curl --silent --max-time 10 "${gold[@]}" "$base/prod/pets/1")
+  second=$(curl --silent --max-time 10 "${gold[@]}" "$other/prod/pets/1")
+  [ -n "$first" ] && [ "$first" = "$second" ] || { echo "two calls: $first $second"; bad=1; }
+  for pet in 1 2 3; do curls 200 '*' "${basic[@]}" "$base/prod/pets/$pet" || bad=1; done
+  for pet in 4 5; do curls 200 '*' "${basic[@]}" "$other/prod/pets/$pet" || bad=1; done
+  curls 429 '{"message":"Limit Exceeded"}' "${basic[@]}" "$other/prod/pets/6" || bad=1
+  curls 429 '{"message":"Limit Exceeded"}' "${basic[@]}" "$base/prod/pets/6" || bad=1
+  curls 200 '{"acknowledged":2,"cut off":[],"silent":[]}' -X POST "$base/admin/keys/gold-key/disable" || bad=1
+  curls 403 '{"message":"Forbidden"}' "${gold[@]}" "$other/prod/pets/1" || bad=1
+  curls 200 '*' -X POST "$other/admin/keys/gold-key/enable" || bad=1
+  curls 200 '*' -X POST "$base/admin/flush" || bad=1
+  second=$(curl --silent --max-time 10 "${gold[@]}" "$other/prod/pets/1")
+  [ "$first" != "$second" ] || { echo "not flushed: $second"; bad=1; }
+  for _ in 1 2; do curls 200 $'hello ada\n' -H 'Authorization: ada' "$other/prod/me" || bad=1; done
+  curls 200 '*' -X POST "$base/admin/revoke/ada" || bad=1
+  curls 200 $'hello ada\n' -H 'Authorization: ada' "$other/prod/me" || bad=1
+  [ "$(grep -c 'the authorizer is asked about ada' "$printed")" = 2 ] || { echo "not two calls of the authorizer"; bad=1; }
+  return $bad
+}
+
+smoke_cluster() {
+  local store port other result=0 process processes=()
+  cargo build --locked --quiet --all-features --example cluster || return 1
+  store=$(free_port)
+  redis-server --port "$store" --bind 127.0.0.1 --save '' --appendonly no >/dev/null &
+  processes+=($!)
+  wait_for "$store" "${processes[0]}" || result=1
+  port=$(free_port)
+  REDIS_URL=redis://127.0.0.1:$store PORT=$port "$target/debug/examples/cluster" >"$log.printed" 2>&1 &
+  processes+=($!)
+  wait_for "$port" "${processes[1]}" || result=1
+  other=$(free_port)
+  REDIS_URL=redis://127.0.0.1:$store PORT=$other "$target/debug/examples/cluster" >"$log.other" 2>&1 &
+  processes+=($!)
+  wait_for "$other" "${processes[2]}" || result=1
+  [ $result = 1 ] || cluster_requests "http://127.0.0.1:$port" "http://127.0.0.1:$other" "$log.other" || result=1
+  [ $result = 0 ] || cat "$log.printed" "$log.other"
+  for process in "${processes[@]}"; do
+    kill "$process" 2>/dev/null || true
+    wait "$process" 2>/dev/null || true
+  done
+  rm -f "$log.printed" "$log.other"
+  return $result
+}
+
 # A server for the proxy to stand in front of: it counts its calls, and every answer is good for a minute.
 counting_origin() {
   exec python3 -c '
@@ -472,6 +521,11 @@ else
   done
   step examples "cache_proxy, driven by curl" smoke_cache_proxy
   step examples "redb, ended, killed and driven by curl" smoke_redb
+  if command -v redis-server >/dev/null; then
+    step examples "cluster, two of it on one Redis, driven by curl" smoke_cluster
+  else
+    skip "the example cluster (no redis-server here)"
+  fi
 fi
 
 finished=yes

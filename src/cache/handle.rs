@@ -29,8 +29,8 @@ impl Cache {
     }
 
     /// Takes entries out, and gives back how many. With one of several answers under a key (`Vary`) the others go,
-    /// too. Where there is a second tier, the other processes follow in a moment; to wait for them, see
-    /// [`purge_everywhere`](Self::purge_everywhere).
+    /// too. Where there is a second tier, the other processes follow in a moment, if the tier answers; to
+    /// know, see [`purge_everywhere`](Self::purge_everywhere).
     pub fn purge(&self, purge: &Purge) -> u64 {
         self.core.purge_and_tell(purge)
     }

@@ -24,8 +24,11 @@ use std::{
 pub struct RedisCache {
     member: Arc<Member>,
     name: Arc<str>,
+    deadline: Duration,
 }
 
+/// As long as `StoreOptions` waits by default.
+const DEFAULT_DEADLINE: Duration = Duration::from_millis(20);
 /// A write or a release is nobody's wait.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -34,7 +37,7 @@ impl Fleet {
     /// takes its body, its fields and about 300 bytes; give Redis a `maxmemory` for them, in a database server of their
     /// own if counters lie in this one, and a policy that evicts (`volatile-ttl`).
     pub fn cache(&self, name: &str) -> RedisCache {
-        RedisCache { member: Arc::clone(&self.0), name: name.into() }
+        RedisCache { member: Arc::clone(&self.0), name: name.into(), deadline: DEFAULT_DEADLINE }
     }
 }
 
@@ -59,6 +62,14 @@ fn millis(time: Duration) -> String {
 }
 
 impl RedisCache {
+    /// How long an answer is waited for, and from when on a question that arrives late makes no claim. Default: 20 ms, like
+    /// that of `StoreOptions`; the shorter of the two counts.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
     /// Where a value lies, and whose call brings it.
     fn keys(&self, place: TierPlace) -> [String; 2] {
         let place = hex(place);
@@ -86,7 +97,7 @@ impl CacheTier for RedisCache {
             let keys = [&*value, &*call, own.member.number_key()];
             let arguments = [token.as_bytes(), lasts.as_bytes(), instead.as_bytes()];
             let member = &own.member;
-            answer(member.redis.run(&member.scripts.ask, &keys, &arguments, PATIENCE).await?)
+            answer(member.redis.run(&member.scripts.ask, &keys, &arguments, own.deadline).await?)
         })
     }
 

@@ -325,11 +325,10 @@ impl Heard {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut leave = ::redis::cmd("HDEL");
         leave.arg(&self.names[1]).arg(&self.id);
         let redis = self.redis.clone();
-        runtime.spawn(async move { redis.call(&leave, PATIENCE).await.map(drop) });
+        self.runtime.spawn(async move { redis.call(&leave, PATIENCE).await.map(drop) });
     }
 }
 

@@ -31,7 +31,8 @@ fn process(
     calls: &Arc<AtomicUsize>,
     set: impl FnOnce(CacheBuilder) -> CacheBuilder,
 ) -> Process {
-    let cache = set(Cache::builder().second_tier(fleet.cache("answers"))).build().unwrap();
+    let cache =
+        set(Cache::builder().second_tier(fleet.cache("answers").deadline(5 * SECOND))).build().unwrap();
     let calls = Arc::clone(calls);
     let origin = service_fn(move |_: Request<Full<Bytes>>| {
         let call = calls.fetch_add(1, SeqCst) + 1;
