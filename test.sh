@@ -22,7 +22,7 @@ cleanup() {
   [ $finished = yes ] || echo "stopped with status $status before the end: $current"
   local process
   for process in $server $origin; do kill "$process" 2>/dev/null || true; done
-  rm -f "$log" "$log.printed"
+  rm -f "$log" "$log.printed" "$log.page"
 }
 trap cleanup EXIT
 
@@ -74,14 +74,25 @@ need() {
   command -v "$1" >/dev/null || { echo "missing: $1 (Debian package $2)"; return 1; }
 }
 
+# need_program COMMAND PACKAGE: the same, and the package's own service is not started: tests start theirs.
+need_program() {
+  local policy=/usr/sbin/policy-rc.d result=0
+  command -v "$1" >/dev/null && return 0
+  [ -e $policy ] || [ ! -w /usr/sbin ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy; made_policy=yes; }
+  need "$1" "$2" || result=1
+  [ -z "${made_policy:-}" ] || rm -f $policy
+  return $result
+}
+
 [ -x "$(command -v cargo)" ] || PATH="$HOME/.cargo/bin:$PATH"
 command -v cargo >/dev/null || { echo "missing: cargo (see rustup's page)"; exit 1; }
 need cc build-essential || exit 1
 need python3 python3 || exit 1
 have_curl=yes
 need curl curl || have_curl=no
-if is_wanted test; then
-  need chromium chromium || skip "CORS in a real browser (no chromium here)"
+if is_wanted test || is_wanted examples; then
+  need_program redis-server redis-server || skip "state in Redis (no redis-server here)"
+  need chromium chromium || skip "CORS and the operators' page in a real browser (no chromium here)"
 fi
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
@@ -106,18 +117,19 @@ install_python_clients() {
 
 install_node_clients() {
   local folder=$target/tmp/clients
-  [ -d "$folder/node_modules/aws4" ] && [ -d "$folder/node_modules/@smithy/signature-v4" ] && return 0
+  [ -d "$folder/node_modules/aws4" ] && [ -d "$folder/node_modules/@smithy/signature-v4" ] &&
+    [ -d "$folder/node_modules/playwright-core" ] && return 0
   mkdir -p "$folder"
   npm install --prefix "$folder" --no-audit --no-fund --silent \
-    aws4@1.13.2 @smithy/signature-v4@5.7.5 @aws-crypto/sha256-js@5.2.0
+    aws4@1.13.2 @smithy/signature-v4@5.7.5 @aws-crypto/sha256-js@5.2.0 playwright-core@1.64.1
 }
 
 install_clients() {
   install_python_clients >"$log" 2>&1 || skip "live requests of botocore, boto3 and the AWS CLI (they could not be installed)"
   if command -v node >/dev/null && command -v npm >/dev/null; then
-    install_node_clients >"$log" 2>&1 || skip "live requests of aws4 and @smithy/signature-v4 (they could not be installed)"
+    install_node_clients >"$log" 2>&1 || skip "aws4, @smithy/signature-v4 and playwright-core (they could not be installed)"
   else
-    skip "live requests of aws4 and @smithy/signature-v4 (no node and npm here)"
+    skip "aws4, @smithy/signature-v4 and playwright-core (no node and npm here)"
   fi
 }
 
@@ -257,7 +269,30 @@ observability_requests() {
   curls 200 '*' "$base/prod/stock" || bad=1
   curl --silent --max-time 10 "$base/metrics" | grep '^# TYPE ' || { echo "no metrics"; bad=1; }
   curls 200 '*' "$base/admin/" || bad=1
+  curl --silent --max-time 10 "$base/admin/limits/gold-key" | grep '"remaining":999,' || { echo "no limits"; bad=1; }
+  curls 404 '{"message":"Not Found"}' "$base/admin/limits/nobody" || bad=1
+  curl --silent --max-time 10 "$base/admin/stages" | grep '"history":\["initial"\]' || { echo "no stages"; bad=1; }
+  admin_page "$base" || bad=1
   return $bad
+}
+
+# The operators' page of the running example in Chromium, with traffic; screenshots go below the target directory.
+admin_page() {
+  local base=$1 clients=$target/tmp/clients key=WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9 browser
+  browser=$(command -v chromium) && command -v node >/dev/null && [ -d "$clients/node_modules/playwright-core" ] ||
+    { echo "left out: the operators' page of the example in a real browser (no chromium, node or playwright-core here)"; return 0; }
+  CHROMIUM=$browser node tests/it/operators/page.mjs "$base/admin/" "$clients" "$target/tmp" observability \
+    "$base/prod/pets $key" "$base/prod/pets/1 $key" "$base/prod/pets" "$base/prod/nothing" "$base/prod/stock" >"$log.page" ||
+    { echo "the page could not be looked at"; return 1; }
+  python3 - "$log.page" <<'END'
+import json, sys
+for theme, page in json.load(open(sys.argv[1])).items():
+    quota, recent = page["tables"]["quotas"], page["tables"]["recent"]
+    assert not page["bad"] and not page["foreign"] and not page["inline"] and not page["overflow"], (theme, page)
+    assert page["shown"]["state"] == "live" and float(page["shown"]["rate"]) > 0, (theme, page["shown"])
+    assert quota[0][0] == "gold-key" and int(quota[0][4]) > 0 and len(recent) == 20, (theme, page["tables"])
+    assert ["INVALID_API_KEY", "ApiKeyMissing"] in [row[:2] for row in page["tables"]["refusals"]], (theme, page["tables"])
+END
 }
 
 cache_proxy_requests() {
@@ -353,12 +388,12 @@ for feature in $features; do
 done
 
 [ -d ../shared/vectors ] || skip "outside test vectors (no ../shared/vectors here)"
-if is_wanted test; then install_clients; fi
+if is_wanted test || is_wanted examples; then install_clients; fi
 cargo nextest --version >/dev/null 2>&1 || echo "cargo-nextest is not installed: cargo test runs the tests"
 step test "all features" run_tests --all-features --lib --tests
 step test "no features" run_tests --no-default-features --lib --tests
 for feature in $features; do
-  step test "$feature alone, unit tests" run_tests --no-default-features --features "$feature" --lib
+  step test "$feature alone" run_tests --no-default-features --features "$feature" --lib --tests
 done
 step doc "doc tests, compile-fail included" cargo test --locked --doc --all-features
 step doc "pages, broken links denied" cargo doc --locked --no-deps --all-features

@@ -88,7 +88,14 @@ async fn stock_service() -> std::io::Result<SocketAddr> {
     Ok(address)
 }
 
-fn gateway() -> Result<Gateway, Box<dyn Error>> {
+/// What `/admin/` reads beside the gateway.
+struct Shop {
+    stages: Stages,
+    keys: ApiKeys,
+    plans: UsagePlans,
+}
+
+fn shop() -> Result<Shop, Box<dyn Error>> {
     use axum::http::Method;
     let routes = Routes::builder()
         .method("/pets", Method::GET, ApiMethod::new().api_key_required(true))
@@ -100,13 +107,18 @@ fn gateway() -> Result<Gateway, Box<dyn Error>> {
         .quota(Quota::new(1000, QuotaPeriod::Month)?);
     let plans = UsagePlans::builder().plan(gold).attach("gold", "gold-key").build()?;
     let keys = ApiKeys::builder().key(ApiKey::new("gold-key").value(KEY)).build()?;
-    let stages = Stages::single("prod", routes)?;
-    Ok(Gateway::builder().stages(stages).api_keys(keys).usage_plans(plans).build()?)
+    Ok(Shop { stages: Stages::single("prod", routes)?, keys, plans })
+}
+
+fn gateway(shop: &Shop) -> Result<Gateway, Box<dyn Error>> {
+    let Shop { stages, keys, plans } = shop;
+    let builder = Gateway::builder().stages(stages.clone()).api_keys(keys.clone());
+    Ok(builder.usage_plans(plans.clone()).build()?)
 }
 
 fn app(writer: LogWriter, stock: SocketAddr) -> Result<Router, Box<dyn Error>> {
     let metrics = Metrics::builder().log_writer(writer.clone()).build()?;
-    let explain = Explain::new(1_000);
+    let (explain, shop) = (Explain::new(1_000), shop()?);
     let observe = ObserveLayer::new()
         .api(ApiInfo::new("pets"))
         .observer(AccessLog::new(AccessLogFormat::json_object(FIELDS)?, writer))
@@ -120,8 +132,12 @@ fn app(writer: LogWriter, stock: SocketAddr) -> Result<Router, Box<dyn Error>> {
         .layer(RequestContextLayer::new().peer_addr(peer))
         .layer(observe)
         .layer(TraceLayer::new().active(true))
-        .service(gateway()?.layer(pet_shop(stock)));
-    let admin = AdminService::<axum::body::Body>::new(explain, metrics.clone()).authorizer(|_| true);
+        .service(gateway(&shop)?.layer(pet_shop(stock)));
+    let admin = AdminService::<axum::body::Body>::new(explain, metrics.clone())
+        .authorizer(|_| true)
+        .stages(shop.stages)
+        .api_keys(shop.keys)
+        .usage_plans(shop.plans);
     Ok(Router::new()
         .route_service("/metrics", metrics.service::<axum::body::Body>())
         .nest_service("/admin", admin)
@@ -138,6 +154,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     eprintln!("  curl {base}/prod/pets       # 403; the log says why");
     eprintln!("  curl {base}/prod/stock      # the second service, in the same trace");
     eprintln!("  curl {base}/metrics");
+    eprintln!("  curl {base}/admin/limits/gold-key");
+    eprintln!("  curl {base}/admin/stages");
     eprintln!("  open {base}/admin/");
     let app = app(LogWriter::new(std::io::stdout())?, stock_service().await?)?;
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;

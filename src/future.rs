@@ -1,4 +1,4 @@
-//! The one response future of the layers: forward and touch up the answer, or answer at once.
+//! The response futures of the layers: forward and touch up the answer, or answer at once, or wait before either.
 
 use http::Response;
 use pin_project_lite::pin_project;
@@ -74,6 +74,96 @@ where
                 Some(response) => Poll::Ready(Ok(*response)),
                 None => Poll::Pending,
             },
+        }
+    }
+}
+
+/// A request that cannot be decided yet, and the service that is ready for it.
+#[cfg(feature = "authorizer")]
+pub(crate) trait Held<F, R>: Sized {
+    /// What it waits for.
+    type Outcome;
+
+    /// Waits.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Self::Outcome>;
+
+    /// Decides.
+    fn go_on(self, outcome: Self::Outcome) -> Next<F, R, Self>;
+}
+
+/// How a request goes on.
+#[cfg(feature = "authorizer")]
+pub(crate) enum Next<F, R, W> {
+    /// In the service, which was called.
+    Forward(F),
+    /// Not at all.
+    Refuse(Response<R>),
+    /// After waiting.
+    Wait(W),
+}
+
+#[cfg(feature = "authorizer")]
+pin_project! {
+    /// Forwards, refuses, or waits and then does either. Dropped, it leaves nothing behind but what `W` leaves.
+    pub(crate) struct HeldFuture<F, R, W> {
+        #[pin]
+        state: HeldState<F, R, W>,
+    }
+}
+
+#[cfg(feature = "authorizer")]
+pin_project! {
+    #[project = HeldStateProj]
+    enum HeldState<F, R, W> {
+        Forwarded { #[pin] future: F },
+        Refused { response: Option<Box<Response<R>>> },
+        // Boxed: most requests never wait.
+        Waiting { held: Option<Box<W>> },
+    }
+}
+
+#[cfg(feature = "authorizer")]
+impl<F, R, W> From<Next<F, R, W>> for HeldFuture<F, R, W> {
+    fn from(next: Next<F, R, W>) -> Self {
+        Self { state: next.into() }
+    }
+}
+
+#[cfg(feature = "authorizer")]
+impl<F, R, W> From<Next<F, R, W>> for HeldState<F, R, W> {
+    fn from(next: Next<F, R, W>) -> Self {
+        match next {
+            Next::Forward(future) => Self::Forwarded { future },
+            Next::Refuse(response) => Self::Refused { response: Some(Box::new(response)) },
+            Next::Wait(held) => Self::Waiting { held: Some(Box::new(held)) },
+        }
+    }
+}
+
+#[cfg(feature = "authorizer")]
+impl<F, R, W, E> Future for HeldFuture<F, R, W>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    W: Held<F, R>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                HeldStateProj::Forwarded { future } => return future.poll(cx),
+                HeldStateProj::Refused { response } => {
+                    return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)));
+                }
+                HeldStateProj::Waiting { held } => {
+                    let Some(waiting) = held else { return Poll::Pending };
+                    let outcome = ready!(waiting.poll(cx));
+                    let Some(waiting) = held.take() else { return Poll::Pending };
+                    waiting.go_on(outcome)
+                }
+            };
+            this.state.set(next.into());
         }
     }
 }

@@ -22,6 +22,13 @@ impl KeyedHash {
         Ok(Self { key: [key as u64, (key >> 64) as u64] })
     }
 
+    /// A key that somebody chose.
+    #[cfg(feature = "authorizer")]
+    pub(crate) fn from_secret(secret: [u8; 16]) -> Self {
+        let key = u128::from_le_bytes(secret);
+        Self { key: [key as u64, (key >> 64) as u64] }
+    }
+
     /// One text, and nothing else.
     #[cfg(feature = "jwt")]
     pub(crate) fn of(&self, text: &[u8]) -> u128 {

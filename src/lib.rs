@@ -71,8 +71,13 @@
 
 pub mod body;
 pub mod clock;
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(dead_code, reason = "for the stores outside of the process")]
+mod codec;
 pub mod context;
 mod error;
+#[cfg(feature = "authorizer")]
+mod expression;
 pub mod future;
 #[cfg(any(feature = "authorizer", feature = "jwt"))]
 mod keyed_hash;
@@ -103,6 +108,11 @@ pub mod observe;
 pub mod payload_limit;
 #[cfg(feature = "policy")]
 pub mod policy;
+#[cfg(feature = "redb")]
+pub mod redb;
+#[cfg(feature = "redis")]
+#[allow(dead_code, reason = "its users come next")]
+pub mod redis;
 #[cfg(feature = "policy")]
 pub mod resource_policy;
 #[cfg(feature = "sigv4")]

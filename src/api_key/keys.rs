@@ -3,10 +3,12 @@
 use super::{
     digest::KeyDigest,
     format::{KeyFormat, generate_value, has_key_form},
+    image::KeyImage,
     import::{self, ImportOptions, ImportReport},
+    observer::{KeyChange, KeyObserver},
     record::{ApiKey, ApiKeyRecord, EXISTS, INVALID_ID, KeyUpdate, NewKey, check_value, value_error},
     store::{ApiKeyStore, KeyEntry},
-    table::{Change, Table},
+    table::Table,
 };
 use crate::{clock::Clock, error::ConfigError};
 use arc_swap::ArcSwap;
@@ -52,51 +54,16 @@ struct Inner {
     clock: Clock,
 }
 
-type Records = BTreeMap<Arc<str>, Stored>;
-
-/// A record with the digests of its values.
-struct Stored {
-    record: ApiKeyRecord,
-    current: KeyDigest,
-    /// The value before the last rotation, and its end.
-    previous: Option<(KeyDigest, i64)>,
+#[derive(Default)]
+struct Records {
+    keys: BTreeMap<Arc<str>, KeyImage>,
+    observers: Vec<Arc<dyn KeyObserver>>,
 }
 
-impl Stored {
-    /// What requests shall know of the record as it is now.
-    fn entries(&self) -> Vec<Change> {
-        let fields = &self.record.fields;
-        let mut current = KeyEntry::new(self.current, &self.record.id).with_enabled(fields.enabled);
-        if let Some(customer_id) = fields.customer_id.as_deref() {
-            current = current.with_customer_id(customer_id);
-        }
-        let previous =
-            self.previous.map(|(digest, end)| put(current.clone().with_digest(digest).with_end(end)));
-        previous.into_iter().chain([put(current)]).collect()
+impl Records {
+    fn tell(&self, changes: &[KeyChange]) -> Result<(), ConfigError> {
+        self.observers.iter().try_for_each(|observer| observer.changing(changes))
     }
-
-    /// The digests to forget.
-    fn removals(&self) -> Vec<Change> {
-        let previous = self.previous.map(|(digest, _)| (digest, None));
-        previous.into_iter().chain([(self.current, None)]).collect()
-    }
-
-    fn rotate(&mut self, digest: KeyDigest, end: i64) -> Vec<Change> {
-        // The older value leaves first: the new one may be the same.
-        let mut changes = self.removals();
-        self.previous = Some((std::mem::replace(&mut self.current, digest), end));
-        self.record.previous_until = Some(end);
-        changes.extend(self.entries());
-        changes
-    }
-
-    fn has_previous(&self, digest: &KeyDigest) -> bool {
-        self.previous.is_some_and(|(previous, _)| previous == *digest)
-    }
-}
-
-fn put(entry: KeyEntry) -> Change {
-    (*entry.digest(), Some(entry))
 }
 
 fn unknown(id: &str) -> ConfigError {
@@ -146,7 +113,7 @@ impl ApiKeys {
     pub fn set_enabled(&self, id: &str, enabled: bool) -> Result<(), ConfigError> {
         self.inner.edit(id, |stored| {
             stored.record.fields.enabled = enabled;
-            Ok(stored.entries())
+            Ok(())
         })
     }
 
@@ -173,7 +140,8 @@ impl ApiKeys {
             if self.inner.has(&digest) && !stored.has_previous(&digest) {
                 return Err(value_error(id, &value, EXISTS));
             }
-            Ok(stored.rotate(digest, end))
+            stored.rotate(digest, end);
+            Ok(())
         })?;
         Ok(NewKey { id: id.into(), value })
     }
@@ -187,7 +155,7 @@ impl ApiKeys {
         update.check()?;
         self.inner.edit(id, |stored| {
             update.apply(&mut stored.record.fields);
-            Ok(stored.entries())
+            Ok(())
         })
     }
 
@@ -198,27 +166,27 @@ impl ApiKeys {
     /// No key with that id.
     pub fn delete(&self, id: &str) -> Result<(), ConfigError> {
         let mut records = self.inner.lock();
-        let stored = records.remove(id).ok_or_else(|| unknown(id))?;
-        self.inner.publish(stored.removals());
-        Ok(())
+        let (id, _) = records.keys.get_key_value(id).ok_or_else(|| unknown(id))?;
+        let change = KeyChange::Delete(Arc::clone(id));
+        self.inner.commit(&mut records, vec![change])
     }
 
     /// The record of a key, without its value.
     pub fn get(&self, id: &str) -> Option<ApiKeyRecord> {
-        self.inner.lock().get(id).map(|stored| stored.record.clone())
+        self.inner.lock().keys.get(id).map(|stored| stored.record.clone())
     }
 
     /// The records whose name starts with `name_prefix` (case counts, as for AWS's `nameQuery`), by id. All of them
     /// for an empty prefix.
     pub fn list(&self, name_prefix: &str) -> Vec<ApiKeyRecord> {
         let records = self.inner.lock();
-        let named = records.values().filter(|stored| stored.record.fields.name.starts_with(name_prefix));
+        let named = records.keys.values().filter(|stored| stored.record.fields.name.starts_with(name_prefix));
         named.map(|stored| stored.record.clone()).collect()
     }
 
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.inner.lock().len()
+        self.inner.lock().keys.len()
     }
 
     /// Whether there are none.
@@ -262,6 +230,35 @@ impl ApiKeys {
     }
 }
 
+/// For stores outside of the process; see [`observer`](super::observer).
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(dead_code, reason = "for the stores outside of the process")]
+impl ApiKeys {
+    /// Has every change from here on told to an observer. `start` is given the keys that there are, and answers with
+    /// the changes to them that nobody is told of.
+    pub(crate) fn observe<E>(
+        &self,
+        observer: Arc<dyn KeyObserver>,
+        start: impl FnOnce(&mut dyn Iterator<Item = &KeyImage>) -> Result<Vec<KeyChange>, E>,
+    ) -> Result<(), E> {
+        let mut records = self.inner.lock();
+        let changes = start(&mut records.keys.values())?;
+        self.inner.apply(&mut records, changes);
+        records.observers.push(observer);
+        Ok(())
+    }
+
+    /// Every key as it is kept.
+    pub(crate) fn images(&self) -> Vec<KeyImage> {
+        self.inner.lock().keys.values().cloned().collect()
+    }
+
+    /// Makes changes that come from a store; nobody is told.
+    pub(crate) fn apply(&self, changes: Vec<KeyChange>) {
+        self.inner.apply(&mut self.inner.lock(), changes);
+    }
+}
+
 /// Limits and format of a value that somebody chose.
 fn check_given(format: Option<&KeyFormat>, id: &str, value: &str) -> Result<(), ConfigError> {
     check_value(id, value)?;
@@ -283,9 +280,30 @@ impl Inner {
         self.snapshot.load().get(digest).is_some()
     }
 
-    /// Makes the changes visible. Callers hold the lock, so no change is lost.
-    fn publish(&self, changes: Vec<Change>) {
-        let next = self.snapshot.load().with(changes);
+    /// Makes the changes, once every observer has agreed to them.
+    fn commit(&self, records: &mut Records, changes: Vec<KeyChange>) -> Result<(), ConfigError> {
+        records.tell(&changes)?;
+        self.apply(records, changes);
+        Ok(())
+    }
+
+    /// Makes the changes. Callers hold the lock, so none is lost. The values that a key had leave before those that
+    /// it has now: they may be the same.
+    fn apply(&self, records: &mut Records, changes: Vec<KeyChange>) {
+        let mut entries = Vec::with_capacity(changes.len());
+        for change in changes {
+            let (KeyChange::Put(KeyImage { record: ApiKeyRecord { id, .. }, .. }) | KeyChange::Delete(id)) =
+                &change;
+            entries.extend(records.keys.get(id).into_iter().flat_map(KeyImage::removals));
+            match change {
+                KeyChange::Put(image) => {
+                    entries.extend(image.entries());
+                    records.keys.insert(Arc::clone(image.id()), image);
+                }
+                KeyChange::Delete(id) => drop(records.keys.remove(&id)),
+            }
+        }
+        let next = self.snapshot.load().with(entries);
         self.snapshot.store(Arc::new(next));
     }
 
@@ -297,7 +315,7 @@ impl Inner {
         Ok(given.to_owned())
     }
 
-    fn prepare(&self, key: ApiKey) -> Result<(Stored, NewKey), ConfigError> {
+    fn prepare(&self, key: ApiKey) -> Result<(KeyImage, NewKey), ConfigError> {
         key.check()?;
         let value = self.value_or_new(&key.id, &key.value)?;
         let stored = self.stored(key, KeyDigest::of(value.as_bytes()));
@@ -305,47 +323,43 @@ impl Inner {
         Ok((stored, NewKey { id, value }))
     }
 
-    fn stored(&self, key: ApiKey, digest: KeyDigest) -> Stored {
+    fn stored(&self, key: ApiKey, digest: KeyDigest) -> KeyImage {
         let id: Arc<str> = key.id.into();
         let created = key.created.unwrap_or_else(|| self.clock.now().unix_seconds());
         let record = ApiKeyRecord { id, fields: key.fields, created, updated: created, previous_until: None };
-        Stored { record, current: digest, previous: None }
+        KeyImage { record, current: digest, previous: None }
     }
 
     /// `created` says the values' lengths where there is a conflict.
     fn insert<'a>(
         &self,
-        stored: Vec<Stored>,
+        stored: Vec<KeyImage>,
         created: impl IntoIterator<Item = &'a NewKey>,
     ) -> Result<(), ConfigError> {
         let mut records = self.lock();
         let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
         for (stored, created) in stored.iter().zip(created) {
             let (id, digest) = (&stored.record.id, &stored.current);
-            if records.contains_key(id) || !ids.insert(Arc::clone(id)) {
+            if records.keys.contains_key(id) || !ids.insert(Arc::clone(id)) {
                 return Err(ConfigError::new("API key id", id, EXISTS));
             }
             if self.has(digest) || !digests.insert(*digest) {
                 return Err(value_error(id, &created.value, EXISTS));
             }
         }
-        let changes = stored.iter().flat_map(Stored::entries).collect();
-        records.extend(stored.into_iter().map(|stored| (Arc::clone(&stored.record.id), stored)));
-        self.publish(changes);
-        Ok(())
+        self.commit(&mut records, stored.into_iter().map(KeyChange::Put).collect())
     }
 
     fn edit(
         &self,
         id: &str,
-        edit: impl FnOnce(&mut Stored) -> Result<Vec<Change>, ConfigError>,
+        edit: impl FnOnce(&mut KeyImage) -> Result<(), ConfigError>,
     ) -> Result<(), ConfigError> {
         let mut records = self.lock();
-        let stored = records.get_mut(id).ok_or_else(|| unknown(id))?;
-        let changes = edit(stored)?;
+        let mut stored = records.keys.get(id).cloned().ok_or_else(|| unknown(id))?;
+        edit(&mut stored)?;
         stored.record.updated = self.clock.now().unix_seconds();
-        self.publish(changes);
-        Ok(())
+        self.commit(&mut records, vec![KeyChange::Put(stored)])
     }
 
     fn import(&self, file: import::File, options: ImportOptions) -> Result<ImportReport, ConfigError> {
@@ -354,36 +368,34 @@ impl Inner {
             file,
             options,
             |digest| self.owner(&records, digest),
-            |id| records.contains_key(id),
+            |id| records.keys.contains_key(id),
         )?;
-        let mut changes = Vec::with_capacity(plan.keys.len());
-        for import::Planned { key, digest, existing } in plan.keys {
-            match records.get_mut(&*key.id).filter(|_| existing) {
-                Some(stored) => changes.extend(self.overwrite(stored, key)),
-                None => {
-                    let stored = self.stored(key, digest);
-                    changes.extend(stored.entries());
-                    records.insert(Arc::clone(&stored.record.id), stored);
-                }
-            }
-        }
-        self.publish(changes);
+        let changes = plan.keys.into_iter().map(|planned| {
+            let existing = records.keys.get(&*planned.key.id).filter(|_| planned.existing);
+            KeyChange::Put(match existing {
+                Some(stored) => self.overwritten(stored, planned.key),
+                None => self.stored(planned.key, planned.digest),
+            })
+        });
+        let changes = changes.collect();
+        self.commit(&mut records, changes)?;
         Ok(plan.report)
     }
 
-    fn overwrite(&self, stored: &mut Stored, key: ApiKey) -> Vec<Change> {
+    fn overwritten(&self, stored: &KeyImage, key: ApiKey) -> KeyImage {
+        let mut stored = stored.clone();
         let fields = &mut stored.record.fields;
         (fields.name, fields.description) = (key.fields.name, key.fields.description);
         fields.enabled = key.fields.enabled;
         stored.record.updated = self.clock.now().unix_seconds();
-        stored.entries()
+        stored
     }
 
     /// Whose value a digest is.
     fn owner(&self, records: &Records, digest: &KeyDigest) -> import::Owner {
         let snapshot = self.snapshot.load();
         let Some(entry) = snapshot.get(digest) else { return import::Owner::Nobody };
-        match records.get(entry.id()) {
+        match records.keys.get(entry.id()) {
             Some(stored) if !stored.has_previous(digest) => import::Owner::Key(entry.id().to_owned()),
             _ => import::Owner::Rotated,
         }

@@ -60,9 +60,11 @@
 mod csv;
 mod digest;
 mod format;
+mod image;
 mod import;
 mod keys;
 mod layer;
+mod observer;
 mod record;
 mod store;
 mod table;
@@ -74,6 +76,13 @@ pub use keys::{ApiKeys, ApiKeysBuilder};
 pub use layer::{ApiKeyLayer, ApiKeyService, ApiKeySource, KeyRequirement, UsageIdentifierKey};
 pub use record::{ApiKey, ApiKeyRecord, KeyUpdate, NewKey};
 pub use store::{ApiKeyStore, KeyEntry};
+
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(unused_imports, reason = "for the stores outside of the process")]
+pub(crate) use self::{
+    image::KeyImage,
+    observer::{KeyChange, KeyObserver},
+};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What an authorizer's function answers, and the one strict reader of it.
 
-use super::{AuthorizerError, event::EventForm};
+use super::{AuthorizerError, event::EventForm, memo::AllowedCalls};
 use crate::{
     context::{AuthorizerContext, AuthorizerValue},
     policy::{Policy, check_members},
@@ -125,6 +125,8 @@ pub(super) struct Grant {
     pub(super) context: Arc<AuthorizerContext>,
     #[cfg(feature = "api-key")]
     pub(super) usage_identifier_key: Option<UsageIdentifierKey>,
+    /// Of a policy that looks at ARNs only: calls that it was found to allow.
+    pub(super) allowed_calls: Option<AllowedCalls>,
     /// Whether it allows anything at all.
     pub(super) allows: bool,
     /// Whether all that it allows is one method, named without a wildcard.
@@ -136,6 +138,15 @@ pub(super) struct Grant {
 pub(super) enum Rule {
     Policy(Policy),
     Simple(bool),
+}
+
+impl Rule {
+    fn memo(&self) -> Option<AllowedCalls> {
+        match self {
+            Self::Policy(policy) if policy.decides_by_resource_alone() => Some(AllowedCalls::default()),
+            Self::Policy(_) | Self::Simple(_) => None,
+        }
+    }
 }
 
 /// Which answers are well-formed.
@@ -200,12 +211,13 @@ impl Draft {
         }
         let context = AuthorizerContext::new(self.principal_id.map(Into::into)).with_values(self.values);
         Ok(Grant {
-            rule: self.rule,
             context: Arc::new(context),
             #[cfg(feature = "api-key")]
             usage_identifier_key: self.usage_identifier_key.as_deref().map(UsageIdentifierKey::new),
+            allowed_calls: self.rule.memo(),
             allows: self.allows,
             single_method: self.single_method,
+            rule: self.rule,
         })
     }
 }

@@ -9,11 +9,10 @@ use super::{
     handle::{Inner, SingleMethodHook},
     identity::IdentitySource,
 };
-use crate::{clock::Clock, error::ConfigError};
-use regex_lite::Regex;
+use crate::{clock::Clock, error::ConfigError, expression::whole_match};
 use std::{
     fmt,
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicU64},
     time::Duration,
 };
 use tower_service::Service;
@@ -51,6 +50,7 @@ pub struct AuthorizerBuilder {
     stale_while_revalidate: Duration,
     timeout: Duration,
     capacity: usize,
+    secret: Option<[u8; 16]>,
     clock: Clock,
     single_method_hook: Option<Box<SingleMethodHook>>,
 }
@@ -117,6 +117,7 @@ impl AuthorizerBuilder {
             stale_while_revalidate: Duration::ZERO,
             timeout: DEFAULT_TIMEOUT,
             capacity: DEFAULT_CAPACITY,
+            secret: None,
             clock: Clock::system(),
             single_method_hook: None,
         }
@@ -192,6 +193,14 @@ impl AuthorizerBuilder {
         self
     }
 
+    /// What processes that share revocations know identities by: the same 16 random bytes in all of them (see
+    /// `redis::Fleet::share_authorizer`). It is a secret: who knows it and has seen the hashes can try tokens. Default:
+    /// random, and every process its own.
+    pub fn shared_secret(mut self, secret: [u8; 16]) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
     /// The clock of TTLs and timeouts. Default: the system's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -231,7 +240,9 @@ impl AuthorizerBuilder {
             timeout: self.timeout,
             clock: self.clock,
             function: self.function,
-            cache: Arc::new(ResultCache::new(self.capacity)?),
+            cache: Arc::new(ResultCache::new(self.capacity, self.secret)?),
+            is_shareable: self.secret.is_some(),
+            peers: OnceLock::new(),
             single_method_hook: self.single_method_hook,
             single_method_policies: AtomicU64::new(0),
             calls: AtomicU64::new(0),
@@ -284,16 +295,6 @@ impl AuthorizerBuilder {
         }
         Ok(())
     }
-}
-
-/// The expression for the whole token, as Java's `matches` has it.
-fn whole_match(expression: &str) -> Result<Regex, ConfigError> {
-    let fail = |error: &dyn fmt::Display| {
-        ConfigError::new("identity validation expression", expression, error.to_string())
-    };
-    // Alone first: what only compiles inside the group below, such as `)|(`, is no expression.
-    Regex::new(expression).map_err(|error| fail(&error))?;
-    Regex::new(&format!("^(?:{expression})$")).map_err(|error| fail(&error))
 }
 
 impl fmt::Debug for AuthorizerBuilder {

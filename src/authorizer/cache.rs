@@ -106,8 +106,10 @@ impl fmt::Debug for ResultCache {
 }
 
 impl ResultCache {
-    pub(super) fn new(capacity: usize) -> Result<Self, ConfigError> {
-        let hash = KeyedHash::random("authorizer cache")?;
+    /// Identities are known by a random key, or by a secret that processes share.
+    pub(super) fn new(capacity: usize, secret: Option<[u8; 16]>) -> Result<Self, ConfigError> {
+        let random = || KeyedHash::random("authorizer cache");
+        let hash = secret.map(KeyedHash::from_secret).map_or_else(random, Ok)?;
         let entries = Cache::with(
             capacity,
             capacity as u64,

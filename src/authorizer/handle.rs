@@ -9,21 +9,22 @@ use super::{
     function::{Answered, Function},
     identity::{Asked, IdentitySource, Repeated},
     judge,
-    key::{self, CacheKey, IdentityDigest},
+    key::{self, CacheKey, CallKey, IdentityDigest},
+    peers::{Peers, Revocation},
 };
 use crate::{
     clock::{Clock, Sleep, Timestamp},
     policy::ExecuteApi,
     response::Cause,
 };
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use regex_lite::Regex;
 use std::{
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -54,20 +55,25 @@ pub(super) struct Inner {
     pub(super) single_method_hook: Option<Box<SingleMethodHook>>,
     pub(super) single_method_policies: AtomicU64,
     pub(super) calls: AtomicU64,
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "asked by the fleet"))]
+    pub(super) is_shareable: bool,
+    /// Processes that share revocations.
+    pub(super) peers: OnceLock<Arc<dyn Peers>>,
 }
 
 /// What an authorizer is asked about one request.
 #[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) asked: Asked<'a>,
-    /// The path that is routed.
+    /// Method and path as they reach the service.
+    pub(super) method: &'a Method,
     pub(super) path: &'a str,
     pub(super) api: &'a ExecuteApi,
 }
 
 /// How an authorizer answers: at once, or after a call.
 pub(super) enum Reply {
-    Known(Arc<Entry>),
+    Known(Arc<Entry>, CallKey),
     Ticket(Ticket),
 }
 
@@ -97,22 +103,20 @@ impl Authorizer {
     /// Forgets every answer. Requests that come from now on wait for a new call; one that already waits for a call
     /// still gets its answer, which is not kept.
     pub fn flush(&self) {
-        self.0.cache.revoke(|_| true);
+        self.revoke(&Revocation::All);
     }
 
     /// Forgets the answers for a principal, on every stage; how many there were. As with [`flush`](Self::flush), no
     /// call that has begun before is kept.
     pub fn revoke_principal(&self, principal_id: &str) -> usize {
-        self.0.cache.revoke(|entry| {
-            entry.grant.as_ref().is_some_and(|grant| grant.context.principal_id() == Some(principal_id))
-        })
+        self.revoke(&Revocation::Principal(principal_id.to_owned()))
     }
 
     /// Forgets the answers for an identity, on every stage; how many there were. `values` are those of the identity
     /// sources in their order: for a TOKEN authorizer the one token, with its scheme (`Bearer ..`).
     pub fn revoke_identity(&self, values: &[&str]) -> usize {
         let identity = key::identity(&self.0.cache.hash, values.iter().copied());
-        self.0.cache.revoke(|entry| entry.identity == identity)
+        self.revoke(&Revocation::Identity(identity.to_bytes()))
     }
 
     /// How many answers are cached, expired ones included.
@@ -134,29 +138,34 @@ impl Authorizer {
     /// Answers from the cache, or with a ticket for a call.
     pub(super) fn reply(&self, question: Question<'_>) -> Result<Reply, Cause> {
         let inner = &self.0;
-        let digest = IdentityDigest::of(&inner.cache.hash, &inner.sources, question.asked, inner.repeated())?;
+        let mut digest =
+            IdentityDigest::of(&inner.cache.hash, &inner.sources, question.asked, inner.repeated())?;
         if inner.ttl.is_zero() {
             return Ok(Reply::Ticket(Ticket::Alone(self.call(inner.event(question)?))));
         }
         let key = digest.on_stage(question.asked.context.stage());
         let now = inner.clock.now();
-        if let Some(entry) = inner.cache.get(&key) {
+        let known = inner.cache.get(&key).filter(|_| inner.is_current());
+        let call = digest.of_call(question.method.as_str(), question.path);
+        if let Some(entry) = known {
             match entry.freshness(now, inner.stale_while_revalidate) {
-                Freshness::Fresh => return Ok(Reply::Known(entry)),
-                Freshness::Stale if self.refresh(key, question)? => return Ok(Reply::Known(entry)),
+                Freshness::Fresh => return Ok(Reply::Known(entry, call)),
+                Freshness::Stale if self.refresh(key, question)? => return Ok(Reply::Known(entry, call)),
                 Freshness::Stale | Freshness::Dead => {}
             }
         }
-        self.join(key, question)
+        self.join(key, call, question)
     }
 
-    fn join(&self, key: CacheKey, question: Question<'_>) -> Result<Reply, Cause> {
+    fn join(&self, key: CacheKey, call: CallKey, question: Question<'_>) -> Result<Reply, Cause> {
         let inner = &self.0;
         let event = inner.event(question)?;
-        let usable = |entry: &Entry| entry.freshness(inner.clock.now(), Duration::ZERO) == Freshness::Fresh;
+        let usable = |entry: &Entry| {
+            entry.freshness(inner.clock.now(), Duration::ZERO) == Freshness::Fresh && inner.is_current()
+        };
         let joined = inner.cache.join(key, usable, || self.call(event));
         Ok(match joined {
-            Joined::Cached(entry) => Reply::Known(entry),
+            Joined::Cached(entry) => Reply::Known(entry, call),
             Joined::Waiting(waiter) => Reply::Ticket(Ticket::Shared(waiter)),
         })
     }
@@ -209,7 +218,7 @@ impl Inner {
     /// The event for a call; also where a token is held against the validation expression. Tokens that do not match
     /// are never called for, so no cached one has to be looked at again.
     fn event(&self, question: Question<'_>) -> Result<AuthorizerEvent, Cause> {
-        let Question { asked, path, api } = question;
+        let Question { asked, method, path, api } = question;
         let value = |source: &IdentitySource| source.value(asked, self.repeated());
         let identity = self.sources.iter().map(value).collect::<Result<Vec<_>, _>>()?;
         if let (Some(expression), Some(token)) = (&self.validation, identity.first())
@@ -219,7 +228,7 @@ impl Inner {
         }
         Ok(AuthorizerEvent::new(EventParts {
             form: self.form.event,
-            method_arn: judge::arns(api, asked.context, path).matched().to_owned(),
+            method_arn: judge::arns(api, asked.context, method, path).matched().to_owned(),
             identity,
             headers: asked.headers,
             path,

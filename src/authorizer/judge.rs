@@ -11,6 +11,7 @@ use crate::{
     },
     response::{Cause, GatewayError},
 };
+use http::Method;
 
 /// The stage segment of an ARN where there is no stage.
 const NO_STAGE: &str = "$default";
@@ -18,10 +19,9 @@ const NO_STAGE: &str = "$default";
 /// The refusal, with its explanation where a policy refused.
 pub(super) type Refusal = (GatewayError, Option<AccessDenial>);
 
-/// The ARNs of a call, from the path that is routed.
-pub(super) fn arns(api: &ExecuteApi, context: &RequestContext, path: &str) -> CallArns {
-    let stage = context.stage().unwrap_or(NO_STAGE);
-    CallArns::new(api, stage, context.method().as_str(), path)
+/// The ARNs of a call, from method and path as they reach the service.
+pub(super) fn arns(api: &ExecuteApi, context: &RequestContext, method: &Method, path: &str) -> CallArns {
+    CallArns::new(api, context.stage().unwrap_or(NO_STAGE), method.as_str(), path)
 }
 
 /// A call of the API, as policies are asked about it.

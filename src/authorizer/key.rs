@@ -10,7 +10,32 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CacheKey(u128);
 
-/// A hash over the identity, to which the stage is still to be added.
+impl CacheKey {
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_le_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_le_bytes(bytes))
+    }
+}
+
+/// A call of one identity on one stage: the same hash, gone on with over method and path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CallKey(u128);
+
+impl CallKey {
+    pub(super) fn halves(self) -> [u64; 2] {
+        [self.0 as u64, (self.0 >> 64) as u64]
+    }
+
+    #[cfg(test)]
+    pub(super) fn from_halves([low, high]: [u64; 2]) -> Self {
+        Self(u128::from(high) << 64 | u128::from(low))
+    }
+}
+
+/// A hash over the identity, to which stage and call are still to be added.
 pub(super) struct IdentityDigest(Fields);
 
 impl IdentityDigest {
@@ -38,12 +63,18 @@ impl IdentityDigest {
     }
 
     /// The key on a stage.
-    pub(super) fn on_stage(self, stage: Option<&str>) -> CacheKey {
-        let mut fields = self.0;
+    pub(super) fn on_stage(&mut self, stage: Option<&str>) -> CacheKey {
         if let Some(stage) = stage {
-            fields.text(stage.as_bytes());
+            self.0.text(stage.as_bytes());
         }
-        CacheKey(fields.finish())
+        CacheKey(self.0.clone().finish())
+    }
+
+    /// The key of a call, behind the stage.
+    pub(super) fn of_call(mut self, method: &str, path: &str) -> CallKey {
+        self.0.text(method.as_bytes());
+        self.0.text(path.as_bytes());
+        CallKey(self.0.finish())
     }
 }
 
@@ -73,6 +104,16 @@ mod tests {
         let context = ContextConfig::default().find_or_create(&mut Request::new(()));
         let asked = Asked { headers: &headers, query: None, context: &context };
         IdentityDigest::of(hash, &sources, asked, Repeated::Joined).unwrap().on_stage(stage)
+    }
+
+    #[test]
+    fn calls_of_one_identity_differ_in_method_and_path() {
+        let hash = KeyedHash::random("test").unwrap();
+        let of = |method: &str, path: &str| IdentityDigest(hash.fields()).of_call(method, path);
+        assert_eq!(of("GET", "/a"), of("GET", "/a"));
+        for (method, path) in [("GET", "/b"), ("GET", "/a/"), ("POST", "/a"), ("GET/", "a"), ("", "GET/a")] {
+            assert_ne!(of("GET", "/a"), of(method, path), "{method} {path}");
+        }
     }
 
     #[test]

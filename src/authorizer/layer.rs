@@ -8,10 +8,12 @@ use super::{
     handle::{Question, Reply, Ticket},
     identity::Asked,
     judge::{self, Call, Refusal},
+    key::CallKey,
 };
 use crate::{
     context::{AuthorizerRun, ContextConfig, RequestContext},
     error::ConfigError,
+    future::Next,
     policy::{DenialWording, ExecuteApi, Policy, RequestKeys},
     response::{Cause, GatewayError, ResponseType},
     route::{Authorization, PathError, Routes, Scope, check_path},
@@ -158,7 +160,7 @@ impl Config {
 
     fn call<'a, B>(&'a self, context: &'a RequestContext, request: &'a Request<B>) -> Call<'a> {
         Call {
-            arns: judge::arns(&self.api, context, request.uri().path()),
+            arns: judge::arns(&self.api, context, request.method(), request.uri().path()),
             keys: RequestKeys::new(context, request.headers(), request.extensions()),
             resource_policy: self.resource_policy.as_ref(),
             wording: self.wording,
@@ -179,13 +181,18 @@ impl Config {
             self.call(context, request).before_authorizer()?;
         }
         let asked = Asked { headers: request.headers(), query: request.uri().query(), context };
-        let question = Question { asked, path: request.uri().path(), api: &self.api };
+        let question =
+            Question { asked, method: request.method(), path: request.uri().path(), api: &self.api };
         match authorizer.reply(question).map_err(no_identity)? {
             Reply::Ticket(ticket) => Ok(Step::Wait(ticket)),
-            Reply::Known(entry) => match &entry.grant {
-                Some(grant) => self.settle(context, request, grant).map(|()| Step::Pass),
-                None => Err(unexplained(AuthorizerError::Unauthorized.refusal())),
-            },
+            Reply::Known(entry, call) => {
+                #[cfg(feature = "access-log")]
+                context.note_cached_authorizer();
+                match &entry.grant {
+                    Some(grant) => self.settle(context, request, grant, Some(call)).map(|()| Step::Pass),
+                    None => Err(unexplained(AuthorizerError::Unauthorized.refusal())),
+                }
+            }
         }
     }
 
@@ -196,12 +203,32 @@ impl Config {
         context: &RequestContext,
         request: &mut Request<B>,
         grant: &Grant,
+        call: Option<CallKey>,
     ) -> Result<(), Refusal> {
         context.set_authorizer(&grant.context);
-        self.call(context, request).judge(grant)?;
+        self.judge(context, request, grant, call)?;
         #[cfg(feature = "api-key")]
         if let Some(key) = &grant.usage_identifier_key {
             request.extensions_mut().insert(key.clone());
+        }
+        Ok(())
+    }
+
+    /// Lets a call pass at once that this very policy is known to allow, where no other policy has a say.
+    fn judge<B>(
+        &self,
+        context: &RequestContext,
+        request: &Request<B>,
+        grant: &Grant,
+        call: Option<CallKey>,
+    ) -> Result<(), Refusal> {
+        let memo = grant.allowed_calls.as_ref().zip(call).filter(|_| self.resource_policy.is_none());
+        if memo.is_some_and(|(memo, call)| memo.holds(&self.api, call)) {
+            return Ok(());
+        }
+        self.call(context, request).judge(grant)?;
+        if let Some((memo, call)) = memo {
+            memo.note(&self.api, call);
         }
         Ok(())
     }
@@ -217,7 +244,7 @@ impl Config {
         let finished = finished.ok_or_else(panicked)?;
         context.set_authorizer_run(run_of(finished));
         match &finished.outcome {
-            Ok(grant) => self.settle(context, request, grant),
+            Ok(grant) => self.settle(context, request, grant, None),
             Err(error) => Err(unexplained(error.refusal())),
         }
     }
@@ -241,18 +268,14 @@ fn no_identity(cause: Cause) -> Refusal {
 
 /// The answer, with the explanation for operators in its extensions.
 pub(super) fn refuse<R: From<Bytes>>(context: &RequestContext, (error, denial): Refusal) -> Response<R> {
-    let mut response = error.refuse(context);
-    if let Some(denial) = denial {
-        response.extensions_mut().insert(denial);
-    }
-    response
+    error.refuse_for(context, denial)
 }
 
 /// What logs show of a call.
 fn run_of(finished: &Finished) -> AuthorizerRun {
     let error = finished.outcome.as_ref().err();
     AuthorizerRun {
-        latency_ms: u64::try_from(finished.latency.as_millis()).unwrap_or(u64::MAX),
+        latency: finished.latency,
         integration_status: error.is_none_or(AuthorizerError::was_answered).then_some(200),
         status: error.map_or(200, |error| error.refusal().status().as_u16()),
         error: error.map(|error| error.to_string().into()),
@@ -296,14 +319,14 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = self.config.context.find_or_create(&mut request);
         match self.config.decide(&context, &mut request) {
-            Ok(Step::Pass) => AuthorizerFuture::forwarded(self.inner.call(request)),
-            Err(refusal) => AuthorizerFuture::refused(refuse(&context, refusal)),
+            Ok(Step::Pass) => AuthorizerFuture::new(Next::Forward(self.inner.call(request))),
+            Err(refusal) => AuthorizerFuture::new(Next::Refuse(refuse(&context, refusal))),
             Ok(Step::Wait(ticket)) => {
                 // The service that was polled ready waits with the request; its clone takes its place.
                 let clone = self.inner.clone();
                 let service = std::mem::replace(&mut self.inner, clone);
                 let config = Arc::clone(&self.config);
-                AuthorizerFuture::waiting(Waiting { ticket, service, request, context, config })
+                AuthorizerFuture::new(Next::Wait(Waiting { ticket, service, request, context, config }))
             }
         }
     }

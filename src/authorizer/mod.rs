@@ -100,6 +100,8 @@ mod judge;
 mod key;
 mod lambda;
 mod layer;
+mod memo;
+mod peers;
 mod query;
 
 pub use answer::AuthorizerAnswer;
@@ -111,3 +113,5 @@ pub use future::AuthorizerFuture;
 pub use handle::Authorizer;
 pub use lambda::LambdaInvoke;
 pub use layer::{AuthorizerLayer, AuthorizerService};
+#[cfg(feature = "redis")]
+pub(crate) use peers::{Peers, Revocation};

@@ -8,11 +8,13 @@ use super::{
     rfc::Rfc9111,
     rules::Rules,
     store::CacheStore,
+    tier::{CacheTier, Tier},
 };
 use crate::{
     clock::Clock,
     error::ConfigError,
     route::{CacheKey, CacheSettings},
+    store::StoreOptions,
 };
 use http::{HeaderName, StatusCode};
 use std::{sync::Arc, time::Duration};
@@ -32,6 +34,8 @@ pub struct CacheBuilder {
     aws: AwsRules,
     rules: Option<Box<dyn Rules>>,
     store: Option<Arc<dyn CacheStore>>,
+    tier: Option<Arc<dyn CacheTier>>,
+    tier_options: StoreOptions,
     clock: Clock,
     limits: Limits,
     settings: CacheSettings,
@@ -49,6 +53,8 @@ impl Default for CacheBuilder {
             aws: AwsRules::default(),
             rules: None,
             store: None,
+            tier: None,
+            tier_options: StoreOptions::new(),
             clock: Clock::system(),
             limits: Limits {
                 entry: DEFAULT_ENTRY_LIMIT,
@@ -207,6 +213,23 @@ impl CacheBuilder {
         self
     }
 
+    /// A second place for entries, behind the store, that several processes share; see [`tier`](super::tier). Only the
+    /// first layer of this cache, and layers with a [`namespace`](super::CacheLayer::namespace), use it: so the processes
+    /// must mean the same by that. Needs a tokio runtime where requests are served. Default: none.
+    #[must_use]
+    pub fn second_tier(mut self, tier: impl CacheTier) -> Self {
+        self.tier = Some(Arc::new(tier));
+        self
+    }
+
+    /// How long a request waits for the second tier to answer before it goes on without, and after how many failures it
+    /// is left alone for a while. Its failure policy means nothing here. Default: [`StoreOptions::new`], 20 ms and 5.
+    #[must_use]
+    pub fn tier_options(mut self, options: StoreOptions) -> Self {
+        self.tier_options = options;
+        self
+    }
+
     /// The clock of TTLs and waits. Default: the system's, whose timers need a tokio runtime with time enabled.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -247,6 +270,7 @@ impl CacheBuilder {
         Ok(Cache::new(Core::new(Parts {
             rules: self.rules.unwrap_or_else(|| Box::new(self.aws)),
             store,
+            tier: self.tier.map(|tier| Tier::new(tier, self.tier_options, self.clock.clone())),
             clock: self.clock,
             limits: self.limits,
             settings: self.settings,

@@ -8,6 +8,7 @@ use super::{
     rules::Rules,
     stats::Counters,
     store::{CacheStore, Slot, StoredValue},
+    tier::{Lead, Tier},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -45,6 +46,8 @@ const STRIPES: usize = 16;
 pub(crate) struct Core {
     pub(super) rules: Box<dyn Rules>,
     pub(super) store: Arc<dyn CacheStore>,
+    /// Behind the store, shared with other processes.
+    pub(super) tier: Option<Arc<Tier>>,
     pub(super) flights: FlightTable,
     pub(super) counters: Counters,
     pub(super) clock: Clock,
@@ -60,6 +63,7 @@ pub(crate) struct Core {
     updates: [Mutex<()>; STRIPES],
     purges: AtomicU64,
     instances: AtomicU32,
+    tokens: AtomicU64,
     /// Some entry's key is of one caller only.
     has_identities: AtomicBool,
     #[cfg(feature = "cache-encryption")]
@@ -80,6 +84,7 @@ impl fmt::Debug for Core {
 pub(super) struct Parts {
     pub(super) rules: Box<dyn Rules>,
     pub(super) store: Arc<dyn CacheStore>,
+    pub(super) tier: Option<Arc<Tier>>,
     pub(super) clock: Clock,
     pub(super) limits: Limits,
     pub(super) settings: CacheSettings,
@@ -92,9 +97,12 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
+        // Whose entries a store brought along is not known.
+        let is_warm = parts.store.is_warm();
         Self {
             rules: parts.rules,
             store: parts.store,
+            tier: parts.tier,
             flights: FlightTable::default(),
             counters: Counters::default(),
             clock: parts.clock,
@@ -107,7 +115,8 @@ impl Core {
             updates: Default::default(),
             purges: AtomicU64::new(0),
             instances: AtomicU32::new(0),
-            has_identities: AtomicBool::new(false),
+            tokens: AtomicU64::new(0),
+            has_identities: AtomicBool::new(is_warm),
             #[cfg(feature = "cache-encryption")]
             keys: parts.keys,
         }
@@ -141,13 +150,47 @@ impl Core {
 
     /// Puts an entry among those under a key. `false`: it does not fit.
     pub(super) fn keep(
-        &self,
+        self: &Arc<Self>,
         key: &StoredKey,
         entry: &Arc<Entry>,
         settings: &CacheSettings,
         has_identity: bool,
+        lead: Option<&Arc<Lead>>,
     ) -> bool {
         let Some(entry) = self.sealed(key, entry, settings) else { return false };
+        if let Some(tier) = &self.tier {
+            tier.put(self, key, &entry, lead);
+        }
+        self.place(key, entry, has_identity)
+    }
+
+    /// Puts in what another process has stored. `false`: something was purged meanwhile.
+    pub(super) fn adopt(&self, key: &StoredKey, value: StoredValue, has_identity: bool, purges: u64) -> bool {
+        match value.0 {
+            Slot::One(entry) => drop(self.place(key, entry, has_identity)),
+            mark => {
+                let _guard = self.update(key);
+                let previous = self.store.get(key.borrowed());
+                if previous.is_none_or(|previous| previous.0.entries().is_empty()) {
+                    self.store.insert(key, StoredValue(mark));
+                }
+            }
+        }
+        let is_good = self.purge_count() == purges;
+        if !is_good {
+            self.store.remove(key.borrowed());
+        }
+        is_good
+    }
+
+    /// A number that nobody else has.
+    pub(super) fn token(&self) -> u128 {
+        let number = self.tokens.fetch_add(1, SeqCst);
+        let half = |side: u8| u128::from(self.hasher.hash_one((side, number)));
+        half(0) << 64 | half(1)
+    }
+
+    fn place(&self, key: &StoredKey, entry: Arc<Entry>, has_identity: bool) -> bool {
         if has_identity {
             self.has_identities.store(true, SeqCst);
         }
@@ -175,11 +218,12 @@ impl Core {
     /// stored: those stay, and the request's own goes, if the service now forbids to keep it. An error, or what only
     /// this client brought about, does not drive out what may be confirmed later.
     pub(super) fn mark_pass(
-        &self,
+        self: &Arc<Self>,
         key: &StoredKey,
         request: &HeaderMap,
         reason: NoCacheReason,
         now: Timestamp,
+        lead: Option<&Arc<Lead>>,
     ) {
         let _guard = self.update(key);
         let previous = self.store.get(key.borrowed()).map(|value| value.0);
@@ -192,6 +236,9 @@ impl Core {
             true => Slot::Pass { until: deadline(now, self.limits.hit_for_miss) },
             false => Slot::Many(others.into()),
         };
+        if let (Slot::Pass { until }, Some(tier)) = (&slot, &self.tier) {
+            tier.put_pass(self, key, *until, lead);
+        }
         self.store.insert(key, StoredValue(slot));
     }
 }

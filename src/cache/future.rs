@@ -7,6 +7,7 @@ use super::{
     respond::{answer_arrived, answer_entry, pass},
     rules::{Provenance, RequestView},
     seat::{Seat, is_shared, take_seat},
+    tier::{Asking, Told},
 };
 use crate::{
     body::{BoxError, GatewayBody},
@@ -84,6 +85,8 @@ pin_project! {
         Answered { response: Option<Response<GatewayBody<R>>> },
         Forwarded { #[pin] future: F, passage: Passage },
         Riding { rider: Option<Rider>, waiter: Option<Box<Waiter<S, B>>>, warns: bool },
+        // The second tier is asked; `None` once it has answered.
+        Asking { asking: Asking, waiter: Option<Box<Waiter<S, B>>>, varies_by: Option<Arc<[HeaderName]>> },
     }
 }
 
@@ -135,7 +138,7 @@ where
     E: Send + 'static,
 {
     pub(super) fn new(layer: &Arc<LayerState>, source: Source<'_, S>, request: Request<B>) -> Self {
-        let state = State::begin(layer, source, request, None);
+        let state = State::begin(layer, source, request, None, None);
         let layer = (!matches!(state, State::Answered { .. })).then(|| Arc::clone(layer));
         Self { layer, state, patience: None }
     }
@@ -150,19 +153,57 @@ where
     R::Error: Into<BoxError>,
     E: Send + 'static,
 {
-    /// `varies_by`: what the answer that was waited for turned out to vary by.
+    /// `varies_by`: what the answer that was waited for turned out to vary by. `told`: what the second tier has said.
     fn begin(
         layer: &Arc<LayerState>,
         source: Source<'_, S>,
         request: Request<B>,
         varies_by: Option<&Arc<[HeaderName]>>,
+        told: Option<Told>,
     ) -> Self {
         let now = layer.core.clock.now();
         match layer.plan(view(&request), varies_by, now) {
             Plan::Forward(reason) => Self::forward(layer, source, request, CacheStatus::Bypass, reason),
             Plan::Refuse(error) => Self::answered(error.refuse_in(RequestContext::of(request.extensions()))),
             Plan::Serve(serve) => Self::serve(layer, source, request, serve, now),
-            Plan::Fetch(fetch) => Self::fetch(layer, source, request, &fetch, now),
+            Plan::Fetch(fetch) => Self::ask_or_fetch(layer, source, request, fetch, (varies_by, told), now),
+        }
+    }
+
+    /// Asks the second tier, where there is one and it has not been asked yet.
+    fn ask_or_fetch(
+        layer: &Arc<LayerState>,
+        source: Source<'_, S>,
+        request: Request<B>,
+        mut fetch: Fetch,
+        (varies_by, told): (Option<&Arc<[HeaderName]>>, Option<Told>),
+        now: Timestamp,
+    ) -> Self {
+        match told {
+            None if layer.core.tier.is_some() => {
+                if let Some(asking) = layer.ask_tier(&fetch) {
+                    let waiter = Some(Box::new(Waiter { service: source.take(), request }));
+                    return Self::Asking { asking, waiter, varies_by: varies_by.cloned() };
+                }
+            }
+            Some(Told::Lead(lead)) => fetch.lead = Some(lead),
+            _ => {}
+        }
+        Self::fetch(layer, source, request, &fetch, now)
+    }
+
+    /// Begins again with what the second tier said.
+    fn asked(
+        layer: &Arc<LayerState>,
+        (service, request): (S, Request<B>),
+        varies_by: Option<&Arc<[HeaderName]>>,
+        told: Told,
+    ) -> Self {
+        let source = Source::Taken(service);
+        match told {
+            // Its answers lie elsewhere, each for other values.
+            Told::Varies(names) => Self::begin(layer, source, request, Some(&names), None),
+            told => Self::begin(layer, source, request, varies_by, Some(told)),
         }
     }
 
@@ -297,7 +338,7 @@ where
             }
             Arrived::Failed => {
                 drop(rider);
-                return Self::begin(layer, source, request, None);
+                return Self::begin(layer, source, request, None, None);
             }
         };
         if !is_shared(layer, view(&request), meta, &arrived) {
@@ -305,7 +346,7 @@ where
             drop(rider);
             return match names {
                 // A call of its own, beside the one for other values.
-                Some(names) => Self::begin(layer, source, request, Some(&names)),
+                Some(names) => Self::begin(layer, source, request, Some(&names), None),
                 None => {
                     Self::forward(layer, source, request, CacheStatus::Bypass, NoCacheReason::Authorization)
                 }
@@ -407,6 +448,13 @@ where
                 StateProj::Forwarded { future, passage } => {
                     let response = ready!(future.poll(cx))?;
                     return Poll::Ready(Ok(passage.leave(layer, response)));
+                }
+                StateProj::Asking { asking, waiter, varies_by } => {
+                    let told = ready!(Pin::new(asking).poll(cx));
+                    match State::take_waiter(waiter) {
+                        Some(waiting) => State::asked(layer, waiting, varies_by.as_ref(), told),
+                        None => return Poll::Pending,
+                    }
                 }
                 StateProj::Riding { rider, waiter, warns } => {
                     let Some(flight) = rider.as_ref() else { return Poll::Pending };

@@ -1,7 +1,8 @@
 //! The handle: the one cache behind all its layers, and its run-time API.
 
-use super::{CacheBuilder, CacheStats, Purge, StoreUsage, core::Core};
-use std::sync::Arc;
+use super::{CacheBuilder, CacheStats, Purge, StoreUsage, TierStats, core::Core};
+use crate::store::{Acknowledgement, StoreCounts, StoreError};
+use std::{sync::Arc, time::Duration};
 
 /// Stored answers, counters and settings; see the [module docs](super). A clone is a reference count.
 #[derive(Clone, Debug)]
@@ -16,7 +17,11 @@ impl Cache {
     }
 
     pub(super) fn new(core: Core) -> Self {
-        Self { core: Arc::new(core) }
+        let core = Arc::new(core);
+        if let Some(tier) = &core.tier {
+            tier.listen(&core);
+        }
+        Self { core }
     }
 
     pub(super) fn into_core(self) -> Arc<Core> {
@@ -24,9 +29,34 @@ impl Cache {
     }
 
     /// Takes entries out, and gives back how many. With one of several answers under a key (`Vary`) the others go,
-    /// too.
+    /// too. Where there is a second tier, the other processes follow in a moment; to wait for them, see
+    /// [`purge_everywhere`](Self::purge_everywhere).
     pub fn purge(&self, purge: &Purge) -> u64 {
-        self.core.purge(purge)
+        self.core.purge_and_tell(purge)
+    }
+
+    /// Takes entries out of every process that shares the second tier, and waits, at most for the time given, until
+    /// each of them has said so. Without a second tier there is only this process.
+    ///
+    /// # Errors
+    ///
+    /// The tier does not answer: the purge is in force here, and nobody else knows of it.
+    pub async fn purge_everywhere(
+        &self,
+        purge: &Purge,
+        within: Duration,
+    ) -> Result<Acknowledgement, StoreError> {
+        self.core.purge_everywhere(purge, within).await
+    }
+
+    /// What the second tier did, where there is one.
+    pub fn tier_stats(&self) -> Option<TierStats> {
+        self.core.tier.as_ref().map(|tier| tier.stats())
+    }
+
+    /// How the second tier has answered: calls, failures, and how often it was left alone.
+    pub fn tier_store_counts(&self) -> Option<StoreCounts> {
+        self.core.tier.as_ref().map(|tier| tier.store_counts())
     }
 
     /// Flushes a stage (AWS: `FlushStageCache`), and gives back how many entries that were.

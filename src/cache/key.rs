@@ -352,6 +352,11 @@ impl<'a> StoreKey<'a> {
         self.bytes
     }
 
+    #[cfg(feature = "redb")]
+    pub(crate) fn to_stored(self) -> StoredKey {
+        self.to_owned()
+    }
+
     pub(super) fn to_owned(self) -> StoredKey {
         StoredKey { hash: self.hash, bytes: self.bytes.into() }
     }

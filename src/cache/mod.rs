@@ -98,6 +98,9 @@
 //!   stands still for the wait of 5 s.
 //! * A body that is ready is read up to 64 KiB before its head is sent: most answers are complete by then.
 //!
+//! Several processes share their entries through a second tier ([`tier`], [`CacheBuilder::second_tier`]): one call for
+//! one key over all of them, and purges that hold everywhere ([`Cache::purge_everywhere`]).
+//!
 //! For logs and metrics: `$context.cache.status`, `$context.cache.reason`, `$context.cache.age` (names of ours; AWS has
 //! none), [`RequestContext::cache_status`](crate::context::RequestContext::cache_status), and [`Cache::stats`], with the
 //! counts that AWS calls `CacheHitCount` and `CacheMissCount`.
@@ -108,6 +111,7 @@
 
 mod answer;
 mod aws;
+mod codec;
 mod config;
 mod core;
 mod credentials;
@@ -132,8 +136,10 @@ mod selection;
 mod stats;
 mod store;
 mod tags;
+pub mod tier;
 
 pub use aws::InvalidationRequest;
+pub use codec::StoredFor;
 pub use config::CacheBuilder;
 pub use future::CacheFuture;
 pub use handle::Cache;
@@ -146,3 +152,4 @@ pub use reason::{CacheStatus, NoCacheReason};
 pub use seal::EncryptionKeys;
 pub use stats::CacheStats;
 pub use store::{CacheStore, StoreUsage, StoredValue};
+pub use tier::{CacheTier, TierStats};

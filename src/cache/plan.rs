@@ -10,6 +10,7 @@ use super::{
     rules::{Decision, Intake, Lookup, RequestView},
     selection::Selection,
     store::Slot,
+    tier::Lead,
 };
 use crate::{
     clock::Timestamp,
@@ -65,6 +66,8 @@ pub(super) struct Fetch {
     /// Together with everybody who asks the same.
     pub(super) collapses: bool,
     pub(super) has_identity: bool,
+    /// The right to make the call for all processes.
+    pub(super) lead: Option<Arc<Lead>>,
 }
 
 /// What is known of the resource.
@@ -173,6 +176,7 @@ impl LayerState {
             // What a `HEAD` brings is of no use to a `GET` that waits under the same key.
             collapses: !found.is_pass() && !lookup.as_get,
             has_identity: buffer.has_identity(),
+            lead: None,
         };
         found.other_than_hit(&decision, request, lookup, fetch)
     }

@@ -1,6 +1,7 @@
 //! Taking entries out: one, those of a method, those of a stage, those with a tag.
 
 use super::{
+    codec,
     core::Core,
     flight::{Flight, RequestSnapshot},
     key::{KeyBuffer, KeyReader, KeyScope, StoreKey, encode, query_part, whole_query_part},
@@ -8,9 +9,18 @@ use super::{
     rules::{RequestView, ResponseView},
     store::StoredValue,
 };
-use crate::{clock::Timestamp, context::RequestContext, route::MatchedRoute};
+use crate::{
+    clock::Timestamp,
+    context::RequestContext,
+    route::MatchedRoute,
+    store::{Acknowledgement, StoreError},
+};
+use bytes::{Buf, BufMut, Bytes};
 use http::{Method, Response, Uri};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// The form in which purges travel.
+const PURGE_VERSION: u8 = 1;
 
 /// Which entries are to go; every step narrows it. What is on its way from the service when a purge comes is not
 /// stored either.
@@ -36,6 +46,8 @@ pub struct Purge {
     path: Option<Vec<u8>>,
     parameters: Vec<Vec<u8>>,
     tag: Option<Box<str>>,
+    /// The one under this key.
+    key: Option<Box<[u8]>>,
     softly: bool,
 }
 
@@ -103,7 +115,19 @@ impl Purge {
         self
     }
 
+    /// What is under one key.
+    pub(super) fn exactly(key: &[u8]) -> Self {
+        Self { key: Some(key.into()), ..Self::default() }
+    }
+
+    pub(super) fn is_soft(&self) -> bool {
+        self.softly
+    }
+
     fn means_key(&self, key: &[u8]) -> bool {
+        if self.key.as_deref().is_some_and(|own| own != key) {
+            return false;
+        }
         let Some((head, tail)) = KeyReader::head(key) else { return false };
         let is = |wanted: &Option<Vec<u8>>, own: &[u8]| wanted.as_ref().is_none_or(|wanted| wanted == own);
         is(&self.stage, head.stage)
@@ -113,10 +137,45 @@ impl Purge {
             && self.parameters.iter().all(|parameter| tail.contains(parameter))
     }
 
-    fn means(&self, key: &[u8], value: &StoredValue) -> bool {
+    pub(super) fn means(&self, key: &[u8], value: &StoredValue) -> bool {
         let has_tag =
             |tag: &str| value.0.entries().iter().any(|entry| entry.meta.tags.iter().any(|own| **own == *tag));
         self.means_key(key) && self.tag.as_deref().is_none_or(has_tag)
+    }
+
+    /// For other processes.
+    pub(super) fn to_bytes(&self) -> Bytes {
+        let mut out = vec![PURGE_VERSION, u8::from(self.softly)];
+        let tag = self.tag.as_deref().map(str::as_bytes);
+        let parts = [&self.stage, &self.resource, &self.method, &self.path].map(|part| part.as_deref());
+        for part in parts.into_iter().chain([tag, self.key.as_deref()]) {
+            out.put_u8(u8::from(part.is_some()));
+            part.into_iter().for_each(|part| codec::put_text(&mut out, part));
+        }
+        self.parameters.iter().for_each(|parameter| codec::put_text(&mut out, parameter));
+        out.into()
+    }
+
+    /// `None`: of another version, or nonsense.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut bytes = Bytes::copy_from_slice(bytes);
+        if bytes.try_get_u8().ok()? != PURGE_VERSION {
+            return None;
+        }
+        let softly = codec::take_bool(&mut bytes)?;
+        let mut part = || match codec::take_bool(&mut bytes)? {
+            true => Some(Some(codec::take_text(&mut bytes)?.to_vec())),
+            false => Some(None),
+        };
+        let [stage, resource, method, path, tag, key] =
+            [part()?, part()?, part()?, part()?, part()?, part()?];
+        let tag = tag.map(String::from_utf8).transpose().ok()?.map(String::into_boxed_str);
+        let key = key.map(Vec::into_boxed_slice);
+        let mut parameters = Vec::new();
+        while !bytes.is_empty() {
+            parameters.push(codec::take_text(&mut bytes)?.to_vec());
+        }
+        Some(Self { stage, resource, method, path, parameters, tag, key, softly })
     }
 
     fn means_flight(&self, flight: &Flight) -> bool {
@@ -154,7 +213,27 @@ impl Core {
         self.flights.remove(flight);
     }
 
+    /// Here, and behind the caller's back everywhere else.
+    pub(super) fn purge_and_tell(&self, purge: &Purge) -> u64 {
+        let purged = self.purge(purge);
+        self.tier.iter().for_each(|tier| tier.announce_behind(purge));
+        purged
+    }
+
+    /// Here, and then everywhere else.
+    pub(super) async fn purge_everywhere(
+        &self,
+        purge: &Purge,
+        within: Duration,
+    ) -> Result<Acknowledgement, StoreError> {
+        self.purge(purge);
+        let Some(tier) = &self.tier else { return Ok(Acknowledgement::alone()) };
+        let number = tier.announce_within(self, purge, within).await?;
+        tier.acknowledged(number, within).await
+    }
+
     fn invalidate_key(&self, key: StoreKey<'_>) {
+        self.tier.iter().for_each(|tier| tier.announce_behind(&Purge::exactly(key.bytes())));
         for flight in
             self.flights.all().iter().filter(|flight| flight.key().primary.borrowed().bytes() == key.bytes())
         {
@@ -195,7 +274,41 @@ impl LayerState {
         self.core.invalidate_key(StoreKey::new(self.core.hash(buffer.bytes()), buffer.bytes()));
         // Entries of other callers have keys that nobody can make here.
         if self.core.has_identities() {
-            self.core.purge(&Purge::all().method(&Method::GET).path(uri.path()));
+            self.core.purge_and_tell(&Purge::all().method(&Method::GET).path(uri.path()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_purge_travels_whole(
+            texts in proptest::collection::vec(proptest::option::of("[a-z/]{0,4}"), 6),
+            softly: bool,
+            bytes in proptest::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let part = |index: usize| texts[index].clone().map(String::into_bytes);
+            let purge = Purge {
+                stage: part(0),
+                resource: part(1),
+                method: part(2),
+                path: part(3),
+                parameters: texts.iter().flatten().map(|text| query_part("p", text)).collect(),
+                tag: texts[4].as_deref().map(Box::from),
+                key: part(5).map(Vec::into_boxed_slice),
+                softly,
+            };
+            let text = purge.to_bytes();
+            let read = Purge::from_bytes(&text).unwrap();
+            prop_assert_eq!(format!("{read:?}"), format!("{purge:?}"));
+            let _garbage = Purge::from_bytes(&bytes);
+            for cut in 0..text.len() {
+                let _part = Purge::from_bytes(&text[..cut]);
+            }
         }
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn take_seat(
         has_identity: fetch.has_identity,
         is_head_of_get: fetch.lookup.as_get,
         alone_since,
+        lead: fetch.lead.clone(),
     };
     if !fetch.collapses || !core.limits.coalesces {
         return Seat::Leader(Flight::new(job(Some(core.purge_count()))).1);

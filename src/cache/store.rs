@@ -10,7 +10,8 @@ use std::{fmt, mem::size_of, sync::Arc};
 /// Keeps values under keys, within a capacity in bytes. The default is
 /// [`MemoryCacheStore`](super::MemoryCacheStore).
 ///
-/// Synchronous: it is asked on the hot path. Values are opaque; a store that leaves the process is not possible yet.
+/// Synchronous: it is asked on the hot path. Values are opaque; [`StoredValue::to_bytes`] and
+/// [`StoredValue::from_bytes`] are for a store that leaves the process.
 pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
     /// The value under a key. Compares the whole key, not only the hash.
     fn get(&self, key: StoreKey<'_>) -> Option<StoredValue>;
@@ -30,6 +31,11 @@ pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
 
     /// What is kept.
     fn usage(&self) -> StoreUsage;
+
+    /// Whether it may have entries that were not put in by this cache, such as those of the process before. Default: no.
+    fn is_warm(&self) -> bool {
+        false
+    }
 }
 
 /// How full a store is.
@@ -55,6 +61,20 @@ impl StoredValue {
     pub fn weight(&self, key_bytes: usize) -> u64 {
         let entries = self.0.entries().iter().map(|entry| u64::from(entry.weight)).sum::<u64>();
         (SLOT_OVERHEAD + key_bytes) as u64 + entries
+    }
+}
+
+/// For stores that write values down.
+#[cfg(feature = "redb")]
+impl StoredValue {
+    /// Whether it is more than a mark that answers are not storable.
+    pub(crate) fn has_answers(&self) -> bool {
+        !self.0.entries().is_empty()
+    }
+
+    /// How many of its answers were purged softly.
+    pub(crate) fn soft_purges(&self) -> usize {
+        self.0.entries().iter().filter(|entry| entry.meta.is_soft_purged()).count()
     }
 }
 
@@ -87,6 +107,15 @@ impl Slot {
             Self::One(entry) => std::slice::from_ref(entry),
             Self::Many(entries) => entries,
             Self::Pass { .. } => &[],
+        }
+    }
+
+    /// Entries, the newest first; `None` where there is none.
+    pub(super) fn of(mut entries: Vec<Arc<Entry>>) -> Option<Self> {
+        match entries.len() {
+            0 => None,
+            1 => entries.pop().map(Self::One),
+            _ => Some(Self::Many(entries.into())),
         }
     }
 

@@ -3,14 +3,14 @@
 use super::RequestContext;
 #[cfg(feature = "jwt")]
 use super::claims::{ClaimStyle, Claims};
-use crate::{
-    response::json_string,
-    route::{ApiMethod, Scope},
-};
+use crate::response::json_string;
+#[cfg(any(feature = "authorizer", feature = "sigv4"))]
+use crate::route::{ApiMethod, Scope};
 use std::{
     borrow::Cow,
     fmt,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 /// What an authorizer (Lambda-style, JWT or Cognito) established of the caller. A proof, like
@@ -45,13 +45,11 @@ pub struct AuthorizerValue {
 
 impl AuthorizerValue {
     /// A JSON string.
-    #[allow(dead_code, reason = "made by authorizers")]
     pub(crate) fn string(text: impl Into<Box<str>>) -> Self {
         Self { text: text.into(), is_string: true }
     }
 
     /// Any other JSON value, given as its JSON text.
-    #[allow(dead_code, reason = "made by authorizers")]
     pub(crate) fn json(text: impl Into<Box<str>>) -> Self {
         Self { text: text.into(), is_string: false }
     }
@@ -103,24 +101,22 @@ impl From<u64> for AuthorizerValue {
     }
 }
 
-#[allow(dead_code, reason = "made by authorizers")]
 impl AuthorizerContext {
+    #[cfg(any(feature = "authorizer", test))]
     pub(crate) fn new(principal_id: Option<Arc<str>>) -> Self {
         Self { principal_id, ..Self::default() }
     }
 
     /// The `context` of a Lambda-style answer.
+    #[cfg(any(feature = "authorizer", test))]
     pub(crate) fn with_values(mut self, values: Vec<(Box<str>, AuthorizerValue)>) -> Self {
         self.values = values.into();
         self
     }
 
-    /// The claims of a token, and its scopes.
-    pub(crate) fn with_claims(
-        mut self,
-        claims: Vec<(Box<str>, AuthorizerValue)>,
-        scopes: Vec<Box<str>>,
-    ) -> Self {
+    /// Claims and scopes without a token.
+    #[cfg(test)]
+    fn with_claims(mut self, claims: Vec<(Box<str>, AuthorizerValue)>, scopes: Vec<Box<str>>) -> Self {
         self.claims = OnceLock::from(claims.into_boxed_slice());
         self.scopes = OnceLock::from(scopes.into_boxed_slice());
         self
@@ -201,7 +197,8 @@ impl AuthorizerContext {
         Box::default()
     }
 
-    pub(crate) fn shared_principal_id(&self) -> Option<&Arc<str>> {
+    #[cfg(any(feature = "authorizer", test))]
+    fn shared_principal_id(&self) -> Option<&Arc<str>> {
         self.principal_id.as_ref()
     }
 }
@@ -226,7 +223,7 @@ impl fmt::Debug for AuthorizerContext {
 /// One call of an authorizer, for logs. Absent where a cached answer was used.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AuthorizerRun {
-    pub(crate) latency_ms: u64,
+    pub(crate) latency: Duration,
     /// The status of the function's own call; `None` where there was no answer at all.
     pub(crate) integration_status: Option<u16>,
     /// 200, or the status that the authorizer's failure leads to.
@@ -242,7 +239,7 @@ impl RequestContext {
     }
 
     /// Notes what an authorizer established, and its principal. The first writer wins.
-    #[allow(dead_code, reason = "called by authorizers")]
+    #[cfg(any(feature = "authorizer", test))]
     pub(crate) fn set_authorizer(&self, established: &Arc<AuthorizerContext>) {
         if self.0.authorizer.set(Arc::clone(established)).is_ok()
             && let Some(id) = established.shared_principal_id()
@@ -251,14 +248,14 @@ impl RequestContext {
         }
     }
 
-    #[allow(dead_code, reason = "called by authorizers")]
+    #[cfg(any(feature = "authorizer", test))]
     pub(crate) fn set_authorizer_run(&self, run: AuthorizerRun) {
         let _first_writer_wins = self.0.authorizer_run.set(Box::new(run));
     }
 
     /// The declared method that a layer's settings are read from: that of the stage, or where no stage has matched
     /// that of the layer's `own` table, even if another layer has matched against a table of its own.
-    #[allow(dead_code, reason = "called by authorizers")]
+    #[cfg(any(feature = "authorizer", feature = "sigv4"))]
     pub(crate) fn method_or_match<'a>(
         &'a self,
         own: Option<&'a Arc<Scope>>,
@@ -284,7 +281,7 @@ impl RequestContext {
                 own.or_else(|| Some(self.principal()?.id())).map(Cow::Borrowed)
             }
             "integrationLatency" | "latency" => match (run, established) {
-                (Some(run), _) => Some(run.latency_ms.to_string().into()),
+                (Some(run), _) => Some(run.latency.as_millis().to_string().into()),
                 (None, known) => known.map(|_cached| "0".into()),
             },
             "integrationStatus" => Some(run?.integration_status?.to_string().into()),
@@ -347,7 +344,7 @@ mod tests {
     fn a_run_shows_its_latency_and_its_error() {
         let context = context();
         let run = AuthorizerRun {
-            latency_ms: 12,
+            latency: Duration::from_millis(12),
             integration_status: Some(200),
             status: 500,
             error: Some("boom".into()),

@@ -1,11 +1,11 @@
 //! What only observers ask for: how long the integration took, who the client says it is, what it announced.
 
-use super::RequestContext;
+use super::{RequestContext, headroom::PlanHeadroom};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU16, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -14,11 +14,35 @@ use std::{
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     integration_nanos: AtomicU64,
-    integration_status: AtomicU32,
+    integration_status: AtomicU16,
+    /// [`WANTS_HEADROOM`] and [`AUTHORIZER_WAS_CACHED`].
+    flags: AtomicU16,
     request_length: AtomicU64,
     user_agent: OnceLock<Box<HeaderValue>>,
+    pub(super) headroom: OnceLock<Box<PlanHeadroom>>,
     #[cfg(any(feature = "tracing", feature = "xray"))]
     trace: OnceLock<Box<super::trace::TraceContext>>,
+}
+
+const WANTS_HEADROOM: u16 = 1;
+const AUTHORIZER_WAS_CACHED: u16 = 2;
+
+impl Observed {
+    #[cfg(feature = "usage-plan")]
+    pub(super) fn wants_headroom(&self) -> bool {
+        self.flags.load(Relaxed) & WANTS_HEADROOM != 0
+    }
+
+    pub(super) fn was_cached(&self) -> bool {
+        self.flags.load(Relaxed) & AUTHORIZER_WAS_CACHED != 0
+    }
+}
+
+/// What observers want to have kept until the end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) user_agent: bool,
+    pub(crate) headroom: bool,
 }
 
 impl RequestContext {
@@ -30,8 +54,7 @@ impl RequestContext {
 
     /// `$context.integration.status`: what the service inside answered, before anything outside changed it.
     pub fn integration_status(&self) -> Option<StatusCode> {
-        let status = u16::try_from(self.0.observed.integration_status.load(Relaxed)).ok()?;
-        StatusCode::from_u16(status).ok()
+        StatusCode::from_u16(self.0.observed.integration_status.load(Relaxed)).ok()
     }
 
     /// The request's `Content-Length`, where it has one.
@@ -59,15 +82,24 @@ impl RequestContext {
     pub(crate) fn set_integration(&self, latency: Duration, status: Option<StatusCode>) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.0.observed.integration_nanos.store(nanos.saturating_add(1), Relaxed);
-        self.0.observed.integration_status.store(status.map_or(0, |status| status.as_u16().into()), Relaxed);
+        self.0.observed.integration_status.store(status.map_or(0, |status| status.as_u16()), Relaxed);
     }
 
-    pub(crate) fn observe_head(&self, headers: &HeaderMap, with_user_agent: bool) {
+    /// The authorizer's answer was a cached one.
+    #[cfg(feature = "authorizer")]
+    pub(crate) fn note_cached_authorizer(&self) {
+        self.0.observed.flags.fetch_or(AUTHORIZER_WAS_CACHED, Relaxed);
+    }
+
+    pub(crate) fn observe_head(&self, headers: &HeaderMap, wanted: Wanted) {
+        if wanted.headroom {
+            self.0.observed.flags.fetch_or(WANTS_HEADROOM, Relaxed);
+        }
         let length = headers.get(header::CONTENT_LENGTH);
         if let Some(length) = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {
             self.0.observed.request_length.store(length.saturating_add(1), Relaxed);
         }
-        if let Some(agent) = headers.get(header::USER_AGENT).filter(|_| with_user_agent) {
+        if let Some(agent) = headers.get(header::USER_AGENT).filter(|_| wanted.user_agent) {
             let _first_writer_wins = self.0.observed.user_agent.set(Box::new(agent.clone()));
         }
     }

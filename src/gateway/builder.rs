@@ -25,7 +25,7 @@ use crate::{
     timeout::TimeoutLayer,
     usage_plan::{UsagePlanLayer, UsagePlans},
 };
-use http::Extensions;
+use http::{Extensions, HeaderName};
 use std::{error::Error, fmt, net::IpAddr, sync::Arc};
 
 /// Why a gateway cannot be built.
@@ -97,6 +97,7 @@ struct Parts {
     usage_plan: Option<UsagePlanLayer>,
     timeout: Option<TimeoutLayer>,
     aws_exact: bool,
+    explanation_id: Option<HeaderName>,
 }
 
 impl Default for GatewayBuilder {
@@ -124,6 +125,7 @@ impl Default for Parts {
             usage_plan: None,
             timeout: Some(TimeoutLayer::default()),
             aws_exact: false,
+            explanation_id: None,
         }
     }
 }
@@ -186,6 +188,14 @@ impl<C> GatewayBuilder<C> {
     #[must_use]
     pub fn gateway_responses(mut self, responses: GatewayResponses) -> Self {
         self.parts.responses = responses;
+        self
+    }
+
+    /// The header field in which every refusal names its explanation; see
+    /// [`GatewayResponseLayer::explanation_id`](crate::response::GatewayResponseLayer::explanation_id). Default: none.
+    #[must_use]
+    pub fn explanation_id(mut self, name: HeaderName) -> Self {
+        self.parts.explanation_id = Some(name);
         self
     }
 
@@ -339,6 +349,10 @@ impl Parts {
         let stages = self.stages.map_or_else(|| Stages::single(DEFAULT_STAGE, routes), Ok)?;
         let (clock, kind) = (self.context.clock.clone(), self.context.kind);
         let responses = GatewayResponseLayer::new(self.responses).clock(clock.clone()).api_kind(kind);
+        let responses = match self.explanation_id {
+            Some(name) => responses.explanation_id(name),
+            None => responses,
+        };
         Ok(Phases {
             context: self.context,
             stages,

@@ -1,7 +1,7 @@
 //! The JWT authorizer of HTTP APIs, as a handle.
 
 use super::{
-    engine::{Common, Demand, Engine, Provider},
+    engine::{Common, Demand, Engine, Provider, common_settings},
     source::JwkSource,
     token_source::TokenSource,
     verifier::JwtVerifier,
@@ -17,11 +17,7 @@ pub struct JwtAuthorizer(pub(super) Arc<Engine>);
 impl JwtAuthorizer {
     /// Starts from AWS's settings: the token is in `Authorization`.
     pub fn builder(verifier: JwtVerifier, keys: JwkSource) -> JwtAuthorizerBuilder {
-        JwtAuthorizerBuilder {
-            provider: Provider { verifier, keys },
-            identity: None,
-            common: Common::default(),
-        }
+        JwtAuthorizerBuilder { provider: Provider { verifier, keys }, common: Common::default() }
     }
 
     /// Forgets every token that was verified: the next request with it has it verified again.
@@ -40,34 +36,16 @@ impl JwtAuthorizer {
 #[must_use]
 pub struct JwtAuthorizerBuilder {
     provider: Provider,
-    identity: Option<String>,
     common: Common,
 }
+
+common_settings!(JwtAuthorizerBuilder);
 
 impl JwtAuthorizerBuilder {
     /// Where the token is: `$request.header.NAME` or `$request.querystring.NAME`, exactly one. Default:
     /// `$request.header.Authorization`.
     pub fn identity_source(mut self, source: impl Into<String>) -> Self {
-        self.identity = Some(source.into());
-        self
-    }
-
-    /// The longest time for which a verified token is not verified again; never beyond its `exp`, nor beyond a change
-    /// of the keys. Default: 5 minutes. Zero: every token is verified every time.
-    pub fn remember_for(mut self, ceiling: Duration) -> Self {
-        self.common.ceiling = ceiling;
-        self
-    }
-
-    /// How many verified tokens are remembered, at some 1.5 KB for a common one. Default: 10,000. Zero: none.
-    pub fn remember_at_most(mut self, tokens: usize) -> Self {
-        self.common.capacity = tokens;
-        self
-    }
-
-    /// The clock that tokens are compared with. Default: the machine's.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.common.clock = clock;
+        self.common.identity = Some(source.into());
         self
     }
 
@@ -77,7 +55,7 @@ impl JwtAuthorizerBuilder {
     ///
     /// The identity source is none.
     pub fn build(mut self) -> Result<JwtAuthorizer, ConfigError> {
-        if let Some(text) = &self.identity {
+        if let Some(text) = &self.common.identity {
             self.common.source = TokenSource::parse(text)?;
         }
         let engine = Engine::new(vec![self.provider], Demand::Scopes, self.common)?;

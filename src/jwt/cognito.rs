@@ -1,13 +1,12 @@
 //! The Cognito authorizer of REST APIs, as a handle.
 
 use super::{
-    engine::{Common, Demand, Engine, Provider},
+    engine::{Common, Demand, Engine, Provider, common_settings},
     source::JwkSource,
     token_source::TokenSource,
     verifier::{JwtVerifier, check_leeway},
 };
-use crate::{ConfigError, clock::Clock};
-use regex_lite::Regex;
+use crate::{ConfigError, clock::Clock, expression::whole_match};
 use std::{sync::Arc, time::Duration};
 
 /// A Cognito user pool, by what its tokens say in `iss`.
@@ -94,7 +93,6 @@ impl CognitoAuthorizer {
     pub fn builder() -> CognitoAuthorizerBuilder {
         CognitoAuthorizerBuilder {
             pools: Vec::new(),
-            identity: None,
             validation: None,
             client_ids: Vec::new(),
             leeway: Duration::ZERO,
@@ -118,12 +116,13 @@ impl CognitoAuthorizer {
 #[must_use]
 pub struct CognitoAuthorizerBuilder {
     pools: Vec<(UserPool, JwkSource)>,
-    identity: Option<String>,
     validation: Option<String>,
     client_ids: Vec<String>,
     leeway: Duration,
     common: Common,
 }
+
+common_settings!(CognitoAuthorizerBuilder);
 
 impl CognitoAuthorizerBuilder {
     /// One more pool whose tokens pass, with its keys.
@@ -134,7 +133,7 @@ impl CognitoAuthorizerBuilder {
 
     /// The header with the token: `method.request.header.NAME`. Default: `method.request.header.Authorization`.
     pub fn identity_source(mut self, source: impl Into<String>) -> Self {
-        self.identity = Some(source.into());
+        self.common.identity = Some(source.into());
         self
     }
 
@@ -158,24 +157,6 @@ impl CognitoAuthorizerBuilder {
         self
     }
 
-    /// See [`JwtAuthorizerBuilder::remember_for`](super::JwtAuthorizerBuilder::remember_for).
-    pub fn remember_for(mut self, ceiling: Duration) -> Self {
-        self.common.ceiling = ceiling;
-        self
-    }
-
-    /// See [`JwtAuthorizerBuilder::remember_at_most`](super::JwtAuthorizerBuilder::remember_at_most).
-    pub fn remember_at_most(mut self, tokens: usize) -> Self {
-        self.common.capacity = tokens;
-        self
-    }
-
-    /// The clock that tokens are compared with. Default: the machine's.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.common.clock = clock;
-        self
-    }
-
     /// Checks the settings.
     ///
     /// # Errors
@@ -185,7 +166,7 @@ impl CognitoAuthorizerBuilder {
     pub fn build(mut self) -> Result<CognitoAuthorizer, ConfigError> {
         self.check_pools()?;
         check_leeway(self.leeway)?;
-        if let Some(text) = &self.identity {
+        if let Some(text) = &self.common.identity {
             self.common.source = match TokenSource::parse(text)? {
                 header @ TokenSource::Header(_) => header,
                 TokenSource::Query(_) => {
@@ -197,7 +178,7 @@ impl CognitoAuthorizerBuilder {
                 }
             };
         }
-        let validation = self.validation.as_deref().map(expression).transpose()?;
+        let validation = self.validation.as_deref().map(whole_match).transpose()?;
         let provider = |(pool, keys): (UserPool, JwkSource)| {
             let verifier = JwtVerifier::of_user_pool(pool.issuer());
             Provider { verifier: verifier.with_leeway(self.leeway).with_client_ids(&self.client_ids), keys }
@@ -217,9 +198,4 @@ impl CognitoAuthorizerBuilder {
             .find(|(index, issuer)| issuers().take(*index).any(|known| known == *issuer));
         twice.map_or(Ok(()), |(_, issuer)| Err(ConfigError::new("user pool", issuer, "configured twice")))
     }
-}
-
-fn expression(text: &str) -> Result<Regex, ConfigError> {
-    Regex::new(text)
-        .map_err(|error| ConfigError::new("identity validation expression", text, error.to_string()))
 }

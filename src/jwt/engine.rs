@@ -11,8 +11,10 @@ use super::{
 use crate::{
     ConfigError,
     clock::{Clock, Timestamp},
-    context::{AuthorizerContext, ClaimStyle, Claims},
+    context::{AuthorizerContext, ClaimStyle, Claims, RequestContext},
 };
+use bytes::Bytes;
+use http::Response;
 use regex_lite::Regex;
 use std::{sync::Arc, time::Duration};
 
@@ -30,6 +32,8 @@ pub(super) struct Provider {
 /// The settings that both builders share.
 #[derive(Clone, Debug)]
 pub(super) struct Common {
+    /// The identity source as it was given.
+    pub(super) identity: Option<String>,
     pub(super) source: TokenSource,
     pub(super) capacity: usize,
     pub(super) ceiling: Duration,
@@ -39,6 +43,7 @@ pub(super) struct Common {
 impl Default for Common {
     fn default() -> Self {
         Self {
+            identity: None,
             source: TokenSource::default(),
             capacity: DEFAULT_CAPACITY,
             ceiling: DEFAULT_CEILING,
@@ -46,6 +51,33 @@ impl Default for Common {
         }
     }
 }
+
+/// The methods for [`Common`] that both builders have, with the same words.
+macro_rules! common_settings {
+    ($builder:ty) => {
+        impl $builder {
+            /// The longest time for which a verified token is not verified again; never beyond its `exp`, nor beyond a
+            /// change of the keys. Default: 5 minutes. Zero: every token is verified every time.
+            pub fn remember_for(mut self, ceiling: Duration) -> Self {
+                self.common.ceiling = ceiling;
+                self
+            }
+
+            /// How many verified tokens are remembered, at some 1.5 KB for a common one. Default: 10,000. Zero: none.
+            pub fn remember_at_most(mut self, tokens: usize) -> Self {
+                self.common.capacity = tokens;
+                self
+            }
+
+            /// The clock that tokens are compared with. Default: the machine's.
+            pub fn clock(mut self, clock: Clock) -> Self {
+                self.common.clock = clock;
+                self
+            }
+        }
+    };
+}
+pub(super) use common_settings;
 
 /// What is asked of a verified token beyond its own soundness.
 #[derive(Clone, Debug)]
@@ -55,6 +87,16 @@ pub(super) enum Demand {
     /// REST API with user pools: an ID token without scopes, an access token with one of them; and the expression on
     /// `aud`.
     UserPool(Option<Regex>),
+}
+
+impl Demand {
+    /// The expression on `aud`.
+    fn expression(&self) -> Option<&str> {
+        match self {
+            Self::UserPool(Some(expression)) => Some(expression.as_str()),
+            Self::UserPool(None) | Self::Scopes => None,
+        }
+    }
 }
 
 /// See the module's first line.
@@ -101,6 +143,33 @@ impl Engine {
         match self.demand {
             Demand::Scopes => ClaimStyle::Http,
             Demand::UserPool(_) => ClaimStyle::Rest,
+        }
+    }
+
+    /// The answer, with what would have been accepted for operators.
+    pub(super) fn refuse<R: From<Bytes>>(
+        &self,
+        refusal: Refusal,
+        scopes: &Arc<[Box<str>]>,
+        context: &RequestContext,
+    ) -> Response<R> {
+        refusal.answer(self.style(), scopes, self.wanted(refusal), context)
+    }
+
+    fn wanted(&self, refusal: Refusal) -> Vec<String> {
+        let verifiers = || self.providers.iter().map(|provider| &provider.verifier);
+        match refusal {
+            Refusal::Token(JwtError::Issuer) => {
+                verifiers().map(|verifier| verifier.issuer().to_owned()).collect()
+            }
+            Refusal::Token(JwtError::Audience) => {
+                let audiences = verifiers().flat_map(JwtVerifier::audiences).map(str::to_owned);
+                audiences.chain(self.demand.expression().map(|text| format!("matches {text}"))).collect()
+            }
+            Refusal::Token(JwtError::Algorithm(_)) => {
+                verifiers().flat_map(JwtVerifier::algorithm_names).map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -209,11 +278,8 @@ fn of_user_pool(claims: &Claims, scopes: &[Box<str>], audience: Option<&Regex>) 
     if !claims.has_any_scope(scopes) {
         return Err(Refusal::Scope);
     }
-    let is_whole = |expression: &Regex, text: &str| {
-        expression.find(text).is_some_and(|found| found.range() == (0..text.len()))
-    };
     match audience {
-        Some(expression) if !claims.names_any("aud", |text| is_whole(expression, text)) => {
+        Some(expression) if !claims.names_any("aud", |text| expression.is_match(text)) => {
             Err(Refusal::Token(JwtError::Audience))
         }
         _ => Ok(()),

@@ -1,6 +1,7 @@
 //! The future of both layers: forward, refuse, or wait for a key first.
 
-use super::{engine::Verdict, layer::judge, service::Held};
+use super::{engine::Verdict, layer::judge, service::Pending};
+use crate::future::{Held, HeldFuture, Next};
 use bytes::Bytes;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
@@ -8,7 +9,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tower_service::Service;
 
@@ -19,50 +20,38 @@ pin_project! {
         S: Service<Request<B>>,
     {
         #[pin]
-        state: State<S::Future, S, B, R>,
-    }
-}
-
-pin_project! {
-    #[project = StateProj]
-    enum State<F, S, B, R> {
-        Forwarded { #[pin] future: F },
-        Refused { answer: Option<Box<Response<R>>> },
-        Waiting { held: Option<Box<Held<S, B>>> },
+        inner: HeldFuture<S::Future, R, Pending<S, B>>,
     }
 }
 
 impl<S: Service<Request<B>>, B, R> TokenFuture<S, B, R> {
-    pub(super) fn forwarded(future: S::Future) -> Self {
-        Self { state: State::Forwarded { future } }
-    }
-
-    pub(super) fn refused(answer: Response<R>) -> Self {
-        Self { state: State::Refused { answer: Some(Box::new(answer)) } }
-    }
-
-    pub(super) fn waiting(held: Held<S, B>) -> Self {
-        Self { state: State::Waiting { held: Some(Box::new(held)) } }
+    pub(super) fn new(next: Next<S::Future, R, Pending<S, B>>) -> Self {
+        Self { inner: next.into() }
     }
 }
 
-/// Judges again, now that the keys were fetched.
-fn resume<S, B, R>(held: Held<S, B>) -> State<S::Future, S, B, R>
+impl<S, B, R> Held<S::Future, R> for Pending<S, B>
 where
     S: Service<Request<B>, Response = Response<R>>,
     R: From<Bytes>,
 {
-    let Held { mut inner, request, context, engine, scopes, wait: _ } = held;
-    match judge(&engine, &scopes, &request, true) {
-        Verdict::Pass(established) => {
-            context.set_authorizer(&established);
-            State::Forwarded { future: inner.call(request) }
-        }
-        Verdict::Refuse(refusal) => {
-            State::Refused { answer: Some(Box::new(refusal.answer(engine.style(), &scopes, &context))) }
-        }
-        Verdict::Wait(wait) => {
-            State::Waiting { held: Some(Box::new(Held { inner, request, context, engine, scopes, wait })) }
+    type Outcome = ();
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.wait).poll(cx)
+    }
+
+    /// Judges again, now that the keys were fetched.
+    fn go_on(mut self, (): ()) -> Next<S::Future, R, Self> {
+        match judge(&self.engine, &self.scopes, &self.request, true) {
+            Verdict::Pass(established) => {
+                self.context.set_authorizer(&established);
+                Next::Forward(self.inner.call(self.request))
+            }
+            Verdict::Refuse(refusal) => {
+                Next::Refuse(self.engine.refuse(refusal, &self.scopes, &self.context))
+            }
+            Verdict::Wait(wait) => Next::Wait(Self { wait, ..self }),
         }
     }
 }
@@ -75,35 +64,12 @@ where
     type Output = Result<Response<R>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            let next = match this.state.as_mut().project() {
-                StateProj::Forwarded { future } => return future.poll(cx),
-                StateProj::Refused { answer } => match answer.take() {
-                    Some(answer) => return Poll::Ready(Ok(*answer)),
-                    None => return Poll::Pending,
-                },
-                StateProj::Waiting { held } => {
-                    if let Some(waiting) = held {
-                        ready!(Pin::new(&mut waiting.wait).poll(cx));
-                    }
-                    match held.take() {
-                        Some(held) => resume(*held),
-                        None => return Poll::Pending,
-                    }
-                }
-            };
-            this.state.set(next);
-        }
+        self.project().inner.poll(cx)
     }
 }
 
 impl<S: Service<Request<B>>, B, R> fmt::Debug for TokenFuture<S, B, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.state {
-            State::Forwarded { .. } => "TokenFuture(forwarded)",
-            State::Refused { .. } => "TokenFuture(refused)",
-            State::Waiting { .. } => "TokenFuture(waiting)",
-        })
+        f.debug_struct("TokenFuture").finish_non_exhaustive()
     }
 }

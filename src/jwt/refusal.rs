@@ -2,7 +2,7 @@
 
 use super::error::JwtError;
 use crate::{
-    context::{AuthorizerRun, ClaimStyle, RequestContext},
+    context::{AuthorizerRun, ClaimStyle, Reason, RequestContext},
     response::{Cause, GatewayError, ResponseType},
 };
 use bytes::Bytes;
@@ -28,8 +28,11 @@ pub(super) enum Refusal {
 /// What a refused token lacked: in the extensions of the answer, for operators. Never in the client's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRefusal {
+    style: ClaimStyle,
     error: Option<JwtError>,
     scopes: Arc<[Box<str>]>,
+    lacks_scope: bool,
+    wanted: Arc<[String]>,
 }
 
 impl TokenRefusal {
@@ -42,6 +45,30 @@ impl TokenRefusal {
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scopes.iter().map(|scope| &**scope)
     }
+
+    /// What would have been accepted in the place of what was wrong: issuers, audiences, algorithms. Empty where that
+    /// cannot be listed.
+    pub fn wanted(&self) -> impl Iterator<Item = &str> {
+        self.wanted.iter().map(String::as_str)
+    }
+}
+
+impl Reason for TokenRefusal {
+    fn layer(&self) -> &'static str {
+        match self.style {
+            ClaimStyle::Http => "JwtAuthorizerLayer",
+            ClaimStyle::Rest => "CognitoAuthorizerLayer",
+        }
+    }
+
+    fn decided_by(&self) -> Option<String> {
+        let scope = self.lacks_scope.then_some("scope");
+        self.error.and_then(JwtError::decided_by).or(scope).map(str::to_owned)
+    }
+
+    fn would_allow(&self) -> Vec<String> {
+        if self.lacks_scope { self.scopes().map(str::to_owned).collect() } else { self.wanted.to_vec() }
+    }
 }
 
 impl Refusal {
@@ -50,21 +77,23 @@ impl Refusal {
         self,
         style: ClaimStyle,
         scopes: &Arc<[Box<str>]>,
+        wanted: Vec<String>,
         context: &RequestContext,
     ) -> Response<R> {
         let error = self.error(style);
         self.note_run(style, scopes, context, error.status().as_u16());
-        let mut response = error.refuse(context);
+        let token = match self {
+            Self::Token(error) => Some(error),
+            _ => None,
+        };
+        let (lacks_scope, wanted) = (self == Self::Scope, wanted.into());
+        let reason = TokenRefusal { style, error: token, scopes: Arc::clone(scopes), lacks_scope, wanted };
+        let mut response = error.refuse_for(context, Some(reason));
         if style == ClaimStyle::Http
             && let Some(challenge) = self.challenge(scopes)
         {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
-        let token = match self {
-            Self::Token(error) => Some(error),
-            _ => None,
-        };
-        response.extensions_mut().insert(TokenRefusal { error: token, scopes: Arc::clone(scopes) });
         response
     }
 

@@ -7,7 +7,7 @@ use super::{
     refusal::Refusal,
     source::Wait,
 };
-use crate::context::RequestContext;
+use crate::{context::RequestContext, future::Next};
 use bytes::Bytes;
 use http::{Request, Response};
 use std::{
@@ -31,7 +31,7 @@ impl<S> TokenService<S> {
 }
 
 /// A request whose token waits for its key, with the service that was ready for it.
-pub(super) struct Held<S, B> {
+pub(super) struct Pending<S, B> {
     pub(super) inner: S,
     pub(super) request: Request<B>,
     pub(super) context: RequestContext,
@@ -56,28 +56,26 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = self.config.context.find_or_create(&mut request);
         let (engine, scopes) = match self.config.asked(&context, request.uri().path()) {
-            Asked::Nothing => return TokenFuture::forwarded(self.inner.call(request)),
+            Asked::Nothing => return TokenFuture::new(Next::Forward(self.inner.call(request))),
             Asked::Token(engine, scopes) => (engine, scopes),
             Asked::UnknownAuthorizer(scopes) => {
-                let answer = Refusal::Unknown.answer(self.config.style(), &scopes, &context);
-                return TokenFuture::refused(answer);
+                let answer = Refusal::Unknown.answer(self.config.style(), &scopes, Vec::new(), &context);
+                return TokenFuture::new(Next::Refuse(answer));
             }
         };
         engine.source.mark_sensitive(request.headers_mut());
-        match judge(&engine, &scopes, &request, false) {
+        TokenFuture::new(match judge(&engine, &scopes, &request, false) {
             Verdict::Pass(established) => {
                 context.set_authorizer(&established);
-                TokenFuture::forwarded(self.inner.call(request))
+                Next::Forward(self.inner.call(request))
             }
-            Verdict::Refuse(refusal) => {
-                TokenFuture::refused(refusal.answer(engine.style(), &scopes, &context))
-            }
+            Verdict::Refuse(refusal) => Next::Refuse(engine.refuse(refusal, &scopes, &context)),
             Verdict::Wait(wait) => {
                 // The clone may not be ready; the service that is goes along with the request.
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
-                TokenFuture::waiting(Held { inner, request, context, engine, scopes, wait })
+                Next::Wait(Pending { inner, request, context, engine, scopes, wait })
             }
-        }
+        })
     }
 }

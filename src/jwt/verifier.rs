@@ -94,6 +94,19 @@ impl JwtVerifier {
         &self.issuer
     }
 
+    /// The audiences that are accepted; empty where none is asked for.
+    pub(super) fn audiences(&self) -> impl Iterator<Item = &str> {
+        let audiences = match &self.audience {
+            Audience::OneOf(audiences) => audiences.as_slice(),
+            Audience::Any => &[],
+        };
+        audiences.iter().map(|audience| &**audience)
+    }
+
+    pub(super) fn algorithm_names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.algorithms.iter().map(Algorithm::as_str)
+    }
+
     /// The claims of a token that may pass at `now`.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use crate::{
     body::{End, Outcome},
     clock::Timestamp,
-    context::RequestContext,
+    context::{AuthorizerUse, PlanHeadroom, RequestContext},
     response::GatewayError,
 };
 use http::StatusCode;
@@ -137,6 +137,29 @@ impl<'a> RequestEvent<'a> {
         broken.or_else(|| class(self.end.status?)).or_else(refused)
     }
 
+    /// What the cache did, and why; `None` where no cache was asked.
+    #[cfg(feature = "cache")]
+    pub fn cache_lookup(&self) -> Option<(&'static str, Option<&'static str>)> {
+        let status = self.context.cache_status()?;
+        Some((status.as_str(), self.context.cache_reason().map(crate::cache::NoCacheReason::as_str)))
+    }
+
+    /// What the cache did, and why; `None`: there is no cache.
+    #[cfg(not(feature = "cache"))]
+    pub fn cache_lookup(&self) -> Option<(&'static str, Option<&'static str>)> {
+        None
+    }
+
+    /// What the caller's plan had left, where an observer [wants to know](super::Observer::needs_headroom).
+    pub fn plan_headroom(&self) -> Option<&'a PlanHeadroom> {
+        self.context.plan_headroom()
+    }
+
+    /// What a Lambda-style authorizer did.
+    pub fn authorizer_use(&self) -> Option<AuthorizerUse<'a>> {
+        self.context.authorizer_use()
+    }
+
     /// The value of `$context.<name>` at the end of the request: what [`RequestContext::variable`] knows, and what only
     /// the end tells. `None` prints as `-`.
     pub fn variable(&self, name: &str) -> Option<Cow<'a, str>> {
@@ -162,6 +185,12 @@ impl fmt::Debug for RequestEvent<'_> {
             .field("end", self.end)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the cache, or another request's call, gave the answer.
+#[cfg(any(feature = "prometheus", feature = "emf"))]
+pub(super) fn is_hit(result: &str) -> bool {
+    matches!(result, "hit" | "stale" | "revalidated" | "collapsed")
 }
 
 /// OpenTelemetry: what is no method of HTTP is `_OTHER`.

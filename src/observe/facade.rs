@@ -3,9 +3,13 @@
 use super::{
     event::{RequestEvent, known_method},
     layer::Observer,
+    samples::{MetricSource, SampleKind, Samples},
 };
 use crate::context::RequestContext;
 use metrics::{Label, SharedString, counter, gauge, histogram};
+
+/// Figures of a source that are kept apart.
+const SOURCE_BUDGET: usize = 1_000;
 
 /// Records through the `metrics` crate, in OpenTelemetry's names: an [`Observer`].
 ///
@@ -17,7 +21,10 @@ use metrics::{Label, SharedString, counter, gauge, histogram};
 /// | `http.server.request.body.size`, `http.server.response.body.size` | histogram, bytes | as above |
 /// | `tower_gateway.refusals` | counter | `response_type`, `cause` |
 /// | `tower_gateway.requests_ended` | counter | `outcome` |
-/// | `tower_gateway.cache.lookups` | counter | `result` |
+/// | `tower_gateway.cache.lookups` | counter | `result`, `reason` where there is one |
+/// | `tower_gateway.authorizer.duration` | histogram, seconds: its calls | `authorizer` |
+/// | `tower_gateway.authorizer.lookups` | counter | `authorizer`, `result`: `hit` is a cached answer |
+/// | `tower_gateway.plan.throttle.headroom`, `tower_gateway.plan.quota.headroom` | histogram: the share that is left | `plan` |
 ///
 /// Labels come from the route table and from enumerations, never from what a client sent: what has no route is `other`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +34,41 @@ impl FacadeMetrics {
     /// Records with the recorder that is installed when a request ends.
     pub fn new() -> Self {
         Self
+    }
+
+    /// Records what a source says at this moment, at most 1,000 figures apart. Call it at the pace of your recorder.
+    pub fn publish(&self, source: &dyn MetricSource) {
+        let mut samples = Samples::new(SOURCE_BUDGET);
+        source.collect(&mut samples);
+        for one in samples.iter() {
+            let labels: Vec<_> = one.labels().map(|(name, value)| label(name, value.to_owned())).collect();
+            match one.kind() {
+                // Counts are whole numbers; the facade keeps the greatest it was told.
+                SampleKind::Counter => counter!(one.name(), labels).absolute(one.value() as u64),
+                SampleKind::Gauge => gauge!(one.name(), labels).set(one.value()),
+            }
+        }
+    }
+}
+
+/// What the caller's plan and authorizer did.
+fn record_caller(event: &RequestEvent<'_>) {
+    if let Some(authorizer) = event.authorizer_use() {
+        let name = label("authorizer", authorizer.name.to_owned());
+        let result = if authorizer.latency.is_some() { "miss" } else { "hit" };
+        let labels = vec![name.clone(), label("result", result)];
+        counter!("tower_gateway.authorizer.lookups", labels).increment(1);
+        if let Some(latency) = authorizer.latency {
+            histogram!("tower_gateway.authorizer.duration", vec![name]).record(latency);
+        }
+    }
+    let Some(headroom) = event.plan_headroom() else { return };
+    let plan = || vec![label("plan", headroom.plan_id.to_string())];
+    if let Some(left) = headroom.throttle_ratio() {
+        histogram!("tower_gateway.plan.throttle.headroom", plan()).record(left);
+    }
+    if let Some(left) = headroom.quota_ratio() {
+        histogram!("tower_gateway.plan.quota.headroom", plan()).record(left);
     }
 }
 
@@ -71,8 +113,15 @@ impl Observer for FacadeMetrics {
             ];
             counter!("tower_gateway.refusals", kind.to_vec()).increment(1);
         }
-        if let Some(result) = context.variable("cache.status") {
-            counter!("tower_gateway.cache.lookups", "result" => result.into_owned()).increment(1);
+        if let Some((result, reason)) = event.cache_lookup() {
+            let reason = reason.map(|reason| label("reason", reason));
+            let labels: Vec<_> = [label("result", result)].into_iter().chain(reason).collect();
+            counter!("tower_gateway.cache.lookups", labels).increment(1);
         }
+        record_caller(event);
+    }
+
+    fn needs_headroom(&self) -> bool {
+        true
     }
 }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     body::{End, EndGuard, Watch},
     clock::Clock,
-    context::{ApiKind, ContextConfig, PeerSource, RequestContext, TrustedProxies},
+    context::{ApiKind, ContextConfig, PeerSource, RequestContext, TrustedProxies, Wanted},
 };
 use http::{Extensions, HeaderMap, Request};
 use std::{
@@ -35,6 +35,11 @@ pub trait Observer: Send + Sync + 'static {
     fn needs_user_agent(&self) -> bool {
         false
     }
+
+    /// Whether what a plan has left is to be kept until the end, at the cost of an allocation for requests with a plan.
+    fn needs_headroom(&self) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(&RequestEvent<'_>) + Send + Sync + 'static> Observer for F {
@@ -55,7 +60,7 @@ pub(crate) struct Observers {
     context: ContextConfig,
     api: ApiInfo,
     observers: Vec<Arc<dyn Observer>>,
-    user_agent: bool,
+    wanted: Wanted,
 }
 
 impl fmt::Debug for Observers {
@@ -85,7 +90,8 @@ impl ObserveLayer {
     #[must_use]
     pub fn shared_observer(self, observer: Arc<dyn Observer>) -> Self {
         self.change(|watch| {
-            watch.user_agent |= observer.needs_user_agent();
+            watch.wanted.user_agent |= observer.needs_user_agent();
+            watch.wanted.headroom |= observer.needs_headroom();
             watch.observers.push(observer);
         })
     }
@@ -145,7 +151,7 @@ impl Observers {
 
     /// The same for a context that is known.
     pub(crate) fn begin(self: &Arc<Self>, context: RequestContext, headers: &HeaderMap) -> EndGuard {
-        context.observe_head(headers, self.user_agent);
+        context.observe_head(headers, self.wanted);
         for observer in &self.observers {
             ignore_panic(|| observer.started(&context));
         }

@@ -89,6 +89,8 @@ mod layer;
 pub mod metering;
 #[cfg(feature = "prometheus")]
 pub mod metrics;
+#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+mod samples;
 mod service;
 mod sink;
 #[cfg(any(feature = "tracing", feature = "xray"))]
@@ -107,6 +109,8 @@ pub(crate) use layer::Observers;
 pub use layer::{AccessLogLayer, ObserveLayer, Observer};
 #[cfg(feature = "prometheus")]
 pub use metrics::Metrics;
+#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+pub use samples::{MetricSource, Sample, SampleKind, Samples};
 pub use service::{ObserveFuture, ObserveService};
 #[cfg(feature = "tracing")]
 pub use sink::TracingSink;

@@ -1,12 +1,19 @@
 //! ARNs: cut into their parts, and the patterns of `Resource` and of the ARN operators.
 
 use super::pattern::{Case, Pattern, Syntax, Variables, split_parts};
+use std::fmt;
 
 /// The six parts of an ARN: `arn`, partition, service, Region, account, resource. The resource may hold colons.
 pub(super) fn split(text: &str) -> Option<[&str; 6]> {
-    let mut parts = text.splitn(6, ':');
-    let mut next = || parts.next();
-    let split = [next()?, next()?, next()?, next()?, next()?, next()?];
+    let mut split = [text; 6];
+    let mut rest = text;
+    for part in &mut split[..5] {
+        // By bytes: `splitn` looks for characters, which takes as long as all matching.
+        let colon = rest.bytes().position(|byte| byte == b':')?;
+        *part = &rest[..colon];
+        rest = &rest[colon + 1..];
+    }
+    split[5] = rest;
     (split[0] == "arn").then_some(split)
 }
 
@@ -47,6 +54,13 @@ pub(super) struct ResourcePattern {
     parts: Option<ArnPattern>,
 }
 
+/// As a policy writes it.
+impl fmt::Display for ResourcePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.whole.fmt(f)
+    }
+}
+
 /// Why a text is no resource pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ResourceFault {
@@ -73,6 +87,11 @@ impl ResourcePattern {
             return Err(ResourceFault::Variable);
         }
         Ok(Self { whole, parts: parts.filter(|parts| !parts.has_plain_head()) })
+    }
+
+    #[cfg(feature = "authorizer")]
+    pub(super) fn has_variables(&self) -> bool {
+        self.whole.has_variables()
     }
 
     pub(super) fn literal_prefix(&self) -> &str {

@@ -19,6 +19,9 @@ pub struct Policy(Arc<Compiled>);
 struct Compiled {
     statements: Box<[Statement]>,
     index: PrefixIndex,
+    /// No conditions, no variables.
+    #[cfg(feature = "authorizer")]
+    by_resource_alone: bool,
 }
 
 impl Policy {
@@ -62,7 +65,7 @@ impl Policy {
 
     /// The identity policy inside a document that has been read already. Repeated members are gone by then: the
     /// reader has kept one of them.
-    #[allow(dead_code, reason = "for the results of authorizers")]
+    #[cfg(feature = "authorizer")]
     pub(crate) fn identity_from_value(document: &serde_json::Value) -> Result<Self, PolicyError> {
         Self::compile(&document.into(), Reading { names_principals: false, api: None })
     }
@@ -74,7 +77,12 @@ impl Policy {
     fn compile(document: &Node, reading: Reading<'_>) -> Result<Self, PolicyError> {
         let statements = document::read(document, reading)?;
         let index = PrefixIndex::new(entries(&statements));
-        Ok(Self(Arc::new(Compiled { statements: statements.into(), index })))
+        Ok(Self(Arc::new(Compiled {
+            #[cfg(feature = "authorizer")]
+            by_resource_alone: statements.iter().all(Statement::decides_by_resource_alone),
+            statements: statements.into(),
+            index,
+        })))
     }
 
     /// What the policy says to a request. Allocates nothing; its cost grows with the statements whose resources begin
@@ -100,6 +108,13 @@ impl Policy {
     /// The same decision with its reasons, for operators. Allocates; not for every request.
     pub fn explain(&self, request: &AccessRequest<'_>) -> Evaluation {
         evaluation::explain(&self.0.statements, request)
+    }
+
+    /// Whether caller, action and resource are all that it looks at: of one holder and one action, what it says about
+    /// an ARN it always says.
+    #[cfg(feature = "authorizer")]
+    pub(crate) fn decides_by_resource_alone(&self) -> bool {
+        self.0.by_resource_alone
     }
 
     /// How many statements there are.

@@ -10,10 +10,11 @@
 //! The texts are the `Message` of a 403 `AccessDeniedException` of REST APIs; HTTP APIs say `Forbidden`.
 
 use super::{
-    Evaluation,
+    ConditionReport, Decision, Effect, Evaluation, StatementReport,
     combine::{Outcome, PolicyKind},
     execute_api::mask_account,
 };
+use crate::context::Reason;
 use std::sync::Arc;
 
 /// Why a policy refused a call, for operators: in the extensions of the answer, beside the `GatewayError`, and never in
@@ -59,6 +60,53 @@ impl AccessDenial {
     pub fn evaluation(&self) -> &Evaluation {
         &self.0.evaluation
     }
+}
+
+impl Reason for AccessDenial {
+    fn layer(&self) -> &'static str {
+        self.0.layer
+    }
+
+    fn decided_by(&self) -> Option<String> {
+        let evaluation = self.evaluation();
+        Some(match evaluation.decision() {
+            Decision::ExplicitDeny => evaluation.deciding().map(named).collect::<Vec<_>>().join(", "),
+            _ => format!("no statement of {}", evaluation.statements().len()),
+        })
+    }
+
+    fn would_allow(&self) -> Vec<String> {
+        self.evaluation().near_misses().map(near_miss).collect()
+    }
+}
+
+/// `Deny statement 1 "office"`.
+fn named(report: &StatementReport) -> String {
+    let effect = if report.effect == Effect::Allow { "Allow" } else { "Deny" };
+    let sid = report.sid.as_deref().map(|sid| format!(" {sid:?}")).unwrap_or_default();
+    format!("{effect} statement {}{sid}", report.index)
+}
+
+/// The statement, and the one thing that it asks for besides.
+fn near_miss(report: &StatementReport) -> String {
+    let name = named(report);
+    if !report.names_caller {
+        return format!("{name}: another caller");
+    }
+    if !report.includes_action {
+        return format!("{name}: another action");
+    }
+    if !report.includes_resource {
+        let all_but = if report.is_not_resource { "all but " } else { "" };
+        return format!("{name}: {all_but}{}", report.resources.join(", "));
+    }
+    let conditions: Vec<_> = report.failed_conditions.iter().map(condition).collect();
+    format!("{name}: {}", conditions.join(" and "))
+}
+
+/// `IpAddress aws:SourceIp 203.0.113.0/24 (Mismatch)`.
+fn condition(report: &ConditionReport) -> String {
+    format!("{} {} {} ({:?})", report.operator, report.key, report.values.join(", "), report.failure)
 }
 
 /// How much a refusal says. The newer wording was measured on AWS in October 2026; the classic one is what clients and

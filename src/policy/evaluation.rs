@@ -30,6 +30,10 @@ pub struct StatementReport {
     pub includes_action: bool,
     /// Whether it includes the resource. A `Deny` also applies where an unreadable variable leaves that open.
     pub includes_resource: bool,
+    /// The patterns of its `Resource`, or of `NotResource`, short forms written out.
+    pub resources: Vec<String>,
+    /// Whether it is about every resource but these.
+    pub is_not_resource: bool,
     /// The conditions that did not hold or could not be evaluated.
     pub failed_conditions: Vec<ConditionReport>,
 }
@@ -118,6 +122,8 @@ fn report(index: usize, statement: &Statement, request: &AccessRequest<'_>) -> S
         names_caller: statement.principals.names(request.caller) != Named::No,
         includes_action: statement.actions.include(request.action, &variables),
         includes_resource: includes_resource == Truth::Yes,
+        resources: statement.resources.patterns.iter().map(|pattern| pattern.to_string()).collect(),
+        is_not_resource: statement.resources.negated,
         failed_conditions: failed_conditions(statement, request, &variables),
     }
 }

@@ -86,7 +86,7 @@ pub use evaluation::{ConditionFailure, ConditionReport, Evaluation, StatementRep
 pub use execute_api::{ExecuteApi, ExecuteApiArn};
 pub use execution_role::{ExecutionRole, INVOKE_FUNCTION, union};
 pub use key::ConditionKey;
-pub use principal::Caller;
+pub use principal::RequestPrincipal;
 pub use request::{AccessRequest, Decision, Effect};
 pub use request_keys::RequestKeys;
 pub use value::{ConditionKeys, ConditionValue, TextList};

@@ -1,7 +1,7 @@
 //! Patterns of a policy: text, the wildcards `*` and `?`, and policy variables, compiled once.
 
 use super::{ConditionKey, ConditionKeys, ConditionValue};
-use std::cell::Cell;
+use std::{cell::Cell, fmt};
 
 /// A compiled pattern. Matching allocates nothing and goes back only to the last `*`.
 #[derive(Clone, Debug)]
@@ -175,6 +175,19 @@ impl Pattern {
     }
 }
 
+/// As a policy writes it; of `${*}` and its like only the character.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Text(text) => f.write_str(text),
+            Piece::One => f.write_str("?"),
+            Piece::Run => f.write_str("*"),
+            Piece::Variable(Variable { key, default: None }) => write!(f, "${{{key}}}"),
+            Piece::Variable(Variable { key, default: Some(text) }) => write!(f, "${{{key}, '{text}'}}"),
+        })
+    }
+}
+
 #[derive(Default)]
 struct Pieces {
     done: Vec<Piece>,
@@ -239,8 +252,18 @@ fn run(pieces: &[Piece], text: &str, case: Case, variables: &Variables<'_>) -> b
         let Some(skipped) = text[start..].chars().next() else { return false };
         at = start + skipped.len_utf8();
         piece = resume;
+        if let (Some(Piece::Text(literal)), Case::Sensitive) = (pieces.get(resume), case) {
+            let Some(offset) = next_start(&text[at..], literal) else { return false };
+            at += offset;
+        }
         last_run = Some((resume, at));
     }
+}
+
+/// How far it is to where `literal` may begin: to its first byte. No literal is empty.
+fn next_start(text: &str, literal: &str) -> Option<usize> {
+    let first = literal.bytes().next()?;
+    text.bytes().position(|byte| byte == first)
 }
 
 /// How many bytes of `text` the piece takes at its start.

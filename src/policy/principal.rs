@@ -5,7 +5,7 @@ use super::arn;
 /// Who makes a request, as a resource policy sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Caller<'a> {
+pub enum RequestPrincipal<'a> {
     /// Nobody that IAM knows: methods without authorizer, with a Lambda authorizer, or with Cognito. Only `"*"`
     /// names them.
     #[default]
@@ -83,17 +83,17 @@ impl PrincipalPattern {
         }
     }
 
-    fn names(&self, caller: Caller<'_>) -> Named {
+    fn names(&self, caller: RequestPrincipal<'_>) -> Named {
         let direct = match (self, caller) {
             (Self::Anyone, _) => true,
-            (Self::Account(id), Caller::Aws(arn)) => return names_account(id, arn),
-            (Self::Role { arn, account, name }, Caller::Aws(caller)) => {
+            (Self::Account(id), RequestPrincipal::Aws(arn)) => return names_account(id, arn),
+            (Self::Role { arn, account, name }, RequestPrincipal::Aws(caller)) => {
                 **arn == *caller || role_of_session(caller) == Some((&**account, &**name))
             }
-            (Self::Arn(arn), Caller::Aws(caller)) => **arn == *caller,
-            (Self::Service(name), Caller::Service(caller)) => **name == *caller,
-            (Self::Federated(name), Caller::Federated(caller)) => **name == *caller,
-            (Self::CanonicalUser(id), Caller::CanonicalUser(caller)) => **id == *caller,
+            (Self::Arn(arn), RequestPrincipal::Aws(caller)) => **arn == *caller,
+            (Self::Service(name), RequestPrincipal::Service(caller)) => **name == *caller,
+            (Self::Federated(name), RequestPrincipal::Federated(caller)) => **name == *caller,
+            (Self::CanonicalUser(id), RequestPrincipal::CanonicalUser(caller)) => **id == *caller,
             _ => false,
         };
         if direct { Named::Directly } else { Named::No }
@@ -129,7 +129,7 @@ pub(super) enum Principals {
 }
 
 impl Principals {
-    pub(super) fn names(&self, caller: Caller<'_>) -> Named {
+    pub(super) fn names(&self, caller: RequestPrincipal<'_>) -> Named {
         match self {
             Self::Attached => Named::Directly,
             Self::Listed(list) => list.iter().map(|one| one.names(caller)).max().unwrap_or(Named::No),
@@ -141,12 +141,14 @@ impl Principals {
 
 /// Whether `NotPrincipal` leaves the caller out. As documented, an exception holds only if everything that the caller
 /// is stands in the list: the user and its account; the session, its role and its account.
-fn is_excepted(list: &[PrincipalPattern], caller: Caller<'_>) -> bool {
+fn is_excepted(list: &[PrincipalPattern], caller: RequestPrincipal<'_>) -> bool {
     let lists = |wanted: &dyn Fn(&PrincipalPattern) -> bool| list.iter().any(wanted);
     if lists(&|one| matches!(one, PrincipalPattern::Anyone)) {
         return true;
     }
-    let Caller::Aws(arn) = caller else { return lists(&|one| one.names(caller) == Named::Directly) };
+    let RequestPrincipal::Aws(arn) = caller else {
+        return lists(&|one| one.names(caller) == Named::Directly);
+    };
     let account =
         lists(&|one| matches!(one, PrincipalPattern::Account(id) if names_account(id, arn) != Named::No));
     let itself = lists(
@@ -161,9 +163,9 @@ fn is_excepted(list: &[PrincipalPattern], caller: Caller<'_>) -> bool {
 mod tests {
     use super::*;
 
-    const ALICE: Caller<'_> = Caller::Aws("arn:aws:iam::111122223333:user/alice");
-    const SESSION: Caller<'_> = Caller::Aws("arn:aws:sts::111122223333:assumed-role/R/s");
-    const ROOT: Caller<'_> = Caller::Aws("arn:aws:iam::111122223333:root");
+    const ALICE: RequestPrincipal<'_> = RequestPrincipal::Aws("arn:aws:iam::111122223333:user/alice");
+    const SESSION: RequestPrincipal<'_> = RequestPrincipal::Aws("arn:aws:sts::111122223333:assumed-role/R/s");
+    const ROOT: RequestPrincipal<'_> = RequestPrincipal::Aws("arn:aws:iam::111122223333:root");
 
     fn listed(values: &[&str]) -> Box<[PrincipalPattern]> {
         values.iter().map(|value| PrincipalPattern::aws(value).unwrap()).collect()
@@ -176,7 +178,7 @@ mod tests {
             assert_eq!(names(account, ALICE), Named::ByAccount);
             assert_eq!(names(account, SESSION), Named::ByAccount);
             assert_eq!(names(account, ROOT), Named::Directly);
-            assert_eq!(names(account, Caller::Anonymous), Named::No);
+            assert_eq!(names(account, RequestPrincipal::Anonymous), Named::No);
         }
         assert_eq!(names("arn:aws:iam::111122223333:role/R", SESSION), Named::Directly);
         assert_eq!(names("arn:aws:iam::111122223333:role/path/R", SESSION), Named::Directly);
@@ -185,16 +187,16 @@ mod tests {
         assert_eq!(names("arn:aws:sts::111122223333:assumed-role/R/s", SESSION), Named::Directly);
         assert_eq!(names("arn:aws:sts::111122223333:assumed-role/R/t", SESSION), Named::No);
         assert_eq!(names("arn:aws:iam::111122223333:user/alice", ALICE), Named::Directly);
-        assert_eq!(names("arn:aws:iam::111122223333:user/alice", Caller::Anonymous), Named::No);
-        assert_eq!(names("*", Caller::Anonymous), Named::Directly);
+        assert_eq!(names("arn:aws:iam::111122223333:user/alice", RequestPrincipal::Anonymous), Named::No);
+        assert_eq!(names("*", RequestPrincipal::Anonymous), Named::Directly);
     }
 
     #[test]
     fn the_other_kinds_do_not_mix() {
         let service = PrincipalPattern::other("Service", "lambda.amazonaws.com").unwrap();
-        assert_eq!(service.names(Caller::Service("lambda.amazonaws.com")), Named::Directly);
-        assert_eq!(service.names(Caller::Federated("lambda.amazonaws.com")), Named::No);
-        assert_eq!(service.names(Caller::Anonymous), Named::No);
+        assert_eq!(service.names(RequestPrincipal::Service("lambda.amazonaws.com")), Named::Directly);
+        assert_eq!(service.names(RequestPrincipal::Federated("lambda.amazonaws.com")), Named::No);
+        assert_eq!(service.names(RequestPrincipal::Anonymous), Named::No);
         assert!(PrincipalPattern::other("Service", "*").is_none());
         assert!(PrincipalPattern::other("Group", "g").is_none());
     }
@@ -215,8 +217,8 @@ mod tests {
         assert_eq!(named(&[session, role, account], SESSION), Named::No);
         assert_eq!(named(&[session, account], SESSION), Named::Directly);
         assert_eq!(named(&[role, account], SESSION), Named::Directly);
-        assert_eq!(named(&[user, account], Caller::Anonymous), Named::Directly);
-        assert_eq!(named(&["*"], Caller::Anonymous), Named::No);
+        assert_eq!(named(&[user, account], RequestPrincipal::Anonymous), Named::Directly);
+        assert_eq!(named(&["*"], RequestPrincipal::Anonymous), Named::No);
     }
 
     #[test]

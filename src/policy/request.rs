@@ -1,6 +1,6 @@
 //! What a policy is asked, and what it answers.
 
-use super::{Caller, ConditionKeys};
+use super::{ConditionKeys, RequestPrincipal};
 use std::fmt;
 
 /// A question to a policy. Everything is borrowed; building one costs nothing.
@@ -8,20 +8,20 @@ use std::fmt;
 pub struct AccessRequest<'a> {
     pub(super) action: &'a str,
     pub(super) resource: &'a str,
-    pub(super) caller: Caller<'a>,
+    pub(super) caller: RequestPrincipal<'a>,
     pub(super) keys: &'a dyn ConditionKeys,
 }
 
 impl<'a> AccessRequest<'a> {
     /// May somebody take `action` (`execute-api:Invoke`) on `resource` (an ARN)? `keys` answers for the condition
-    /// keys; `&()` has none. The caller is [anonymous](Caller::Anonymous) unless [`caller`](Self::caller) says who.
+    /// keys; `&()` has none. The caller is [anonymous](RequestPrincipal::Anonymous) unless [`caller`](Self::caller) says who.
     pub fn new(action: &'a str, resource: &'a str, keys: &'a dyn ConditionKeys) -> Self {
-        Self { action, resource, caller: Caller::Anonymous, keys }
+        Self { action, resource, caller: RequestPrincipal::Anonymous, keys }
     }
 
     /// Who asks. Identity policies do not look at it: they are attached to the caller.
     #[must_use]
-    pub fn caller(mut self, caller: Caller<'a>) -> Self {
+    pub fn caller(mut self, caller: RequestPrincipal<'a>) -> Self {
         self.caller = caller;
         self
     }

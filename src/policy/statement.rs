@@ -77,6 +77,12 @@ impl Statement {
         }
     }
 
+    /// No condition and no variable: the request's keys are not asked.
+    #[cfg(feature = "authorizer")]
+    pub(super) fn decides_by_resource_alone(&self) -> bool {
+        self.conditions.is_empty() && !self.resources.patterns.iter().any(ResourcePattern::has_variables)
+    }
+
     /// All must hold. One that does not hold decides, whatever else is unknown.
     fn all_conditions(&self, variables: &Variables<'_>) -> Truth {
         let each = self.conditions.iter();

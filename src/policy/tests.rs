@@ -94,12 +94,12 @@ fn appendix_b_principals() {
     let decide = |aws: &str, caller| {
         policy(aws).unwrap().evaluate(&AccessRequest::new(INVOKE, ARN, &()).caller(caller))
     };
-    let session = Caller::Aws("arn:aws:sts::111122223333:assumed-role/R/s");
+    let session = RequestPrincipal::Aws("arn:aws:sts::111122223333:assumed-role/R/s");
     assert_eq!(decide("111122223333", session), Decision::AllowAccount, "B21: delegates");
     assert_eq!(decide("arn:aws:iam::111122223333:role/R", session), Decision::Allow, "B22");
     let refused = policy("arn:aws:iam::111122223333:role/*").unwrap_err();
     assert_eq!(refused.problem(), PolicyProblem::InvalidPrincipal, "B23");
-    assert_eq!(decide("111122223333", Caller::Anonymous), Decision::ImplicitDeny);
+    assert_eq!(decide("111122223333", RequestPrincipal::Anonymous), Decision::ImplicitDeny);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A policy attached to an API: the pure judgement of a call.
 
 use crate::policy::{
-    AccessDenial, AccessRequest, CallArns, Caller, ConditionKeys, Decision, DenialWording, ExecuteApi,
-    INVOKE, Policy, PolicyError,
+    AccessDenial, AccessRequest, CallArns, ConditionKeys, Decision, DenialWording, ExecuteApi, INVOKE,
+    Policy, PolicyError, RequestPrincipal,
     combine::{Outcome, PolicyKind},
     not_authorized,
 };
@@ -112,5 +112,5 @@ impl ResourcePolicy {
 }
 
 fn question<'a>(arn: &'a str, keys: &'a dyn ConditionKeys) -> AccessRequest<'a> {
-    AccessRequest::new(INVOKE, arn, keys).caller(Caller::Anonymous)
+    AccessRequest::new(INVOKE, arn, keys).caller(RequestPrincipal::Anonymous)
 }

@@ -148,11 +148,7 @@ fn bad_path(error: PathError) -> Refusal {
 }
 
 fn refuse<R: From<Bytes>>(context: &RequestContext, (error, denial): Refusal) -> Response<R> {
-    let mut response = error.refuse(context);
-    if let Some(denial) = denial {
-        response.extensions_mut().insert(denial);
-    }
-    response
+    error.refuse_for(context, denial)
 }
 
 impl<S> Layer<S> for ResourcePolicyLayer {

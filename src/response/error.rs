@@ -4,6 +4,8 @@ use super::{
     ResponseType,
     render::{self, Rendered},
 };
+#[cfg(feature = "policy")]
+use crate::context::Reason;
 use crate::context::{ApiKind, RequestContext};
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -327,6 +329,23 @@ impl GatewayError {
     pub(crate) fn refuse<B: From<Bytes>>(self, context: &RequestContext) -> Response<B> {
         context.set_error(self.clone());
         self.into_response(context.api_kind())
+    }
+
+    /// The same with a reason for operators, in the context and in the answer's extensions.
+    #[cfg(feature = "policy")]
+    pub(crate) fn refuse_for<B, T>(self, context: &RequestContext, reason: Option<T>) -> Response<B>
+    where
+        B: From<Bytes>,
+        T: Reason + Clone + 'static,
+    {
+        if let Some(reason) = reason.clone() {
+            context.set_reason(reason);
+        }
+        let mut response = self.refuse(context);
+        if let Some(reason) = reason {
+            response.extensions_mut().insert(reason);
+        }
+        response
     }
 
     /// The same for layers that do without a context where no outer layer made one: a REST answer then.

@@ -37,6 +37,7 @@ struct Config {
     responses: GatewayResponses,
     context: ContextConfig,
     bare_413: bool,
+    explanation_id: Option<HeaderName>,
 }
 
 impl GatewayResponseLayer {
@@ -56,6 +57,15 @@ impl GatewayResponseLayer {
     #[must_use]
     pub fn api_kind(mut self, kind: ApiKind) -> Self {
         Arc::make_mut(&mut self.config).context.kind = kind;
+        self
+    }
+
+    /// The header field in which every refusal names its explanation: the request id, by which operators find the
+    /// request's record (`observe::admin::Explain`) with the layer, what decided, and what would have been allowed. The
+    /// client learns nothing from it but where to ask. Default: none.
+    #[must_use]
+    pub fn explanation_id(mut self, name: HeaderName) -> Self {
+        Arc::make_mut(&mut self.config).explanation_id = Some(name);
         self
     }
 
@@ -154,6 +164,11 @@ impl Config {
             if context.api_kind() == ApiKind::Rest && !self.responses.is_empty() {
                 self.rerender(error, context, head, response);
             }
+        }
+        if let (Some(name), Some(_)) = (&self.explanation_id, &error)
+            && let Ok(id) = HeaderValue::from_str(context.request_id())
+        {
+            response.headers_mut().insert(name, id);
         }
         let bare = self.bare_413 && error.is_some_and(|error| error.is_plain_text());
         if !bare {

@@ -74,6 +74,7 @@
 
 mod config;
 mod error;
+mod explain;
 mod layer;
 mod render;
 mod response_type;

@@ -68,6 +68,12 @@ impl SettingsMap {
         self.0.insert(normalise(key), (key.to_owned(), settings));
     }
 
+    /// Keys as they were given, with their settings.
+    #[cfg(feature = "stage")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &MethodSettings)> {
+        self.0.values().map(|(given, settings)| (given.as_str(), settings))
+    }
+
     #[cfg(feature = "stage")]
     pub(crate) fn remove(&mut self, key: &str) -> bool {
         self.0.remove(&normalise(key)).is_some()
@@ -155,6 +161,16 @@ impl ResolvedSettings {
 
     pub(crate) fn throttle(&self, verb: &Method) -> Option<&SharedBucket> {
         self.of(verb).throttle.as_ref()
+    }
+
+    /// Every throttle with the verb it is for; `declared` is the method's own.
+    #[cfg(feature = "stage")]
+    pub(crate) fn throttles<'a>(
+        &'a self,
+        declared: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a SharedBucket)> {
+        let own = self.of_all.throttle.iter().map(move |bucket| (declared, bucket));
+        own.chain(self.by_verb.iter().filter_map(|(verb, of)| Some((verb.as_str(), of.throttle.as_ref()?))))
     }
 
     /// The cache settings of a verb, and whether they name it (or only its `GET`).

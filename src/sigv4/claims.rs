@@ -3,8 +3,9 @@
 use super::{
     canonical::{ALGORITHM, RequestHead, SECURITY_TOKEN, SIGNATURE, pairs, parameter},
     date::SignedTime,
-    encode::pieces,
+    encode::{find, pieces},
     error::SignatureError,
+    fields::{Fields, Found},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -12,7 +13,7 @@ use http::{
 };
 use std::borrow::Cow;
 
-static X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 pub(super) const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// Where the signature stands.
@@ -28,6 +29,7 @@ pub(super) enum Form {
 /// A signature and what it claims, not yet believed.
 #[derive(Clone, Debug)]
 pub(super) struct Claims<'a> {
+    pub(super) fields: Fields<'a>,
     pub(super) form: Form,
     pub(super) time: SignedTime,
     pub(super) algorithm: Cow<'a, str>,
@@ -39,14 +41,14 @@ pub(super) struct Claims<'a> {
 impl<'a> Claims<'a> {
     /// Rows 1 to 5 of AWS's order: one form, all parameters, a date.
     pub(super) fn read(request: &RequestHead<'a>) -> Result<Self, SignatureError> {
-        let mut fields = request.headers.get_all(AUTHORIZATION).iter();
+        let fields = Fields::of(request.headers);
         let presigned = parameter(request.query(), "X-Amz-Algorithm").is_some();
-        match (fields.next(), fields.next(), presigned) {
-            (Some(_), _, true) => Err(SignatureError::header_and_query()),
-            (Some(_), Some(_), false) => Err(SignatureError::repeated_header()),
-            (Some(field), None, false) => from_header(field, request.headers),
-            (None, _, true) => from_query(request.query()),
-            (None, _, false) => Err(SignatureError::missing()),
+        match (fields.authorization, presigned) {
+            (Found::Absent, true) => from_query(request.query(), fields),
+            (Found::Absent, false) => Err(SignatureError::missing()),
+            (_, true) => Err(SignatureError::header_and_query()),
+            (Found::Repeated, false) => Err(SignatureError::repeated_header()),
+            (Found::Once(field), false) => from_header(field, fields, request.headers),
         }
     }
 
@@ -62,22 +64,29 @@ struct Parameters<'a> {
     signature: Option<&'a str>,
 }
 
-fn from_header<'a>(field: &'a HeaderValue, headers: &'a HeaderMap) -> Result<Claims<'a>, SignatureError> {
+fn from_header<'a>(
+    field: &'a HeaderValue,
+    fields: Fields<'a>,
+    headers: &'a HeaderMap,
+) -> Result<Claims<'a>, SignatureError> {
     let text = ascii(field).ok_or_else(|| SignatureError::no_equal_sign(field.as_bytes()))?;
-    let text = text.trim();
+    let text = text.trim_ascii();
     // A bare token is no algorithm without parameters: AWS reads it as a parameter.
-    let (algorithm, rest) = text.split_once(' ').unwrap_or(("", text));
+    let (algorithm, rest) = match find(text.as_bytes(), b' ') {
+        Some(blank) => (&text[..blank], &text[blank + 1..]),
+        None => ("", text),
+    };
     let found = Parameters::read(rest).map_err(|()| SignatureError::no_equal_sign(field.as_bytes()))?;
-    let date = date_field(headers);
-    let missing = found.missing(date.is_none());
+    let date = date_field(fields, headers);
     let (Some(credential), Some(signed_headers), Some(signature), Some(date)) =
-        (found.credential, found.signed_headers, found.signature, date)
+        (found.credential, found.signed_headers, found.signature, &date)
     else {
-        return Err(SignatureError::incomplete_header(&missing, field.as_bytes()));
+        return Err(SignatureError::incomplete_header(&found.missing(date.is_none()), field.as_bytes()));
     };
     Ok(Claims {
+        fields,
         form: Form::Header,
-        time: read_date(&date)?,
+        time: read_date(date)?,
         algorithm: algorithm.into(),
         credential: credential.into(),
         signed_headers: signed_headers.into(),
@@ -94,17 +103,31 @@ impl<'a> Parameters<'a> {
     /// Pieces between commas and blanks, each with `=`; of a repeated name the last counts, unknown ones do not.
     fn read(text: &'a str) -> Result<Self, ()> {
         let mut found = Self::default();
-        for piece in pieces(text, |byte| matches!(byte, b',' | b' ')).filter(|piece| !piece.is_empty()) {
-            let equals = piece.bytes().position(|byte| byte == b'=').ok_or(())?;
-            let (name, value) = (&piece[..equals], &piece[equals + 1..]);
-            match name {
-                "Credential" => found.credential = Some(value),
-                "SignedHeaders" => found.signed_headers = Some(value),
-                "Signature" => found.signature = Some(value),
-                _ => {}
+        for part in pieces(text, b',') {
+            // Nearly every part has one blank before it and no other.
+            let part = part.strip_prefix(' ').unwrap_or(part);
+            if find(part.as_bytes(), b' ').is_none() {
+                found.note(part)?;
+                continue;
             }
+            pieces(part, b' ').try_for_each(|piece| found.note(piece))?;
         }
         Ok(found)
+    }
+
+    fn note(&mut self, piece: &'a str) -> Result<(), ()> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let equals = find(piece.as_bytes(), b'=').ok_or(())?;
+        let (name, value) = (&piece[..equals], &piece[equals + 1..]);
+        match name {
+            "Credential" => self.credential = Some(value),
+            "SignedHeaders" => self.signed_headers = Some(value),
+            "Signature" => self.signature = Some(value),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn missing(&self, no_date: bool) -> Vec<&'static str> {
@@ -114,25 +137,26 @@ impl<'a> Parameters<'a> {
             (self.signed_headers.is_none(), "Authorization header requires 'SignedHeaders' parameter."),
             (no_date, "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."),
         ];
-        // Nothing is allocated where nothing is missing.
         checks.into_iter().filter(|check| check.0).map(|check| check.1).collect()
     }
 }
 
 /// `X-Amz-Date`, or else `Date`. A repeated field is read as one list, which is no date.
-fn date_field(headers: &HeaderMap) -> Option<Cow<'_, str>> {
-    let mut fields = headers.get_all(&X_AMZ_DATE).iter();
-    let first = match fields.next() {
-        Some(first) => first,
-        None => {
-            fields = headers.get_all(DATE).iter();
-            fields.next()?
+fn date_field<'a>(fields: Fields<'a>, headers: &HeaderMap) -> Option<Cow<'a, str>> {
+    match (fields.amz_date, fields.date) {
+        (Found::Once(field), _) | (Found::Absent, Found::Once(field)) => {
+            let text = std::str::from_utf8(field.as_bytes());
+            Some(text.map_or_else(|_| String::from_utf8_lossy(field.as_bytes()), Cow::Borrowed))
         }
-    };
-    let first = first.to_str().map_or_else(|_| String::from_utf8_lossy(first.as_bytes()), Cow::Borrowed);
-    Some(fields.fold(first, |list, field| {
-        Cow::Owned(format!("{list},{}", String::from_utf8_lossy(field.as_bytes())))
-    }))
+        (Found::Repeated, _) => Some(list(headers, &X_AMZ_DATE).into()),
+        (Found::Absent, Found::Repeated) => Some(list(headers, &DATE).into()),
+        (Found::Absent, Found::Absent) => None,
+    }
+}
+
+fn list(headers: &HeaderMap, name: &HeaderName) -> String {
+    let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    values.collect::<Vec<_>>().join(",")
 }
 
 fn read_date(text: &str) -> Result<SignedTime, SignatureError> {
@@ -144,7 +168,7 @@ fn read_date(text: &str) -> Result<SignedTime, SignatureError> {
 const REQUIRED: [&str; 5] =
     ["X-Amz-Algorithm", "X-Amz-Credential", SIGNATURE, "X-Amz-SignedHeaders", "X-Amz-Date"];
 
-fn from_query(query: &str) -> Result<Claims<'_>, SignatureError> {
+fn from_query<'a>(query: &'a str, fields: Fields<'a>) -> Result<Claims<'a>, SignatureError> {
     let mut found: [Option<Cow<'_, str>>; 5] = Default::default();
     let mut expires = None;
     for pair in pairs(query) {
@@ -163,7 +187,15 @@ fn from_query(query: &str) -> Result<Claims<'_>, SignatureError> {
     };
     let time = SignedTime::parse_basic(&date).ok_or_else(|| SignatureError::date(&date))?;
     let expires = expires.as_deref().map(read_expires).transpose()?;
-    Ok(Claims { form: Form::Query { expires }, time, algorithm, credential, signed_headers, signature })
+    Ok(Claims {
+        fields,
+        form: Form::Query { expires },
+        time,
+        algorithm,
+        credential,
+        signed_headers,
+        signature,
+    })
 }
 
 /// 7 days.
@@ -202,7 +234,7 @@ pub(super) fn session_token<'a>(request: &RequestHead<'a>, form: Form) -> Result
 
 /// The five parts of a credential: access key, date, region, service, terminator.
 pub(super) fn credential_parts<'a>(credential: &'a str) -> Result<[&'a str; 5], SignatureError> {
-    let mut parts = pieces(credential, |byte| byte == b'/');
+    let mut parts = pieces(credential, b'/');
     let five: [Option<&'a str>; 5] = std::array::from_fn(|_| parts.next());
     match (five, parts.next()) {
         ([Some(key), Some(date), Some(region), Some(service), Some(terminator)], None) => {

@@ -123,7 +123,7 @@ impl Config {
         pending: &Pending,
         payload: Payload,
     ) -> Result<(), Refusal> {
-        if let Err(error) = pending.prepared.finish(&payload) {
+        if let Err(error) = self.verifier.finish(&pending.prepared, &payload) {
             return Err(self.explained(error, parts, payload));
         }
         check_token(&parts.signed(), pending.form, &pending.credentials, pending.now)?;
@@ -165,7 +165,7 @@ impl Config {
 
     /// What the service needs to see no more.
     pub(super) fn strip<B>(&self, request: &mut Request<B>, pending: &Pending) {
-        strip_headers(request.headers_mut());
+        strip_headers(request.headers_mut(), pending.credentials.session_token().is_some());
         if pending.form != Form::Header && !self.rules.keep_query {
             strip_query(request.uri_mut());
         }

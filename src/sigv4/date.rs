@@ -91,13 +91,21 @@ struct Day {
 impl Day {
     /// Seconds since 1970, if day and time exist.
     fn at(&self, hour: i64, minute: i64, second: i64) -> Option<i64> {
-        let days = self.days_since_1970();
         let exists = (1..=12).contains(&self.month)
-            && civil_from_days(days) == (self.year, self.month as usize, self.day)
+            && (1..=self.days_in_month()).contains(&self.day)
             && hour < 24
             && minute < 60
             && second < 60;
-        exists.then_some(days * 86_400 + hour * 3600 + minute * 60 + second)
+        exists.then(|| self.days_since_1970() * 86_400 + hour * 3600 + minute * 60 + second)
+    }
+
+    fn days_in_month(&self) -> i64 {
+        let is_leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
+        match self.month {
+            2 => 28 + i64::from(is_leap),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        }
     }
 
     /// The inverse of [`civil_from_days`]; years start in March.
@@ -150,6 +158,23 @@ mod tests {
             assert_eq!(SignedTime::parse_http_date(text), None, "{text}");
         }
         assert!(SignedTime::parse_basic("20240229T000000Z").is_some());
+    }
+
+    #[test]
+    fn a_day_exists_where_the_calendar_has_it() {
+        for year in [1600, 1900, 1970, 2000, 2023, 2024, 2100, 9999] {
+            for month in 0..=13 {
+                for day in 0..=32 {
+                    let days = Day { year, month: month.clamp(1, 12), day }.days_since_1970();
+                    let expected = civil_from_days(days) == (year, month as usize, day);
+                    assert_eq!(
+                        Day { year, month, day }.at(0, 0, 0).is_some(),
+                        expected,
+                        "{year} {month} {day}"
+                    );
+                }
+            }
+        }
     }
 
     proptest! {

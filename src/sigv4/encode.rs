@@ -18,7 +18,6 @@ static UNRESERVED: [bool; 256] = {
 };
 
 const CAPITALS: &[u8; 16] = b"0123456789ABCDEF";
-const LOWER: &[u8; 16] = b"0123456789abcdef";
 
 pub(super) fn unreserved(byte: u8) -> bool {
     UNRESERVED[usize::from(byte)]
@@ -102,12 +101,36 @@ pub(super) fn decode(text: &[u8]) -> Vec<u8> {
     out
 }
 
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// Where a byte first stands, looked for in eight at a time.
+pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let differs = u64::from_le_bytes(*word) ^ (EACH * u64::from(wanted));
+        // The lowest mark is at the first byte that differs in nothing; those above it may be wrong.
+        let marks = differs.wrapping_sub(EACH) & !differs & (EACH << 7);
+        if marks != 0 {
+            return Some(index * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    rest.iter().position(|byte| *byte == wanted).map(|at| words.len() * 8 + at)
+}
+
+/// Whether a byte is a blank or a control character, eight at a time.
+pub(super) fn has_blank(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let below = |word: u64| word.wrapping_sub(EACH * 0x21) & !word & (EACH << 7);
+    let marks = words.iter().fold(0, |marks, word| marks | below(u64::from_le_bytes(*word)));
+    marks != 0 || rest.iter().any(|byte| *byte <= b' ')
+}
+
 /// The pieces of a text between ASCII separators. On the path of every request, where `str::split` decodes characters.
-pub(super) fn pieces(text: &str, is_separator: impl Fn(u8) -> bool) -> impl Iterator<Item = &str> {
+pub(super) fn pieces(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        let Some(at) = text.bytes().position(&is_separator) else { return rest.take() };
+        let Some(at) = find(text.as_bytes(), separator) else { return rest.take() };
         rest = Some(&text[at + 1..]);
         Some(&text[..at])
     })
@@ -116,36 +139,42 @@ pub(super) fn pieces(text: &str, is_separator: impl Fn(u8) -> bool) -> impl Iter
 /// 64 lower-case digits.
 pub(super) fn hex(digest: &[u8; 32]) -> [u8; 64] {
     let mut out = [0; 64];
-    for (pair, byte) in out.chunks_exact_mut(2).zip(digest) {
-        pair[0] = LOWER[usize::from(byte >> 4)];
-        pair[1] = LOWER[usize::from(byte & 15)];
+    for (text, bytes) in out.as_chunks_mut::<8>().0.iter_mut().zip(digest.as_chunks::<4>().0) {
+        *text = digits(u32::from_be_bytes(*bytes));
     }
     out
 }
 
-/// The 32 bytes of 64 lower-case digits; capitals are another text, and so another signature.
-pub(super) fn unhex(text: &[u8]) -> Option<[u8; 32]> {
-    let digits: &[u8; 64] = text.try_into().ok()?;
-    let mut out = [0; 32];
-    let mut seen = 0;
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
-        seen |= high | low;
-        *byte = high << 4 | low;
-    }
-    (seen <= 15).then_some(out)
+/// Eight digits at once: every half byte gets a byte of its own, and those above 9 go on with `a`.
+fn digits(bits: u32) -> [u8; 8] {
+    let pairs = (u64::from(bits) | u64::from(bits) << 16) & 0x0000_ffff_0000_ffff;
+    let bytes = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
+    let halves = (bytes | bytes << 4) & (EACH * 0x0f);
+    let letters = (halves + EACH * 6) >> 4 & EACH;
+    (halves + EACH * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
-/// What a lower-case digit stands for; 255 for anything else.
-static DIGITS: [u8; 256] = {
-    let mut table = [255; 256];
-    let mut digit = 0;
-    while digit < 16 {
-        table[LOWER[digit] as usize] = digit as u8;
-        digit += 1;
+/// The 32 bytes of 64 lower-case digits; capitals are another text, and so another signature.
+pub(super) fn unhex(text: &[u8]) -> Option<[u8; 32]> {
+    let text: &[u8; 64] = text.try_into().ok()?;
+    let mut out = [0; 32];
+    let mut other = 0;
+    for (bytes, text) in out.as_chunks_mut::<4>().0.iter_mut().zip(text.as_chunks::<8>().0) {
+        let bits = bits(u64::from_be_bytes(*text));
+        other |= u64::from_be_bytes(digits(bits)) ^ u64::from_be_bytes(*text);
+        *bytes = bits.to_be_bytes();
     }
-    table
-};
+    // What is written otherwise again was no digit.
+    (other == 0).then_some(out)
+}
+
+/// What eight digits stand for, and anything for other texts.
+fn bits(text: u64) -> u32 {
+    let halves = (text & (EACH * 0x0f)).wrapping_add((text >> 6 & EACH) * 9) & (EACH * 0x0f);
+    let bytes = (halves | halves >> 4) & 0x00ff_00ff_00ff_00ff;
+    let pairs = (bytes | bytes >> 8) & 0x0000_ffff_0000_ffff;
+    (pairs | pairs >> 16) as u32
+}
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -164,6 +193,7 @@ pub(super) fn base64(digest: &[u8; 32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn recoded(text: &str, plus: Plus) -> String {
         String::from_utf8(Recoded::new(text.as_bytes(), plus).collect()).unwrap()
@@ -189,9 +219,29 @@ mod tests {
 
     #[test]
     fn pieces_are_what_split_gives() {
-        for text in ["", ";", "a", "a;b", ";a;;b;", "\u{e9};x"] {
-            let ours: Vec<_> = pieces(text, |byte| byte == b';').collect();
+        for text in ["", ";", "a", "a;b", ";a;;b;", "\u{e9};x", "content-type;host;x-amz-date", "12345678;9"]
+        {
+            let ours: Vec<_> = pieces(text, b';').collect();
             assert_eq!(ours, text.split(';').collect::<Vec<_>>());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_of_a_byte_is_found(text in prop::collection::vec(prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83], 0..40), wanted in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83]) {
+            prop_assert_eq!(find(&text, wanted), text.iter().position(|byte| *byte == wanted));
+            prop_assert_eq!(has_blank(&text), text.iter().any(|byte| *byte <= b' '));
+        }
+
+        #[test]
+        fn digits_are_read_as_they_are_written(digest in any::<[u8; 32]>(), at in 0usize..64, byte in any::<u8>()) {
+            let mut text = hex(&digest);
+            let expected: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            prop_assert_eq!(std::str::from_utf8(&text).unwrap(), expected);
+            prop_assert_eq!(unhex(&text), Some(digest));
+            let is_digit = matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            text[at] = byte;
+            prop_assert_eq!(unhex(&text).is_some(), is_digit);
         }
     }
 

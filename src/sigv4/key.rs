@@ -1,9 +1,11 @@
 //! Secrets, and the signing keys that are derived from them.
 
-use super::canonical::{Scope, TERMINATOR};
+use super::{
+    canonical::{Scope, TERMINATOR},
+    sha::MacKey,
+    sink::Sink,
+};
 use arc_swap::ArcSwapOption;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use std::{fmt, hint::black_box, sync::Arc};
 use subtle::ConstantTimeEq;
 
@@ -39,41 +41,20 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A prepared HMAC: both keys' blocks are hashed already. `Debug` shows nothing.
-#[derive(Clone)]
-pub(super) struct PreparedMac(Hmac<Sha256>);
-
-impl PreparedMac {
-    fn new(key: &[u8]) -> Self {
-        // HMAC takes keys of any length: the error cannot occur, and an empty key signs nothing that is accepted.
-        Self(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default())))
-    }
-
-    fn of(self, text: &str) -> [u8; 32] {
-        self.0.chain_update(text.as_bytes()).finalize().into_bytes().into()
-    }
-
-    pub(super) fn into_inner(self) -> Hmac<Sha256> {
-        self.0
-    }
-}
-
-impl fmt::Debug for PreparedMac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PreparedMac(..)")
-    }
-}
-
 /// The signing key of a scope: four HMACs.
-pub(super) fn derive(secret: &Secret, scope: &Scope<'_>) -> PreparedMac {
+pub(super) fn derive(secret: &Secret, scope: &Scope<'_>) -> MacKey {
     let mut key = Vec::with_capacity(4 + secret.0.len());
     key.extend_from_slice(b"AWS4");
     key.extend_from_slice(&secret.0);
-    let start = PreparedMac::new(&key).of(scope.date);
+    let start = code(&MacKey::new(&key), scope.date);
     key.fill(0);
     black_box(&key);
     let parts = [scope.region, scope.service, TERMINATOR];
-    PreparedMac::new(&parts.iter().fold(start, |key, part| PreparedMac::new(&key).of(part)))
+    MacKey::new(&parts.iter().fold(start, |key, part| code(&MacKey::new(&key), part)))
+}
+
+fn code(key: &MacKey, text: &str) -> [u8; 32] {
+    key.of::<1>(|sink| sink.put(text.as_bytes()))
 }
 
 /// The last signing keys of one secret. They live and die with it, so that a rotation drops them.
@@ -88,7 +69,7 @@ struct Derived {
     date: [u8; 8],
     region: Box<str>,
     service: Box<str>,
-    mac: PreparedMac,
+    mac: MacKey,
 }
 
 impl Derived {
@@ -101,15 +82,15 @@ impl Derived {
 
 impl DerivedKeys {
     /// The signing key of a scope whose date is valid; `day` counts days.
-    pub(super) fn get(&self, secret: &Secret, scope: &Scope<'_>, day: i64) -> PreparedMac {
+    pub(super) fn get(&self, secret: &Secret, scope: &Scope<'_>, day: i64) -> MacKey {
         let slot = &self.0[day.rem_euclid(SLOTS as i64) as usize];
         if let Some(derived) = slot.load().as_ref().filter(|derived| derived.is_for(scope)) {
-            return derived.mac.clone();
+            return derived.mac;
         }
         let mac = derive(secret, scope);
         if let Ok(date) = scope.date.as_bytes().try_into() {
             let (region, service) = (scope.region.into(), scope.service.into());
-            slot.store(Some(Arc::new(Derived { date, region, service, mac: mac.clone() })));
+            slot.store(Some(Arc::new(Derived { date, region, service, mac })));
         }
         mac
     }
@@ -126,8 +107,8 @@ mod tests {
     #[test]
     fn a_key_is_derived_once_per_scope_and_signs_the_same_from_the_slot() {
         let (secret, keys) = (Secret::new(SECRET.to_owned()), DerivedKeys::default());
-        let sign = |scope: &Scope<'_>, day| hex(&keys.get(&secret, scope, day).of("text"));
-        let fresh = hex(&derive(&secret, &SCOPE).of("text"));
+        let sign = |scope: &Scope<'_>, day| hex(&code(&keys.get(&secret, scope, day), "text"));
+        let fresh = hex(&code(&derive(&secret, &SCOPE), "text"));
         assert_eq!((sign(&SCOPE, 5), sign(&SCOPE, 5)), (fresh, fresh));
         let elsewhere = Scope { region: "eu-west-1", ..SCOPE };
         assert_ne!(sign(&elsewhere, 5), fresh, "the slot is taken by another region");
@@ -138,7 +119,7 @@ mod tests {
     fn secrets_do_not_show() {
         let secret = Secret::new(SECRET.to_owned());
         let text = format!("{secret:?} {:?}", derive(&secret, &SCOPE));
-        assert_eq!(text, "Secret(..) PreparedMac(..)");
+        assert_eq!(text, "Secret(..) MacKey(..)");
         assert!(secret.is(SECRET) && !secret.is("x") && !secret.is(&SECRET.to_lowercase()));
     }
 }

@@ -72,7 +72,7 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn question<'b>(&'b self, arn: &'b str) -> AccessRequest<'b> {
-        let caller = policy::Caller::Aws(self.subject.caller.user_arn());
+        let caller = policy::RequestPrincipal::Aws(self.subject.caller.user_arn());
         AccessRequest::new(self.action, arn, &self.keys).caller(caller)
     }
 }

@@ -16,11 +16,7 @@ impl Refusal {
     /// The answer. The reasons are in its extensions, never in its body.
     #[cold]
     pub(super) fn answer<R: From<Bytes>>(self, context: &RequestContext) -> Response<R> {
-        let mut response = self.error.refuse(context);
-        if let Some(denial) = self.denial {
-            response.extensions_mut().insert(denial);
-        }
-        response
+        self.error.refuse_for(context, self.denial)
     }
 }
 

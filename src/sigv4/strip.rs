@@ -6,10 +6,11 @@ use super::{
 };
 use http::{HeaderMap, Uri, header::AUTHORIZATION, uri::PathAndQuery};
 
-/// The signature goes, as AWS takes it off; a token stays, marked as sensitive.
-pub(super) fn strip_headers(headers: &mut HeaderMap) {
+/// The signature goes, as AWS takes it off; a token stays, marked as sensitive. There is none where the credentials have
+/// none: that was refused.
+pub(super) fn strip_headers(headers: &mut HeaderMap, has_token: bool) {
     headers.remove(AUTHORIZATION);
-    if let Some(token) = headers.get_mut(X_AMZ_SECURITY_TOKEN) {
+    if has_token && let Some(token) = headers.get_mut(X_AMZ_SECURITY_TOKEN) {
         token.set_sensitive(true);
     }
 }

@@ -7,15 +7,16 @@ use super::{
     },
     claims::{Claims, Form, check_algorithm, credential_parts, session_token},
     credentials::Credentials,
+    date::SignedTime,
     encode::{Plus, hex, pieces, unhex},
     error::SignatureError,
-    sink::Gathered,
+    sha::{Aside, Gathered, MacKey},
+    sink::Sink,
 };
 use crate::{context::CallerIdentity, error::ConfigError};
-use hmac::{Hmac, Mac};
 use http::HeaderName;
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 /// Rules of verification: whose signatures are accepted, and how a request is read. See the [module docs](super).
 #[derive(Clone, Debug)]
@@ -53,13 +54,15 @@ impl Payload {
     ]);
 
     fn with_text<T>(&self, use_text: impl FnOnce(&[u8]) -> T) -> T {
-        match self {
-            Self::Sha256(digest) => use_text(&hex(digest)),
+        match *self {
+            Self::EMPTY => use_text(EMPTY_TEXT),
+            Self::Sha256(ref digest) => use_text(&hex(digest)),
             Self::Unsigned => use_text(UNSIGNED.as_bytes()),
         }
     }
 }
 
+const EMPTY_TEXT: &[u8] = b"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 
@@ -161,7 +164,7 @@ impl SigV4Verifier {
         let claims = self.examine(request, now)?;
         let credentials = lookup(claims.access_key()).ok_or_else(SignatureError::unknown_access_key)?;
         let prepared = self.prepare(request, &claims, &credentials)?;
-        prepared.finish(&payload)?;
+        self.finish(&prepared, &payload)?;
         check_token(request, claims.form, &credentials, now)?;
         Ok(credentials.proof().clone())
     }
@@ -178,10 +181,8 @@ impl SigV4Verifier {
     ) -> Result<CanonicalTexts, SignatureError> {
         let claims = Claims::read(request)?;
         let mut text = Vec::new();
-        let reading = Reading::new(self.path);
-        write_request(&mut text, request, &claims.signed_headers, claims.is_presigned(), reading)
-            .map_err(no_canonical_form)?;
-        let scope = self.scope(&claims);
+        write_canonical(&mut text, request, &claims, Reading::new(self.path))?;
+        let scope = self.scope(&claims.time);
         Ok(payload.with_text(|payload| CanonicalTexts::new(text, payload, &claims.time.text, &scope)))
     }
 
@@ -261,8 +262,8 @@ impl SigV4Verifier {
     }
 
     /// The scope as it is expected: nothing of it comes from the request but the day.
-    fn scope<'a>(&'a self, claims: &'a Claims<'_>) -> Scope<'a> {
-        Scope { date: claims.time.day(), region: &self.region, service: &self.service }
+    fn scope<'a>(&'a self, time: &'a SignedTime) -> Scope<'a> {
+        Scope { date: time.day(), region: &self.region, service: &self.service }
     }
 
     /// Hashes everything but the payload, which may still be on its way.
@@ -275,14 +276,26 @@ impl SigV4Verifier {
         check_list(&claims.signed_headers).map_err(|_| SignatureError::mismatch())?;
         let signature = unhex(claims.signature.as_bytes()).ok_or_else(SignatureError::mismatch)?;
         let canonical = hash_request(request, claims, Reading::new(self.path))?;
-        let others = self.other_readings(request, claims.is_presigned());
-        let others = others.filter_map(|reading| hash_request(request, claims, reading).ok()).collect();
-        let scope = self.scope(claims);
+        let others = if self.lenient || self.unsigned_query_token {
+            let readings = self.other_readings(request, claims.is_presigned());
+            readings.filter_map(|reading| hash_request(request, claims, reading).ok()).collect()
+        } else {
+            Vec::new()
+        };
         let day = claims.time.unix_seconds.div_euclid(86_400);
-        let key = credentials.keys().get(credentials.secret(), &scope, day);
-        let mut mac = Gathered::new(key.into_inner());
-        write_string_to_sign(&mut mac, &claims.time.text, &scope);
-        Ok(Prepared { canonical, others, mac: mac.into_inner(), signature })
+        let key = credentials.keys().get(credentials.secret(), &self.scope(&claims.time), day);
+        Ok(Prepared { canonical, others, key, time: claims.time, signature })
+    }
+
+    /// Compares the signature, now that the payload is known, in constant time; the one that would be right is never
+    /// given away.
+    pub(super) fn finish(&self, prepared: &Prepared, payload: &Payload) -> Result<(), SignatureError> {
+        let scope = self.scope(&prepared.time);
+        let fits = |canonical: &Aside| payload.with_text(|payload| prepared.fits(canonical, payload, &scope));
+        if fits(&prepared.canonical) || prepared.others.iter().any(fits) {
+            return Ok(());
+        }
+        Err(SignatureError::mismatch())
     }
 
     /// The readings that settings add, where they make a difference. Empty, and no allocation, by default.
@@ -335,7 +348,7 @@ impl SigV4Verifier {
 impl Claims<'_> {
     /// The first part of the credential.
     pub(super) fn access_key(&self) -> &str {
-        pieces(&self.credential, |byte| byte == b'/').next().unwrap_or_default()
+        pieces(&self.credential, b'/').next().unwrap_or_default()
     }
 }
 
@@ -370,15 +383,28 @@ fn no_canonical_form(fault: CanonicalFault) -> SignatureError {
     }
 }
 
+fn write_canonical(
+    sink: &mut impl Sink,
+    request: &RequestHead<'_>,
+    claims: &Claims<'_>,
+    reading: Reading,
+) -> Result<(), SignatureError> {
+    let is_presigned = claims.is_presigned();
+    write_request(sink, request, &claims.fields, &claims.signed_headers, is_presigned, reading)
+        .map_err(no_canonical_form)
+}
+
+/// Blocks of a canonical request that are compressed together: room for most, and longer ones take turns.
+const USUAL_REQUEST: usize = 8;
+
 fn hash_request(
     request: &RequestHead<'_>,
     claims: &Claims<'_>,
     reading: Reading,
-) -> Result<Sha256, SignatureError> {
-    let mut hash = Gathered::new(Sha256::new());
-    write_request(&mut hash, request, &claims.signed_headers, claims.is_presigned(), reading)
-        .map_err(no_canonical_form)?;
-    Ok(hash.into_inner())
+) -> Result<Aside, SignatureError> {
+    let mut hash = Gathered::<USUAL_REQUEST>::new();
+    write_canonical(&mut hash, request, claims, reading)?;
+    Ok(hash.put_aside())
 }
 
 /// Steps 8 and 9 of the check: the token belongs to the key, and neither has expired. After the signature, so that
@@ -406,31 +432,64 @@ fn check_expiry(credentials: &Credentials, now: i64) -> Result<(), SignatureErro
 
 /// A signature that waits for the payload's hash.
 pub(super) struct Prepared {
-    canonical: Sha256,
+    canonical: Aside,
     /// What settings accept besides; empty by default.
-    others: Vec<Sha256>,
-    /// Has been fed the string to sign up to its last line.
-    mac: Hmac<Sha256>,
+    others: Vec<Aside>,
+    key: MacKey,
+    time: SignedTime,
     signature: [u8; 32],
 }
 
-impl Prepared {
-    /// Compares in constant time; the signature that would be right is never given away.
-    pub(super) fn finish(&self, payload: &Payload) -> Result<(), SignatureError> {
-        let fits = |canonical: &Sha256| payload.with_text(|payload| self.fits(canonical.clone(), payload));
-        if fits(&self.canonical) || self.others.iter().any(fits) {
-            return Ok(());
-        }
-        Err(SignatureError::mismatch())
-    }
+/// Blocks of a rest of less than one, the digits of a hash, and the end.
+const PAYLOAD: usize = 3;
+/// Blocks of a string to sign with a Region and a service of common length.
+const STRING_TO_SIGN: usize = 3;
 
-    fn fits(&self, canonical: Sha256, payload: &[u8]) -> bool {
-        let canonical: [u8; 32] = canonical.chain_update(payload).finalize().into();
-        let computed = self.mac.clone().chain_update(hex(&canonical)).finalize().into_bytes();
-        computed.as_slice().ct_eq(&self.signature).into()
+impl Prepared {
+    fn fits(&self, canonical: &Aside, payload: &[u8], scope: &Scope<'_>) -> bool {
+        let mut request = Gathered::<PAYLOAD>::resume(canonical);
+        request.put(payload);
+        let digest = request.finish();
+        let computed = self.key.of::<STRING_TO_SIGN>(|text| {
+            write_string_to_sign(text, &self.time.text, scope);
+            text.put(&hex(&digest));
+        });
+        is_same(&computed, &self.signature)
     }
 
     pub(super) fn signature(&self) -> &[u8; 32] {
         &self.signature
+    }
+}
+
+/// In constant time, eight bytes at a time.
+fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    let words = |digest: &[u8; 32]| -> [u64; 4] {
+        let words = digest.as_chunks::<8>().0;
+        std::array::from_fn(|at| u64::from_ne_bytes(words[at]))
+    };
+    let pairs = words(one).into_iter().zip(words(other));
+    pairs.fold(Choice::from(1), |same, (one, other)| same & one.ct_eq(&other)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_body_has_the_hash_of_no_body() {
+        assert_eq!(Payload::EMPTY, Payload::of(b""));
+        assert_eq!(Payload::EMPTY.with_text(<[u8]>::to_vec), hex(&Sha256::digest(b"").into()));
+    }
+
+    #[test]
+    fn digests_are_the_same_in_every_byte() {
+        let one: [u8; 32] = std::array::from_fn(|index| index as u8);
+        assert!(is_same(&one, &one));
+        for index in 0..32 {
+            let mut other = one;
+            other[index] ^= 0x80;
+            assert!(!is_same(&one, &other), "{index}");
+        }
     }
 }

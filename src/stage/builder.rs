@@ -3,7 +3,7 @@
 use super::{
     config::{Deployment, NoRoute, Stage},
     domain::CustomDomain,
-    store::{Stages, State},
+    store::{HistoryLimit, Stages, State},
 };
 use crate::error::ConfigError;
 
@@ -15,6 +15,7 @@ pub struct StagesBuilder {
     domains: Vec<CustomDomain>,
     default_endpoint_disabled: bool,
     no_route: NoRoute,
+    history_limit: HistoryLimit,
 }
 
 impl StagesBuilder {
@@ -53,13 +54,25 @@ impl StagesBuilder {
         self
     }
 
+    /// How many deployments each stage remembers, the one that runs among them: one less is how often it can be rolled
+    /// back. Deployments themselves stay until they are deleted ([`Stages::prune_deployments`]). Default: 100.
+    #[must_use]
+    pub fn history_limit(mut self, deployments: usize) -> Self {
+        self.history_limit = HistoryLimit(deployments);
+        self
+    }
+
     /// Checks everything and makes the handle.
     ///
     /// # Errors
     ///
-    /// Two of a name, an unknown deployment or stage, an invalid name, variable, setting or mapping, or no stage.
+    /// A history of no deployment; two of a name, an unknown deployment or stage, an invalid name, variable, setting or mapping, or no stage.
     pub fn build(self) -> Result<Stages, ConfigError> {
+        if self.history_limit.0 == 0 {
+            return Err(ConfigError::new("history limit", 0, "leaves no room for the deployment that runs"));
+        }
         let mut state = State::default();
+        state.history_limit = self.history_limit;
         (state.default_endpoint_disabled, state.no_route) = (self.default_endpoint_disabled, self.no_route);
         self.deployments.into_iter().try_for_each(|deployment| state.add_deployment(deployment))?;
         self.stages.into_iter().try_for_each(|stage| state.add_stage(stage))?;

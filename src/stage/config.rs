@@ -3,6 +3,7 @@
 use crate::{
     error::ConfigError,
     route::{MethodSettings, Routes, SettingsMap},
+    throttle::Throttle,
 };
 use std::collections::BTreeMap;
 
@@ -61,6 +62,31 @@ impl Stage {
         self
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The deployment that it points to.
+    pub fn deployment_id(&self) -> &str {
+        &self.deployment_id
+    }
+
+    /// Names and values of its variables, by name.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Its settings by the method they are for, as it was given; `*/*` is for all.
+    pub fn all_settings(&self) -> impl Iterator<Item = (&str, &MethodSettings)> {
+        self.settings.iter()
+    }
+
+    /// The canary, if there is one.
+    pub fn canary_settings(&self) -> Option<&CanarySettings> {
+        self.canary.as_ref()
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         check_stage_name(&self.name)?;
         self.variables.iter().try_for_each(|(name, value)| check_variable(name, value))?;
@@ -89,6 +115,21 @@ impl CanarySettings {
         self
     }
 
+    /// The deployment that serves the share.
+    pub fn deployment_id(&self) -> &str {
+        &self.deployment_id
+    }
+
+    /// The share, from 0.0 to 100.0 percent.
+    pub fn percent_traffic(&self) -> f64 {
+        self.percent_traffic
+    }
+
+    /// Names and values of the variables that are different on it, by name.
+    pub fn overrides(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.overrides.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         if !(0.0..=100.0).contains(&self.percent_traffic) {
             let problem = "must be a number from 0.0 to 100.0";
@@ -96,6 +137,22 @@ impl CanarySettings {
         }
         self.overrides.iter().try_for_each(|(name, value)| check_variable(name, value))
     }
+}
+
+/// The state of one throttle of a stage at a moment.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StageThrottle {
+    /// The resource path as declared.
+    pub resource_path: String,
+    /// The verb, or `ANY`.
+    pub method: String,
+    /// The numbers in force.
+    pub throttle: Throttle,
+    /// Tokens left.
+    pub tokens_left: u32,
+    /// Whether it only counts what it would have refused.
+    pub shadow: bool,
 }
 
 /// An immutable snapshot of an API's resources and methods.

@@ -60,7 +60,7 @@ mod snapshot;
 mod store;
 
 pub use builder::StagesBuilder;
-pub use config::{CanarySettings, DEFAULT_STAGE, Deployment, NoRoute, Stage};
+pub use config::{CanarySettings, DEFAULT_STAGE, Deployment, NoRoute, Stage, StageThrottle};
 pub use domain::CustomDomain;
 pub use service::{StageRouter, StageRouterService};
 pub use store::Stages;

@@ -2,11 +2,12 @@
 
 use super::{
     builder::StagesBuilder,
-    config::{CanarySettings, Deployment, NoRoute, Stage, check_variable},
+    config::{CanarySettings, Deployment, NoRoute, Stage, StageThrottle, check_variable},
     domain::CustomDomain,
     snapshot::{CanarySnapshot, Snapshot, StageSnapshot},
 };
 use crate::{
+    clock::Clock,
     error::ConfigError,
     route::{ALL_METHODS, MethodSettings, Routes, Scope, StageScope, normalise},
     throttle::{SharedBucket, Slot},
@@ -38,12 +39,23 @@ pub(super) struct State {
     domains: Vec<CustomDomain>,
     pub(super) default_endpoint_disabled: bool,
     pub(super) no_route: NoRoute,
+    pub(super) history_limit: HistoryLimit,
+}
+
+/// How many deployments a stage remembers, the one that runs among them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HistoryLimit(pub(super) usize);
+
+impl Default for HistoryLimit {
+    fn default() -> Self {
+        Self(100)
+    }
 }
 
 #[derive(Debug)]
 struct StageState {
     stage: Stage,
-    /// Deployments this stage pointed to, oldest first, the present one last.
+    /// Deployments this stage pointed to, oldest first, the present one last; never empty.
     history: Vec<String>,
     /// Throttle state by method; it outlives deployments and edits.
     buckets: HashMap<String, Arc<Slot>>,
@@ -107,6 +119,18 @@ impl Stages {
         state.deployments.remove(id).map(drop).ok_or_else(|| unknown_deployment(id))
     }
 
+    /// Deletes every deployment that no stage and no canary points to and no roll back could need; their ids. One that was
+    /// created and never served is among them.
+    pub fn prune_deployments(&self) -> Vec<String> {
+        let mut state = self.state();
+        let State { deployments, stages, .. } = &mut *state;
+        let unused =
+            |id: &String| !stages.values().any(|stage| stage.points_to(id) || stage.history.contains(id));
+        let pruned: Vec<_> = deployments.keys().filter(|id| unused(id)).cloned().collect();
+        deployments.retain(|id, _| !pruned.contains(id));
+        pruned
+    }
+
     /// Ids and descriptions of all deployments, by id.
     pub fn deployments(&self) -> Vec<(String, String)> {
         let state = self.state();
@@ -131,6 +155,30 @@ impl Stages {
         self.change(|state| state.stages.remove(name).map(drop).ok_or_else(|| unknown_stage(name)))
     }
 
+    /// A stage as it is configured.
+    pub fn stage(&self, name: &str) -> Option<Stage> {
+        self.state().stages.get(name).map(|entry| entry.stage.clone())
+    }
+
+    /// The throttles of a stage's methods (not the canary's) and what is left of each at this moment of `clock`, which is
+    /// that of the `UsagePlans` that charge them; in the order of their resources. Empty for an unknown stage.
+    pub fn throttles(&self, stage: &str, clock: &Clock) -> Vec<StageThrottle> {
+        let snapshot = self.snapshot();
+        let Some(found) = snapshot.stage(stage.as_bytes()) else { return Vec::new() };
+        let now = clock.now().monotonic_nanos();
+        let declared = found.main.routes.all_declared().iter().zip(&found.main.settings);
+        let throttles = declared.flat_map(|(method, settings)| {
+            settings.throttles(method.verb_name()).map(move |(verb, bucket)| StageThrottle {
+                resource_path: method.resource_path.to_string(),
+                method: verb.to_owned(),
+                throttle: bucket.throttle,
+                tokens_left: bucket.slot.lock().available(bucket.throttle, now),
+                shadow: bucket.shadow,
+            })
+        });
+        throttles.collect()
+    }
+
     /// Names of all stages.
     pub fn stage_names(&self) -> Vec<String> {
         self.state().stages.keys().cloned().collect()
@@ -144,12 +192,13 @@ impl Stages {
     /// names a method that the deployment lacks.
     pub fn deploy(&self, stage: &str, deployment_id: &str) -> Result<(), ConfigError> {
         self.change(|state| {
+            let limit = state.history_limit;
             let entry = state.stage(stage)?;
             if entry.stage.canary.is_some() {
                 let problem = "the stage has a canary: promote or remove it before another deployment";
                 return Err(ConfigError::new("stage", stage, problem));
             }
-            entry.point_to(deployment_id);
+            entry.point_to(deployment_id, limit);
             Ok(())
         })
     }
@@ -173,7 +222,8 @@ impl Stages {
         })
     }
 
-    /// Deployments the stage pointed to, oldest first, the present one last.
+    /// Deployments the stage pointed to, oldest first, the present one last: as many as
+    /// [`StagesBuilder::history_limit`] says.
     pub fn history(&self, stage: &str) -> Vec<String> {
         self.state().stages.get(stage).map(|entry| entry.history.clone()).unwrap_or_default()
     }
@@ -267,6 +317,7 @@ impl Stages {
     /// The stage is unknown or has no canary.
     pub fn promote_canary(&self, stage: &str) -> Result<(), ConfigError> {
         self.change(|state| {
+            let limit = state.history_limit;
             let entry = state.stage(stage)?;
             let Some(canary) = &mut entry.stage.canary else {
                 return Err(ConfigError::new(
@@ -278,7 +329,7 @@ impl Stages {
             canary.percent_traffic = 0.0;
             let deployment = canary.deployment_id.clone();
             entry.stage.variables.extend(canary.overrides.clone());
-            entry.point_to(&deployment);
+            entry.point_to(&deployment, limit);
             Ok(())
         })
     }
@@ -422,11 +473,12 @@ impl State {
 }
 
 impl StageState {
-    /// The same deployment again is no step that could be rolled back.
-    fn point_to(&mut self, deployment: &str) {
+    /// The same deployment again is no step that could be rolled back. The oldest steps are forgotten.
+    fn point_to(&mut self, deployment: &str, limit: HistoryLimit) {
         deployment.clone_into(&mut self.stage.deployment_id);
         if self.history.last().is_none_or(|last| last != deployment) {
             self.history.push(deployment.to_owned());
+            self.history.drain(..self.history.len().saturating_sub(limit.0));
         }
     }
 

@@ -23,12 +23,14 @@
 //! assert_eq!(options.failure_policy(), FailurePolicy::Deny);
 //! ```
 
+mod acknowledgement;
 mod breaker;
 mod counts;
 mod error;
 mod guard;
 mod options;
 
+pub use acknowledgement::Acknowledgement;
 pub use counts::StoreCounts;
 pub use error::{StoreError, StoreFuture};
 #[allow(unused_imports, reason = "not every feature set has a store")]

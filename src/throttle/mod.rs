@@ -55,6 +55,13 @@ impl Throttle {
         Ok(Self { nano_rate, burst: burst_limit })
     }
 
+    /// `None`: above the greatest rate.
+    #[cfg(any(feature = "redb", feature = "redis"))]
+    #[allow(dead_code, reason = "for the stores outside of the process")]
+    pub(crate) fn from_nano_rate(nano_rate: u64, burst: u32) -> Option<Self> {
+        (nano_rate as f64 / 1e9 <= MAX_RATE).then_some(Self { nano_rate, burst })
+    }
+
     /// Tokens added per second.
     pub fn rate_limit(&self) -> f64 {
         self.nano_rate as f64 / 1e9

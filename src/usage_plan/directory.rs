@@ -112,8 +112,9 @@ pub(super) struct PlanState {
     overrides: Box<[Override]>,
 }
 
+/// The throttle of one method.
 #[derive(Debug)]
-struct Override {
+pub(super) struct Override {
     stage: String,
     /// Resource path, a blank, verb.
     method: String,
@@ -177,14 +178,21 @@ impl PlanState {
             let (throttle, policy) = (Some(own.throttle), own.policy.as_ref());
             return InForce { throttle, cause: Cause::PlanMethodThrottle, method: Some(own.id), policy };
         }
-        let by_method =
-            self.plan.scope() == ThrottleScope::KeyAndMethod && self.plan.general_throttle().is_some();
-        let method = route.filter(|_| by_method).map(|route| {
+        let method = route.filter(|_| self.is_by_method()).map(|route| {
             let declared = route.declared();
             method_id(stage.unwrap_or_default(), &declared.resource_path, declared.verb_name())
         });
         let (throttle, policy) = (self.plan.general_throttle(), self.policy.as_ref());
         InForce { throttle, cause: Cause::PlanThrottle, method, policy }
+    }
+
+    /// Whether each method has a bucket of its own of the general throttle.
+    pub(super) fn is_by_method(&self) -> bool {
+        self.plan.scope() == ThrottleScope::KeyAndMethod && self.plan.general_throttle().is_some()
+    }
+
+    pub(super) fn method_throttles(&self) -> impl Iterator<Item = &Override> {
+        self.overrides.iter()
     }
 
     /// The request's own verb before the declared one, which may be `ANY`.
@@ -212,6 +220,23 @@ impl Override {
             policy: headers::policy(plan, Some(given.throttle)),
             method,
         }
+    }
+
+    pub(super) fn stage(&self) -> &str {
+        &self.stage
+    }
+
+    /// Resource path and verb.
+    pub(super) fn method(&self) -> (&str, &str) {
+        self.method.rsplit_once(' ').unwrap_or((&self.method, ""))
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn throttle(&self) -> Throttle {
+        self.throttle
     }
 
     fn place(&self) -> (&str, &str) {

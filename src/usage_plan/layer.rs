@@ -18,6 +18,8 @@ use crate::{
     route::{MatchedRoute, Routes, Scope},
     throttle::SharedBucket,
 };
+#[cfg(feature = "access-log")]
+use crate::{context::PlanHeadroom, throttle::Throttle};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use std::{
@@ -157,7 +159,7 @@ impl Config {
         if let Some(lending) = self.plans.lending() {
             return self.decide_leased(lending, &directory, &payer, &place, &demand, reserved);
         }
-        let (rate_limit, charged) = self.charge(&directory, &payer, &place, &demand)?;
+        let (rate_limit, charged) = self.charge(context, &directory, &payer, &place, &demand)?;
         let reservation = reserved.then(|| {
             UsageReservation::new(self.plans.clone(), cost, charged, demand.stage, demand.account, None)
         });
@@ -225,6 +227,7 @@ impl Config {
 
     fn charge(
         &self,
+        context: &RequestContext,
         directory: &Directory,
         payer: &Payer<'_>,
         place: &Place<'_>,
@@ -236,6 +239,10 @@ impl Config {
         let in_force = plan.in_force(place.stage, place.route, place.verb);
         let outcome = shard.charge(index, plan, in_force, demand).ok_or_else(Refused::not_in_plan)?;
         drop(shard);
+        #[cfg(feature = "access-log")]
+        context.note_headroom(|| headroom(plan, in_force.throttle, outcome.announced));
+        #[cfg(not(feature = "access-log"))]
+        let _nobody_observes = context;
         let rate_limit = self.rate_limit(in_force.policy, outcome.announced);
         match outcome.refusal {
             Some(refusal) => Err(Refused::new(refusal, rate_limit)),
@@ -262,6 +269,17 @@ fn plan_of_key<'a>(
         found.is_some()
     })?;
     Some((index, found?))
+}
+
+/// For observers: what the answer says of the limits, beside what they are.
+#[cfg(feature = "access-log")]
+fn headroom(plan: &PlanState, throttle: Option<Throttle>, announced: Announced) -> PlanHeadroom {
+    let left = |(tokens, _)| Some((tokens, throttle?.burst_limit()));
+    PlanHeadroom {
+        plan_id: plan.plan.shared_id(),
+        throttle: announced.throttle.and_then(left),
+        quota: announced.quota.zip(plan.quota()).map(|((left, _), quota)| (left, quota.limit())),
+    }
 }
 
 /// The locked shard of a payer, its entry in it, and the plan that the entry is on.

@@ -82,13 +82,18 @@ mod directory;
 mod entry;
 mod future;
 mod headers;
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(dead_code, reason = "for the stores outside of the process")]
+mod image;
 mod index;
 mod layer;
 mod lease;
 mod leased;
 mod leases;
 mod lending;
+mod limits;
 mod methods;
+mod observer;
 mod plan;
 mod plans;
 mod quota;
@@ -109,6 +114,9 @@ pub(crate) use future::Waiting;
 pub use headers::RateLimitFields;
 pub use layer::{UsagePlanLayer, UsagePlanService};
 pub use lease::LeaseLedger;
+#[cfg(feature = "redb")]
+pub(crate) use lease::{HolderRecord, PeriodLedger};
+pub use limits::{MethodThrottleState, PlanLimits, QuotaState, ThrottleState};
 pub use plan::{ThrottleScope, UsagePlan};
 pub use plans::{UsagePlans, UsagePlansBuilder};
 pub use quota::{Quota, QuotaPeriod, Window};
@@ -117,3 +125,7 @@ pub use reservation::UsageReservation;
 pub use shared::SharedUsageError;
 #[cfg(feature = "gateway")]
 pub(crate) use verdict::Stop;
+
+#[cfg(any(feature = "redb", feature = "redis"))]
+#[allow(unused_imports, reason = "for the stores outside of the process")]
+pub(crate) use observer::{PlanChange, PlanObserver, PlansImage};

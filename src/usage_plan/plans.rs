@@ -3,6 +3,7 @@
 use super::{
     directory::{Directory, PlanState, ShadowCounts},
     lending::{Lending, Listener},
+    observer::{Observers, PlanChange},
     plan::UsagePlan,
     quota::parse_day,
     report::UsageReport,
@@ -52,7 +53,7 @@ impl fmt::Debug for UsagePlans {
 struct Shared {
     directory: ArcSwap<Directory>,
     /// One edit at a time; requests never wait for it.
-    edits: Mutex<()>,
+    edits: Mutex<Observers>,
     table: Table,
     clock: Clock,
     headers: bool,
@@ -97,11 +98,11 @@ impl UsagePlans {
         WeakPlans(Arc::downgrade(&self.0))
     }
 
-    pub(super) fn clock(&self) -> &Clock {
+    pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
 
@@ -122,11 +123,11 @@ impl UsagePlans {
         self.directory().iter().next().map(|plan| plan.plan.id().to_owned())
     }
 
-    fn edit(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn edit(&self) -> MutexGuard<'_, Observers> {
         self.0.edits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, change: impl FnOnce(&mut Directory)) {
+    pub(super) fn publish(&self, change: impl FnOnce(&mut Directory)) {
         let mut next = Directory::clone(&self.directory());
         change(&mut next);
         self.0.directory.store(Arc::new(next));
@@ -140,11 +141,16 @@ impl UsagePlans {
     /// A method throttle that is malformed or for a stage the plan does not have; a change of stages by which an
     /// attached key would be in two plans for one stage.
     pub fn put_plan(&self, plan: UsagePlan) -> Result<(), ConfigError> {
-        plan.check()?;
-        let _one_at_a_time = self.edit();
-        self.check_stages(&plan)?;
+        let observers = self.edit();
+        self.check_plan(&plan)?;
+        observers.tell(&PlanChange::Put(plan.clone()))?;
         self.publish(|directory| directory.put(plan));
         Ok(())
+    }
+
+    pub(super) fn check_plan(&self, plan: &UsagePlan) -> Result<(), ConfigError> {
+        plan.check()?;
+        self.check_stages(plan)
     }
 
     /// Widening the stages of a plan must not put a key into two plans of one stage.
@@ -167,11 +173,16 @@ impl UsagePlans {
     ///
     /// There is no such plan.
     pub fn delete_plan(&self, plan_id: &str) -> Result<(), ConfigError> {
-        let _one_at_a_time = self.edit();
+        let observers = self.edit();
         let slot = self.directory().require(plan_id)?.slot;
+        observers.tell(&PlanChange::Delete(plan_id.into()))?;
+        self.forget_plan(plan_id, slot);
+        Ok(())
+    }
+
+    pub(super) fn forget_plan(&self, plan_id: &str, slot: u32) {
         self.publish(|directory| directory.remove(plan_id));
         self.0.table.iter().for_each(|mut shard| shard.forget_plan(slot));
-        Ok(())
     }
 
     /// The plan as it is configured.
@@ -198,25 +209,48 @@ impl UsagePlans {
         plan_id: &str,
         key_ids: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), ConfigError> {
-        let _one_at_a_time = self.edit();
+        let observers = self.edit();
         let directory = self.directory();
         let plan = directory.require(plan_id)?;
-        key_ids.into_iter().try_for_each(|key_id| self.attach_one(&directory, plan, key_id))
+        let mut accepted: Vec<Arc<str>> = Vec::new();
+        let fault = key_ids.into_iter().find_map(|key_id| {
+            let checked = self.check_attachment(&directory, plan, key_id);
+            accepted.extend(checked.is_ok().then(|| key_id.into()));
+            checked.err()
+        });
+        if !accepted.is_empty() {
+            let change = PlanChange::Attach(plan_id.into(), accepted);
+            observers.tell(&change)?;
+            self.attach_checked(plan, &change);
+        }
+        fault.map_or(Ok(()), Err)
     }
 
-    fn attach_one(&self, directory: &Directory, plan: &PlanState, key_id: &str) -> Result<(), ConfigError> {
+    /// Whether the key may be in the plan. Only edits put keys into plans, one at a time: what is checked stays true.
+    pub(super) fn check_attachment(
+        &self,
+        directory: &Directory,
+        plan: &PlanState,
+        key_id: &str,
+    ) -> Result<(), ConfigError> {
         let subject = subject_of_key(key_id);
-        let mut shard = self.0.table.lock(subject);
-        let plans = shard.plans_of(subject);
-        if plans.contains(&plan.slot) {
-            return Ok(());
-        }
-        let others = plans.iter().filter_map(|slot| directory.at(*slot));
+        let plans = self.0.table.lock(subject).plans_of(subject);
+        let others = plans.iter().filter(|slot| **slot != plan.slot).filter_map(|slot| directory.at(*slot));
         if others.into_iter().any(|other| other.plan.overlaps(&plan.plan)) {
             return Err(ConfigError::new("API key id", key_id, ONE_PLAN));
         }
-        shard.attach(subject, plan.slot, key_id);
         Ok(())
+    }
+
+    pub(super) fn attach_checked(&self, plan: &PlanState, change: &PlanChange) {
+        let PlanChange::Attach(_, key_ids) = change else { return };
+        for key_id in key_ids {
+            let subject = subject_of_key(key_id);
+            let mut shard = self.0.table.lock(subject);
+            if !shard.plans_of(subject).contains(&plan.slot) {
+                shard.attach(subject, plan.slot, key_id);
+            }
+        }
     }
 
     /// Takes a key out of a plan; what it has used is forgotten.
@@ -225,12 +259,15 @@ impl UsagePlans {
     ///
     /// There is no such plan, or the key is not in it.
     pub fn detach(&self, plan_id: &str, key_id: &str) -> Result<(), ConfigError> {
-        let _one_at_a_time = self.edit();
+        let observers = self.edit();
         let slot = self.directory().require(plan_id)?.slot;
         let subject = subject_of_key(key_id);
-        let detached = self.0.table.lock(subject).detach(subject, slot);
+        let attached = self.0.table.lock(subject).plans_of(subject).contains(&slot);
+        attached.then_some(()).ok_or_else(|| not_attached(key_id))?;
+        observers.tell(&PlanChange::Detach(plan_id.into(), key_id.into()))?;
+        self.0.table.lock(subject).detach(subject, slot);
         self.forget(plan_id, subject);
-        detached.then_some(()).ok_or_else(|| not_attached(key_id))
+        Ok(())
     }
 
     /// Sets the throttle that all requests of all stages share; `None` removes it. Its state outlives an edit.

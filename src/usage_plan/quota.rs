@@ -124,6 +124,17 @@ impl Quota {
         self.calendar.period
     }
 
+    #[cfg(any(feature = "redb", feature = "redis"))]
+    pub(super) fn start_offset(&self) -> u32 {
+        self.calendar.offset
+    }
+
+    /// Zones are always found by name.
+    #[cfg(any(feature = "redb", feature = "redis"))]
+    pub(super) fn zone_name(&self) -> &str {
+        self.calendar.zone.iana_name().unwrap_or("UTC")
+    }
+
     /// The period that contains an instant, given in seconds since 1970-01-01T00:00:00Z.
     pub fn window(&self, unix_seconds: i64) -> Window {
         let span = self.calendar.span(unix_seconds);

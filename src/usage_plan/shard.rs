@@ -270,6 +270,15 @@ impl Shard {
         days
     }
 
+    pub(super) fn entry(&self, index: u32) -> Option<&Entry> {
+        self.entries.get(index)
+    }
+
+    /// The bucket of a subject for one method of a plan.
+    pub(super) fn method_bucket(&self, subject: u128, plan: u32, method: u64) -> Bucket {
+        self.methods.get(subject, plan, method)
+    }
+
     /// Attached keys of a plan from an index on, with their ids.
     pub(super) fn attached(&self, plan: u32, start: u32) -> impl Iterator<Item = (u32, &str)> {
         let of_plan = self.entries.iter_from(start).filter(move |(_, entry)| entry.plan == plan);

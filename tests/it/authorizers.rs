@@ -4,6 +4,7 @@ mod cache;
 mod events;
 mod flight;
 mod hostile;
+mod memo;
 mod stack;
 
 use crate::support::{get, run, through};

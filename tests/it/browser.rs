@@ -34,7 +34,7 @@ use tower_gateway::{
 const KEY: &str = "0123456789abcdefghij";
 
 /// The browser, where there is one.
-fn chromium() -> Option<PathBuf> {
+pub(crate) fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let names = ["chromium", "chromium-browser", "google-chrome"];
     let found =

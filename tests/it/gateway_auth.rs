@@ -1,6 +1,8 @@
 //! The resource policy and every kind of authorizer in the assembled gateway: who asks whom, and in which order.
 
 mod closed;
+#[cfg(feature = "admin")]
+mod explained;
 mod keys;
 mod order;
 mod waiting;

@@ -16,6 +16,8 @@ mod browser;
 mod caching;
 #[cfg(feature = "cors")]
 mod cors;
+#[cfg(feature = "redis")]
+mod fleet;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(all(feature = "gateway", feature = "sigv4", feature = "authorizer", feature = "jwt"))]
@@ -49,6 +51,8 @@ mod rfc9111;
 mod sigv4;
 #[cfg(feature = "stage")]
 mod stages;
+#[cfg(feature = "redb")]
+mod state_files;
 #[cfg(feature = "usage-plan")]
 mod throttling;
 #[cfg(feature = "timeout")]

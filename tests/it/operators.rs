@@ -1,5 +1,9 @@
 //! For operators: who may look, what they see, and what keys used.
 
+#[cfg(feature = "authorizer")]
+mod page;
+mod views;
+
 use crate::support::run;
 use bytes::Bytes;
 use http::{Method, Request, Response};

@@ -3,7 +3,7 @@
 use crate::support::vectors;
 use serde_json::Value;
 use tower_gateway::policy::{
-    AccessRequest, Caller, ConditionFailure, ConditionValue, Decision, Policy,
+    AccessRequest, ConditionFailure, ConditionValue, Decision, Policy, RequestPrincipal,
     combine::{self, AccountGrant, Outcome},
     union,
 };
@@ -54,8 +54,8 @@ fn verdict(case: &Value) -> &'static str {
     let text = |name: &str| request[name].as_str().unwrap();
     let keys = Keys::of(&request["context"]);
     let values = keys.values();
-    let asked =
-        AccessRequest::new(text("action"), text("resource"), &values).caller(Caller::Aws(text("principal")));
+    let asked = AccessRequest::new(text("action"), text("resource"), &values)
+        .caller(RequestPrincipal::Aws(text("principal")));
     let attached = case["identity_policies"].as_array().unwrap().iter();
     let attached: Vec<_> = attached.map(|policy| Policy::identity(policy.to_string()).unwrap()).collect();
     let identity = union(&attached, &asked);

@@ -192,6 +192,33 @@ fn deploy_roll_back_history_and_deletion() {
 }
 
 #[test]
+fn history_is_bounded_and_keeps_what_roll_backs_need() {
+    let builder = |limit| {
+        let deployments = (0..10).map(|number| Deployment::new(format!("v{number}"), pets()));
+        let builder = deployments.fold(Stages::builder(), tower_gateway::stage::StagesBuilder::deployment);
+        builder.stage(Stage::new("prod", "v0")).history_limit(limit).build()
+    };
+    let stages = builder(3).unwrap();
+    for round in 0..1_000 {
+        stages.deploy("prod", &format!("v{}", round % 9)).unwrap();
+    }
+    // 999 % 9 is 0.
+    assert_eq!(stages.history("prod"), ["v7", "v8", "v0"]);
+    stages.set_canary("prod", CanarySettings::new("v4", 1.0)).unwrap();
+    assert_eq!(stages.prune_deployments(), ["v1", "v2", "v3", "v5", "v6", "v9"]);
+    stages.remove_canary("prod").unwrap();
+    assert_eq!([(); 2].map(|()| stages.roll_back("prod").unwrap()), ["v8", "v7"]);
+    assert!(stages.roll_back("prod").unwrap_err().problem().contains("no earlier deployment"));
+    assert_eq!(stages.stage("prod").unwrap().deployment_id(), "v7");
+
+    let single = builder(1).unwrap();
+    single.deploy("prod", "v1").unwrap();
+    assert_eq!(single.history("prod"), ["v1"], "the one that runs");
+    assert!(single.roll_back("prod").is_err());
+    assert_eq!(builder(0).unwrap_err().value(), "0");
+}
+
+#[test]
 fn canary_takes_its_share_promotes_and_ends() {
     run(async {
         let stages = Stages::builder()

@@ -21,6 +21,7 @@ mod jwt;
 mod lease;
 mod measure;
 mod memory;
+mod observe;
 mod ours;
 mod peers;
 mod policy;

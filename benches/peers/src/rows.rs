@@ -6,7 +6,7 @@
 use crate::{
     authorizer, cache, jwt,
     measure::{Goal, MakeRequest, Row, Subject},
-    ours,
+    observe, ours,
     peers::{self, API_KEY},
     services::{bare, empty, floor, no_content, posted, request, with_context},
     sigv4,
@@ -19,8 +19,8 @@ pub type MakeRow = fn(&'static str) -> Row;
 
 /// All rows of the table, subject by subject.
 pub fn all() -> impl Iterator<Item = &'static (&'static str, MakeRow)> {
-    let subjects: [&'static [(&str, MakeRow)]; 5] =
-        [&ROWS, &sigv4::ROWS, &jwt::ROWS, &authorizer::ROWS, &cache::ROWS];
+    let subjects: [&'static [(&str, MakeRow)]; 6] =
+        [&ROWS, &sigv4::ROWS, &jwt::ROWS, &authorizer::ROWS, &cache::ROWS, &observe::ROWS];
     subjects.into_iter().flatten()
 }
 

@@ -12,7 +12,7 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn cache() -> Arc<ResultCache> {
-    Arc::new(ResultCache::new(100).unwrap())
+    Arc::new(ResultCache::new(100, None).unwrap())
 }
 
 fn key(cache: &ResultCache, token: &str) -> CacheKey {

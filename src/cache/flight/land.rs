@@ -141,7 +141,7 @@ fn released(job: &Job, mut motor: Motor, reason: NoCacheReason) -> After {
     job.core.counters.not_stored(reason);
     // The answer to a `HEAD` says nothing about those to others that share its key.
     if reason != NoCacheReason::GatewayRefusal && !job.is_head_of_get {
-        job.core.mark_pass(&job.key.primary, &job.request.headers, reason, job.core.clock.now());
+        mark_pass(job, reason, job.core.clock.now());
     }
     After::Landed { landing: Landing::Released(reason), raw: motor.as_mut().raw(), extensions: None }
 }
@@ -176,9 +176,13 @@ fn freshened(
 fn outdated(job: &Job, reason: NoCacheReason, now: Timestamp) -> bool {
     job.core.counters.not_stored(reason);
     if reason.is_about_the_resource() {
-        job.core.mark_pass(&job.key.primary, &job.request.headers, reason, now);
+        mark_pass(job, reason, now);
     }
     false
+}
+
+fn mark_pass(job: &Job, reason: NoCacheReason, now: Timestamp) {
+    job.core.mark_pass(&job.key.primary, &job.request.headers, reason, now, job.lead.as_ref());
 }
 
 fn selection(job: &Job, plan: &StorePlan) -> Option<Selection> {
@@ -293,7 +297,8 @@ fn keep(flight: &Flight, entry: &Arc<Entry>) -> bool {
         job.core.counters.not_stored(NoCacheReason::Superseded);
         return false;
     }
-    let stored = job.core.keep(&job.key.primary, entry, &job.settings, job.has_identity);
+    let lead = job.lead.as_ref();
+    let stored = job.core.keep(&job.key.primary, entry, &job.settings, job.has_identity, lead);
     if stored && flight.is_superseded() {
         job.core.store.remove(job.key.primary.borrowed());
         job.core.counters.not_stored(NoCacheReason::Superseded);

@@ -22,6 +22,7 @@ use super::{
     entry::{Content, Entry},
     reason::NoCacheReason,
     rules::RequestView,
+    tier::Lead,
 };
 use crate::{body::BoxError, clock::Timestamp, context::RequestContext, route::CacheSettings};
 use bytes::Bytes;
@@ -78,6 +79,8 @@ pub(crate) struct Job {
     pub(crate) is_head_of_get: bool,
     /// The count of purges when the call began, for a call that is not in the table, where purges cannot find it.
     pub(crate) alone_since: Option<u64>,
+    /// The right to make it for all processes.
+    pub(crate) lead: Option<Arc<Lead>>,
 }
 
 /// A call on its way; see the [module docs](self).
@@ -302,10 +305,16 @@ impl Flight {
     /// The answer has outgrown an entry: nobody joins any more, and the next ones do not wait for each other.
     #[cold]
     fn overflow(&self) {
-        let Job { core, key, request, .. } = &self.job;
+        let Job { core, key, request, lead, .. } = &self.job;
         core.flights.remove(self);
         core.counters.not_stored(NoCacheReason::TooLarge);
-        core.mark_pass(&key.primary, &request.headers, NoCacheReason::TooLarge, core.clock.now());
+        core.mark_pass(
+            &key.primary,
+            &request.headers,
+            NoCacheReason::TooLarge,
+            core.clock.now(),
+            lead.as_ref(),
+        );
     }
 
     fn ended(&self, end: End, error: Option<BoxError>) {

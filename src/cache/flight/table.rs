@@ -64,6 +64,11 @@ impl FlightTable {
         out
     }
 
+    /// Whether there is a flight.
+    pub(crate) fn has(&self, key: &FlightKey) -> bool {
+        self.shard(key).contains_key(key)
+    }
+
     /// Takes a flight out, unless a newer one has its place.
     pub(crate) fn remove(&self, flight: &Flight) {
         let key = flight.key();

@@ -1,6 +1,10 @@
 //! A ring of the last requests: what the layers found out about each.
 
-use super::super::{access_log::Escaping, event::RequestEvent, layer::Observer};
+use super::{
+    super::{event::RequestEvent, layer::Observer},
+    json::{Object, object},
+};
+use crate::context::Explanation;
 use std::{
     collections::VecDeque,
     fmt,
@@ -10,6 +14,8 @@ use std::{
 
 /// Longest text of a client that is kept.
 const MAX_TEXT: usize = 256;
+/// As many things that would have been allowed are kept.
+const MAX_ALTERNATIVES: usize = 8;
 
 /// The last requests, each with why it got its answer. A clone is a reference count; memory is bounded by the number of
 /// requests, since what a client wrote is cut.
@@ -45,6 +51,8 @@ pub struct RequestRecord {
     pub response_type: Option<&'static str>,
     /// Why it was refused: which limit, which check.
     pub cause: Option<String>,
+    /// By which layer, what decided, and what would have been allowed; the first eight, each cut.
+    pub explanation: Option<Explanation>,
     /// What the client was told of it.
     pub message: Option<String>,
     /// Id of the API key.
@@ -55,6 +63,10 @@ pub struct RequestRecord {
     pub source_ip: Option<String>,
     /// What the cache did, and why.
     pub cache: Option<String>,
+    /// The Lambda-style authorizer that was asked.
+    pub authorizer: Option<String>,
+    /// How long it was called; `None` where its answer was cached.
+    pub authorizer_latency: Option<Duration>,
     /// From arrival to the last byte.
     pub latency: Duration,
     /// Of the service inside.
@@ -99,10 +111,11 @@ impl RequestRecord {
     fn of(event: &RequestEvent<'_>) -> Self {
         let (context, error) = (event.context(), event.error());
         let named = |name: &str| context.variable(name).map(|text| cut(&text));
-        let cache = named("cache.status").map(|status| match named("cache.reason") {
+        let cache = event.cache_lookup().map(|(status, reason)| match reason {
             Some(reason) => format!("{status}: {reason}"),
-            None => status,
+            None => status.to_owned(),
         });
+        let authorizer = event.authorizer_use();
         Self {
             request_id: context.request_id().to_owned(),
             arrived_unix_millis: context.arrived().unix_millis(),
@@ -114,11 +127,14 @@ impl RequestRecord {
             outcome: event.outcome().as_str(),
             response_type: error.map(|error| error.response_type().as_str()),
             cause: error.map(|error| format!("{:?}", error.cause())),
+            explanation: context.explanation().map(bounded),
             message: error.and_then(|error| error.message()).map(cut),
             api_key_id: named("identity.apiKeyId"),
             principal_id: named("authorizer.principalId"),
             source_ip: context.source_ip().map(|address| address.to_string()),
             cache,
+            authorizer: authorizer.map(|authorizer| cut(authorizer.name)),
+            authorizer_latency: authorizer.and_then(|authorizer| authorizer.latency),
             latency: event.latency(),
             integration_latency: context.integration_latency(),
             response_length: event.response_length(),
@@ -127,43 +143,45 @@ impl RequestRecord {
 
     /// As a JSON object; what is absent is left out.
     pub fn to_json(&self) -> String {
-        let mut out = String::from("{\"requestId\":");
-        push_string(&mut out, &self.request_id);
-        out.push_str(&format!(",\"arrived\":{}", self.arrived_unix_millis));
+        object(|o| self.push(o))
+    }
+
+    pub(super) fn push(&self, o: &mut Object<'_>) {
         let status = self.status.map(|status| status.to_string());
-        let texts = [
-            ("method", Some(self.method.as_str())),
-            ("path", Some(self.path.as_str())),
-            ("stage", self.stage.as_deref()),
-            ("resourcePath", self.resource_path.as_deref()),
-            ("status", status.as_deref()),
-            ("outcome", Some(self.outcome)),
-            ("responseType", self.response_type),
-            ("cause", self.cause.as_deref()),
-            ("message", self.message.as_deref()),
-            ("apiKeyId", self.api_key_id.as_deref()),
-            ("principalId", self.principal_id.as_deref()),
-            ("sourceIp", self.source_ip.as_deref()),
-            ("cache", self.cache.as_deref()),
+        o.text("requestId", &self.request_id).value("arrived", self.arrived_unix_millis);
+        o.text("method", &self.method).text("path", &self.path);
+        o.optional("stage", self.stage.as_deref()).optional("resourcePath", self.resource_path.as_deref());
+        o.optional("status", status.as_deref()).text("outcome", self.outcome);
+        o.optional("responseType", self.response_type).optional("cause", self.cause.as_deref());
+        o.optional("message", self.message.as_deref()).optional("apiKeyId", self.api_key_id.as_deref());
+        o.optional("principalId", self.principal_id.as_deref());
+        o.optional("sourceIp", self.source_ip.as_deref()).optional("cache", self.cache.as_deref());
+        o.optional("authorizer", self.authorizer.as_deref());
+        if let Some(explanation) = &self.explanation {
+            o.object("explanation", |o| push_explanation(o, explanation));
+        }
+        let times = [
+            ("authorizerLatencyMs", self.authorizer_latency),
+            ("latencyMs", Some(self.latency)),
+            ("integrationLatencyMs", self.integration_latency),
         ];
-        for (name, text) in texts.into_iter().filter_map(|(name, text)| Some((name, text?))) {
-            out.push_str(&format!(",\"{name}\":"));
-            push_string(&mut out, text);
+        for (name, time) in times.into_iter().filter_map(|(name, time)| Some((name, time?))) {
+            o.fraction(name, time.as_secs_f64() * 1e3);
         }
-        let millis = |time: Duration| time.as_secs_f64() * 1e3;
-        out.push_str(&format!(",\"latencyMs\":{:.3}", millis(self.latency)));
-        if let Some(time) = self.integration_latency {
-            out.push_str(&format!(",\"integrationLatencyMs\":{:.3}", millis(time)));
-        }
-        out.push_str(&format!(",\"responseLength\":{}}}", self.response_length));
-        out
+        o.value("responseLength", self.response_length);
     }
 }
 
-pub(super) fn push_string(out: &mut String, text: &str) {
-    out.push('"');
-    Escaping::Json.push(text, out);
-    out.push('"');
+fn push_explanation(o: &mut Object<'_>, explanation: &Explanation) {
+    o.text("layer", explanation.layer).text("decidedBy", &explanation.decided_by);
+    o.texts("wouldAllow", explanation.would_allow.iter().map(String::as_str));
+}
+
+fn bounded(mut explanation: Explanation) -> Explanation {
+    explanation.decided_by = cut(&explanation.decided_by);
+    explanation.would_allow.truncate(MAX_ALTERNATIVES);
+    explanation.would_allow.iter_mut().for_each(|text| *text = cut(text));
+    explanation
 }
 
 fn cut(text: &str) -> String {

@@ -8,11 +8,48 @@
 //! | `/requests` | the last requests, newest first, JSON |
 //! | `/requests/{id}` | one of them; 404 where it is not known (any more) |
 //! | `/summary` | what the page shows, JSON |
+//! | `/limits/{key}` | every limit that applies to a key, given by its id, and what is left of it; JSON, 404 for an unknown one |
+//! | `/stages`, `/stages/{name}` | deployments, history, canary, settings, names of variables; JSON |
 //! | `/metrics` | the Prometheus page |
 //! | `/{view}`, `/{view}/{rest}` | a [`view`](AdminService::view) of yours, JSON |
 //!
 //! It refuses everybody with 403 until it is given an [`authorizer`](AdminService::authorizer). Paths are looked at from
-//! where the service is mounted (`axum`'s `nest_service` takes the prefix away).
+//! where the service is mounted (`axum`'s `nest_service` takes the prefix away). The page carries its style and its script,
+//! and a `Content-Security-Policy` that names them by their hash and allows nothing else.
+//!
+//! `/limits/{key}` is there once the service was given [`usage_plans`](AdminService::usage_plans); with
+//! [`api_keys`](AdminService::api_keys) it knows keys in no plan and `enabled`, with [`stages`](AdminService::stages)
+//! `stageThrottles`. Escapes in the id are decoded (`a%2Fb`). The value of a key is never looked for. Of a usage that
+//! several processes share, it shows what this one knows.
+//!
+//! ```json
+//! {
+//!   "keyId": "gold-key", "enabled": true,
+//!   "plans": [{
+//!     "planId": "gold", "name": "Gold", "stages": ["prod"],
+//!     "throttle": { "rateLimit": 10, "burstLimit": 20, "tokensLeft": 19, "shadow": false },
+//!     "methodThrottles": [{ "stage": "prod", "resourcePath": "/pets", "method": "POST", "rateLimit": 1, "burstLimit": 2, "tokensLeft": 2, "shadow": false }],
+//!     "quota": { "period": "MONTH", "limit": 1000, "used": 3, "remaining": 997, "periodStart": 1793491200, "periodEnd": 1796083200, "resetSeconds": 751320, "shadow": false }
+//!   }],
+//!   "stageThrottles": [{ "stage": "prod", "resourcePath": "/pets", "method": "GET", "rateLimit": 5, "burstLimit": 7, "tokensLeft": 7, "shadow": false }],
+//!   "account": { "rateLimit": 1000, "burstLimit": 500, "tokensLeft": 500, "shadow": false }
+//! }
+//! ```
+//!
+//! What does not exist is left out. `stages` of a plan is empty for all stages; `tokensLeft` is missing where each method
+//! has a bucket of its own; times are seconds since 1970.
+//!
+//! `/stages` is `{"stages": [...], "deployments": [{"id", "description"}]}`, and one of its stages:
+//!
+//! ```json
+//! {
+//!   "name": "prod", "deploymentId": "v2", "history": ["v1", "v2"], "variables": ["backend"],
+//!   "settings": { "pets/GET": { "throttle": { "rateLimit": 5, "burstLimit": 7, "shadow": false } } },
+//!   "canary": { "deploymentId": "v3", "percentTraffic": 12.500, "stageVariableOverrides": ["backend"] }
+//! }
+//! ```
+//!
+//! Variables have their values too, as an object, with [`show_variable_values`](AdminService::show_variable_values).
 //!
 //! ```
 //! use bytes::Bytes;
@@ -40,7 +77,13 @@
 //! ```
 
 mod explain;
+mod handles;
+mod json;
+#[cfg(feature = "usage-plan")]
+mod limits;
 mod service;
+#[cfg(feature = "stage")]
+mod stages;
 mod summary;
 
 pub use explain::{Explain, RequestRecord};

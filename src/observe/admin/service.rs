@@ -3,8 +3,10 @@
 use super::{
     super::Metrics,
     explain::Explain,
+    handles::Handles,
     summary::{list, summary},
 };
+use crate::route::escape_at;
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
@@ -23,8 +25,9 @@ use tower_service::Service;
 
 /// The page, as it is sent.
 const PAGE: &str = include_str!("page.html");
-/// Only what the page itself carries, and requests to where it came from.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Only the style and the script that the page itself carries, by their SHA-256, and requests to where it came from. What
+/// else might find its way into the page is not run.
+const POLICY: &str = "default-src 'none'; style-src 'sha256-0uATOsizLLl9hvP8JBqNDAklmM7jO2OptatwO+JSQe0='; script-src 'sha256-Tx+JjFMHM77FpAaaNYknOxeBGFBaMIUc5dnQuURG4z4='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The answer, at once.
 pub type AdminFuture<R> = Ready<Result<Response<R>, Infallible>>;
@@ -43,29 +46,64 @@ struct Config {
     explain: Explain,
     metrics: Metrics,
     authorize: Option<Arc<Authorize>>,
+    handles: Handles,
     views: Vec<(Arc<str>, Arc<View>)>,
 }
 
 impl<R> AdminService<R> {
     /// Closed: everybody is refused.
     pub fn new(explain: Explain, metrics: Metrics) -> Self {
-        let config = Config { explain, metrics, authorize: None, views: Vec::new() };
+        let handles = Handles::default();
+        let config = Config { explain, metrics, authorize: None, handles, views: Vec::new() };
         Self { config: Arc::new(config), body: PhantomData }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self
     }
 
     /// Who may look, by the head of the request. Compare secrets in constant time.
     #[must_use]
-    pub fn authorizer(mut self, authorize: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
-        Arc::make_mut(&mut self.config).authorize = Some(Arc::new(authorize));
-        self
+    pub fn authorizer(self, authorize: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.change(|config| config.authorize = Some(Arc::new(authorize)))
     }
 
-    /// Adds a view of yours at `/name` and below: given the rest of the path, JSON or nothing (404). For `limits` and
-    /// `stages`, from the handles that you hold.
+    /// Shows `/limits/{key}`, and the quotas of the busiest keys on the page. Default: 404.
+    #[cfg(feature = "usage-plan")]
     #[must_use]
-    pub fn view(mut self, name: &str, view: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Arc::make_mut(&mut self.config).views.push((name.into(), Arc::new(view)));
-        self
+    pub fn usage_plans(self, plans: crate::usage_plan::UsagePlans) -> Self {
+        self.change(|config| config.handles.usage_plans = Some(plans))
+    }
+
+    /// Lets `/limits/{key}` know keys that are in no plan, and whether a key is enabled. Default: a key in no plan is not
+    /// known.
+    #[cfg(feature = "api-key")]
+    #[must_use]
+    pub fn api_keys(self, keys: crate::api_key::ApiKeys) -> Self {
+        self.change(|config| config.handles.api_keys = Some(keys))
+    }
+
+    /// Shows `/stages`, and the throttles of their methods in `/limits/{key}`. Default: 404.
+    #[cfg(feature = "stage")]
+    #[must_use]
+    pub fn stages(self, stages: crate::stage::Stages) -> Self {
+        self.change(|config| config.handles.stages = Some(stages))
+    }
+
+    /// Whether `/stages` shows the values of stage variables too: they name what stands behind the gateway. Default: names
+    /// only.
+    #[cfg(feature = "stage")]
+    #[must_use]
+    pub fn show_variable_values(self, show: bool) -> Self {
+        self.change(|config| config.handles.variable_values = show)
+    }
+
+    /// Adds a view of yours at `/name` and below: given the rest of the path, with its escapes decoded, JSON or nothing
+    /// (404). A name that is used here already is not replaced.
+    #[must_use]
+    pub fn view(self, name: &str, view: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.change(|config| config.views.push((name.into(), Arc::new(view))))
     }
 }
 
@@ -135,13 +173,64 @@ impl Config {
             ("metrics", "") => {
                 Some((StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.render()))
             }
-            ("summary", "") => json(summary(&self.explain, &self.metrics)),
-            ("requests", "") => json(list(&self.explain.recent(), usize::MAX)),
+            ("summary", "") => json(summary(&self.explain, &self.metrics, &self.handles)),
+            ("requests", "") => json(list(&self.explain.recent())),
             ("requests", id) => json(self.explain.request(id)?.to_json()),
-            (view, rest) => {
-                let (_, view) = self.views.iter().find(|(name, _)| **name == *view)?;
-                json(view(rest)?)
-            }
+            (name, rest) => json(self.view_of(name, &decoded(rest)?)?),
         }
+    }
+
+    fn view_of(&self, name: &str, rest: &str) -> Option<String> {
+        #[cfg(feature = "usage-plan")]
+        if name == "limits" && self.handles.usage_plans.is_some() {
+            return super::limits::limits(&self.handles, rest);
+        }
+        #[cfg(feature = "stage")]
+        if let ("stages", Some(stages)) = (name, &self.handles.stages) {
+            let show_values = self.handles.variable_values;
+            return match rest {
+                "" => Some(super::stages::stages(stages, show_values)),
+                name => super::stages::stage(stages, name, show_values),
+            };
+        }
+        let (_, view) = self.views.iter().find(|(own, _)| **own == *name)?;
+        view(rest)
+    }
+}
+
+/// Ids may have any characters: their escapes are decoded. `None` for what is no text then.
+fn decoded(rest: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(rest.len());
+    let mut at = rest.as_bytes();
+    while let [first, ..] = at {
+        let escaped = escape_at(at);
+        bytes.push(escaped.unwrap_or(*first));
+        at = &at[if escaped.is_some() { 3 } else { 1 }..];
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(all(test, feature = "api-key"))]
+mod tests {
+    use super::*;
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_policy_names_the_page_s_own_style_and_script() {
+        for tag in ["style", "script"] {
+            let (_, rest) = PAGE.split_once(&format!("<{tag}>")).unwrap();
+            let (text, _) = rest.split_once(&format!("</{tag}>")).unwrap();
+            let source = format!("{tag}-src 'sha256-{}';", STANDARD.encode(Sha256::digest(text)));
+            assert!(POLICY.contains(&source), "the page has changed: {source}");
+        }
+        assert!(!POLICY.contains("unsafe"));
+    }
+
+    #[test]
+    fn escapes_are_decoded_once() {
+        assert_eq!(decoded("a%2Fb%20%22%2541"), Some("a/b \"%41".into()));
+        assert_eq!(decoded("%C3%A9é%"), Some("éé%".into()));
+        assert_eq!(decoded("%FF"), None);
     }
 }

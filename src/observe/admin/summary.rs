@@ -2,71 +2,123 @@
 
 use super::{
     super::Metrics,
-    explain::{Explain, RequestRecord, push_string},
+    explain::{Explain, RequestRecord},
+    handles::Handles,
+    json::{Object, object, push_list, push_object},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Requests that the page lists.
 const LISTED: usize = 20;
+/// Keys whose quotas the page shows: those with the most of the last requests.
+#[cfg(feature = "usage-plan")]
+const KEYS: usize = 10;
 
-pub(super) fn summary(explain: &Explain, metrics: &Metrics) -> String {
+type Records = [Arc<RequestRecord>];
+
+pub(super) fn summary(explain: &Explain, metrics: &Metrics, handles: &Handles) -> String {
     let recent = explain.recent();
+    object(|o| {
+        push_counts(o, metrics);
+        o.object("latencyMs", |o| push_percentiles(o, recent.iter().map(|record| record.latency).collect()));
+        push_refusals(o, metrics);
+        o.object("cache", |o| push_cache(o, metrics));
+        push_authorizers(o, &recent);
+        push_limits(o, &recent, handles);
+        o.list("recent", recent.iter().take(LISTED), |out, record| push_object(out, |o| record.push(o)));
+    })
+}
+
+pub(super) fn list(records: &Records) -> String {
+    let mut out = String::new();
+    push_list(&mut out, records, |out, record| push_object(out, |o| record.push(o)));
+    out
+}
+
+fn push_counts(o: &mut Object<'_>, metrics: &Metrics) {
     let totals = metrics.totals();
-    let count: u64 = totals.iter().map(|series| series.count).sum();
-    let mut out = format!("{{\"inFlight\":{},\"count\":{count},\"statuses\":{{", metrics.in_flight());
     let mut statuses = BTreeMap::<u16, u64>::new();
     for series in &totals {
         *statuses.entry(series.status).or_default() += series.count;
     }
-    push_joined(&mut out, statuses, |out, (status, count)| out.push_str(&format!("\"{status}\":{count}")));
-    out.push_str("},\"latencyMs\":{");
-    push_joined(&mut out, [50, 90, 99], |out, percent| {
-        out.push_str(&format!("\"p{percent}\":{:.3}", percentile(&recent, percent)));
+    o.value("inFlight", metrics.in_flight()).value("count", statuses.values().sum::<u64>());
+    o.object("statuses", |o| {
+        for (status, count) in statuses {
+            o.value(&status.to_string(), count);
+        }
     });
-    out.push_str("},\"refusals\":[");
+}
+
+fn push_refusals(o: &mut Object<'_>, metrics: &Metrics) {
     let mut refusals = metrics.refusals();
-    refusals.sort_by_key(|(_, _, count)| std::cmp::Reverse(*count));
-    push_joined(&mut out, refusals, |out, (kind, cause, count)| {
-        out.push_str(&format!("{{\"responseType\":\"{kind}\",\"cause\":\"{cause:?}\",\"count\":{count}}}"));
+    refusals.sort_by_key(|(_, _, count)| Reverse(*count));
+    o.list("refusals", refusals, |out, (kind, cause, count)| {
+        push_object(out, |o| {
+            o.text("responseType", kind.as_str()).text("cause", &format!("{cause:?}")).value("count", count);
+        });
     });
-    out.push_str("],\"cache\":{");
-    push_joined(&mut out, cache(&recent), |out, (cache, count)| {
-        push_string(out, cache);
-        out.push_str(&format!(":{count}"));
-    });
-    out.push_str("},\"recent\":");
-    out.push_str(&list(&recent, LISTED));
-    out.push('}');
-    out
 }
 
-pub(super) fn list(records: &[Arc<RequestRecord>], most: usize) -> String {
-    let mut out = String::from("[");
-    push_joined(&mut out, records.iter().take(most), |out, record| out.push_str(&record.to_json()));
-    out.push(']');
-    out
-}
-
-fn push_joined<T>(out: &mut String, items: impl IntoIterator<Item = T>, push: impl Fn(&mut String, T)) {
-    for (index, item) in items.into_iter().enumerate() {
-        out.push_str(if index == 0 { "" } else { "," });
-        push(out, item);
+/// The share of the hits is of those who asked the cache: who went around it is in the list alone.
+fn push_cache(o: &mut Object<'_>, metrics: &Metrics) {
+    let mut lookups = metrics.cache_lookups();
+    lookups.sort_by_key(|lookup| Reverse(lookup.count));
+    let asked: u64 = lookups.iter().filter(|lookup| lookup.is_asked()).map(|lookup| lookup.count).sum();
+    let hits: u64 = lookups.iter().filter(|lookup| lookup.is_hit()).map(|lookup| lookup.count).sum();
+    if asked > 0 {
+        o.fraction("hitRatio", hits as f64 / asked as f64);
     }
+    o.list("lookups", lookups, |out, lookup| {
+        push_object(out, |o| {
+            o.text("status", lookup.result).optional("reason", lookup.reason).value("count", lookup.count);
+        });
+    });
 }
+
+/// Of the last requests: how often each authorizer was called, how often a cached answer did, and how long calls took.
+fn push_authorizers(o: &mut Object<'_>, recent: &Records) {
+    let mut uses = BTreeMap::<&str, (u64, Vec<Duration>)>::new();
+    for record in recent {
+        let Some(name) = &record.authorizer else { continue };
+        let (cached, called) = uses.entry(name).or_default();
+        match record.authorizer_latency {
+            Some(latency) => called.push(latency),
+            None => *cached += 1,
+        }
+    }
+    o.list("authorizers", uses, |out, (name, (cached, called))| {
+        push_object(out, |o| {
+            o.text("name", name).value("calls", called.len()).value("cached", cached);
+            if !called.is_empty() {
+                o.object("latencyMs", |o| push_percentiles(o, called));
+            }
+        });
+    });
+}
+
+#[cfg(feature = "usage-plan")]
+fn push_limits(o: &mut Object<'_>, recent: &Records, handles: &Handles) {
+    let Some(plans) = &handles.usage_plans else { return };
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for key in recent.iter().filter_map(|record| record.api_key_id.as_deref()) {
+        *counts.entry(key).or_default() += 1;
+    }
+    let mut keys: Vec<_> = counts.into_iter().collect();
+    keys.sort_by_key(|(_, count)| Reverse(*count));
+    keys.truncate(KEYS);
+    let keys: Vec<_> = keys.into_iter().map(|(key, _)| key).collect();
+    super::limits::push_quotas(o, plans, &keys);
+}
+
+#[cfg(not(feature = "usage-plan"))]
+fn push_limits(_: &mut Object<'_>, _: &Records, _: &Handles) {}
 
 /// Nearest rank, in milliseconds; 0 where there is nothing.
-fn percentile(records: &[Arc<RequestRecord>], percent: usize) -> f64 {
-    let mut latencies: Vec<_> = records.iter().map(|record| record.latency).collect();
+fn push_percentiles(o: &mut Object<'_>, mut latencies: Vec<Duration>) {
     latencies.sort_unstable();
-    let rank = (latencies.len() * percent).div_ceil(100);
-    let found = latencies.get(rank.saturating_sub(1));
-    found.map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
-}
-
-fn cache(records: &[Arc<RequestRecord>]) -> BTreeMap<&str, u64> {
-    let mut counts = BTreeMap::new();
-    for cache in records.iter().filter_map(|record| record.cache.as_deref()) {
-        *counts.entry(cache).or_default() += 1;
+    for (name, percent) in [("p50", 50), ("p90", 90), ("p99", 99)] {
+        let rank = (latencies.len() * percent).div_ceil(100);
+        let found = latencies.get(rank.saturating_sub(1));
+        o.fraction(name, found.map_or(0.0, |latency| latency.as_secs_f64() * 1e3));
     }
-    counts
 }

@@ -1,67 +1,103 @@
-//! A histogram of durations with OpenTelemetry's bounds.
+//! Histograms: of durations with OpenTelemetry's bounds, and of shares.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
-/// Upper bounds in seconds: the advisory ones of `http.server.request.duration`, and 30 above the integration limit.
-pub(super) const BOUNDS: [f64; 15] =
-    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0];
-
-const NANOS: [u64; BOUNDS.len()] = [
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    75_000_000,
-    100_000_000,
-    250_000_000,
-    500_000_000,
-    750_000_000,
-    1_000_000_000,
-    2_500_000_000,
-    5_000_000_000,
-    7_500_000_000,
-    10_000_000_000,
-    30_000_000_000,
-];
-
-/// One count a bucket, the last one without an upper bound, and the sum.
-#[derive(Debug, Default)]
-pub(super) struct Histogram {
-    buckets: [AtomicU64; BOUNDS.len() + 1],
-    sum_nanos: AtomicU64,
+/// Upper bounds of a histogram, as they are printed and in whole units.
+#[derive(Debug)]
+pub(super) struct Scale<const N: usize> {
+    pub(super) bounds: [f64; N],
+    units: [u64; N],
+    /// Units in one of what is printed.
+    one: f64,
 }
 
-/// Counts up to and including each bound, all, and the sum in seconds.
+/// In seconds, counted in nanoseconds: the advisory bounds of `http.server.request.duration`, and 30 above the
+/// integration limit.
+pub(super) static SECONDS: Scale<15> = Scale {
+    bounds: [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0],
+    units: [
+        5_000_000,
+        10_000_000,
+        25_000_000,
+        50_000_000,
+        75_000_000,
+        100_000_000,
+        250_000_000,
+        500_000_000,
+        750_000_000,
+        1_000_000_000,
+        2_500_000_000,
+        5_000_000_000,
+        7_500_000_000,
+        10_000_000_000,
+        30_000_000_000,
+    ],
+    one: 1e9,
+};
+
+/// What is left of a limit, counted in millionths; finer where it is nearly spent.
+pub(super) static SHARES: Scale<9> = Scale {
+    bounds: [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0],
+    units: [0, 10_000, 50_000, 100_000, 250_000, 500_000, 750_000, 900_000, 1_000_000],
+    one: 1e6,
+};
+
+/// One count a bucket, one for what is above all bounds, and the sum.
+#[derive(Debug)]
+pub(super) struct Histogram<const N: usize> {
+    buckets: [AtomicU64; N],
+    above: AtomicU64,
+    sum: AtomicU64,
+}
+
+pub(super) type Durations = Histogram<15>;
+pub(super) type Shares = Histogram<9>;
+
+/// Counts up to and including each bound, all, and the sum.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Cumulative {
-    pub(super) buckets: [u64; BOUNDS.len()],
+pub(super) struct Cumulative<const N: usize> {
+    pub(super) buckets: [u64; N],
     pub(super) count: u64,
     pub(super) sum: f64,
 }
 
-impl Histogram {
-    pub(super) fn record(&self, duration: Duration) {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let bucket = NANOS.iter().position(|bound| nanos <= *bound).unwrap_or(BOUNDS.len());
-        self.buckets[bucket].fetch_add(1, Relaxed);
-        self.sum_nanos.fetch_add(nanos, Relaxed);
+impl<const N: usize> Default for Histogram<N> {
+    fn default() -> Self {
+        Self { buckets: [const { AtomicU64::new(0) }; N], above: AtomicU64::new(0), sum: AtomicU64::new(0) }
+    }
+}
+
+impl<const N: usize> Histogram<N> {
+    fn add(&self, scale: &Scale<N>, units: u64) {
+        let bucket = scale.units.iter().position(|bound| units <= *bound);
+        bucket.map_or(&self.above, |bucket| &self.buckets[bucket]).fetch_add(1, Relaxed);
+        self.sum.fetch_add(units, Relaxed);
     }
 
     /// Buckets are read one after the other: the total is theirs, so that a page never contradicts itself.
-    pub(super) fn read(&self) -> Cumulative {
+    pub(super) fn read(&self, scale: &Scale<N>) -> Cumulative<N> {
         let mut count = 0;
-        let mut buckets = [0; BOUNDS.len()];
-        for (index, bucket) in self.buckets.iter().enumerate() {
+        let buckets = self.buckets.each_ref().map(|bucket| {
             count += bucket.load(Relaxed);
-            if let Some(up_to) = buckets.get_mut(index) {
-                *up_to = count;
-            }
-        }
-        let sum = self.sum_nanos.load(Relaxed) as f64 / 1e9;
-        Cumulative { buckets, count, sum }
+            count
+        });
+        count += self.above.load(Relaxed);
+        Cumulative { buckets, count, sum: self.sum.load(Relaxed) as f64 / scale.one }
+    }
+}
+
+impl Durations {
+    pub(super) fn record(&self, duration: Duration) {
+        self.add(&SECONDS, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    }
+}
+
+impl Shares {
+    pub(super) fn record(&self, share: f64) {
+        self.add(&SHARES, (share * SHARES.one).round() as u64);
     }
 }
 
@@ -71,15 +107,29 @@ mod tests {
 
     #[test]
     fn bounds_are_inclusive_and_counts_cumulative() {
-        for (seconds, nanos) in BOUNDS.iter().zip(NANOS) {
+        for (seconds, nanos) in SECONDS.bounds.iter().zip(SECONDS.units) {
             assert_eq!(Duration::from_secs_f64(*seconds), Duration::from_nanos(nanos));
         }
-        let histogram = Histogram::default();
+        let durations = Durations::default();
         for millis in [5, 6, 29_000, 31_000] {
-            histogram.record(Duration::from_millis(millis));
+            durations.record(Duration::from_millis(millis));
         }
-        let read = histogram.read();
+        let read = durations.read(&SECONDS);
         assert_eq!((read.buckets[0], read.buckets[1], read.buckets[13], read.buckets[14]), (1, 2, 2, 3));
         assert_eq!((read.count, read.sum), (4, 60.011));
+    }
+
+    #[test]
+    fn shares_fall_where_they_are_printed() {
+        for (share, units) in SHARES.bounds.iter().zip(SHARES.units) {
+            assert_eq!((share * SHARES.one).round() as u64, units);
+        }
+        let shares = Shares::default();
+        for share in [0.0, 0.1, 0.100_001, 1.0, 1.5] {
+            shares.record(share);
+        }
+        let read = shares.read(&SHARES);
+        assert_eq!(read.buckets, [1, 1, 1, 2, 3, 3, 3, 3, 4]);
+        assert_eq!((read.count, read.sum), (5, 2.700_001));
     }
 }

@@ -15,9 +15,17 @@
 //! | `tower_gateway_request_bytes_total{…}`, `tower_gateway_response_bytes_total{…}` | counter | `DataProcessed` |
 //! | `tower_gateway_refusals_total{response_type,cause}` | counter | |
 //! | `tower_gateway_requests_ended_total{outcome}` | counter | |
-//! | `tower_gateway_cache_lookups_total{result}` | counter | `CacheHitCount`, `CacheMissCount` |
+//! | `tower_gateway_cache_lookups_total{result,reason}` | counter | `CacheHitCount`, `CacheMissCount` |
+//! | `tower_gateway_authorizer_duration_seconds{authorizer}` | histogram of its calls | |
+//! | `tower_gateway_authorizer_lookups_total{authorizer,result}` | counter: `hit` is a cached answer, `miss` a call | |
+//! | `tower_gateway_plan_throttle_headroom_ratio{plan}` | histogram: the share of the caller's bucket that is left once a request is charged or refused | |
+//! | `tower_gateway_plan_quota_headroom_ratio{plan}` | histogram: the share of the caller's quota that is left | |
 //! | `tower_gateway_folded_requests_total` | counter | requests counted under `other` because the budget is spent |
 //! | `tower_gateway_access_log_lines_total{result}` | counter | of a [`LogWriter`](super::LogWriter) given to it |
+//! | whatever a [`MetricSource`](super::MetricSource) counts: failures of stores, for one | counter, gauge | |
+//!
+//! Headroom is a histogram over requests because keys are too many to have a series each: `…_bucket{plan="gold",le="0.05"}`
+//! counts the requests after which a twentieth or less was left, and the rate of it is what to be warned of.
 //!
 //! A status of 0 stands for requests that were told nothing.
 //!
@@ -45,11 +53,12 @@
 //! ```
 
 mod histogram;
+mod named;
 mod registry;
 mod series;
 mod service;
 mod text;
 
-pub use registry::{Metrics, MetricsBuilder};
+pub use registry::{CacheLookups, Metrics, MetricsBuilder};
 pub use series::SeriesTotals;
 pub use service::{MetricsFuture, MetricsService};

@@ -1,8 +1,14 @@
 //! All series, and the label budget.
 
 use super::{
-    super::{event::RequestEvent, layer::Observer, sink::LogWriter},
-    series::{Labels, OTHER, Series, SeriesTotals},
+    super::{
+        event::RequestEvent,
+        layer::Observer,
+        samples::{MetricSource, Samples},
+        sink::LogWriter,
+    },
+    named::{AuthorizerCounts, Named, PlanCounts},
+    series::{Labels, Series, SeriesTotals},
 };
 use crate::{
     body::Outcome,
@@ -11,7 +17,6 @@ use crate::{
     response::{Cause, ResponseType},
 };
 use std::{
-    borrow::Borrow,
     collections::{HashMap, hash_map::RandomState},
     fmt,
     hash::{BuildHasher, Hash},
@@ -23,9 +28,6 @@ use std::{
 
 /// Series that are kept apart unless it is said otherwise. One takes about 400 bytes and its labels.
 const DEFAULT_BUDGET: usize = 1_000;
-
-/// What the cache may say of a look-up; more than that are counted as `other`.
-const MAX_CACHE_RESULTS: usize = 16;
 
 /// Counts and durations of requests; see the [module docs](super). A clone is a reference count.
 #[derive(Clone)]
@@ -41,7 +43,10 @@ pub(super) struct Registry {
     pub(super) active: AtomicI64,
     pub(super) ended: [AtomicU64; OUTCOMES.len()],
     refusals: Counts<(ResponseType, Cause)>,
-    lookups: Counts<String>,
+    lookups: Counts<(&'static str, Option<&'static str>)>,
+    pub(super) plans: Named<PlanCounts>,
+    pub(super) authorizers: Named<AuthorizerCounts>,
+    sources: RwLock<Vec<Arc<dyn MetricSource>>>,
     pub(super) log_writer: Option<LogWriter>,
 }
 
@@ -49,14 +54,15 @@ pub(super) const OUTCOMES: [Outcome; 4] =
     [Outcome::Complete, Outcome::ClientClosed, Outcome::Panicked, Outcome::Failed];
 
 /// Settings of [`Metrics`].
-#[derive(Debug)]
 pub struct MetricsBuilder {
     budget: usize,
     log_writer: Option<LogWriter>,
+    sources: Vec<Arc<dyn MetricSource>>,
 }
 
 impl MetricsBuilder {
-    /// The label budget: how many series are kept apart. Default: 1,000.
+    /// The label budget: how many series are kept apart, of requests, of plans, of authorizers and of all sources, each.
+    /// Default: 1,000.
     #[must_use]
     pub fn label_budget(mut self, series: usize) -> Self {
         self.budget = series;
@@ -67,6 +73,13 @@ impl MetricsBuilder {
     #[must_use]
     pub fn log_writer(mut self, writer: LogWriter) -> Self {
         self.log_writer = Some(writer);
+        self
+    }
+
+    /// Shows figures that somebody else counts. As [`Metrics::add_source`].
+    #[must_use]
+    pub fn source(mut self, source: impl MetricSource) -> Self {
+        self.sources.push(Arc::new(source));
         self
     }
 
@@ -83,9 +96,16 @@ impl MetricsBuilder {
     }
 }
 
+impl fmt::Debug for MetricsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("MetricsBuilder");
+        out.field("budget", &self.budget).field("sources", &self.sources.len()).finish_non_exhaustive()
+    }
+}
+
 impl Default for MetricsBuilder {
     fn default() -> Self {
-        Self { budget: DEFAULT_BUDGET, log_writer: None }
+        Self { budget: DEFAULT_BUDGET, log_writer: None, sources: Vec::new() }
     }
 }
 
@@ -122,6 +142,50 @@ impl Metrics {
         rows.sort_by_key(|((kind, cause), _)| (kind.as_str(), format!("{cause:?}")));
         rows.into_iter().map(|((kind, cause), count)| (kind, cause, count)).collect()
     }
+
+    /// Look-ups in the cache, by what it did and why.
+    pub fn cache_lookups(&self) -> Vec<CacheLookups> {
+        let mut rows = self.0.lookups.read();
+        rows.sort_unstable();
+        rows.into_iter().map(|((result, reason), count)| CacheLookups { result, reason, count }).collect()
+    }
+
+    /// Shows figures that somebody else counts, from now on. They are asked for at each scrape.
+    pub fn add_source(&self, source: impl MetricSource) {
+        self.0.sources.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(source));
+    }
+
+    /// What the sources say at this moment.
+    pub(super) fn samples(&self) -> Samples {
+        let sources = self.0.sources.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut samples = Samples::new(self.0.budget);
+        sources.iter().for_each(|source| source.collect(&mut samples));
+        samples
+    }
+}
+
+/// How often the cache said the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheLookups {
+    /// `hit`, `miss`, `bypass` and others.
+    pub result: &'static str,
+    /// Why it did not answer, or did not keep what was answered.
+    pub reason: Option<&'static str>,
+    /// Since the start.
+    pub count: u64,
+}
+
+impl CacheLookups {
+    /// Whether a stored answer, or another request's call, was the answer.
+    pub fn is_hit(&self) -> bool {
+        super::super::event::is_hit(self.result)
+    }
+
+    /// Whether the cache was asked at all, and not gone around.
+    pub fn is_asked(&self) -> bool {
+        self.is_hit() || self.result == "miss"
+    }
 }
 
 /// Counts by a key of which there are few.
@@ -135,19 +199,14 @@ impl<K> Default for Counts<K> {
 
 impl<K: Eq + Hash + Clone> Counts<K> {
     /// Without a lock of its own where the key is known.
-    fn add_to<Q>(&self, key: &Q, own: impl FnOnce(usize) -> K)
-    where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
+    fn add_to(&self, key: K) {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = known.get(key) {
+        if let Some(count) = known.get(&key) {
             count.fetch_add(1, Relaxed);
             return;
         }
         drop(known);
         let mut counts = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let key = own(counts.len());
         counts.entry(key).or_default().fetch_add(1, Relaxed);
     }
 
@@ -169,6 +228,9 @@ impl Registry {
             ended: Default::default(),
             refusals: Counts::default(),
             lookups: Counts::default(),
+            plans: Named::within(settings.budget),
+            authorizers: Named::within(settings.budget),
+            sources: RwLock::new(settings.sources),
             log_writer: settings.log_writer,
         }
     }
@@ -220,20 +282,6 @@ impl Registry {
         series.sort_by(|one, other| key(one).cmp(&key(other)));
         series
     }
-
-    fn count_lookup(&self, context: &RequestContext) {
-        let Some(result) = context.variable("cache.status") else { return };
-        self.lookups.add_to(&*result, |known| match known < MAX_CACHE_RESULTS {
-            true => result.to_string(),
-            false => OTHER.to_owned(),
-        });
-    }
-
-    pub(super) fn lookups(&self) -> Vec<(String, u64)> {
-        let mut lookups = self.lookups.read();
-        lookups.sort();
-        lookups
-    }
 }
 
 fn insert(all: &mut HashMap<u64, Vec<Arc<Series>>>, hash: u64, labels: Labels<'_>) -> Arc<Series> {
@@ -264,10 +312,21 @@ impl Observer for Metrics {
             registry.ended[index].fetch_add(1, Relaxed);
         }
         if let Some(error) = event.error() {
-            let kind = (error.response_type(), error.cause());
-            registry.refusals.add_to(&kind, |_| kind);
+            registry.refusals.add_to((error.response_type(), error.cause()));
         }
-        registry.count_lookup(event.context());
+        if let Some(lookup) = event.cache_lookup() {
+            registry.lookups.add_to(lookup);
+        }
+        if let Some(headroom) = event.plan_headroom() {
+            registry.plans.count(&headroom.plan_id, |plan| plan.record(headroom));
+        }
+        if let Some(authorizer) = event.authorizer_use() {
+            registry.authorizers.count(authorizer.name, |counts| counts.record(authorizer));
+        }
+    }
+
+    fn needs_headroom(&self) -> bool {
+        true
     }
 }
 

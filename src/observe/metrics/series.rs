@@ -2,7 +2,7 @@
 
 use super::{
     super::event::{RequestEvent, known_method},
-    histogram::Histogram,
+    histogram::{Durations, SECONDS},
 };
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -45,8 +45,8 @@ pub(super) struct Series {
     method: Box<str>,
     route: Box<str>,
     status: u16,
-    pub(super) latency: Histogram,
-    pub(super) integration: Histogram,
+    pub(super) latency: Durations,
+    pub(super) integration: Durations,
     pub(super) request_bytes: AtomicU64,
     pub(super) response_bytes: AtomicU64,
 }
@@ -58,8 +58,8 @@ impl Series {
             method: labels.method.into(),
             route: labels.route.into(),
             status: labels.status,
-            latency: Histogram::default(),
-            integration: Histogram::default(),
+            latency: Durations::default(),
+            integration: Durations::default(),
             request_bytes: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
         }
@@ -80,8 +80,8 @@ impl Series {
     }
 
     pub(super) fn totals(&self) -> SeriesTotals {
-        let latency = self.latency.read();
-        let integration = self.integration.read();
+        let latency = self.latency.read(&SECONDS);
+        let integration = self.integration.read(&SECONDS);
         SeriesTotals {
             stage: self.stage.to_string(),
             method: self.method.to_string(),

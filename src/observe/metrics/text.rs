@@ -1,12 +1,13 @@
 //! Prometheus' text format, version 0.0.4.
 
 use super::{
-    histogram::{BOUNDS, Cumulative},
+    histogram::{Histogram, SECONDS, SHARES, Scale},
+    named::{Named, PlanCounts},
     registry::{Metrics, OUTCOMES},
     series::{Labels, Series},
 };
 use std::{
-    fmt::{self, Write},
+    fmt::{self, Display, Write},
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
@@ -22,21 +23,19 @@ impl Metrics {
     }
 
     fn write(&self, page: &mut String) -> fmt::Result {
+        self.write_series(page)?;
+        self.write_counts(page)?;
+        self.write_callers(page)?;
+        self.write_log_lines(page)?;
+        self.write_samples(page)
+    }
+
+    fn write_series(&self, page: &mut String) -> fmt::Result {
         let series = self.0.sorted();
-        histograms(
-            page,
-            "http_server_request_duration_seconds",
-            "Duration of HTTP server requests.",
-            &series,
-            |one| one.latency.read(),
-        )?;
-        histograms(
-            page,
-            "http_client_request_duration_seconds",
-            "Duration of calls to the integration.",
-            &series,
-            |one| one.integration.read(),
-        )?;
+        let latency = ("http_server_request_duration_seconds", "Duration of HTTP server requests.");
+        durations(page, latency, &series, |one| &one.latency)?;
+        let integration = ("http_client_request_duration_seconds", "Duration of calls to the integration.");
+        durations(page, integration, &series, |one| &one.integration)?;
         head(page, "http_server_active_requests", "gauge", "Requests that have arrived and not ended.")?;
         writeln!(page, "http_server_active_requests {}", self.in_flight())?;
         let bytes: [(&str, &str, Read); 2] = [
@@ -53,7 +52,7 @@ impl Metrics {
                 writeln!(page, "{name}{{{}}} {}", LabelText(one.labels()), read(one))?;
             }
         }
-        self.write_counts(page)
+        Ok(())
     }
 
     fn write_counts(&self, page: &mut String) -> fmt::Result {
@@ -63,62 +62,133 @@ impl Metrics {
             writeln!(page, "{refusals}{{response_type=\"{kind}\",cause=\"{cause:?}\"}} {count}")?;
         }
         let ended = OUTCOMES.iter().zip(&self.0.ended);
-        let ended = ended.map(|(outcome, count)| (outcome.as_str().to_owned(), count.load(Relaxed)));
+        let ended = ended.map(|(outcome, count)| (outcome.as_str(), count.load(Relaxed)));
         counts(page, "tower_gateway_requests_ended_total", "Requests by how they ended.", "outcome", ended)?;
-        let lookups = self.0.lookups();
-        counts(page, "tower_gateway_cache_lookups_total", "Look-ups in the cache.", "result", lookups)?;
+        let lookups = "tower_gateway_cache_lookups_total";
+        head(page, lookups, "counter", "Look-ups in the cache.")?;
+        for one in self.cache_lookups() {
+            let (result, reason) = (one.result, one.reason.unwrap_or_default());
+            writeln!(page, "{lookups}{{result=\"{result}\",reason=\"{reason}\"}} {}", one.count)?;
+        }
         let folded = "tower_gateway_folded_requests_total";
         head(page, folded, "counter", "Requests counted under other because the label budget is spent.")?;
-        writeln!(page, "{folded} {}", self.0.folded.load(Relaxed))?;
+        writeln!(page, "{folded} {}", self.0.folded.load(Relaxed))
+    }
+
+    /// What the plans and authorizers of callers did.
+    fn write_callers(&self, page: &mut String) -> fmt::Result {
+        let authorizers = &self.0.authorizers;
+        let (name, lookups) =
+            ("tower_gateway_authorizer_duration_seconds", "tower_gateway_authorizer_lookups_total");
+        head(page, name, "histogram", "Duration of calls to authorizers.")?;
+        authorizers.try_each(|authorizer, counts| {
+            let labels = format_args!("authorizer=\"{}\"", Escaped(authorizer));
+            histogram(page, name, labels, &counts.calls, &SECONDS)
+        })?;
+        head(page, lookups, "counter", "What authorizers were asked: cached answers are hits.")?;
+        authorizers.try_each(|authorizer, counts| {
+            let called = counts.calls.read(&SECONDS).count;
+            for (result, count) in [("hit", counts.cached.load(Relaxed)), ("miss", called)] {
+                let authorizer = Escaped(authorizer);
+                writeln!(page, "{lookups}{{authorizer=\"{authorizer}\",result=\"{result}\"}} {count}")?;
+            }
+            Ok(())
+        })?;
+        let throttle = "tower_gateway_plan_throttle_headroom_ratio";
+        head(page, throttle, "histogram", "Share of the caller's bucket that is left after a request.")?;
+        headroom(page, throttle, &self.0.plans, |plan| &plan.throttle)?;
+        let quota = "tower_gateway_plan_quota_headroom_ratio";
+        head(page, quota, "histogram", "Share of the caller's quota that is left after a request.")?;
+        headroom(page, quota, &self.0.plans, |plan| &plan.quota)
+    }
+
+    fn write_log_lines(&self, page: &mut String) -> fmt::Result {
         let Some(writer) = &self.0.log_writer else { return Ok(()) };
         let stats = writer.stats();
         let lines = [("written", stats.written), ("dropped", stats.dropped), ("failed", stats.failed)];
-        let lines = lines.map(|(result, count)| (result.to_owned(), count));
         counts(page, "tower_gateway_access_log_lines_total", "Lines of the access log.", "result", lines)
+    }
+
+    fn write_samples(&self, page: &mut String) -> fmt::Result {
+        let samples = self.samples();
+        let mut last = "";
+        for one in samples.iter() {
+            if one.name() != last {
+                last = one.name();
+                head(page, last, &one.kind().to_string(), one.help())?;
+            }
+            page.push_str(last);
+            for (index, (label, value)) in one.labels().enumerate() {
+                let before = if index == 0 { '{' } else { ',' };
+                write!(page, "{before}{label}=\"{}\"", Escaped(value))?;
+            }
+            let after = if one.labels().next().is_some() { "}" } else { "" };
+            writeln!(page, "{after} {}", one.value())?;
+        }
+        Ok(())
     }
 }
 
+/// A line break would end the comment.
 fn head(page: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+    let help = help.replace('\\', "\\\\").replace('\n', "\\n");
     writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 
-fn counts(
+fn counts<'a>(
     page: &mut String,
     name: &str,
     help: &str,
     label: &str,
-    rows: impl IntoIterator<Item = (String, u64)>,
+    rows: impl IntoIterator<Item = (&'a str, u64)>,
 ) -> fmt::Result {
     head(page, name, "counter", help)?;
     for (value, count) in rows {
-        writeln!(page, "{name}{{{label}=\"{}\"}} {count}", Escaped(&value))?;
+        writeln!(page, "{name}{{{label}=\"{value}\"}} {count}")?;
     }
     Ok(())
 }
 
-/// A histogram of every series that has seen something.
-fn histograms(
+/// A histogram of every series.
+fn durations(
     page: &mut String,
-    name: &str,
-    help: &str,
+    (name, help): (&str, &str),
     series: &[Arc<Series>],
-    read: impl Fn(&Series) -> Cumulative,
+    of: impl Fn(&Series) -> &super::histogram::Durations,
 ) -> fmt::Result {
     head(page, name, "histogram", help)?;
-    for one in series {
-        let cumulative = read(one);
-        if cumulative.count == 0 {
-            continue;
-        }
-        let labels = LabelText(one.labels());
-        for (bound, count) in BOUNDS.iter().zip(cumulative.buckets) {
-            writeln!(page, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}")?;
-        }
-        writeln!(page, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", cumulative.count)?;
-        writeln!(page, "{name}_sum{{{labels}}} {}", cumulative.sum)?;
-        writeln!(page, "{name}_count{{{labels}}} {}", cumulative.count)?;
+    series.iter().try_for_each(|one| histogram(page, name, LabelText(one.labels()), of(one), &SECONDS))
+}
+
+fn headroom(
+    page: &mut String,
+    name: &str,
+    plans: &Named<PlanCounts>,
+    of: impl Fn(&PlanCounts) -> &super::histogram::Shares,
+) -> fmt::Result {
+    plans.try_each(|plan, counts| {
+        histogram(page, name, format_args!("plan=\"{}\"", Escaped(plan)), of(counts), &SHARES)
+    })
+}
+
+/// One histogram, if it has seen something.
+fn histogram<const N: usize>(
+    page: &mut String,
+    name: &str,
+    labels: impl Display,
+    counts: &Histogram<N>,
+    scale: &Scale<N>,
+) -> fmt::Result {
+    let cumulative = counts.read(scale);
+    if cumulative.count == 0 {
+        return Ok(());
     }
-    Ok(())
+    for (bound, count) in scale.bounds.iter().zip(cumulative.buckets) {
+        writeln!(page, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}")?;
+    }
+    writeln!(page, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", cumulative.count)?;
+    writeln!(page, "{name}_sum{{{labels}}} {}", cumulative.sum)?;
+    writeln!(page, "{name}_count{{{labels}}} {}", cumulative.count)
 }
 
 struct LabelText<'a>(Labels<'a>);

@@ -1,10 +1,14 @@
 //! The signed header fields.
 
 use super::{
-    super::{encode::pieces, sink::Sink},
+    super::{
+        encode::{has_blank, pieces},
+        fields::{Fields, Found},
+        sink::Sink,
+    },
     RequestHead,
 };
-use http::{HeaderMap, header::HOST};
+use http::{HeaderMap, HeaderValue};
 
 /// Why the list of signed names cannot be right, or a field cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,21 +23,23 @@ pub(crate) enum HeaderFault {
 pub(crate) fn check_list(names: &str) -> Result<(), HeaderFault> {
     let mut last = "";
     for name in listed(names) {
-        if name <= last || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        if name <= last {
             return Err(HeaderFault::List);
         }
         last = name;
     }
-    Ok(())
+    // Without an early end, so that many bytes are looked at together.
+    let has_capitals = names.bytes().fold(false, |any, byte| any | byte.is_ascii_uppercase());
+    if has_capitals { Err(HeaderFault::List) } else { Ok(()) }
 }
 
 /// Whether the host is among the signed names.
 pub(crate) fn signs_host(names: &str) -> bool {
-    listed(names).any(is_host)
+    names.starts_with("host;") || listed(names).any(is_host)
 }
 
 fn listed(names: &str) -> impl Iterator<Item = &str> {
-    pieces(names, |byte| byte == b';')
+    pieces(names, b';')
 }
 
 fn is_host(name: &str) -> bool {
@@ -44,15 +50,16 @@ fn is_host(name: &str) -> bool {
 pub(super) fn write_headers(
     sink: &mut impl Sink,
     request: &RequestHead<'_>,
+    fields: &Fields<'_>,
     names: &str,
 ) -> Result<(), HeaderFault> {
     for name in listed(names) {
         sink.put(name.as_bytes());
         sink.put_byte(b':');
-        if is_host(name) {
-            write_value(sink, host(request).ok_or(HeaderFault::Missing)?);
-        } else {
-            write_fields(sink, request.headers, name)?;
+        match (name, fields.amz_date) {
+            ("x-amz-date", Found::Once(value)) => write_value(sink, value.as_bytes()),
+            _ if is_host(name) => write_value(sink, host(request, fields).ok_or(HeaderFault::Missing)?),
+            _ => write_fields(sink, request.headers, name)?,
         }
         sink.put_byte(b'\n');
     }
@@ -61,27 +68,25 @@ pub(super) fn write_headers(
 
 /// The one host of a request: the `Host` field or the authority of the target (HTTP/2); where both are sent they
 /// must agree, and two `Host` fields are none.
-fn host<'a>(request: &RequestHead<'a>) -> Option<&'a [u8]> {
+fn host<'a>(request: &RequestHead<'a>, fields: &Fields<'a>) -> Option<&'a [u8]> {
     let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
-    let mut fields = request.headers.get_all(HOST).iter();
-    match (fields.next(), fields.next(), authority) {
-        (Some(field), None, None) => Some(field.as_bytes()),
-        (Some(field), None, Some(name)) => {
+    match (fields.host, authority) {
+        (Found::Once(field), None) => Some(field.as_bytes()),
+        (Found::Once(field), Some(name)) => {
             Some(field.as_bytes()).filter(|field| field.eq_ignore_ascii_case(name))
         }
-        (None, _, authority) => authority,
-        (Some(_), Some(_), _) => None,
+        (Found::Absent, authority) => authority,
+        (Found::Repeated, _) => None,
     }
 }
 
 /// Several fields of one name are joined by commas, in the order received.
 fn write_fields(sink: &mut impl Sink, headers: &HeaderMap, name: &str) -> Result<(), HeaderFault> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next().ok_or(HeaderFault::Missing)?;
-    write_value(sink, first.as_bytes());
+    let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    write_value(sink, values.next().ok_or(HeaderFault::Missing)?);
     for value in values {
         sink.put_byte(b',');
-        write_value(sink, value.as_bytes());
+        write_value(sink, value);
     }
     Ok(())
 }
@@ -89,10 +94,10 @@ fn write_fields(sink: &mut impl Sink, headers: &HeaderMap, name: &str) -> Result
 /// Blanks at the ends go, a run of them (a folded line too) becomes one.
 fn write_value(sink: &mut impl Sink, value: &[u8]) {
     let value = value.trim_ascii();
-    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\r' | b'\n');
-    if !value.iter().any(is_blank) {
+    if !has_blank(value) {
         return sink.put(value);
     }
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\r' | b'\n');
     for (index, word) in value.split(is_blank).filter(|word| !word.is_empty()).enumerate() {
         if index > 0 {
             sink.put_byte(b' ');
@@ -104,7 +109,7 @@ fn write_value(sink: &mut impl Sink, value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderValue, Method, Uri};
+    use http::{Method, Uri, header::HOST};
 
     fn value(text: &str) -> String {
         let mut out = Vec::new();
@@ -137,7 +142,7 @@ mod tests {
             headers.append(HOST, HeaderValue::from_static(field));
         }
         let request = RequestHead { method: &Method::GET, uri: &uri, headers: &headers };
-        host(&request).map(|host| String::from_utf8(host.to_vec()).unwrap())
+        host(&request, &Fields::of(&headers)).map(|host| String::from_utf8(host.to_vec()).unwrap())
     }
 
     #[test]

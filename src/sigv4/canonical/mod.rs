@@ -10,6 +10,7 @@ pub(super) use query::{check_escapes, pairs, parameter};
 
 use super::{
     encode::{Plus, hex},
+    fields::Fields,
     sink::Sink,
 };
 use http::{HeaderMap, Method, Uri};
@@ -71,6 +72,7 @@ pub(super) const SECURITY_TOKEN: &str = "X-Amz-Security-Token";
 pub(super) fn write_request(
     sink: &mut impl Sink,
     request: &RequestHead<'_>,
+    fields: &Fields<'_>,
     signed_headers: &str,
     is_presigned: bool,
     reading: Reading,
@@ -86,7 +88,7 @@ pub(super) fn write_request(
     };
     query::write_query(sink, request.query(), omitted, reading.plus);
     sink.put_byte(b'\n');
-    headers::write_headers(sink, request, signed_headers)?;
+    headers::write_headers(sink, request, fields, signed_headers)?;
     sink.put_byte(b'\n');
     sink.put(signed_headers.as_bytes());
     sink.put_byte(b'\n');

@@ -1,7 +1,7 @@
 //! The canonical query, and how a parameter is found in it.
 
 use super::super::{
-    encode::{Plus, Recoded, decode, escaped, unreserved},
+    encode::{Plus, Recoded, decode, escaped, find, unreserved},
     sink::Sink,
 };
 use std::{borrow::Cow, cmp::Ordering};
@@ -93,14 +93,18 @@ fn pieces(query: &str) -> impl Iterator<Item = &[u8]> {
 
 /// The first parameter of that name: a repeated one does not replace it.
 pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<Pair<'a>> {
-    // However a name is encoded, it is not shorter than itself.
-    pieces(query).filter(|piece| piece.len() >= name.len()).map(Pair::new).find(|pair| pair.is(name))
+    // However a name is encoded, it is not shorter than itself, and begins like itself or with an escape.
+    let may_be = |piece: &&[u8]| {
+        piece.len() >= name.len()
+            && matches!(piece.first(), Some(first) if *first == b'%' || *first == name.as_bytes()[0])
+    };
+    pieces(query).filter(may_be).map(Pair::new).find(|pair| pair.is(name))
 }
 
 /// A `%` that starts no escape, as AWS words it.
 pub(crate) fn check_escapes(query: &str) -> Result<(), String> {
     let mut rest = query.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+    while let Some(at) = find(rest, b'%') {
         rest = &rest[at..];
         if escaped(rest).is_none() {
             return Err(escape_fault(rest));
@@ -128,6 +132,9 @@ pub(super) fn write_query(sink: &mut impl Sink, query: &str, omitted: &[&str], p
     if query.is_empty() {
         return;
     }
+    if omitted.is_empty() && is_canonical(query.as_bytes()) {
+        return sink.put(query.as_bytes());
+    }
     let mut inline = [Pair::default(); INLINE];
     let mut spilled = Vec::new();
     let mut open = [true; 2];
@@ -149,6 +156,34 @@ pub(super) fn write_query(sink: &mut impl Sink, query: &str, omitted: &[&str], p
     }
     spilled.extend_from_slice(&inline);
     write_sorted(sink, &mut spilled, plus);
+}
+
+/// Whether the query is written as it would be: whole pairs in their order, and nothing to encode. Most are.
+fn is_canonical(query: &[u8]) -> bool {
+    let (mut last, mut rest) = (None, query);
+    loop {
+        let (Some(name), behind) = unreserved_until(rest, b'=') else { return false };
+        let (value, next) = match unreserved_until(behind, b'&') {
+            (Some(value), next) => (value, Some(next)),
+            (None, []) => (behind, None),
+            (None, _) => return false,
+        };
+        let pair = Some((name, value));
+        if name.is_empty() || pair < last {
+            return false;
+        }
+        let Some(next) = next else { return true };
+        (last, rest) = (pair, next);
+    }
+}
+
+/// The unreserved bytes before `end`, and what follows it; without them, what follows the unreserved bytes.
+fn unreserved_until(text: &[u8], end: u8) -> (Option<&[u8]>, &[u8]) {
+    match text.iter().position(|byte| !unreserved(*byte)) {
+        Some(at) if text[at] == end => (Some(&text[..at]), &text[at + 1..]),
+        Some(at) => (None, &text[at..]),
+        None => (None, &[]),
+    }
 }
 
 fn write_sorted(sink: &mut impl Sink, pairs: &mut [Pair<'_>], plus: Plus) {
@@ -197,7 +232,29 @@ mod tests {
         assert_eq!(check_escapes("a=%2g&b").unwrap_err(), "Illegal hex character in escape % pattern: %2g");
     }
 
+    #[test]
+    fn what_is_canonical_stays_as_it_is() {
+        for text in ["a=1", "a=&b=", "a=1&a=1&a=2", "Q=1&q=", "a=2&a-=1", "limit=10&status=available"] {
+            assert!(is_canonical(text.as_bytes()) && query(text, &[]) == text, "{text}");
+        }
+        for text in [
+            "a", "a&b=1", "=1", "a=1&", "&a=1", "a=1&&b=1", "b=1&a=1", "a-=1&a=2", "a=2&a=1", "a=1=",
+            "a=%20", "a=+", "a=\u{e9}",
+        ] {
+            assert!(!is_canonical(text.as_bytes()), "{text}");
+        }
+    }
+
     proptest! {
+        /// The short way is taken only where the long one would write the same.
+        #[test]
+        fn the_short_way_writes_what_the_long_one_does(text in "[abA%=&+1-]{0,12}") {
+            if is_canonical(text.as_bytes()) {
+                // An omitted name that does not occur sends it the long way.
+                prop_assert_eq!(query(&text, &["none"]), text);
+            }
+        }
+
         /// Against the obvious way: decode, encode, sort, join.
         #[test]
         fn any_number_of_parameters_in_any_order(list in proptest::collection::vec(("[a-c%+=~é]{0,3}", "[a-c+=~ é]{0,3}"), 0..40)) {

@@ -5,8 +5,8 @@ use crate::sigv4::{
     Credentials, Payload, RequestHead, SigV4Verifier,
     canonical::{Scope, write_path_for_tests},
     key::{Secret, derive},
+    sink::Sink,
 };
-use hmac::Mac;
 use serde_json::Value;
 use std::{fs, path::Path};
 
@@ -109,8 +109,8 @@ impl Setting {
     fn sign(&self, string_to_sign: &str) -> String {
         let date = &string_to_sign.lines().nth(1).unwrap()[..8];
         let scope = Scope { date, region: &self.region, service: &self.service };
-        let key = derive(&Secret::new(self.secret.clone()), &scope).into_inner();
-        let signature = key.chain_update(string_to_sign).finalize().into_bytes();
+        let key = derive(&Secret::new(self.secret.clone()), &scope);
+        let signature = key.of::<1>(|text| text.put(string_to_sign.as_bytes()));
         signature.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 

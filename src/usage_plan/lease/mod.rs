@@ -7,6 +7,8 @@ mod uses;
 
 pub(super) use holding::{After, Holding, Manner, Names, Usable};
 pub use ledger::LeaseLedger;
+#[cfg(feature = "redb")]
+pub(crate) use ledger::{HolderRecord, PeriodLedger};
 
 #[cfg(test)]
 mod tests;

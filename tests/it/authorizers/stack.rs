@@ -380,3 +380,24 @@ fn a_cached_answer_allocates_nothing() {
     assert_eq!(allocations(&keyed, "ada"), floor + 1, "the key's place in the extensions");
     assert_eq!(calls.0.load(SeqCst), called);
 }
+
+/// A layer between the context and the authorizer may change the method: what is called is what is judged.
+#[test]
+fn the_method_that_reaches_the_service_is_judged() {
+    let calls = Calls::default();
+    let deleting = |mut request: Request<Full<Bytes>>| {
+        *request.method_mut() = Method::DELETE;
+        request
+    };
+    let stack = ServiceBuilder::new()
+        .layer(RequestContextLayer::new())
+        .map_request(deleting)
+        .layer(pets_layer(&calls))
+        .service(service_fn(|_: Request<Full<Bytes>>| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("deleted")))
+        }));
+    for _ in 0..2 {
+        let refused = run(stack.clone().oneshot(with_token("/pets/7", "ada"))).unwrap();
+        assert_eq!(refused.status(), 403, "ada may GET only");
+    }
+}

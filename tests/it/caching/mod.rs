@@ -11,6 +11,7 @@ mod memory;
 mod purging;
 mod servers;
 mod streaming;
+mod tiers;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;

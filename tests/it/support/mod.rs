@@ -1,6 +1,11 @@
 //! What the tests share: a service that insists on tower's contract, and a reader of outside vectors.
 #![allow(dead_code, unreachable_pub, reason = "each feature set uses a part of it")]
 
+#[cfg(feature = "redis")]
+pub mod redis_server;
+#[cfg(feature = "cache")]
+pub mod shared_tier;
+
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};

@@ -6,5 +6,7 @@ mod cluster;
 mod double;
 mod faults;
 mod process;
+#[cfg(feature = "redis")]
+mod redis;
 pub mod suite;
 mod waiting;

@@ -1,0 +1,210 @@
+//! What it costs to tell what happened: an access log of JSON lines with twelve fields beside tower-http's `TraceLayer`
+//! and the JSON formatter of tracing-subscriber, metrics, spans that nobody listens to, and all of it together beside
+//! `TraceLayer` and axum-prometheus.
+//!
+//! Answers are read to their end, on every side: that is when our entry is written. Lines are written into nothing, by
+//! the request itself, on both sides.
+
+use crate::{
+    measure::{Goal, Row, Subject},
+    rows::{MakeRow, Side, row, side},
+    services::{bare, empty, floor, request, with_context},
+};
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+};
+use axum_prometheus::PrometheusMetricLayer;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Method, Request, Response, header};
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    hint::black_box,
+    pin::{Pin, pin},
+    sync::LazyLock,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tower::{Layer, Service, ServiceBuilder};
+use tower_gateway::{
+    context::RequestContext,
+    observe::{AccessLog, AccessLogFormat, Metrics, ObserveLayer, RequestEvent, trace::SpanLayer},
+};
+use tower_http::trace::TraceLayer;
+use tracing::{Dispatch, Span, dispatcher::with_default};
+
+pub const ROWS: [(&str, MakeRow); 6] = [
+    ("observe-nobody", nobody),
+    ("access-log", access_log),
+    ("metrics", metrics),
+    ("tracing-off", tracing_off),
+    ("observe-all", all),
+    ("observe-all-without-spans", all_without_spans),
+];
+
+/// Twelve values; the peer's line has as many.
+const FIELDS: [(&str, &str); 12] = [
+    ("requestId", "requestId"),
+    ("time", "requestTime"),
+    ("ip", "identity.sourceIp"),
+    ("method", "httpMethod"),
+    ("path", "path"),
+    ("protocol", "protocol"),
+    ("host", "domainName"),
+    ("resourcePath", "resourcePath"),
+    ("userAgent", "identity.userAgent"),
+    ("status", "status"),
+    ("responseLength", "responseLength"),
+    ("latencyMs", "responseLatency"),
+];
+
+/// Reads every answer to its end; everything here answers at once.
+#[derive(Clone)]
+struct Drained<S>(S);
+
+impl<S, R> Service<Request<Body>> for Drained<S>
+where
+    S: Service<Request<Body>, Response = Response<R>, Error = Infallible>,
+    R: HttpBody,
+{
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<()>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let Some(Ok(response)) = self.0.call(request).now_or_never() else { panic!("not answered at once") };
+        let (head, body) = response.into_parts();
+        read(pin!(body));
+        ready(Ok(Response::from_parts(head, ())))
+    }
+}
+
+fn read<R: HttpBody>(mut body: Pin<&mut R>) {
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
+        assert!(frame.is_ok());
+    }
+}
+
+/// Whose spans and events are listened to.
+struct Listened<S> {
+    dispatch: Dispatch,
+    inner: Drained<S>,
+}
+
+impl<S> Subject for Listened<S>
+where
+    Drained<S>: Subject,
+{
+    fn run(&mut self, requests: Vec<Request<Body>>) -> Duration {
+        with_default(&self.dispatch, || self.inner.run(requests))
+    }
+
+    fn ask(&mut self, request: Request<Body>) -> Response<()> {
+        with_default(&self.dispatch, || self.inner.ask(request))
+    }
+}
+
+/// One line an event, with the fields of the span it happened in.
+fn listened<S>(inner: S) -> Listened<S> {
+    let json = tracing_subscriber::fmt().json().with_span_list(false).with_writer(std::io::sink);
+    Listened { dispatch: Dispatch::new(json.finish()), inner: Drained(inner) }
+}
+
+fn log() -> AccessLog {
+    let format = AccessLogFormat::json_object(FIELDS).expect("a valid format");
+    AccessLog::new(format, |line: &str, _: &RequestEvent<'_>| _ = black_box(line.len()))
+}
+
+fn over(name: &'static str, ours: Side, peer: Side, goal: Goal) -> Row {
+    let get = Box::new(|_| empty(request(Method::GET, "/pets")));
+    Row { floor: Box::new(Drained(floor())), ..row(name, get, ours, peer, goal) }
+}
+
+/// What the rows below have in common: a guard that goes with the request and its answer, and nobody who is told.
+fn nobody(name: &'static str) -> Row {
+    over(name, side(Drained(with_context(ObserveLayer::new().layer(bare())))), None, Goal::None)
+}
+
+fn access_log(name: &'static str) -> Row {
+    let ours = with_context(ObserveLayer::new().observer(log()).layer(bare()));
+    let peer = listened(with_context(traced(bare())));
+    let row = over(name, side(Drained(ours)), side(peer), Goal::OverFloor(0.15));
+    Row { most_allocations: Some(2.0), ..row }
+}
+
+fn metrics(name: &'static str) -> Row {
+    let ours = with_context(ObserveLayer::new().observer(Metrics::new()).layer(bare()));
+    let peer = with_context(PROMETHEUS.clone().layer(bare()));
+    over(name, side(Drained(ours)), side(Drained(peer)), Goal::Nanos(100.0))
+}
+
+/// A layer of spans, and nobody who listens.
+fn tracing_off(name: &'static str) -> Row {
+    over(name, side(Drained(with_context(SpanLayer::new().layer(bare())))), None, Goal::Nanos(20.0))
+}
+
+/// Both have spans that the same kind of subscriber listens to; ours needs no event in them.
+fn all(name: &'static str) -> Row {
+    let layers = ServiceBuilder::new().layer(observe_all()).layer(SpanLayer::new());
+    over(name, side(listened(with_context(layers.service(bare())))), everything(), Goal::OverFloor(0.2))
+}
+
+fn all_without_spans(name: &'static str) -> Row {
+    let ours = with_context(observe_all().layer(SpanLayer::new().layer(bare())));
+    over(name, side(Drained(ours)), everything(), Goal::OverFloor(0.2))
+}
+
+fn observe_all() -> ObserveLayer {
+    ObserveLayer::new().observer(log()).observer(Metrics::new())
+}
+
+fn everything() -> Side {
+    side(listened(with_context(PROMETHEUS.clone().layer(traced(bare())))))
+}
+
+/// It installs itself as the recorder of the whole process, so there is one.
+static PROMETHEUS: LazyLock<PrometheusMetricLayer<'static>> =
+    LazyLock::new(|| PrometheusMetricLayer::pair().0);
+
+/// `TraceLayer` with what the access log says: eight fields of the span, two of the event, and the formatter's time and
+/// level. One line a request.
+fn traced(
+    inner: Router,
+) -> impl Service<
+    Request<Body>,
+    Response = Response<impl HttpBody<Data = Bytes, Error = axum::Error>>,
+    Error = Infallible,
+    Future: Send,
+> + Clone {
+    let layer = TraceLayer::new_for_http()
+        .make_span_with(|request: &Request<Body>| {
+            let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+            tracing::info_span!(
+                "request",
+                requestId = RequestContext::of(request.extensions()).map(RequestContext::request_id),
+                ip = "-",
+                method = request.method().as_str(),
+                path = request.uri().path(),
+                protocol = ?request.version(),
+                host = header(header::HOST),
+                resourcePath = "-",
+                userAgent = header(header::USER_AGENT),
+            )
+        })
+        .on_request(())
+        .on_body_chunk(())
+        .on_eos(())
+        .on_failure(())
+        .on_response(|response: &Response<Body>, latency: Duration, _: &Span| {
+            let latency_ms = latency.as_millis() as u64;
+            tracing::info!(status = response.status().as_u16(), latencyMs = latency_ms);
+        });
+    layer.layer(inner)
+}

@@ -1,0 +1,200 @@
+//! The one connection behind a handle: made by a background task, waited for by calls, replaced when it is lost.
+
+use super::{
+    error::RedisError,
+    race::{sleep, within},
+};
+use ::redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// A connection that worked when it was handed out.
+#[derive(Clone)]
+pub(super) struct Live {
+    pub(super) connection: MultiplexedConnection,
+    /// Connections are numbered, so that a late failure of an old one is not taken for one of its successor.
+    pub(super) generation: u64,
+    /// The server's clock, as it was first seen on this connection: taken by one call.
+    time: Arc<AtomicI64>,
+}
+
+impl Live {
+    /// Microseconds since 1970 on the server's clock, just once and only to the first who asks.
+    pub(super) fn fresh_time(&self) -> Option<i64> {
+        // The common case does not write.
+        (self.time.load(Relaxed) != 0).then(|| self.time.swap(0, Relaxed)).filter(|time| *time != 0)
+    }
+}
+
+#[derive(Clone)]
+enum State {
+    /// Nobody has asked yet, or the task that connected has ended with its runtime.
+    Idle,
+    /// A task is at it; `failed` if its last attempt was in vain.
+    Connecting {
+        failed: bool,
+    },
+    Live(Live),
+}
+
+/// See the module's page.
+pub(super) struct Link {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    connect_timeout: Duration,
+    state: watch::Sender<State>,
+    /// The number of the next connection; locked while the state changes.
+    generation: Mutex<u64>,
+}
+
+/// Pauses between attempts: doubled up to the longest, of which a random half is waited, so that many processes do not
+/// come back in one moment.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Link {
+    pub(super) fn new(client: Client, connect_timeout: Duration) -> Self {
+        let state = watch::Sender::new(State::Idle);
+        Self { shared: Arc::new(Shared { client, connect_timeout, state, generation: Mutex::new(0) }) }
+    }
+
+    /// The connection; waits for the attempt that is being made, unless the one before it failed.
+    pub(super) async fn live(&self) -> Result<Live, RedisError> {
+        if let State::Live(live) = &*self.shared.state.borrow() {
+            return Ok(live.clone());
+        }
+        self.shared.connect()?;
+        let mut state = self.shared.state.subscribe();
+        let known = state.wait_for(|state| !matches!(state, State::Connecting { failed: false })).await;
+        match known.as_deref() {
+            Ok(State::Live(live)) => Ok(live.clone()),
+            _ => Err(RedisError::Away),
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        matches!(*self.shared.state.borrow(), State::Live(_))
+    }
+
+    /// The connection of this number does not work any more.
+    pub(super) fn lost(&self, generation: u64) {
+        self.shared.lost(generation);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // The task that may be connecting sees it and ends.
+        let _one_at_a_time = self.shared.lock();
+        self.shared.state.send_replace(State::Idle);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.generation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self, generation: u64) {
+        let _one_at_a_time = self.lock();
+        self.state.send_if_modified(|state| {
+            let was_live = matches!(state, State::Live(live) if live.generation == generation);
+            if was_live {
+                *state = State::Idle;
+            }
+            was_live
+        });
+    }
+
+    /// Starts the task that connects, if none is at it.
+    fn connect(self: &Arc<Self>) -> Result<(), RedisError> {
+        let mut next = self.lock();
+        if !matches!(*self.state.borrow(), State::Idle) {
+            return Ok(());
+        }
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| RedisError::Away)?;
+        *next += 1;
+        self.state.send_replace(State::Connecting { failed: false });
+        runtime.spawn(Attempt { shared: Arc::clone(self), generation: *next }.run());
+        Ok(())
+    }
+}
+
+/// The task that connects. Dropped unfinished, as with its runtime, it leaves the work to the next who asks.
+struct Attempt {
+    shared: Arc<Shared>,
+    generation: u64,
+}
+
+impl Attempt {
+    async fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        while self.is_wanted() {
+            if let Some((connection, time)) = self.try_once().await {
+                let live = Live { connection, generation: self.generation, time: Arc::new(time.into()) };
+                return self.set(State::Live(live));
+            }
+            self.set(State::Connecting { failed: true });
+            sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        *self.shared.lock() == self.generation
+            && matches!(*self.shared.state.borrow(), State::Connecting { .. })
+    }
+
+    fn set(&self, new: State) {
+        let last = self.shared.lock();
+        let mine =
+            *last == self.generation && matches!(*self.shared.state.borrow(), State::Connecting { .. });
+        if mine {
+            self.shared.state.send_replace(new);
+        }
+    }
+
+    /// A connection, and what the server's clock shows.
+    async fn try_once(&self) -> Option<(MultiplexedConnection, i64)> {
+        let timeout = self.shared.connect_timeout;
+        let (weak, generation) = (Arc::downgrade(&self.shared), self.generation);
+        // A connection that breaks while nobody uses it must not cost the next caller a failure.
+        let on_push = move |push: PushInfo| {
+            let shared = weak.upgrade().filter(|_| push.kind == PushKind::Disconnection);
+            shared.into_iter().for_each(|shared| shared.lost(generation));
+            Ok::<_, std::convert::Infallible>(())
+        };
+        // Calls bring their own deadlines; another timer for each would only cost.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_push_sender(on_push);
+        let connect = async {
+            let mut connection =
+                self.shared.client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
+            let time = connection.send_packed_command(&::redis::cmd("TIME")).await.ok()?;
+            Some((connection, micros_of(time)?))
+        };
+        within(timeout, connect).await.flatten()
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.set(State::Idle);
+    }
+}
+
+fn micros_of(time: Value) -> Option<i64> {
+    let (seconds, micros): (i64, i64) = ::redis::from_redis_value(time).ok()?;
+    seconds.checked_mul(1_000_000)?.checked_add(micros)
+}

@@ -1,0 +1,151 @@
+//! Caches whose second tier is Redis. The rules are tested in `caching/tiers.rs`; here is what the network adds.
+
+use super::*;
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, join_all};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower_gateway::{
+    cache::{Cache, CacheBuilder, CacheLayer, Purge},
+    store::StoreOptions,
+};
+
+type Service = BoxCloneSyncService<Request<Full<Bytes>>, Response<Bytes>, Infallible>;
+
+/// One process: a cache in front of a service that counts the calls of all.
+struct Process {
+    service: Service,
+    cache: Cache,
+}
+
+fn process(
+    fleet: &Fleet,
+    calls: &Arc<AtomicUsize>,
+    set: impl FnOnce(CacheBuilder) -> CacheBuilder,
+) -> Process {
+    let cache = set(Cache::builder().second_tier(fleet.cache("answers"))).build().unwrap();
+    let calls = Arc::clone(calls);
+    let origin = service_fn(move |_: Request<Full<Bytes>>| {
+        let call = calls.fetch_add(1, SeqCst) + 1;
+        let answer = async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("call {call}")))))
+        };
+        Box::pin(answer) as BoxFuture<'static, _>
+    });
+    let cached = CacheLayer::new(cache.clone()).layer(origin);
+    let whole = cached.and_then(|answer: Response<tower_gateway::GatewayBody<Full<Bytes>>>| async {
+        let (parts, body) = answer.into_parts();
+        Ok(Response::from_parts(parts, body.collect().await.unwrap().to_bytes()))
+    });
+    Process { service: BoxCloneSyncService::new(whole), cache }
+}
+
+/// A deadline that a busy machine meets.
+fn patient(cache: CacheBuilder) -> CacheBuilder {
+    cache.tier_options(StoreOptions::new().deadline(5 * SECOND))
+}
+
+async fn text(process: &Process, path: &str) -> String {
+    let request = Request::get(path).body(Full::default()).unwrap();
+    let answer = process.service.clone().oneshot(request).await.unwrap();
+    String::from_utf8(answer.into_body().to_vec()).unwrap()
+}
+
+async fn stored(process: &Process, count: u64) {
+    eventually_async("it is in Redis", || process.cache.tier_stats().unwrap().stored >= count).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_call_for_all_processes_and_purges_that_hold_in_all() {
+    let Some(server) = RedisServer::start() else { return };
+    let fleets = [0; 3].map(|_| member(&server.url()));
+    meet(&fleets.each_ref()).await;
+    let calls = Arc::default();
+    let all = fleets.each_ref().map(|fleet| process(fleet, &calls, patient));
+    for fleet in &fleets {
+        eventually_async("it is in step", || fleet.is_current()).await;
+    }
+    let said = join_all((0..90).map(|index| text(&all[index % 3], "/a"))).await;
+    assert!(said.iter().all(|said| said == "call 1"), "{said:?}");
+    let stats = all.each_ref().map(|process| process.cache.tier_stats().unwrap());
+    assert_eq!(stats.iter().map(|stats| stats.led).sum::<u64>(), 1);
+    let keys = server.keys();
+    assert!(keys.iter().any(|key| key.starts_with("{test}:cache:answers:v:")), "{keys:?}");
+    assert!(!keys.iter().any(|key| key.starts_with("{test}:cache:answers:c:")), "{keys:?}");
+    let told = all[0].cache.purge_everywhere(&Purge::all(), PATIENCE).await.unwrap();
+    assert_eq!((told.acknowledged, told.is_complete()), (3, true));
+    let said = join_all((0..90).map(|index| text(&all[index % 3], "/a"))).await;
+    assert!(said.iter().all(|said| said == "call 2"), "{said:?}");
+    server.assert_all_expire();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_was_cut_off_drops_what_it_could_not_hear_of() {
+    let Some(server) = RedisServer::start() else { return };
+    let proxy = server.proxy();
+    let (one, other) = (member(&server.url()), member(&proxy.url()));
+    meet(&[&one, &other]).await;
+    let calls = Arc::default();
+    let (here, there) = (process(&one, &calls, patient), process(&other, &calls, |cache| cache));
+    assert_eq!(text(&here, "/a").await, "call 1");
+    stored(&here, 1).await;
+    assert_eq!(text(&there, "/a").await, "call 1");
+    proxy.cut();
+    let told = here.cache.purge_everywhere(&Purge::all(), SECOND / 4).await.unwrap();
+    assert_eq!(told.silent, [other.member_id()]);
+    assert_eq!(text(&there, "/a").await, "call 1", "it cannot know");
+    assert_eq!(text(&there, "/b").await, "call 2", "and goes on without Redis");
+    proxy.heal();
+    let told = here.cache.purge_everywhere(&Purge::all().path("/other"), PATIENCE).await.unwrap();
+    assert!(told.is_complete());
+    eventually_async("it is back", || other.is_current()).await;
+    assert_eq!(text(&there, "/a").await, "call 3");
+    server.assert_all_expire();
+}
+
+/// Stopped, frozen, killed: the service is always there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_redis_costs_its_deadline_a_few_times_and_then_nothing() {
+    let Some(server) = RedisServer::start() else { return };
+    let fleet = member(&server.url());
+    eventually_async("it is in step", || fleet.is_current()).await;
+    let calls = Arc::default();
+    let options = StoreOptions::new().failures(3).pause(60 * SECOND, 60 * SECOND);
+    let own = process(&fleet, &calls, |cache| cache.tier_options(options));
+    assert_eq!(text(&own, "/0").await, "call 1");
+    server.freeze();
+    for path in 1..20 {
+        assert_eq!(text(&own, &format!("/{path}")).await, format!("call {}", path + 1));
+    }
+    let counts = own.cache.tier_store_counts().unwrap();
+    assert!(counts.timeouts + counts.errors <= 6, "asks and writes: {counts:?}");
+    assert!(counts.skipped >= 14 && counts.opened == 1, "{counts:?}");
+    assert_eq!(text(&own, "/0").await, "call 1", "memory works");
+    server.thaw();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_has_forgotten_all_is_noticed() {
+    let Some(server) = RedisServer::start() else { return };
+    let fleet = member(&server.url());
+    eventually_async("it is in step", || fleet.is_current()).await;
+    let calls = Arc::default();
+    let own = process(&fleet, &calls, patient);
+    assert_eq!(text(&own, "/a").await, "call 1");
+    stored(&own, 1).await;
+    server.restart();
+    // Purges may have been lost with it: what is in memory goes.
+    eventually_async("memory is dropped", || own.cache.usage().keys == 0).await;
+    assert_eq!(text(&own, "/a").await, "call 2");
+    stored(&own, 2).await;
+    server.assert_all_expire();
+}

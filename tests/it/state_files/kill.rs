@@ -1,0 +1,195 @@
+//! `kill -9` at random moments. The victim is this test binary, started again.
+
+use super::{Place, Process};
+use crate::support::run;
+use std::{
+    io::{Read, Write as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+use tower_gateway::{
+    api_key::ApiKey,
+    redb::{StateFile, StateFileError},
+};
+
+const PATH: &str = "TOWER_GATEWAY_STATE_FILE";
+const LIMIT: u64 = 200_000;
+
+/// Does nothing unless it is the victim. It says `?` before each request, `+` after one that was admitted, `x` and ends
+/// when the quota is exhausted, and the id of each key that it has added, in brackets.
+#[test]
+fn victim() {
+    let Some(path) = std::env::var_os(PATH) else { return };
+    run(async {
+        let process = Process::start(Path::new(&path), LIMIT);
+        let keys = process.keys.clone();
+        let first = keys.len();
+        say("[ready]");
+        let adding = std::thread::spawn(move || {
+            for number in first.. {
+                let id = format!("key-{number}");
+                if keys.add(ApiKey::new(&id).value(format!("{id}-0123456789abcdefghij"))).is_err() {
+                    return;
+                }
+                say(&format!("[{id}]"));
+            }
+        });
+        loop {
+            say("?");
+            match process.ask().await {
+                200 => say("+"),
+                429 => break,
+                other => panic!("{other}"),
+            }
+            // Others want the one processor too: the writer, the background, the keys.
+            tokio::task::yield_now().await;
+        }
+        say("x");
+        process.plans.hand_back().await;
+        process.file.close();
+        drop(adding.join());
+    });
+}
+
+/// At once: what lies in a buffer dies with the process.
+fn say(text: &str) {
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).unwrap();
+}
+
+/// What a victim has said.
+#[derive(Debug, Default)]
+struct Said {
+    admitted: u64,
+    pending: u64,
+    exhausted: bool,
+    keys: Vec<String>,
+}
+
+impl Said {
+    fn read(text: &str) -> Self {
+        let mut said = Self::default();
+        // What the test runner prints before is not the victim's.
+        let text = text.split_once("[ready]").map_or("", |(_, text)| text);
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            let mut length = 1;
+            match first {
+                '?' => said.pending += 1,
+                '+' => (said.admitted, said.pending) = (said.admitted + 1, said.pending - 1),
+                'x' => {
+                    said.exhausted = true;
+                    break;
+                }
+                '[' => match rest.find(']') {
+                    Some(end) => {
+                        said.keys.push(rest[1..end].to_owned());
+                        length = end + 1;
+                    }
+                    None => break,
+                },
+                _ => {}
+            }
+            rest = &rest[length..];
+        }
+        said
+    }
+}
+
+fn start(path: &Path) -> Child {
+    let binary = std::env::current_exe().unwrap();
+    let mut command = Command::new(binary);
+    command.args(["state_files::kill::victim", "--exact", "--nocapture", "--test-threads=1"]);
+    command.env(PATH, path).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Everything that was said until a time after the victim was started, or ready.
+fn kill_after(mut child: Child, delay: Duration, ready_first: bool) -> Said {
+    let mut output = child.stdout.take().unwrap();
+    let mut seen = String::new();
+    while ready_first && !seen.contains("[ready]") {
+        let mut byte = [0];
+        assert_eq!(output.read(&mut byte).unwrap(), 1, "the victim ended before it was ready: {seen}");
+        seen.push(char::from(byte[0]));
+    }
+    let reader = std::thread::spawn(move || {
+        let _until_its_end = output.read_to_string(&mut seen);
+        seen
+    });
+    std::thread::sleep(delay);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    Said::read(&reader.join().unwrap())
+}
+
+#[test]
+fn fifty_kills_never_admit_too_much_and_name_what_is_unknown() {
+    let place = Place::new("killed");
+    let (mut admitted, mut most_unknown, mut kills_at_work) = (0_u64, 0, 0);
+    let mut known_keys = Vec::new();
+    for round in 0..50 {
+        let delay = Duration::from_micros(fastrand_like(round) % 60_000);
+        let said = kill_after(start(&place.0), delay, round % 5 != 0);
+        kills_at_work += u64::from(said.admitted > 0);
+        known_keys.extend(said.keys);
+        run(async {
+            let process = Process::start(&place.0, LIMIT);
+            for key in &known_keys {
+                assert!(process.keys.get(key).is_some(), "{key} was acknowledged in round {round}");
+            }
+            let (used, unknown) = process.reported().await;
+            let listed: u64 = process.file.unknown_usage().unwrap().iter().map(|unknown| unknown.units).sum();
+            assert_eq!(listed, unknown, "nothing is held by the living");
+            let truth = admitted + said.admitted;
+            assert!(used <= truth + said.pending, "round {round}: {used} > {truth} + {}", said.pending);
+            assert!(truth <= used + unknown, "round {round}: {truth} > {used} + {unknown}");
+            assert!(used + unknown <= LIMIT, "round {round}: {used} + {unknown}");
+            most_unknown = most_unknown.max(unknown);
+            // An access log knows what was used; every third operator has none, and takes all of it.
+            let exact = round % 3 != 0;
+            process.file.reconcile(|unknown| if exact { truth - used } else { unknown.units }).unwrap();
+            let (used, unknown) = process.reported().await;
+            assert_eq!(unknown, 0);
+            assert!(used >= truth || exact);
+            admitted = used;
+            assert!(admitted <= LIMIT);
+        });
+    }
+    // Whatever was taken for used is gone; everything else is there to the last unit.
+    let mut last = start(&place.0);
+    let mut text = String::new();
+    last.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(last.wait().unwrap().success());
+    let said = Said::read(&text);
+    assert!(said.exhausted);
+    assert_eq!(admitted + said.admitted, LIMIT);
+    println!(
+        "{kills_at_work} of 50 kills while requests were admitted, at most {most_unknown} units unknown, {} keys",
+        known_keys.len()
+    );
+    assert!(kills_at_work >= 20, "{kills_at_work}");
+}
+
+/// Fixed, so that a failure can be repeated.
+fn fastrand_like(round: u64) -> u64 {
+    let mixed = (round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 20
+}
+
+#[test]
+fn another_process_is_told_that_the_file_is_in_use() {
+    let place = Place::new("in-use");
+    let mut child = start(&place.0);
+    let mut first = [0; 1];
+    let mut output = child.stdout.take().unwrap();
+    let mut seen = String::new();
+    while !seen.contains("[ready]") && output.read(&mut first).unwrap() > 0 {
+        seen.push(char::from(first[0]));
+    }
+    let refused = StateFile::open(&place.0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(matches!(refused, Err(StateFileError::InUse { .. })), "{refused:?}");
+    assert!(StateFile::open(&place.0).is_ok(), "a dead process holds nothing");
+}
