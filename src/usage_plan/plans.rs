@@ -173,7 +173,8 @@ impl UsagePlans {
         }
     }
 
-    /// Deletes a plan, with its attachments and all that is known of its use.
+    /// Deletes a plan, with its attachments and all that is known of its use. What a store of shared usage knows of it
+    /// stays there until its time has come; [`detach`](Self::detach) makes the store forget a key at once.
     ///
     /// # Errors
     ///
@@ -299,7 +300,8 @@ impl UsagePlans {
     }
 
     /// What the plan's keys used on each calendar day from `start_date` to `end_date` (`2026-11-22`, both included),
-    /// for one key or, with `None`, for all. There is no lag. At most 90 days are kept.
+    /// for one key or, with `None`, for all. There is no lag. At most 90 days are kept. Where usage is shared it is the
+    /// use of this process; [`shared_usage`](Self::shared_usage) is that of all.
     ///
     /// # Errors
     ///
