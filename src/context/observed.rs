@@ -1,11 +1,11 @@
 //! What only observers ask for: how long the integration took, who the client says it is, what it announced.
 
 use super::{RequestContext, headroom::PlanHeadroom};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicU16, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -14,11 +14,12 @@ use std::{
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     integration_nanos: AtomicU64,
-    integration_status: AtomicU16,
+    integration_status: AtomicU32,
     /// [`WANTS_HEADROOM`] and [`AUTHORIZER_WAS_CACHED`].
     flags: AtomicU16,
     request_length: AtomicU64,
-    user_agent: OnceLock<Box<HeaderValue>>,
+    /// Copied: the value may be a part of a connection's buffer.
+    user_agent: OnceLock<Box<[u8]>>,
     pub(super) headroom: OnceLock<Box<PlanHeadroom>>,
     #[cfg(any(feature = "tracing", feature = "xray"))]
     trace: OnceLock<Box<super::trace::TraceContext>>,
@@ -54,7 +55,8 @@ impl RequestContext {
 
     /// `$context.integration.status`: what the service inside answered, before anything outside changed it.
     pub fn integration_status(&self) -> Option<StatusCode> {
-        StatusCode::from_u16(self.0.observed.integration_status.load(Relaxed)).ok()
+        let status = u16::try_from(self.0.observed.integration_status.load(Relaxed)).ok()?;
+        StatusCode::from_u16(status).ok()
     }
 
     /// The request's `Content-Length`, where it has one.
@@ -63,7 +65,7 @@ impl RequestContext {
     }
 
     /// `$context.identity.userAgent`, where an observer asked for it. Whatever the client wrote.
-    pub fn user_agent(&self) -> Option<&HeaderValue> {
+    pub fn user_agent(&self) -> Option<&[u8]> {
         self.0.observed.user_agent.get().map(|value| &**value)
     }
 
@@ -82,7 +84,7 @@ impl RequestContext {
     pub(crate) fn set_integration(&self, latency: Duration, status: Option<StatusCode>) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.0.observed.integration_nanos.store(nanos.saturating_add(1), Relaxed);
-        self.0.observed.integration_status.store(status.map_or(0, |status| status.as_u16()), Relaxed);
+        self.0.observed.integration_status.store(status.map_or(0, |status| status.as_u16().into()), Relaxed);
     }
 
     /// The authorizer's answer was a cached one.
@@ -99,8 +101,10 @@ impl RequestContext {
         if let Some(length) = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {
             self.0.observed.request_length.store(length.saturating_add(1), Relaxed);
         }
-        if let Some(agent) = headers.get(header::USER_AGENT).filter(|_| wanted.user_agent) {
-            let _first_writer_wins = self.0.observed.user_agent.set(Box::new(agent.clone()));
+        if wanted.user_agent
+            && let Some(agent) = headers.get(header::USER_AGENT)
+        {
+            let _first_writer_wins = self.0.observed.user_agent.set(agent.as_bytes().into());
         }
     }
 }

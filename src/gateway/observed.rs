@@ -16,7 +16,7 @@ pub(super) struct Observed(Option<Box<EndGuard>>);
 impl Phases {
     pub(super) fn observe<B>(&self, context: &RequestContext, request: &Request<B>) -> Observed {
         let observers = self.observers.as_ref();
-        Observed(observers.map(|watch| Box::new(watch.begin(context.clone(), request.headers()))))
+        Observed(observers.map(|watch| watch.begin(context.clone(), request.headers())))
     }
 
     /// When the integration is called, where somebody wants to know how long it takes.
@@ -56,7 +56,7 @@ impl Observed {
 
     /// The service gave an error.
     pub(super) fn failed(&mut self) {
-        if let Some(guard) = self.0.take() {
+        if let Some(mut guard) = self.0.take() {
             guard.failed();
         }
     }

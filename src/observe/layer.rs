@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     body::{End, EndGuard, Watch},
-    clock::Clock,
+    clock::{Clock, Timestamp},
     context::{ApiKind, ContextConfig, PeerSource, RequestContext, TrustedProxies, Wanted},
 };
 use http::{Extensions, HeaderMap, Request};
@@ -144,22 +144,18 @@ impl<S> Layer<S> for ObserveLayer {
 
 impl Observers {
     /// The guard of one request, whose context may have been made already.
-    pub(crate) fn start<B>(self: &Arc<Self>, request: &mut Request<B>) -> EndGuard {
+    pub(crate) fn start<B>(self: &Arc<Self>, request: &mut Request<B>) -> Box<EndGuard> {
         let context = self.context.find_or_create(request);
         self.begin(context, request.headers())
     }
 
     /// The same for a context that is known.
-    pub(crate) fn begin(self: &Arc<Self>, context: RequestContext, headers: &HeaderMap) -> EndGuard {
+    pub(crate) fn begin(self: &Arc<Self>, context: RequestContext, headers: &HeaderMap) -> Box<EndGuard> {
         context.observe_head(headers, self.wanted);
         for observer in &self.observers {
             ignore_panic(|| observer.started(&context));
         }
         EndGuard::new(Arc::clone(self) as Arc<dyn Watch>, context)
-    }
-
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.context.clock
     }
 }
 
@@ -169,6 +165,10 @@ impl Watch for Observers {
         for observer in &self.observers {
             ignore_panic(|| observer.ended(&event));
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.context.clock.now()
     }
 }
 

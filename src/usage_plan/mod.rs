@@ -79,6 +79,8 @@ mod table;
 pub use directory::ShadowCounts;
 pub use headers::RateLimitFields;
 pub use layer::{UsagePlanLayer, UsagePlanService};
+#[cfg(feature = "gateway")]
+pub(crate) use limits::NamedMethod;
 pub use limits::{MethodThrottleState, PlanLimits, QuotaState, ThrottleState};
 pub use plan::{ThrottleScope, UsagePlan};
 pub use plans::{UsagePlans, UsagePlansBuilder};

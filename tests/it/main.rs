@@ -16,6 +16,8 @@ mod browser;
 mod caching;
 #[cfg(feature = "cors")]
 mod cors;
+#[cfg(all(feature = "gateway", feature = "admin", feature = "emf", feature = "metrics"))]
+mod flat_memory;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(all(feature = "gateway", feature = "sigv4", feature = "authorizer", feature = "jwt"))]

@@ -125,7 +125,7 @@ impl Variable {
 
 fn user_agent(context: &RequestContext) -> Option<Value<'_>> {
     let sent = context.user_agent().filter(|value| !value.is_empty())?;
-    Some(Value::Text(String::from_utf8_lossy(sent.as_bytes())))
+    Some(Value::Text(String::from_utf8_lossy(sent)))
 }
 
 fn named<'a>(context: &'a RequestContext, name: &str) -> Option<Value<'a>> {
