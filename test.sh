@@ -100,8 +100,8 @@ run_tests() {
 # Python's in .venv, JavaScript's below the target directory; tests name on a line what is not there.
 install_python_clients() {
   [ -x .venv/bin/python ] || python3 -m venv .venv || return 1
-  .venv/bin/python -c 'import boto3, awscli' 2>/dev/null ||
-    .venv/bin/pip install --quiet --disable-pip-version-check boto3==1.43.11 botocore==1.43.11 awscli==1.45.11
+  .venv/bin/python -c 'import boto3, awscli, prometheus_client' 2>/dev/null ||
+    .venv/bin/pip install --quiet --disable-pip-version-check boto3==1.43.11 botocore==1.43.11 awscli==1.45.11 prometheus-client==0.26.0
 }
 
 install_node_clients() {
@@ -114,7 +114,7 @@ install_node_clients() {
 }
 
 install_clients() {
-  install_python_clients >"$log" 2>&1 || skip "live requests of botocore, boto3 and the AWS CLI (they could not be installed)"
+  install_python_clients >"$log" 2>&1 || skip "live requests of botocore, boto3 and the AWS CLI, and Prometheus' parser (they could not be installed)"
   if command -v node >/dev/null && command -v npm >/dev/null; then
     install_node_clients >"$log" 2>&1 || skip "aws4, @smithy/signature-v4 and playwright-core (they could not be installed)"
   else

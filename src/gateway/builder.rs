@@ -344,7 +344,7 @@ impl Parts {
         Ok(Phases {
             context: self.context,
             stages,
-            observers: self.observe.map(ObserveLayer::observers),
+            observers: self.observe.map(|layer| layer.clock(clock.clone()).observers()),
             responses: responses.bare_413(self.aws_exact),
             cors: self.cors,
             filter: self.filter,

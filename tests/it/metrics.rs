@@ -1,6 +1,9 @@
 //! Metrics: what Prometheus and CloudWatch read, and no series that a client can make.
 
-use crate::support::{get, run};
+#[cfg(feature = "authorizer")]
+mod callers;
+
+use crate::support::{get, left_out, run};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -87,14 +90,15 @@ fn a_page_of_known_requests() {
 /// The Python client's parser, where it is installed.
 fn prometheus_reads(page: &str) {
     let script = "import sys\ntry:\n    from prometheus_client.parser import text_string_to_metric_families as read\nexcept ImportError:\n    sys.exit(77)\nprint(sum(len(family.samples) for family in read(sys.stdin.read())))";
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    let python = if own.exists() { own } else { "python3".into() };
     let child =
         Command::new(python).args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let Ok(mut child) = child else { return println!("left out: no python3 here") };
+    let Ok(mut child) = child else { return left_out("Prometheus' own parser (no python3 here)") };
     child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     if output.status.code() == Some(77) {
-        return println!("left out: no prometheus_client in this Python");
+        return left_out("Prometheus' own parser (no prometheus_client in this Python)");
     }
     assert!(output.status.success());
     let samples: usize = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
@@ -148,6 +152,23 @@ fn a_table_larger_than_the_budget_folds_and_says_so() {
         ("other", "GET", 200, 360)
     );
     assert!(metrics.render().contains("tower_gateway_folded_requests_total 360\n"));
+}
+
+#[test]
+fn counting_a_request_allocates_once() {
+    let count = |layered: &dyn Fn()| {
+        layered();
+        allocation_counter::measure(layered).count_total
+    };
+    let ready = service_fn(|_: Request<Full<Bytes>>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok"))))
+    });
+    let floor = tower_gateway::context::RequestContextLayer::new().layer(ready);
+    let counted = ObserveLayer::new().observer(Metrics::new()).layer(ready);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let floor = count(&|| runtime.block_on(ask(&floor, "/")));
+    let counted = count(&|| runtime.block_on(ask(&counted, "/")));
+    assert!(counted <= floor + 1, "{counted} allocations, the context alone has {floor}");
 }
 
 #[test]
@@ -223,7 +244,10 @@ fn is_valid_emf(line: &serde_json::Value) {
         let metrics = directive["Metrics"].as_array().unwrap();
         assert!(metrics.len() <= 100);
         for metric in metrics {
-            assert!(["Count", "Milliseconds", "Bytes"].contains(&metric["Unit"].as_str().unwrap()));
+            assert!(
+                ["Count", "Milliseconds", "Bytes", "Percent", "None"]
+                    .contains(&metric["Unit"].as_str().unwrap())
+            );
             assert!(line[metric["Name"].as_str().unwrap()].is_number());
         }
     }
