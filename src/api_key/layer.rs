@@ -26,7 +26,8 @@ pub enum ApiKeySource {
     /// The request header `x-api-key`.
     #[default]
     Header,
-    /// The `usageIdentifierKey` of the authorizer's result; the header is ignored.
+    /// The `usageIdentifierKey` of the authorizer's result; the header is ignored. A `Gateway` without a Lambda-style
+    /// authorizer is a `BuildError` then.
     Authorizer,
 }
 
@@ -118,6 +119,11 @@ impl<K: ApiKeyStore + Clone> ApiKeyLayer<K> {
 }
 
 impl<K: ApiKeyStore> ApiKeyLayer<K> {
+    #[cfg(feature = "gateway")]
+    pub(crate) fn reads_authorizer(&self) -> bool {
+        self.config.source == ApiKeySource::Authorizer
+    }
+
     /// The phase of `Gateway`: a verified key in the context, or the answer to a request that is refused.
     #[cfg(feature = "gateway")]
     pub(crate) fn admit<B, R: From<Bytes>>(

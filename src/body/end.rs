@@ -2,7 +2,7 @@
 
 use crate::{clock::Timestamp, context::RequestContext};
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, header::CONTENT_LENGTH};
+use http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::{Body, Frame};
 use std::{fmt, sync::Arc, task::Poll};
 
@@ -10,6 +10,12 @@ use std::{fmt, sync::Arc, task::Poll};
 pub(crate) trait Watch: fmt::Debug + Send + Sync {
     /// The request is over, whichever way.
     fn ended(&self, context: &RequestContext, end: &End);
+
+    /// The client is sent the head of its answer.
+    fn answered(&self, context: &RequestContext, headers: &HeaderMap);
+
+    /// By the watcher's clock.
+    fn now(&self) -> Timestamp;
 }
 
 /// How a request ended.
@@ -50,7 +56,7 @@ pub(crate) struct End {
 }
 
 /// Belongs to the future first, then to the body of its answer. Tells its watcher exactly once: at the end that it
-/// saw, or when it is dropped.
+/// saw, or when it is dropped. Boxed at once: it moves with the future and its answer.
 #[derive(Debug)]
 pub(crate) struct EndGuard {
     watcher: Arc<dyn Watch>,
@@ -64,9 +70,13 @@ pub(crate) struct EndGuard {
 }
 
 impl EndGuard {
-    pub(crate) fn new(watcher: Arc<dyn Watch>, context: RequestContext) -> Self {
+    pub(crate) fn new(watcher: Arc<dyn Watch>, context: RequestContext) -> Box<Self> {
         let end = End { outcome: Outcome::ClientClosed, status: None, head_at: None, length: 0 };
-        Self { watcher, context, end, announced: None, inside: false, told: false }
+        Box::new(Self { watcher, context, end, announced: None, inside: false, told: false })
+    }
+
+    pub(crate) fn watcher(&self) -> &dyn Watch {
+        &*self.watcher
     }
 
     pub(crate) fn context(&self) -> &RequestContext {
@@ -82,14 +92,19 @@ impl EndGuard {
     }
 
     /// The service gave an error.
-    pub(crate) fn failed(mut self) {
+    pub(crate) fn failed(&mut self) {
         self.tell(Outcome::Failed);
     }
 
     /// The head of the answer is there. `None`, and told, where no body follows it.
-    pub(crate) fn answered<R: Body>(mut self, response: &Response<R>, at: Timestamp) -> Option<Self> {
+    pub(crate) fn answered<R: Body>(
+        mut self: Box<Self>,
+        response: &Response<R>,
+        at: Timestamp,
+    ) -> Option<Box<Self>> {
         (self.end.status, self.end.head_at) = (Some(response.status()), Some(at));
-        self.announced = announced(response);
+        // What the body knows of its length is found without a look at the fields.
+        self.announced = response.body().size_hint().exact().or_else(|| announced(response));
         if response.body().is_end_stream() || self.without_body(response.status()) {
             self.tell(Outcome::Complete);
             return None;

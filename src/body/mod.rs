@@ -131,8 +131,8 @@ impl<B> GatewayBody<B> {
 
     /// Has `guard` tell when this body has ended, or was dropped before.
     #[cfg(feature = "access-log")]
-    pub(crate) fn set_end_guard(&mut self, guard: Option<EndGuard>) {
-        self.end.guard = guard.map(Box::new);
+    pub(crate) fn set_end_guard(&mut self, guard: Option<Box<EndGuard>>) {
+        self.end.guard = guard;
     }
 
     /// Wraps a body and counts it while it streams.

@@ -23,7 +23,8 @@ pub(super) struct Observed {
     request_length: AtomicU64,
     /// Bytes of a body without an announced length.
     request_received: AtomicU64,
-    user_agent: OnceLock<Box<HeaderValue>>,
+    /// Copied: the value may be a part of a connection's buffer.
+    user_agent: OnceLock<Box<[u8]>>,
     /// `x-amzn-RequestId` or `x-amz-request-id`, and `x-amz-id-2` of the service's answer.
     endpoint_ids: OnceLock<Box<[Option<HeaderValue>; 2]>>,
     pub(super) headroom: OnceLock<Box<PlanHeadroom>>,
@@ -107,7 +108,7 @@ impl RequestContext {
     }
 
     /// `$context.identity.userAgent`, where an observer asked for it. Whatever the client wrote.
-    pub fn user_agent(&self) -> Option<&HeaderValue> {
+    pub fn user_agent(&self) -> Option<&[u8]> {
         self.0.observed.user_agent.get().map(|value| &**value)
     }
 
@@ -164,8 +165,10 @@ impl RequestContext {
         if let Some(length) = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {
             self.0.observed.request_length.store(length.saturating_add(1), Relaxed);
         }
-        if let Some(agent) = headers.get(header::USER_AGENT).filter(|_| wanted.user_agent) {
-            let _first_writer_wins = self.0.observed.user_agent.set(Box::new(agent.clone()));
+        if wanted.user_agent
+            && let Some(agent) = headers.get(header::USER_AGENT)
+        {
+            let _first_writer_wins = self.0.observed.user_agent.set(agent.as_bytes().into());
         }
     }
 }

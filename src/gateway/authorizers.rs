@@ -53,6 +53,11 @@ impl Authorizers {
         service
     }
 
+    /// Whether there is one whose result may name an API key.
+    pub(super) fn gives_keys(&self) -> bool {
+        self.serves(&Authorization::custom(""))
+    }
+
     /// Whether there is none, so that nothing can wait before the phases behind.
     pub(super) fn is_empty(&self) -> bool {
         let kinds = [

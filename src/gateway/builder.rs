@@ -321,13 +321,15 @@ impl<C> GatewayBuilder<C> {
     /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
     /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a
     /// method whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy
-    /// that the layer of signatures was not given.
+    /// that the layer of signatures was not given, keys from an authorizer that is not there, a plan's method throttle
+    /// for a stage that there is not or for a method that no deployment declares.
     ///
     /// A later deployment that wants what is not there is closed: 403 `INVALID_API_KEY` for keys, 500
     /// `AUTHORIZER_CONFIGURATION_ERROR` for authorizers.
     pub fn build(self) -> Result<Gateway<C>, BuildError> {
         self.parts.check()?;
         let phases = Arc::new(self.parts.assemble()?);
+        phases.check_method_throttles()?;
         Ok(Gateway { phases, cache: self.cache })
     }
 }
@@ -387,6 +389,14 @@ impl Parts {
             );
         }
         self.check_authorizers()?;
+        if self.api_key.as_ref().is_some_and(ApiKeyLayer::reads_authorizer) && !self.authorizers.gives_keys()
+        {
+            return conflict(
+                "api_key with ApiKeySource::Authorizer".into(),
+                "authorizer",
+                "keys come from the result of a Lambda-style authorizer, and there is none",
+            );
+        }
         let Some(plans) = &self.usage_plan else { return Ok(()) };
         if plans.is_by_principal() && self.principal.is_none() && self.authorizers.is_empty() {
             return conflict("plan by principal".into(), "principal", "nothing establishes a principal");

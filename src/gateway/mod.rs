@@ -62,6 +62,7 @@ mod entry;
 mod integration;
 mod observed;
 mod slot;
+mod throttles;
 
 pub use admission::AdmissionService;
 pub use authorizers::Authorized;

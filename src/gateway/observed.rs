@@ -16,7 +16,7 @@ pub(super) struct Observed(Option<Box<EndGuard>>);
 impl Phases {
     pub(super) fn observe<B>(&self, context: &RequestContext, request: &Request<B>) -> Observed {
         let observers = self.observers.as_ref();
-        Observed(observers.map(|watch| Box::new(watch.begin(context.clone(), request.headers()))))
+        Observed(observers.map(|watch| watch.begin(context.clone(), request.headers())))
     }
 
     /// Has the request body looked at as it is read, where somebody wants to know of it.
@@ -71,9 +71,7 @@ impl Observed {
         GatewayBody<R>: Body,
     {
         if let Some(guard) = self.0.take() {
-            if let Some(observers) = &phases.observers {
-                observers.answered(guard.context(), response);
-            }
+            guard.watcher().answered(guard.context(), response.headers());
             let guard = guard.answered(response, phases.context.clock.now());
             response.body_mut().set_end_guard(guard);
         }
@@ -81,7 +79,7 @@ impl Observed {
 
     /// The service gave an error.
     pub(super) fn failed(&mut self) {
-        if let Some(guard) = self.0.take() {
+        if let Some(mut guard) = self.0.take() {
             guard.failed();
         }
     }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     body::{End, EndGuard, Watch},
-    clock::Clock,
+    clock::{Clock, Timestamp},
     context::{ApiKind, ContextConfig, PeerSource, RequestContext, TrustedProxies, Wanted},
 };
 use http::{Extensions, HeaderMap, Request, Response};
@@ -162,13 +162,13 @@ impl<S> Layer<S> for ObserveLayer {
 
 impl Observers {
     /// The guard of one request, whose context may have been made already.
-    pub(crate) fn start<B>(self: &Arc<Self>, request: &mut Request<B>) -> EndGuard {
+    pub(crate) fn start<B>(self: &Arc<Self>, request: &mut Request<B>) -> Box<EndGuard> {
         let context = self.context.find_or_create(request);
         self.begin(context, request.headers())
     }
 
     /// The same for a context that is known.
-    pub(crate) fn begin(self: &Arc<Self>, context: RequestContext, headers: &HeaderMap) -> EndGuard {
+    pub(crate) fn begin(self: &Arc<Self>, context: RequestContext, headers: &HeaderMap) -> Box<EndGuard> {
         context.observe_head(headers, self.wanted);
         #[cfg(feature = "tracing")]
         if let Some(log) = &self.execution {
@@ -178,10 +178,6 @@ impl Observers {
             ignore_panic(|| observer.started(&context));
         }
         EndGuard::new(Arc::clone(self) as Arc<dyn Watch>, context)
-    }
-
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.context.clock
     }
 
     /// The service is called.
@@ -209,15 +205,6 @@ impl Observers {
             log.endpoint_answered(context, response);
         }
     }
-
-    /// The client is sent the head of its answer.
-    #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "for the execution log"))]
-    pub(crate) fn answered<R>(&self, context: &RequestContext, response: &Response<R>) {
-        #[cfg(feature = "tracing")]
-        if let Some(log) = &self.execution {
-            log.answered(context, response);
-        }
-    }
 }
 
 impl Watch for Observers {
@@ -230,6 +217,18 @@ impl Watch for Observers {
         if let Some(log) = &self.execution {
             ignore_panic(|| log.ended(&event));
         }
+    }
+
+    #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "for the execution log"))]
+    fn answered(&self, context: &RequestContext, headers: &HeaderMap) {
+        #[cfg(feature = "tracing")]
+        if let Some(log) = &self.execution {
+            log.answered(context, headers);
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.context.clock.now()
     }
 }
 

@@ -47,7 +47,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let mut guard = self.watch.start(&mut request);
         let future = guard.inside(|| self.inner.call(request));
-        ObserveFuture { future, guard: Some(guard), watch: Arc::clone(&self.watch) }
+        ObserveFuture { future, guard: Some(guard) }
     }
 }
 
@@ -57,8 +57,7 @@ pin_project! {
     pub struct ObserveFuture<F> {
         #[pin]
         future: F,
-        guard: Option<EndGuard>,
-        watch: Arc<Observers>,
+        guard: Option<Box<EndGuard>>,
     }
 }
 
@@ -74,9 +73,9 @@ where
         let Some(guard) = this.guard else { return Poll::Pending };
         let polled = guard.inside(|| this.future.poll(cx));
         let answer = ready!(polled);
-        let Some(guard) = this.guard.take() else { return Poll::Pending };
+        let Some(mut guard) = this.guard.take() else { return Poll::Pending };
         match answer {
-            Ok(response) => Poll::Ready(Ok(this.watch.hand_over(guard, response))),
+            Ok(response) => Poll::Ready(Ok(hand_over(guard, response))),
             Err(error) => {
                 guard.failed();
                 Poll::Ready(Err(error))
@@ -85,18 +84,17 @@ where
     }
 }
 
-impl Observers {
-    /// The guard goes on with the body.
-    fn hand_over<R: Body>(&self, guard: EndGuard, response: Response<R>) -> Response<GatewayBody<R>> {
-        note_error(guard.context(), &response);
-        self.answered(guard.context(), &response);
-        let guard = guard.answered(&response, self.clock().now());
-        response.map(|body| {
-            let mut body = GatewayBody::new(body);
-            body.set_end_guard(guard);
-            body
-        })
-    }
+/// The guard goes on with the body.
+fn hand_over<R: Body>(guard: Box<EndGuard>, response: Response<R>) -> Response<GatewayBody<R>> {
+    note_error(guard.context(), &response);
+    guard.watcher().answered(guard.context(), response.headers());
+    let now = guard.watcher().now();
+    let guard = guard.answered(&response, now);
+    response.map(|body| {
+        let mut body = GatewayBody::new(body);
+        body.set_end_guard(guard);
+        body
+    })
 }
 
 /// A layer that refused without our context has left its reason in the answer alone.

@@ -53,6 +53,15 @@ impl Policy {
         Self::read(document.as_ref(), Reading { names_principals: true, api: None })
     }
 
+    /// Whether a document has at most `limit` characters, blanks included.
+    pub(crate) fn check_length(document: &[u8], limit: usize) -> Result<(), PolicyError> {
+        let length = String::from_utf8_lossy(document).chars().count();
+        if length <= limit {
+            return Ok(());
+        }
+        Err(PolicyError::new("", format!("{length} characters"), super::PolicyProblem::TooLong))
+    }
+
     /// Reads the resource policy of an API, in which `execute-api:/stage/METHOD/path` stands for it, as AWS expands
     /// it when the policy is saved.
     ///

@@ -29,6 +29,8 @@ pub struct PolicyError {
 pub enum PolicyProblem {
     /// Not JSON; the value holds the reader's words.
     Json,
+    /// More characters than a resource policy may have.
+    TooLong,
     /// A member stands twice in one object.
     RepeatedMember,
     /// A member that the policy language does not have.
@@ -83,6 +85,7 @@ impl PolicyProblem {
     fn words(self) -> &'static str {
         match self {
             Self::Json => "is not JSON",
+            Self::TooLong => "is more than a resource policy may have",
             Self::RepeatedMember => "stands twice",
             Self::UnknownMember => "is not a member of the policy language",
             Self::MissingMember => "is missing",

@@ -37,13 +37,43 @@ pub(crate) struct Call<'a> {
 }
 
 impl ResourcePolicy {
-    /// Reads a policy document and attaches it to the API, whose ARN `execute-api:/stage/METHOD/path` stands for. AWS
-    /// takes up to 8,192 characters; any length is taken here.
+    /// How long a document may be on AWS, in characters. Whether AWS counts blanks is not documented; here they count.
+    pub const MAX_CHARACTERS: usize = 8_192;
+
+    /// Reads a policy document of at most [`MAX_CHARACTERS`](Self::MAX_CHARACTERS) and attaches it to the API, whose ARN
+    /// `execute-api:/stage/METHOD/path` stands for.
     ///
     /// # Errors
     ///
-    /// What is not a resource policy; nothing is skipped.
+    /// What is too long, or not a resource policy; nothing is skipped.
     pub fn new(api: &ExecuteApi, document: impl AsRef<[u8]>) -> Result<Self, PolicyError> {
+        Self::with_limit(api, document, Self::MAX_CHARACTERS)
+    }
+
+    /// The same with another limit of characters, or with `None` for a document of any length.
+    ///
+    /// ```
+    /// use tower_gateway::{policy::{ExecuteApi, PolicyProblem}, resource_policy::ResourcePolicy};
+    ///
+    /// let api = ExecuteApi::default();
+    /// let statement = r#"{"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "*"}"#;
+    /// let document = format!(r#"{{"Statement": [{}]}}"#, [statement; 100].join(","));
+    /// let error = ResourcePolicy::new(&api, &document).unwrap_err();
+    /// assert_eq!(error.problem(), PolicyProblem::TooLong);
+    /// assert!(ResourcePolicy::with_limit(&api, &document, None).is_ok());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_limit(
+        api: &ExecuteApi,
+        document: impl AsRef<[u8]>,
+        limit: impl Into<Option<usize>>,
+    ) -> Result<Self, PolicyError> {
+        if let Some(limit) = limit.into() {
+            Policy::check_length(document.as_ref(), limit)?;
+        }
         let policy = Policy::resource_of(api, document)?;
         let (api, wording) = (api.clone(), DenialWording::default());
         Ok(Self { config: Arc::new(Attached { api, policy, stage: None, wording, explain: true }) })

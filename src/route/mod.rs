@@ -223,6 +223,12 @@ impl Routes {
         &self.table.declared
     }
 
+    /// Whether a method has this normalised key: its resource path, a blank, its verb or, of `ANY`, any verb.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn declares(&self, key: &str) -> bool {
+        self.all_declared().iter().any(|method| settings::is_key_of(key, method))
+    }
+
     /// The scope of a layer that is used alone with this table: no stage.
     pub(crate) fn scope(&self) -> Arc<Scope> {
         Arc::new(Scope { stage: None, routes: self.clone(), settings: self.table.settings.clone() })

@@ -226,7 +226,7 @@ fn key_of(resource_path: &str, verb: &str) -> String {
     format!("{resource_path} {verb}")
 }
 
-fn is_key_of(key: &str, method: &Declared) -> bool {
+pub(super) fn is_key_of(key: &str, method: &Declared) -> bool {
     let Some(verb) = key.strip_prefix(&*method.resource_path).and_then(|rest| rest.strip_prefix(' ')) else {
         return false;
     };

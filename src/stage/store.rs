@@ -370,6 +370,15 @@ impl Stages {
         })
     }
 
+    /// The tables that a stage runs on: its own and its canary's.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn routes_of(&self, stage: &str) -> Vec<Routes> {
+        let snapshot = self.snapshot();
+        let Some(found) = snapshot.stage(stage.as_bytes()) else { return Vec::new() };
+        let canary = found.canary.iter().map(|canary| &canary.scope);
+        std::iter::once(&found.main).chain(canary).map(|scope| scope.routes.clone()).collect()
+    }
+
     #[cfg(feature = "gateway")]
     pub(crate) fn all_routes(&self) -> Vec<Routes> {
         let state = self.state();

@@ -118,6 +118,11 @@ impl UsagePlanLayer {
     }
 
     #[cfg(feature = "gateway")]
+    pub(crate) fn named_methods(&self) -> Vec<super::NamedMethod> {
+        self.config.plans.named_methods()
+    }
+
+    #[cfg(feature = "gateway")]
     pub(crate) fn is_by_principal(&self) -> bool {
         self.config.by_principal.is_some()
     }

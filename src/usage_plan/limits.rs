@@ -57,6 +57,24 @@ pub struct MethodThrottleState {
     pub state: ThrottleState,
 }
 
+/// The method that a throttle of a plan is for.
+#[cfg(feature = "gateway")]
+#[derive(Clone, Debug)]
+pub(crate) struct NamedMethod {
+    plan_id: String,
+    pub(crate) stage: String,
+    /// Resource path, a blank, verb.
+    pub(crate) key: String,
+}
+
+#[cfg(feature = "gateway")]
+impl std::fmt::Display for NamedMethod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { plan_id, stage, key } = self;
+        write!(f, "method throttle `{key}` on stage `{stage}` of usage plan `{plan_id}`")
+    }
+}
+
 /// A quota at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -86,6 +104,21 @@ impl UsagePlans {
             limits_of(&shard, index, plan, now)
         };
         directory.iter().filter_map(left).collect()
+    }
+
+    /// Every method that a throttle of a plan is for.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn named_methods(&self) -> Vec<NamedMethod> {
+        let directory = self.directory();
+        let of_plan = |plan: &PlanState| {
+            let named = plan.method_throttles().map(|own| {
+                let (path, verb) = own.method();
+                let (plan_id, stage) = (plan.plan.id().to_owned(), own.stage().to_owned());
+                NamedMethod { plan_id, stage, key: format!("{path} {verb}") }
+            });
+            named.collect::<Vec<_>>()
+        };
+        directory.iter().flat_map(of_plan).collect()
     }
 
     /// The throttle that all requests of all stages share.

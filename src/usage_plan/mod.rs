@@ -118,6 +118,8 @@ pub use layer::{UsagePlanLayer, UsagePlanService};
 pub use lease::LeaseLedger;
 #[cfg(feature = "redb")]
 pub(crate) use lease::{HolderRecord, PeriodLedger};
+#[cfg(feature = "gateway")]
+pub(crate) use limits::NamedMethod;
 pub use limits::{MethodThrottleState, PlanLimits, QuotaState, ThrottleState};
 pub use plan::{ThrottleScope, UsagePlan};
 pub use plans::{UsagePlans, UsagePlansBuilder};

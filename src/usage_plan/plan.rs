@@ -106,7 +106,8 @@ impl UsagePlan {
     /// The method is a resource path and a verb, in any of AWS's spellings: `pets/GET`, `/pets/GET`, `~1pets/GET`,
     /// and `//GET` of the root. The stage is `""` where requests have none (this layer used without a
     /// `StageRouter`). It needs a route table, the router's or the layer's own, and the verb of a declared `ANY` may be
-    /// named.
+    /// named. A `Gateway` is not built with a method that no deployment declares, and `Gateway::unused_method_throttles`
+    /// lists what later edits left without one.
     #[must_use]
     pub fn method_throttle(mut self, stage: &str, method: &str, throttle: Throttle) -> Self {
         self.methods.push(MethodThrottle { stage: stage.to_owned(), key: method.to_owned(), throttle });

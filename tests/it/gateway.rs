@@ -192,6 +192,63 @@ fn senseless_stacks_name_both_parts() {
 }
 
 #[test]
+fn keys_from_an_authorizer_need_one() {
+    let layer = tower_gateway::api_key::ApiKeyLayer::new(keys());
+    let builder = |layer| Gateway::builder().routes(Routes::catch_all()).api_key(layer);
+    let source = tower_gateway::api_key::ApiKeySource::Authorizer;
+    match builder(layer.clone().source(source)).build() {
+        Err(BuildError::Conflict { part, other, .. }) => {
+            assert_eq!((part.as_str(), other), ("api_key with ApiKeySource::Authorizer", "authorizer"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(builder(layer).build().is_ok());
+}
+
+#[test]
+fn a_method_throttle_that_would_never_apply_is_no_gateway() {
+    let one = Throttle::new(1.0, 1).unwrap();
+    let plans = |stage: &str, key: &str| {
+        let plan = UsagePlan::new("gold").method_throttle(stage, key, one);
+        UsagePlans::builder().plan(plan).build().unwrap()
+    };
+    let table = |path: &str, verb| Routes::builder().method(path, verb, ApiMethod::new()).build().unwrap();
+    let stages = Stages::builder()
+        .deployment(Deployment::new("v1", table("/pets", Method::GET)))
+        .deployment(Deployment::new(
+            "v2",
+            Routes::builder().any("/dogs/{id}", ApiMethod::new()).build().unwrap(),
+        ))
+        .stage(Stage::new("prod", "v1"))
+        .build()
+        .unwrap();
+    let build = |plans: UsagePlans| {
+        Gateway::builder().stages(stages.clone()).api_keys(keys()).usage_plans(plans).build()
+    };
+    for (stage, key, named) in [
+        ("prod", "pets/POST", "method throttle `/pets POST` on stage `prod` of usage plan `gold`"),
+        ("test", "pets/GET", "method throttle `/pets GET` on stage `test` of usage plan `gold`"),
+        ("", "~1pets/GET", "method throttle `/pets GET` on stage `` of usage plan `gold`"),
+    ] {
+        match build(plans(stage, key)) {
+            Err(BuildError::Conflict { part, other, .. }) => {
+                assert_eq!((part.as_str(), other), (named, "stages"));
+            }
+            other => panic!("{stage} {key}: {other:?}"),
+        }
+    }
+    assert_eq!(build(plans("prod", "~1pets/GET")).unwrap().unused_method_throttles(), [""; 0]);
+    // A deployment that is there and does not run yet.
+    let gateway = build(plans("prod", "dogs/{id}/PUT")).unwrap();
+    let unused = ["method throttle `/dogs/{id} PUT` on stage `prod` of usage plan `gold`"];
+    assert_eq!(gateway.unused_method_throttles(), unused);
+    stages.set_canary("prod", tower_gateway::stage::CanarySettings::new("v2", 1.0)).unwrap();
+    assert_eq!(gateway.unused_method_throttles(), [""; 0]);
+    stages.remove_canary("prod").unwrap();
+    assert_eq!(gateway.unused_method_throttles(), unused);
+}
+
+#[test]
 fn a_method_that_needs_a_key_stays_closed_where_no_keys_were_ever_given() {
     run(async {
         let open = Routes::builder().method("/pets", Method::GET, ApiMethod::new()).build().unwrap();

@@ -20,6 +20,8 @@ mod cors;
 mod execution_logs;
 #[cfg(all(feature = "gateway", feature = "firehose"))]
 mod firehose;
+#[cfg(all(feature = "gateway", feature = "admin", feature = "emf", feature = "metrics"))]
+mod flat_memory;
 #[cfg(feature = "redis")]
 mod fleet;
 #[cfg(feature = "gateway")]

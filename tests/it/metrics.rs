@@ -1,5 +1,8 @@
 //! Metrics: what Prometheus and CloudWatch read, and no series that a client can make.
 
+#[cfg(feature = "authorizer")]
+mod callers;
+
 use crate::support::{get, left_out, python, run};
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -141,6 +144,23 @@ fn a_table_larger_than_the_budget_folds_and_says_so() {
 }
 
 #[test]
+fn counting_a_request_allocates_once() {
+    let count = |layered: &dyn Fn()| {
+        layered();
+        allocation_counter::measure(layered).count_total
+    };
+    let ready = service_fn(|_: Request<Full<Bytes>>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok"))))
+    });
+    let floor = tower_gateway::context::RequestContextLayer::new().layer(ready);
+    let counted = ObserveLayer::new().observer(Metrics::new()).layer(ready);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let floor = count(&|| runtime.block_on(ask(&floor, "/")));
+    let counted = count(&|| runtime.block_on(ask(&counted, "/")));
+    assert!(counted <= floor + 1, "{counted} allocations, the context alone has {floor}");
+}
+
+#[test]
 fn methods_of_a_clients_own_are_one() {
     let metrics = Metrics::new();
     let service = shop(ObserveLayer::new().observer(metrics.clone()), ApiKind::Rest);
@@ -213,7 +233,10 @@ fn is_valid_emf(line: &serde_json::Value) {
         let metrics = directive["Metrics"].as_array().unwrap();
         assert!(metrics.len() <= 100);
         for metric in metrics {
-            assert!(["Count", "Milliseconds", "Bytes"].contains(&metric["Unit"].as_str().unwrap()));
+            assert!(
+                ["Count", "Milliseconds", "Bytes", "Percent", "None"]
+                    .contains(&metric["Unit"].as_str().unwrap())
+            );
             assert!(line[metric["Name"].as_str().unwrap()].is_number());
         }
     }

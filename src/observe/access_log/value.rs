@@ -112,8 +112,8 @@ impl Variable {
             Self::IntegrationLatency => context.integration_latency().map(|time| Value::Number(millis(time))),
             Self::IntegrationStatus => context.integration_status().map(status),
             Self::UserAgent => as_sent(context.user_agent()),
-            Self::EndpointRequestId => as_sent(context.endpoint_ids()[0]),
-            Self::EndpointRequestId2 => as_sent(context.endpoint_ids()[1]),
+            Self::EndpointRequestId => as_sent(context.endpoint_ids()[0].map(HeaderValue::as_bytes)),
+            Self::EndpointRequestId2 => as_sent(context.endpoint_ids()[1].map(HeaderValue::as_bytes)),
             Self::RouteKey => route_key(context),
             Self::ApiId => event.api().api_id().map_or_else(|| named(context, "apiId"), text),
             Self::AccountId => event.account_id().map_or_else(|| named(context, "accountId"), text),
@@ -132,9 +132,9 @@ impl Variable {
     }
 }
 
-fn as_sent(value: Option<&HeaderValue>) -> Option<Value<'_>> {
+fn as_sent(value: Option<&[u8]>) -> Option<Value<'_>> {
     let sent = value.filter(|value| !value.is_empty())?;
-    Some(Value::Text(String::from_utf8_lossy(sent.as_bytes())))
+    Some(Value::Text(String::from_utf8_lossy(sent)))
 }
 
 fn named<'a>(context: &'a RequestContext, name: &str) -> Option<Value<'a>> {

@@ -27,7 +27,7 @@ use tower_service::Service;
 const PAGE: &str = include_str!("page.html");
 /// Only the style and the script that the page itself carries, by their SHA-256, and requests to where it came from. What
 /// else might find its way into the page is not run.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-0uATOsizLLl9hvP8JBqNDAklmM7jO2OptatwO+JSQe0='; script-src 'sha256-Tx+JjFMHM77FpAaaNYknOxeBGFBaMIUc5dnQuURG4z4='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'sha256-kdQpi7LlYYZQVnQOaOgB6PpjYAreK0pmrq0S5PW+yjA='; script-src 'sha256-RKPmrTaVgoYrbdUXrxs0adaWQCSOA/6YSlxrUmgZeng='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The answer, at once.
 pub type AdminFuture<R> = Ready<Result<Response<R>, Infallible>>;

@@ -117,9 +117,9 @@ impl ExecutionLog {
     }
 
     /// The client is sent the head of its answer.
-    pub(in crate::observe) fn answered<R>(&self, context: &RequestContext, response: &Response<R>) {
+    pub(in crate::observe) fn answered(&self, context: &RequestContext, headers: &HeaderMap) {
         let Some(record) = context.execution().filter(|record| record.traces_data()) else { return };
-        let headers = self.0.redaction.headers(response.headers(), self.0.max_line);
+        let headers = self.0.redaction.headers(headers, self.0.max_line);
         record.note(|texts| texts.method_response_headers = Some(headers));
     }
 

@@ -17,9 +17,9 @@ use crate::{
     response::{Cause, ResponseType},
 };
 use std::{
-    collections::{HashMap, hash_map::RandomState},
+    collections::HashMap,
     fmt,
-    hash::{BuildHasher, Hash},
+    hash::{BuildHasherDefault, Hash, Hasher},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
@@ -33,10 +33,27 @@ const DEFAULT_BUDGET: usize = 1_000;
 #[derive(Clone)]
 pub struct Metrics(pub(super) Arc<Registry>);
 
+type ByHash = HashMap<u64, Vec<Arc<Series>>, BuildHasherDefault<HashedAlready>>;
+
+/// For keys that are hashes.
+#[derive(Default)]
+struct HashedAlready(u64);
+
+impl Hasher for HashedAlready {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 pub(super) struct Registry {
-    hasher: RandomState,
     /// By the hash of their labels; more than one only where hashes meet.
-    series: RwLock<HashMap<u64, Vec<Arc<Series>>>>,
+    series: RwLock<ByHash>,
     budget: usize,
     used: AtomicU64,
     pub(super) folded: AtomicU64,
@@ -219,7 +236,6 @@ impl<K: Eq + Hash + Clone> Counts<K> {
 impl Registry {
     fn new(settings: MetricsBuilder) -> Self {
         Self {
-            hasher: RandomState::new(),
             series: RwLock::default(),
             budget: settings.budget,
             used: AtomicU64::new(0),
@@ -251,28 +267,24 @@ impl Registry {
 
     fn record_known(&self, labels: Labels<'_>, event: &RequestEvent<'_>) -> bool {
         let series = self.series.read().unwrap_or_else(PoisonError::into_inner);
-        let found = series.get(&self.hash(labels)).and_then(|list| find(list, labels));
+        let found = series.get(&labels.hash()).and_then(|list| find(list, labels));
         found.inspect(|series| series.record(event)).is_some()
     }
 
     /// The series of these labels, or of the folded ones where the budget is spent: those are few, and do not count.
     fn add(&self, labels: Labels<'_>) -> Arc<Series> {
         let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = all.get(&self.hash(labels)).and_then(|list| find(list, labels)) {
+        if let Some(found) = all.get(&labels.hash()).and_then(|list| find(list, labels)) {
             return Arc::clone(found);
         }
         if self.used.load(Relaxed) < self.budget as u64 {
             self.used.fetch_add(1, Relaxed);
-            return insert(&mut all, self.hash(labels), labels);
+            return insert(&mut all, labels);
         }
         self.folded.fetch_add(1, Relaxed);
         let folded = labels.folded();
-        let known = all.get(&self.hash(folded)).and_then(|list| find(list, folded)).cloned();
-        known.unwrap_or_else(|| insert(&mut all, self.hash(folded), folded))
-    }
-
-    fn hash(&self, labels: impl Hash) -> u64 {
-        self.hasher.hash_one(labels)
+        let known = all.get(&folded.hash()).and_then(|list| find(list, folded)).cloned();
+        known.unwrap_or_else(|| insert(&mut all, folded))
     }
 
     pub(super) fn sorted(&self) -> Vec<Arc<Series>> {
@@ -284,9 +296,9 @@ impl Registry {
     }
 }
 
-fn insert(all: &mut HashMap<u64, Vec<Arc<Series>>>, hash: u64, labels: Labels<'_>) -> Arc<Series> {
+fn insert(all: &mut ByHash, labels: Labels<'_>) -> Arc<Series> {
     let series = Arc::new(Series::new(labels));
-    all.entry(hash).or_default().push(Arc::clone(&series));
+    all.entry(labels.hash()).or_default().push(Arc::clone(&series));
     series
 }
 
