@@ -108,6 +108,7 @@
 
 mod answer;
 mod aws;
+mod codec;
 mod config;
 mod core;
 mod credentials;
@@ -134,6 +135,7 @@ mod store;
 mod tags;
 
 pub use aws::InvalidationRequest;
+pub use codec::StoredFor;
 pub use config::CacheBuilder;
 pub use future::CacheFuture;
 pub use handle::Cache;

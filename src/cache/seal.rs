@@ -1,10 +1,13 @@
 //! Encryption of stored values: AES-256-GCM, with keys that rotate.
 
-use super::entry::{Content, Entry};
+use super::{
+    codec,
+    entry::{Content, Entry},
+};
 use crate::error::ConfigError;
 use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInOut};
 use bytes::{Buf, BufMut, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
@@ -117,49 +120,18 @@ impl EncryptionKeys {
 
 fn encode(content: &Content) -> Vec<u8> {
     let mut text = Vec::with_capacity(content.body.len() + 64 * content.headers.len() + 16);
-    encode_fields(&mut text, &content.headers);
+    codec::put_fields(&mut text, &content.headers);
     text.put_u8(u8::from(content.trailers.is_some()));
-    if let Some(trailers) = &content.trailers {
-        encode_fields(&mut text, trailers);
-    }
+    content.trailers.iter().for_each(|trailers| codec::put_fields(&mut text, trailers));
     text.put_slice(&content.body);
     text
 }
 
-fn encode_fields(text: &mut Vec<u8>, fields: &HeaderMap) {
-    text.put_u32(fields.len() as u32);
-    for (name, value) in fields {
-        text.put_u32(name.as_str().len() as u32);
-        text.put_slice(name.as_str().as_bytes());
-        text.put_u8(u8::from(value.is_sensitive()));
-        text.put_u32(value.len() as u32);
-        text.put_slice(value.as_bytes());
-    }
-}
-
 fn decode(mut text: Bytes) -> Option<Content> {
-    let headers = decode_fields(&mut text)?;
+    let headers = codec::take_fields(&mut text)?;
     let has_trailers = text.try_get_u8().ok()? != 0;
-    let trailers = if has_trailers { Some(Box::new(decode_fields(&mut text)?)) } else { None };
+    let trailers = if has_trailers { Some(Box::new(codec::take_fields(&mut text)?)) } else { None };
     Some(Content { headers, body: text, trailers })
-}
-
-fn decode_fields(text: &mut Bytes) -> Option<HeaderMap> {
-    let count = text.try_get_u32().ok()?;
-    let mut fields = HeaderMap::new();
-    for _ in 0..count {
-        let name = HeaderName::from_bytes(&piece(text)?).ok()?;
-        let is_sensitive = text.try_get_u8().ok()? != 0;
-        let mut value = HeaderValue::from_maybe_shared(piece(text)?).ok()?;
-        value.set_sensitive(is_sensitive);
-        fields.append(name, value);
-    }
-    Some(fields)
-}
-
-fn piece(text: &mut Bytes) -> Option<Bytes> {
-    let length = text.try_get_u32().ok()? as usize;
-    (length <= text.len()).then(|| text.split_to(length))
 }
 
 #[cfg(test)]
@@ -169,7 +141,7 @@ mod tests {
         cache::entry::{Freshness, Meta},
         clock::Timestamp,
     };
-    use http::StatusCode;
+    use http::{HeaderValue, StatusCode};
 
     fn entry() -> Entry {
         let now = Timestamp::new(0, 0);

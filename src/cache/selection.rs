@@ -19,6 +19,11 @@ impl Selection {
         Self { names, values }
     }
 
+    /// What was written down of one.
+    pub(crate) fn from_parts(names: Arc<[HeaderName]>, values: [u8; 32]) -> Self {
+        Self { names, values }
+    }
+
     pub(crate) fn names(&self) -> &Arc<[HeaderName]> {
         &self.names
     }

@@ -10,7 +10,8 @@ use std::{fmt, mem::size_of, sync::Arc};
 /// Keeps values under keys, within a capacity in bytes. The default is
 /// [`MemoryCacheStore`](super::MemoryCacheStore).
 ///
-/// Synchronous: it is asked on the hot path. Values are opaque; a store that leaves the process is not possible yet.
+/// Synchronous: it is asked on the hot path. Values are opaque; [`StoredValue::to_bytes`] and
+/// [`StoredValue::from_bytes`] are for a store that leaves the process.
 pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
     /// The value under a key. Compares the whole key, not only the hash.
     fn get(&self, key: StoreKey<'_>) -> Option<StoredValue>;
@@ -87,6 +88,15 @@ impl Slot {
             Self::One(entry) => std::slice::from_ref(entry),
             Self::Many(entries) => entries,
             Self::Pass { .. } => &[],
+        }
+    }
+
+    /// Entries, the newest first; `None` where there is none.
+    pub(super) fn of(mut entries: Vec<Arc<Entry>>) -> Option<Self> {
+        match entries.len() {
+            0 => None,
+            1 => entries.pop().map(Self::One),
+            _ => Some(Self::Many(entries.into())),
         }
     }
 
