@@ -176,6 +176,10 @@ fn vary(headers: &HeaderMap) -> Result<Option<Arc<[HeaderName]>>, NoCacheReason>
 }
 
 impl Rules for AwsRules {
+    fn reads_requests(&self) -> bool {
+        false
+    }
+
     fn intake(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake {
         if request.headers.contains_key(RANGE) {
             return Intake::Bypass(NoCacheReason::Range);

@@ -3,7 +3,7 @@
 use super::{
     entry::Entry,
     flight::FlightTable,
-    key::StoredKey,
+    key::{StoreKey, StoredKey},
     reason::NoCacheReason,
     rules::Rules,
     stats::Counters,
@@ -39,7 +39,17 @@ pub(super) struct Limits {
     pub(super) finish_abandoned: bool,
 }
 
-const STRIPES: usize = 16;
+const STRIPES: usize = 64;
+
+/// Entries under some of the keys. On a line of its own: every miss writes to one.
+#[derive(Default)]
+#[repr(align(64))]
+struct Changes {
+    /// Held while the entries under one key are read and written.
+    lock: Mutex<()>,
+    /// How often some were written.
+    count: AtomicU64,
+}
 
 /// The state behind a [`Cache`](super::Cache).
 pub(crate) struct Core {
@@ -56,8 +66,9 @@ pub(crate) struct Core {
     pub(super) strips_tags: bool,
     /// A secret of this cache.
     hasher: RandomState,
-    /// Held while the entries under one key are read and written.
-    updates: [Mutex<()>; STRIPES],
+    changes: [Changes; STRIPES],
+    /// The weight of the largest value that the store takes.
+    largest: u64,
     purges: AtomicU64,
     instances: AtomicU32,
     /// Some entry's key is of one caller only.
@@ -94,6 +105,7 @@ impl Core {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             rules: parts.rules,
+            largest: parts.store.usage().largest,
             store: parts.store,
             flights: FlightTable::default(),
             counters: Counters::default(),
@@ -104,7 +116,7 @@ impl Core {
             credentials: parts.credentials,
             strips_tags: parts.strips_tags,
             hasher: RandomState::new(),
-            updates: Default::default(),
+            changes: std::array::from_fn(|_| Changes::default()),
             purges: AtomicU64::new(0),
             instances: AtomicU32::new(0),
             has_identities: AtomicBool::new(false),
@@ -134,27 +146,48 @@ impl Core {
         self.has_identities.load(SeqCst)
     }
 
-    fn update(&self, key: &StoredKey) -> MutexGuard<'_, ()> {
-        let stripe = key.borrowed().hash() as usize % STRIPES;
-        self.updates[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+    fn stripe(&self, key: StoreKey<'_>) -> &Changes {
+        &self.changes[key.hash() as usize % STRIPES]
     }
 
-    /// Puts an entry among those under a key. `false`: it does not fit.
+    /// A number that changes whenever something is stored under a key of the same stripe. Who read it, then found
+    /// nothing, and reads the same again need not look a second time.
+    pub(super) fn changes(&self, key: StoreKey<'_>) -> u64 {
+        self.stripe(key).count.load(SeqCst)
+    }
+
+    fn update(&self, key: StoreKey<'_>) -> MutexGuard<'_, ()> {
+        self.stripe(key).lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is kept under a key whose stripe is locked. The count follows, and a call leaves the table of flights
+    /// after both: whoever finds no call any more finds the entry, or another count.
+    fn write(&self, key: &StoredKey, slot: Slot) -> bool {
+        let kept = self.store.insert(key, StoredValue(slot));
+        self.stripe(key.borrowed()).count.fetch_add(1, SeqCst);
+        kept
+    }
+
+    /// Puts an entry among those under a key. `false`: it does not fit. `nothing_at`: there were none at that count of
+    /// [`changes`](Self::changes).
     pub(super) fn keep(
         &self,
         key: &StoredKey,
         entry: &Arc<Entry>,
         settings: &CacheSettings,
         has_identity: bool,
+        nothing_at: Option<u64>,
     ) -> bool {
         let Some(entry) = self.sealed(key, entry, settings) else { return false };
         if has_identity {
             self.has_identities.store(true, SeqCst);
         }
-        let _guard = self.update(key);
-        let previous = self.store.get(key.borrowed()).map(|value| value.0);
-        let room = self.store.usage().largest;
-        self.store.insert(key, StoredValue(Slot::with(previous.as_ref(), entry, room)))
+        let _guard = self.update(key.borrowed());
+        let previous = match nothing_at {
+            Some(then) if then == self.changes(key.borrowed()) => None,
+            _ => self.store.get(key.borrowed()).map(|value| value.0),
+        };
+        self.write(key, Slot::with(previous.as_ref(), entry, self.largest))
     }
 
     #[cfg(feature = "cache-encryption")]
@@ -181,7 +214,7 @@ impl Core {
         reason: NoCacheReason,
         now: Timestamp,
     ) {
-        let _guard = self.update(key);
+        let _guard = self.update(key.borrowed());
         let previous = self.store.get(key.borrowed()).map(|value| value.0);
         let entries = previous.as_ref().map_or(&[][..], Slot::entries);
         if !entries.is_empty() && !reason.is_about_the_resource() {
@@ -192,7 +225,7 @@ impl Core {
             true => Slot::Pass { until: deadline(now, self.limits.hit_for_miss) },
             false => Slot::Many(others.into()),
         };
-        self.store.insert(key, StoredValue(slot));
+        self.write(key, slot);
     }
 }
 
@@ -203,7 +236,7 @@ fn deadline(now: Timestamp, after: Duration) -> u64 {
 impl Core {
     /// An entry as the rules see it.
     #[cfg(feature = "cache-encryption")]
-    pub(super) fn opened(&self, key: super::key::StoreKey<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+    pub(super) fn opened(&self, key: StoreKey<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
         if !entry.is_sealed {
             return Some(Arc::clone(entry));
         }
@@ -212,7 +245,7 @@ impl Core {
 
     /// An entry as the rules see it.
     #[cfg(not(feature = "cache-encryption"))]
-    pub(super) fn opened(&self, _: super::key::StoreKey<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+    pub(super) fn opened(&self, _: StoreKey<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
         Some(Arc::clone(entry))
     }
 }
