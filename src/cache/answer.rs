@@ -64,9 +64,14 @@ pub(super) fn hop_by_hop(headers: &mut HeaderMap) {
 /// The announced length, if there is exactly one number.
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
-    let length = values.next()?.to_str().ok()?;
-    let is_number = values.next().is_none() && length.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { length.parse().ok() } else { None }
+    let text = values.next().filter(|text| !text.is_empty())?;
+    if values.next().is_some() {
+        return None;
+    }
+    text.as_bytes().iter().try_fold(0_u64, |length, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        length.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// The same fields in memory of their own: a value may be a small part of a connection's large buffer, which it would

@@ -114,6 +114,7 @@ mod core;
 mod credentials;
 mod entry;
 mod flight;
+mod front;
 mod future;
 mod handle;
 mod key;

@@ -93,10 +93,11 @@ fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
         },
         Verdict::Freshen { headers, plan } => freshened(flight, motor, &headers, &plan, now),
         Verdict::Store(plan) => {
-            if is_too_large(job, head, &motor) {
+            let announced = content_length(head.headers);
+            if is_too_large(job, announced, &motor) {
                 return released(job, motor, NoCacheReason::TooLarge);
             }
-            let announced = content_length(head.headers).or(motor.size_hint().exact());
+            let announced = announced.or(motor.size_hint().exact());
             let is_end = head.is_end;
             match motor.as_mut().open() {
                 Some(parts) => open(flight, motor, (parts, plan, announced, is_end), now, cx),
@@ -116,11 +117,10 @@ fn verdict(job: &Job, head: HeadRef<'_>, now: Timestamp) -> Verdict {
     job.core.rules.on_response(job.request.view(), &job.settings, response, job.entry.as_deref())
 }
 
-fn is_too_large(job: &Job, head: HeadRef<'_>, motor: &Motor) -> bool {
+fn is_too_large(job: &Job, announced: Option<u64>, motor: &Motor) -> bool {
     let limit = job.core.limits.entry as u64;
     let is_head = job.request.method == Method::HEAD;
-    motor.size_hint().lower() > limit
-        || !is_head && content_length(head.headers).is_some_and(|length| length > limit)
+    motor.size_hint().lower() > limit || !is_head && announced.is_some_and(|length| length > limit)
 }
 
 fn landed(landing: Landing) -> After {
