@@ -4,7 +4,7 @@ use super::{
     flight::{Arrived, Call, Own, RequestSnapshot, Rider},
     plan::{Fetch, LayerState, Plan, Serve},
     reason::{CacheStatus, NoCacheReason},
-    respond::{answer_arrived, answer_entry, pass},
+    respond::{answer_entry, answer_landed, answer_stream, pass},
     rules::{Provenance, RequestView},
     seat::{Seat, is_shared, take_seat},
 };
@@ -189,7 +189,7 @@ where
         let Serve { entry, status, warns, refresh } = serve;
         let provenance =
             Provenance { status, reason: None, forward_status: None, stored: true, not_stored: None, now };
-        let response = answer_entry(layer, view(&request), &entry, provenance, warns, None);
+        let response = answer_entry(layer, view(&request), &entry, provenance, warns);
         if let Some(fetch) = refresh {
             return Self::refresh(layer, source, request, *fetch, response, now);
         }
@@ -296,15 +296,20 @@ where
                 }
             };
         }
-        Self::answered(answer_arrived(
-            layer,
-            view(&request),
-            rider,
-            (arrived, None),
-            CacheStatus::Collapsed,
-            None,
-            warns,
-        ))
+        let outcome = (CacheStatus::Collapsed, None);
+        Self::answered(match arrived {
+            Arrived::Streaming(head) => {
+                answer_stream(layer, view(&request), (rider, &head), None, outcome, warns)
+            }
+            Arrived::Entry(entry, how) => {
+                answer_landed(layer, view(&request), (&entry, how), None, outcome, warns)
+            }
+            // Looked at above.
+            Arrived::Released(_) | Arrived::Failed => {
+                GatewayError::new(ResponseType::Default5xx, Cause::SharedCallFailed)
+                    .refuse_in(RequestContext::of(request.extensions()))
+            }
+        })
     }
 }
 
@@ -320,11 +325,16 @@ where
     E: Send + 'static,
 {
     let reason = rider.flight().job().reason;
+    let outcome = (CacheStatus::Miss, Some(reason));
     match arrived {
-        Arrived::Streaming(_) | Arrived::Entry(..) => {
+        Arrived::Streaming(head) => {
             let flight = rider.flight_shared();
             let request = flight.job().request.view();
-            Ok(answer_arrived(layer, request, rider, (arrived, own), CacheStatus::Miss, Some(reason), warns))
+            Ok(answer_stream(layer, request, (rider, &head), own, outcome, warns))
+        }
+        Arrived::Entry(entry, how) => {
+            let request = rider.flight().job().request.view();
+            Ok(answer_landed(layer, request, (&entry, how), own, outcome, warns))
         }
         Arrived::Released(why) => raw(layer, &rider, reason, why),
         Arrived::Failed => raw(layer, &rider, reason, NoCacheReason::ServiceError),

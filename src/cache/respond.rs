@@ -4,17 +4,15 @@ use super::{
     answer::WithTrailers,
     aws,
     entry::{Entry, Meta},
-    flight::{Arrived, How, Own, Rider, StreamHead},
+    flight::{How, Own, Rider, StreamHead},
     plan::LayerState,
     reason::{CacheStatus, NoCacheReason},
     rules::{BodyPart, Head, Provenance, RequestView},
     tags,
 };
-use crate::{
-    body::GatewayBody,
-    response::{Cause, GatewayError, ResponseType},
-};
-use http::{Extensions, HeaderMap, Response, StatusCode, header::WARNING};
+use crate::body::GatewayBody;
+use bytes::Bytes;
+use http::{Extensions, Response, StatusCode, header::WARNING};
 
 pub(super) fn pass<R>(layer: &LayerState, response: &mut Response<R>, provenance: Provenance) {
     if layer.core.strips_tags {
@@ -23,75 +21,85 @@ pub(super) fn pass<R>(layer: &LayerState, response: &mut Response<R>, provenance
     layer.core.rules.passed(response.headers_mut(), provenance);
 }
 
-/// An answer out of a flight, for one of its readers.
-pub(super) fn answer_arrived<R>(
+/// A complete answer out of a flight, for one of its readers; with what the leader gets, for the leader.
+pub(super) fn answer_landed<R>(
     layer: &LayerState,
     request: RequestView<'_>,
-    rider: Rider,
-    (arrived, own): (Arrived, Option<Own>),
-    status: CacheStatus,
-    reason: Option<NoCacheReason>,
+    (entry, how): (&Entry, How),
+    own: Option<Own>,
+    (status, reason): (CacheStatus, Option<NoCacheReason>),
     warns: bool,
 ) -> Response<GatewayBody<R>> {
-    let now = match (&arrived, &own) {
+    let now = match &own {
         // It came just now.
-        (Arrived::Entry(entry, _), Some(_)) => entry.meta.responded,
-        _ => layer.core.clock.now(),
+        Some(_) => entry.meta.responded,
+        None => layer.core.clock.now(),
     };
-    match arrived {
-        Arrived::Entry(entry, how) => {
-            let (status, forward_status, stored) = match how {
-                How::Answered { stored } => (status, None, stored),
-                How::Freshened { stored } => {
-                    (CacheStatus::Revalidated, Some(StatusCode::NOT_MODIFIED), stored)
-                }
-                How::StaleOnError(failed) => (CacheStatus::Stale, failed, true),
-            };
-            let provenance = Provenance { status, reason, forward_status, stored, not_stored: None, now };
-            answer_entry(layer, request, &entry, provenance, warns, own)
-        }
-        Arrived::Streaming(head) => {
-            let provenance =
-                Provenance { status, reason, forward_status: None, stored: true, not_stored: None, now };
-            answer_stream(layer, request, rider, &head, provenance, warns, own)
-        }
-        // Handled by the callers, which know what to do instead.
-        Arrived::Released(_) | Arrived::Failed => {
-            GatewayError::new(ResponseType::Default5xx, Cause::SharedCallFailed).refuse_in(request.context)
+    let (status, forward_status, stored) = match how {
+        How::Answered { stored } => (status, None, stored),
+        How::Freshened { stored } => (CacheStatus::Revalidated, Some(StatusCode::NOT_MODIFIED), stored),
+        How::StaleOnError(failed) => (CacheStatus::Stale, failed, true),
+    };
+    let provenance = Provenance { status, reason, forward_status, stored, not_stored: None, now };
+    match own {
+        None => answer_entry(layer, request, entry, provenance, warns),
+        Some(Own { headers, body, extensions }) => {
+            let head = Head { status: entry.meta.status, headers };
+            let mut response = answer_with(layer, request, entry, (head, body), provenance, warns);
+            *response.extensions_mut() = extensions;
+            response
         }
     }
 }
 
-fn answer_stream<R>(
+/// An answer that is still on its way, for one of its readers.
+pub(super) fn answer_stream<R>(
     layer: &LayerState,
     request: RequestView<'_>,
-    rider: Rider,
-    stream: &StreamHead,
-    provenance: Provenance,
-    warns: bool,
+    (rider, stream): (Rider, &StreamHead),
     own: Option<Own>,
+    (status, reason): (CacheStatus, Option<NoCacheReason>),
+    warns: bool,
 ) -> Response<GatewayBody<R>> {
-    let Own { headers, extensions, .. } = own.unwrap_or_else(|| copied(&stream.headers));
+    let now = layer.core.clock.now();
+    let provenance = Provenance { status, reason, forward_status: None, stored: true, not_stored: None, now };
+    let (headers, extensions) = match own {
+        Some(own) => (own.headers, own.extensions),
+        None => (stream.headers.clone(), Extensions::new()),
+    };
     let mut head = Head { status: stream.meta.status, headers };
     let part = layer.core.rules.present(request, &stream.meta, &mut head, None, provenance);
     let body = match part {
         BodyPart::Whole => GatewayBody::shared(rider.into_body(stream)),
         BodyPart::Nothing | BodyPart::Slice(_) => GatewayBody::default(),
     };
-    finish(layer, request, head, body, provenance, &stream.meta, warns, extensions)
+    let mut response = finish(layer, request, (head, body), provenance, &stream.meta, warns);
+    *response.extensions_mut() = extensions;
+    response
 }
 
+/// A stored answer.
 pub(super) fn answer_entry<R>(
     layer: &LayerState,
     request: RequestView<'_>,
     entry: &Entry,
     provenance: Provenance,
     warns: bool,
-    own: Option<Own>,
+) -> Response<GatewayBody<R>> {
+    let head = Head { status: entry.meta.status, headers: entry.content.headers.clone() };
+    answer_with(layer, request, entry, (head, None), provenance, warns)
+}
+
+/// An answer with a head, and with a body in place of the stored one if there is one.
+fn answer_with<R>(
+    layer: &LayerState,
+    request: RequestView<'_>,
+    entry: &Entry,
+    (mut head, body): (Head, Option<Bytes>),
+    provenance: Provenance,
+    warns: bool,
 ) -> Response<GatewayBody<R>> {
     let content = &entry.content;
-    let Own { headers, body, extensions } = own.unwrap_or_else(|| copied(&content.headers));
-    let mut head = Head { status: entry.meta.status, headers };
     let part = layer.core.rules.present(request, &entry.meta, &mut head, Some(&content.body), provenance);
     let body = match (part, &content.trailers) {
         (BodyPart::Whole, Some(trailers)) => {
@@ -101,25 +109,17 @@ pub(super) fn answer_entry<R>(
         (BodyPart::Slice(range), _) => content.body.slice(range).into(),
         (BodyPart::Nothing, _) => GatewayBody::default(),
     };
-    finish(layer, request, head, body, provenance, &entry.meta, warns, extensions)
-}
-
-/// The fields for one who did not make the call.
-fn copied(headers: &HeaderMap) -> Own {
-    Own { headers: headers.clone(), ..Own::default() }
+    finish(layer, request, (head, body), provenance, &entry.meta, warns)
 }
 
 /// The last touches, and the notes.
-#[allow(clippy::too_many_arguments, reason = "the parts of one answer")]
 fn finish<R>(
     layer: &LayerState,
     request: RequestView<'_>,
-    mut head: Head,
-    body: GatewayBody<R>,
+    (mut head, body): (Head, GatewayBody<R>),
     provenance: Provenance,
     meta: &Meta,
     warns: bool,
-    extensions: Extensions,
 ) -> Response<GatewayBody<R>> {
     let Provenance { status, reason, now, .. } = provenance;
     layer.core.counters.answered(status, reason);
@@ -133,6 +133,5 @@ fn finish<R>(
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
-    *response.extensions_mut() = extensions;
     response
 }

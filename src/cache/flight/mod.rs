@@ -197,11 +197,12 @@ impl Flight {
             let after = land::step(self, motor, streams, &mut cx);
             std::mem::forget(guard);
             let is_pending = matches!(after, After::Pending(_));
+            let is_landed = matches!(after, After::Landed { .. });
             advanced |= !is_pending;
             next = self.settle(after, reader);
             streams = true;
             // A wake-up during the poll woke readers that found the call taken, and not yet who drives.
-            if !is_pending || self.wakes.load(SeqCst) != wakes {
+            if !is_landed && (!is_pending || self.wakes.load(SeqCst) != wakes) {
                 self.wake_readers();
             }
         }
@@ -261,6 +262,7 @@ impl Flight {
         None
     }
 
+    /// Ends with the head, and wakes everybody.
     fn landed(&self, landing: Landing, raw: Option<Box<dyn Any + Send>>, own: Option<Own>) {
         self.job.core.flights.remove(self);
         let mut state = self.lock();
@@ -273,8 +275,10 @@ impl Flight {
             }
             None => Some((raw, own)),
         };
+        let wakers = state.seats.take_wakers();
         drop(state);
         drop((motor, unclaimed));
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn push(&self, motor: Motor, data: Bytes) -> Option<Motor> {
