@@ -17,7 +17,7 @@
 //!    policies do (`CacheBuilder::may_invalidate_by_policy`: `execute-api:InvalidateCache`), or if settings require no
 //!    authorization. Otherwise the settings' strategy answers.
 //! 4. The key ([`CacheKey`](crate::route::CacheKey)): stage, deployment, resource, method, then host, path and query, or
-//!    what is declared; byte for byte. A fresh entry is the answer. `Vary` is heeded: the entry is one whose nominated
+//!    what is declared; byte for byte. A canary has keys of its own, unless its `use_stage_cache` says otherwise. A fresh entry is the answer. `Vary` is heeded: the entry is one whose nominated
 //!    request fields had the same values.
 //! 5. Else the service is called, **once for everybody who asks the same**, with the client's conditions taken off.
 //!    Whoever waits drives the call and reads the body as it arrives; a client that goes away takes nothing along; the

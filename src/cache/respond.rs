@@ -4,16 +4,14 @@ use super::{
     answer::WithTrailers,
     aws,
     entry::{Entry, Meta},
-    flight::{Arrived, How, Rider, StreamHead},
+    flight::{How, Own, Rider, StreamHead},
     plan::LayerState,
     reason::{CacheStatus, NoCacheReason},
     rules::{BodyPart, Head, Provenance, RequestView},
     tags,
 };
-use crate::{
-    body::GatewayBody,
-    response::{Cause, GatewayError, ResponseType},
-};
+use crate::body::GatewayBody;
+use bytes::Bytes;
 use http::{Extensions, Response, StatusCode, header::WARNING};
 
 pub(super) fn pass<R>(layer: &LayerState, response: &mut Response<R>, provenance: Provenance) {
@@ -23,93 +21,105 @@ pub(super) fn pass<R>(layer: &LayerState, response: &mut Response<R>, provenance
     layer.core.rules.passed(response.headers_mut(), provenance);
 }
 
-/// An answer out of a flight, for one of its readers.
-pub(super) fn answer_arrived<R>(
+/// A complete answer out of a flight, for one of its readers; with what the leader gets, for the leader.
+pub(super) fn answer_landed<R>(
     layer: &LayerState,
     request: RequestView<'_>,
-    rider: Rider,
-    arrived: Arrived,
-    status: CacheStatus,
-    reason: Option<NoCacheReason>,
+    (entry, how): (&Entry, How),
+    own: Option<Own>,
+    (status, reason): (CacheStatus, Option<NoCacheReason>),
     warns: bool,
 ) -> Response<GatewayBody<R>> {
-    let extensions = rider.take_extensions();
-    let now = layer.core.clock.now();
-    match arrived {
-        Arrived::Entry(entry, how) => {
-            let (status, forward_status, stored) = match how {
-                How::Answered { stored } => (status, None, stored),
-                How::Freshened { stored } => {
-                    (CacheStatus::Revalidated, Some(StatusCode::NOT_MODIFIED), stored)
-                }
-                How::StaleOnError(failed) => (CacheStatus::Stale, failed, true),
-            };
-            let provenance = Provenance { status, reason, forward_status, stored, not_stored: None, now };
-            answer_entry(layer, request, &entry, provenance, warns, extensions)
-        }
-        Arrived::Streaming(head) => {
-            let provenance =
-                Provenance { status, reason, forward_status: None, stored: true, not_stored: None, now };
-            answer_stream(layer, request, rider, &head, provenance, warns, extensions)
-        }
-        // Handled by the callers, which know what to do instead.
-        Arrived::Released(_) | Arrived::Failed => {
-            GatewayError::new(ResponseType::Default5xx, Cause::SharedCallFailed).refuse_in(request.context)
+    let now = match &own {
+        // It came just now.
+        Some(_) => entry.meta.responded,
+        None => layer.core.clock.now(),
+    };
+    let (status, forward_status, stored) = match how {
+        How::Answered { stored } => (status, None, stored),
+        How::Freshened { stored } => (CacheStatus::Revalidated, Some(StatusCode::NOT_MODIFIED), stored),
+        How::StaleOnError(failed) => (CacheStatus::Stale, failed, true),
+    };
+    let provenance = Provenance { status, reason, forward_status, stored, not_stored: None, now };
+    match own {
+        None => answer_entry(layer, request, entry, provenance, warns),
+        Some(Own { headers, body, extensions }) => {
+            let head = Head { status: entry.meta.status, headers };
+            let mut response = answer_with(layer, request, entry, (head, body), provenance, warns);
+            *response.extensions_mut() = extensions;
+            response
         }
     }
 }
 
-fn answer_stream<R>(
+/// An answer that is still on its way, for one of its readers.
+pub(super) fn answer_stream<R>(
     layer: &LayerState,
     request: RequestView<'_>,
-    rider: Rider,
-    stream: &StreamHead,
-    provenance: Provenance,
+    (rider, stream): (Rider, &StreamHead),
+    own: Option<Own>,
+    (status, reason): (CacheStatus, Option<NoCacheReason>),
     warns: bool,
-    extensions: Option<Extensions>,
 ) -> Response<GatewayBody<R>> {
-    let mut head = Head { status: stream.meta.status, headers: stream.headers.clone() };
+    let now = layer.core.clock.now();
+    let provenance = Provenance { status, reason, forward_status: None, stored: true, not_stored: None, now };
+    let (headers, extensions) = match own {
+        Some(own) => (own.headers, own.extensions),
+        None => (stream.headers.clone(), Extensions::new()),
+    };
+    let mut head = Head { status: stream.meta.status, headers };
     let part = layer.core.rules.present(request, &stream.meta, &mut head, None, provenance);
     let body = match part {
         BodyPart::Whole => GatewayBody::shared(rider.into_body(stream)),
         BodyPart::Nothing | BodyPart::Slice(_) => GatewayBody::default(),
     };
-    finish(layer, request, head, body, provenance, &stream.meta, warns, extensions)
+    let mut response = finish(layer, request, (head, body), provenance, &stream.meta, warns);
+    *response.extensions_mut() = extensions;
+    response
 }
 
+/// A stored answer.
 pub(super) fn answer_entry<R>(
     layer: &LayerState,
     request: RequestView<'_>,
     entry: &Entry,
     provenance: Provenance,
     warns: bool,
-    extensions: Option<Extensions>,
+) -> Response<GatewayBody<R>> {
+    let head = Head { status: entry.meta.status, headers: entry.content.headers.clone() };
+    answer_with(layer, request, entry, (head, None), provenance, warns)
+}
+
+/// An answer with a head, and with a body in place of the stored one if there is one.
+fn answer_with<R>(
+    layer: &LayerState,
+    request: RequestView<'_>,
+    entry: &Entry,
+    (mut head, body): (Head, Option<Bytes>),
+    provenance: Provenance,
+    warns: bool,
 ) -> Response<GatewayBody<R>> {
     let content = &entry.content;
-    let mut head = Head { status: entry.meta.status, headers: content.headers.clone() };
     let part = layer.core.rules.present(request, &entry.meta, &mut head, Some(&content.body), provenance);
     let body = match (part, &content.trailers) {
         (BodyPart::Whole, Some(trailers)) => {
             GatewayBody::shared(WithTrailers::new(content.body.clone(), trailers))
         }
-        (BodyPart::Whole, None) => content.body.clone().into(),
+        (BodyPart::Whole, None) => body.unwrap_or_else(|| content.body.clone()).into(),
         (BodyPart::Slice(range), _) => content.body.slice(range).into(),
         (BodyPart::Nothing, _) => GatewayBody::default(),
     };
-    finish(layer, request, head, body, provenance, &entry.meta, warns, extensions)
+    finish(layer, request, (head, body), provenance, &entry.meta, warns)
 }
 
 /// The last touches, and the notes.
-#[allow(clippy::too_many_arguments, reason = "the parts of one answer")]
 fn finish<R>(
     layer: &LayerState,
     request: RequestView<'_>,
-    mut head: Head,
-    body: GatewayBody<R>,
+    (mut head, body): (Head, GatewayBody<R>),
     provenance: Provenance,
     meta: &Meta,
     warns: bool,
-    extensions: Option<Extensions>,
 ) -> Response<GatewayBody<R>> {
     let Provenance { status, reason, now, .. } = provenance;
     layer.core.counters.answered(status, reason);
@@ -123,8 +133,5 @@ fn finish<R>(
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
-    if let Some(extensions) = extensions {
-        *response.extensions_mut() = extensions;
-    }
     response
 }
