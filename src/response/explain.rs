@@ -20,7 +20,8 @@ impl Cause {
             | C::PlanThrottle
             | C::StageMethodThrottle
             | C::AccountThrottle
-            | C::Quota => "UsagePlanLayer",
+            | C::Quota
+            | C::UsageStoreUnavailable => "UsagePlanLayer",
             C::UrlTooLong
             | C::HeadersTooLarge
             | C::ContentLengthTooLarge
@@ -85,6 +86,7 @@ impl Cause {
                 "the same request later, at the limit's rate"
             }
             C::Quota => "the same request in the quota's next period",
+            C::UsageStoreUnavailable => "a store of usage that answers, or a failure policy other than Deny",
             C::UrlTooLong | C::HeadersTooLarge | C::ContentLengthTooLarge | C::BodyTooLarge => {
                 "a smaller request, or a greater limit"
             }
@@ -162,6 +164,7 @@ mod tests {
             (Cause::NoRoute, "StageRouter"),
             (Cause::ApiKeyUnknown, "ApiKeyLayer"),
             (Cause::Quota, "UsagePlanLayer"),
+            (Cause::UsageStoreUnavailable, "UsagePlanLayer"),
             (Cause::SignatureMismatch, "SigV4AuthLayer"),
             (Cause::IdentityPolicySilent, "SigV4AuthLayer"),
             (Cause::AuthorizerTimeout, "AuthorizerLayer"),
