@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tower_gateway::policy::{AccessRequest, RequestPrincipal, ConditionValue, ExecuteApi, Policy};
+use tower_gateway::policy::{AccessRequest, ConditionValue, ExecuteApi, Policy, RequestPrincipal};
 
 /// The first line is the action, the second the resource, the third a value, the rest the document.
 fn parts(text: &str) -> Option<[&str; 4]> {
@@ -27,7 +27,9 @@ fuzz_target!(|bytes: &[u8]| {
     for policy in
         [Policy::identity_for(&api, document), Policy::resource_of(&api, document)].into_iter().flatten()
     {
-        for caller in [RequestPrincipal::Anonymous, RequestPrincipal::Aws(value), RequestPrincipal::Service(value)] {
+        for caller in
+            [RequestPrincipal::Anonymous, RequestPrincipal::Aws(value), RequestPrincipal::Service(value)]
+        {
             let request = AccessRequest::new(action, resource, &keys).caller(caller);
             assert_eq!(policy.evaluate(&request), policy.explain(&request).decision());
         }

@@ -427,7 +427,7 @@ fn recorded_logs(value: &serde_json::Value, found: &mut Vec<Vec<String>>) {
     }
     match value {
         serde_json::Value::Object(members) => {
-            members.values().for_each(|member| recorded_logs(member, found))
+            members.values().for_each(|member| recorded_logs(member, found));
         }
         serde_json::Value::Array(items) => items.iter().for_each(|item| recorded_logs(item, found)),
         _ => {}
