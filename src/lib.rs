@@ -56,6 +56,7 @@
 //! | [`resource_policy`] | `policy` | who may call from where, by a resource policy |
 //! | [`policy`] | `policy` | what an IAM policy document says to a request |
 //! | [`observe`] | `access-log` | nothing: it writes down what happened |
+//! | [`redis`] | `redis` | nothing: state that many processes share |
 //! | [`store`] | | what happens to a request whose store is away |
 //! | [`filter`] | | whatever a function of yours decides |
 //! | [`response`] | | what a refused client is told |
@@ -112,7 +113,6 @@ pub mod policy;
 #[cfg(feature = "redb")]
 pub mod redb;
 #[cfg(feature = "redis")]
-#[allow(dead_code, reason = "its users come next")]
 pub mod redis;
 #[cfg(feature = "policy")]
 pub mod resource_policy;

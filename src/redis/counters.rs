@@ -29,16 +29,16 @@ impl Arguments {
         self.0.push(argument.into());
     }
 
-    fn number(&mut self, number: impl ToString) {
-        self.push(number.to_string());
+    fn number(&mut self, number: impl Into<i64>) {
+        self.push(number.into().to_string());
     }
 
     fn units(&mut self, units: u64) {
-        self.number(units.min(MOST_UNITS));
+        self.push(units.min(MOST_UNITS).to_string());
     }
 
     fn exact(&mut self, number: u64) {
-        self.number(number.min(EXACT));
+        self.push(number.min(EXACT).to_string());
     }
 
     fn limit(&mut self, limit: Option<u64>) {

@@ -117,6 +117,7 @@ impl Redis {
         self.feed().subscribe(channel)
     }
 
+    #[allow(dead_code, reason = "scripts publish what concerns usage; caches publish by this")]
     /// Publishes; how many subscribers (of this server) were told.
     ///
     /// # Errors

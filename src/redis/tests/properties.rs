@@ -132,7 +132,7 @@ async fn throttle_schedule(store: Arc<RedisUsage>, redis: Redis, number: u64) {
     let account = buckets::key(redis.names(), &BucketId::Account);
     redis.call(::redis::cmd("DEL").arg(account), LONG).await.unwrap();
     // Every other caller leaves.
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         store.forget(counter).await.unwrap();
     }
 }

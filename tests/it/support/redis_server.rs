@@ -29,14 +29,11 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// `eventually` that lets the other tasks of a runtime run meanwhile.
-#[track_caller]
-pub fn eventually_async(what: &str, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
-    async move {
-        let deadline = Instant::now() + PATIENCE;
-        while !is_so() {
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+pub async fn eventually_async(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -150,7 +147,7 @@ impl RedisServer {
     /// One command, by words.
     pub fn command<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = ::redis::Cmd::new();
-        words.iter().for_each(|word| drop(command.arg(*word)));
+        command.arg(words);
         command.query(&mut self.connection()).unwrap()
     }
 
@@ -166,7 +163,9 @@ impl RedisServer {
         let mut connection = self.connection();
         for keys in self.keys().chunks(1_000) {
             let mut pipeline = ::redis::pipe();
-            keys.iter().for_each(|key| drop(pipeline.cmd("PTTL").arg(key)));
+            for key in keys {
+                pipeline.cmd("PTTL").arg(key);
+            }
             let left: Vec<i64> = pipeline.query(&mut connection).unwrap();
             for (key, left) in keys.iter().zip(left) {
                 // -2: it has expired meanwhile.
@@ -207,13 +206,15 @@ impl RedisServer {
     pub fn stop(&self) {
         self.signal("TERM");
         let mut process = self.lock();
-        process.take().into_iter().for_each(|mut child| drop(child.wait().unwrap()));
+        if let Some(mut child) = process.take() {
+            child.wait().unwrap();
+        }
     }
 
     /// `kill -9`.
     pub fn kill(&self) {
         let mut process = self.lock();
-        for mut child in process.take() {
+        if let Some(mut child) = process.take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }

@@ -173,6 +173,7 @@ fn fifty_random_storms_leave_exact_counts() {
 }
 
 /// A frozen server costs each instance its deadline a few times, and then nothing until it thaws.
+#[allow(clippy::disallowed_methods, reason = "a real freeze takes real time")]
 fn freezes(policy: FailurePolicy) {
     let Some(server) = RedisServer::start() else { return };
     let mut storm = Storm::new(server, policy);
@@ -182,7 +183,6 @@ fn freezes(policy: FailurePolicy) {
         let frozen = Instant::now();
         let length = Duration::from_secs(if is_long() { 60 } else { 3 });
         storm.waits.clear();
-        #[allow(clippy::disallowed_methods, reason = "a real freeze takes real time")]
         while frozen.elapsed() < length {
             storm.ask_round(INSTANCES).await;
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -42,7 +42,7 @@ impl Node {
         let builder = UsagePlans::builder().plan(plan).store(store).store_options(options).lease_epoch(EPOCH);
         let builder = KEYS.iter().fold(builder, |builder, key| builder.attach("p", key));
         let plans = builder.build().unwrap();
-        let keys = KEYS.iter().map(|id| ApiKey::new(*id).value(&value(id)));
+        let keys = KEYS.iter().map(|id| ApiKey::new(*id).value(value(id)));
         let keys = keys.fold(ApiKeys::builder(), |builder, key| builder.key(key)).build().unwrap();
         let layer = UsagePlanLayer::new(plans.clone());
         let service = ApiKeyLayer::new(keys).layer(layer.layer(Inner::default()));
