@@ -1,7 +1,8 @@
 //! Heads of answers on their way into the cache, and out of it.
 
+use super::flight::Segments;
 use crate::body::BoxError;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
@@ -29,8 +30,27 @@ static HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
 /// Takes off what concerns one connection only (RFC 9111 section 3.1), with what `Connection` names.
 pub(super) fn hop_by_hop(headers: &mut HeaderMap) {
+    // One pass over the names: most answers have fewer of them than there are look-ups to make.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -44,28 +64,69 @@ pub(super) fn hop_by_hop(headers: &mut HeaderMap) {
 /// The announced length, if there is exactly one number.
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let mut values = headers.get_all(CONTENT_LENGTH).iter();
-    let length = values.next()?.to_str().ok()?;
-    let is_number = values.next().is_none() && length.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { length.parse().ok() } else { None }
+    let text = values.next().filter(|text| !text.is_empty())?;
+    if values.next().is_some() {
+        return None;
+    }
+    text.as_bytes().iter().try_fold(0_u64, |length, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        length.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 /// The same fields in memory of their own: a value may be a small part of a connection's large buffer, which it would
 /// keep from being freed.
 pub(super) fn compact(headers: &HeaderMap) -> HeaderMap {
-    let length = headers.values().map(HeaderValue::len).sum();
-    let mut text = BytesMut::with_capacity(length);
-    headers.values().for_each(|value| text.extend_from_slice(value.as_bytes()));
-    let mut text = text.freeze();
-    let mut compact = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in headers {
-        let own = copied(text.split_to(value.len()), value);
-        compact.append(name.clone(), own);
+    let mut text = Vec::with_capacity(text_length(headers));
+    push_values(&mut text, headers);
+    with_text(headers, text.into())
+}
+
+/// A body of at most that length lies in one block with the values of its head, which then live as long as it does.
+const IN_ONE_BLOCK: usize = 16 * 1024;
+
+/// The fields and the body of a whole answer in memory of their own, of exactly their size.
+pub(super) fn compact_whole(headers: &HeaderMap, body: &Segments) -> (HeaderMap, Bytes) {
+    if body.length() > IN_ONE_BLOCK {
+        return (compact(headers), body.concat());
     }
-    compact
+    let mut block = Vec::with_capacity(body.length() + text_length(headers));
+    body.iter().for_each(|segment| block.extend_from_slice(segment));
+    push_values(&mut block, headers);
+    let mut block = Bytes::from(block);
+    let body = block.split_to(body.length());
+    (with_text(headers, block), body)
+}
+
+fn text_length(headers: &HeaderMap) -> usize {
+    headers.values().map(HeaderValue::len).sum()
+}
+
+fn push_values(text: &mut Vec<u8>, headers: &HeaderMap) {
+    headers.values().for_each(|value| text.extend_from_slice(value.as_bytes()));
+}
+
+/// The map with its values taken from `text`, where they stand in the map's order.
+fn with_text(headers: &HeaderMap, mut text: Bytes) -> HeaderMap {
+    let mut own = copied(headers);
+    own.values_mut().for_each(|value| *value = taken(text.split_to(value.len()), value));
+    own
+}
+
+/// A clone, unless the map has far more room than it needs.
+fn copied(headers: &HeaderMap) -> HeaderMap {
+    if headers.capacity() <= 2 * headers.keys_len() + 8 {
+        return headers.clone();
+    }
+    let mut copy = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        copy.append(name.clone(), value.clone());
+    }
+    copy
 }
 
 /// The text of a valid value is valid; its mark as sensitive is kept.
-fn copied(text: Bytes, value: &HeaderValue) -> HeaderValue {
+fn taken(text: Bytes, value: &HeaderValue) -> HeaderValue {
     let mut own = HeaderValue::from_maybe_shared(text).unwrap_or_else(|_| value.clone());
     own.set_sensitive(value.is_sensitive());
     own
@@ -124,6 +185,34 @@ mod tests {
             copy.get_all("b").iter().collect::<Vec<_>>(),
             headers.get_all("b").iter().collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn a_map_with_much_room_is_written_anew() {
+        let mut headers = HeaderMap::with_capacity(1_000);
+        for value in ["1", "2"] {
+            headers.append("b", HeaderValue::from_static(value));
+        }
+        headers.append("a", HeaderValue::from_static("3"));
+        let copy = compact(&headers);
+        assert_eq!(copy, headers);
+        assert!(copy.capacity() < 10, "{}", copy.capacity());
+    }
+
+    #[test]
+    fn a_whole_answer_is_the_same_in_one_block_and_in_two() {
+        let headers: HeaderMap = [(http::header::ETAG, "\"1\""), (http::header::SERVER, "")]
+            .map(|(name, value)| (name, HeaderValue::from_static(value)))
+            .into_iter()
+            .collect();
+        for lengths in [&[][..], &[0], &[5], &[5, 0, 7], &[IN_ONE_BLOCK], &[IN_ONE_BLOCK, 1]] {
+            let mut body = Segments::default();
+            let whole: Vec<u8> = lengths.iter().flat_map(|length| (0..*length).map(|at| at as u8)).collect();
+            lengths.iter().for_each(|length| body.push((0..*length).map(|at| at as u8).collect()));
+            let (fields, stored) = compact_whole(&headers, &body);
+            assert_eq!((fields, stored.as_ref()), (headers.clone(), &whole[..]), "{lengths:?}");
+            assert_eq!(body.only().is_some(), lengths.len() == 1);
+        }
     }
 
     #[test]

@@ -133,30 +133,34 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     value.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
+/// The first of what is said, in this order.
 fn directive(headers: &HeaderMap) -> Option<NoCacheReason> {
-    let named = |name: &str| has_directive(headers, |own, _| own.eq_ignore_ascii_case(name));
-    let reasons = [
-        ("no-store", NoCacheReason::NoStore),
-        ("private", NoCacheReason::Private),
-        ("no-cache", NoCacheReason::NoCache),
+    const ORDER: [(&[u8], NoCacheReason); 3] = [
+        (b"no-store", NoCacheReason::NoStore),
+        (b"private", NoCacheReason::Private),
+        (b"no-cache", NoCacheReason::NoCache),
     ];
-    reasons.into_iter().find(|(name, _)| named(name)).map(|(_, reason)| reason)
+    let place = |own: &[u8]| ORDER.iter().position(|(name, _)| own.eq_ignore_ascii_case(name));
+    let first = directives(headers).filter_map(|(name, _)| place(name)).min();
+    first.map(|place| ORDER[place].1)
 }
 
-/// Looks at every directive of every `Cache-Control` field. Text that is quoted may hold commas; cutting it there can
-/// only find more directives, and so store less.
-fn has_directive(headers: &HeaderMap, mut test: impl FnMut(&str, Option<&str>) -> bool) -> bool {
-    let values = headers.get_all(CACHE_CONTROL).iter().map(|value| value.to_str().unwrap_or("no-store"));
-    values.flat_map(|value| value.split(',')).any(|directive| match directive.split_once('=') {
-        Some((name, value)) => test(name.trim(), Some(value.trim())),
-        None => test(directive.trim(), None),
+/// Every directive of every `Cache-Control` field, with its value. Text that is quoted may hold commas; cutting it there
+/// can only find more directives, and so store less. What is no text is taken for the strictest.
+fn directives(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    let values = headers.get_all(CACHE_CONTROL).iter();
+    let texts = values.map(|value| value.to_str().map_or(&b"no-store"[..], str::as_bytes));
+    texts.flat_map(|text| text.split(|byte| *byte == b',')).map(|directive| {
+        match directive.iter().position(|byte| *byte == b'=') {
+            Some(at) => (directive[..at].trim_ascii(), Some(directive[at + 1..].trim_ascii())),
+            None => (directive.trim_ascii(), None),
+        }
     })
 }
 
 /// `Cache-Control: max-age=0`, the one request directive that AWS documents.
 fn wants_invalidation(headers: &HeaderMap) -> bool {
-    headers.contains_key(CACHE_CONTROL)
-        && has_directive(headers, |name, value| name.eq_ignore_ascii_case("max-age") && value == Some("0"))
+    directives(headers).any(|(name, value)| value == Some(b"0") && name.eq_ignore_ascii_case(b"max-age"))
 }
 
 /// The names of `Vary`, sorted; `Err`: any.
@@ -176,6 +180,10 @@ fn vary(headers: &HeaderMap) -> Result<Option<Arc<[HeaderName]>>, NoCacheReason>
 }
 
 impl Rules for AwsRules {
+    fn reads_requests(&self) -> bool {
+        false
+    }
+
     fn intake(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake {
         if request.headers.contains_key(RANGE) {
             return Intake::Bypass(NoCacheReason::Range);

@@ -3,7 +3,7 @@
 use super::{
     entry::Entry,
     flight::FlightTable,
-    key::StoredKey,
+    key::{StoreKey, StoredKey},
     reason::NoCacheReason,
     rules::Rules,
     stats::Counters,
@@ -40,7 +40,17 @@ pub(super) struct Limits {
     pub(super) finish_abandoned: bool,
 }
 
-const STRIPES: usize = 16;
+const STRIPES: usize = 64;
+
+/// Entries under some of the keys. On a line of its own: every miss writes to one.
+#[derive(Default)]
+#[repr(align(64))]
+struct Changes {
+    /// Held while the entries under one key are read and written.
+    lock: Mutex<()>,
+    /// How often some were written.
+    count: AtomicU64,
+}
 
 /// The state behind a [`Cache`](super::Cache).
 pub(crate) struct Core {
@@ -59,8 +69,9 @@ pub(crate) struct Core {
     pub(super) strips_tags: bool,
     /// A secret of this cache.
     hasher: RandomState,
-    /// Held while the entries under one key are read and written.
-    updates: [Mutex<()>; STRIPES],
+    changes: [Changes; STRIPES],
+    /// The weight of the largest value that the store takes.
+    largest: u64,
     purges: AtomicU64,
     instances: AtomicU32,
     tokens: AtomicU64,
@@ -101,6 +112,7 @@ impl Core {
         let is_warm = parts.store.is_warm();
         Self {
             rules: parts.rules,
+            largest: parts.store.usage().largest,
             store: parts.store,
             tier: parts.tier,
             flights: FlightTable::default(),
@@ -112,7 +124,7 @@ impl Core {
             credentials: parts.credentials,
             strips_tags: parts.strips_tags,
             hasher: RandomState::new(),
-            updates: Default::default(),
+            changes: std::array::from_fn(|_| Changes::default()),
             purges: AtomicU64::new(0),
             instances: AtomicU32::new(0),
             tokens: AtomicU64::new(0),
@@ -143,36 +155,55 @@ impl Core {
         self.has_identities.load(SeqCst)
     }
 
-    fn update(&self, key: &StoredKey) -> MutexGuard<'_, ()> {
-        let stripe = key.borrowed().hash() as usize % STRIPES;
-        self.updates[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+    fn stripe(&self, key: StoreKey<'_>) -> &Changes {
+        &self.changes[key.hash() as usize % STRIPES]
     }
 
-    /// Puts an entry among those under a key. `false`: it does not fit.
+    /// A number that changes whenever something is stored under a key of the same stripe. Who read it, then found
+    /// nothing, and reads the same again need not look a second time.
+    pub(super) fn changes(&self, key: StoreKey<'_>) -> u64 {
+        self.stripe(key).count.load(SeqCst)
+    }
+
+    fn update(&self, key: StoreKey<'_>) -> MutexGuard<'_, ()> {
+        self.stripe(key).lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is kept under a key whose stripe is locked. The count follows, and a call leaves the table of flights
+    /// after both: whoever finds no call any more finds the entry, or another count.
+    fn write(&self, key: &StoredKey, slot: Slot) -> bool {
+        let kept = self.store.insert(key, StoredValue(slot));
+        self.stripe(key.borrowed()).count.fetch_add(1, SeqCst);
+        kept
+    }
+
+    /// Puts an entry among those under a key. `false`: it does not fit. `nothing_at`: there were none at that count of
+    /// [`changes`](Self::changes).
     pub(super) fn keep(
         self: &Arc<Self>,
         key: &StoredKey,
         entry: &Arc<Entry>,
         settings: &CacheSettings,
         has_identity: bool,
+        nothing_at: Option<u64>,
         lead: Option<&Arc<Lead>>,
     ) -> bool {
         let Some(entry) = self.sealed(key, entry, settings) else { return false };
         if let Some(tier) = &self.tier {
             tier.put(self, key, &entry, lead);
         }
-        self.place(key, entry, has_identity)
+        self.place(key, entry, has_identity, nothing_at)
     }
 
     /// Puts in what another process has stored. `false`: something was purged meanwhile.
     pub(super) fn adopt(&self, key: &StoredKey, value: StoredValue, has_identity: bool, purges: u64) -> bool {
         match value.0 {
-            Slot::One(entry) => drop(self.place(key, entry, has_identity)),
+            Slot::One(entry) => drop(self.place(key, entry, has_identity, None)),
             mark => {
-                let _guard = self.update(key);
+                let _guard = self.update(key.borrowed());
                 let previous = self.store.get(key.borrowed());
                 if previous.is_none_or(|previous| previous.0.entries().is_empty()) {
-                    self.store.insert(key, StoredValue(mark));
+                    self.write(key, mark);
                 }
             }
         }
@@ -190,14 +221,16 @@ impl Core {
         half(0) << 64 | half(1)
     }
 
-    fn place(&self, key: &StoredKey, entry: Arc<Entry>, has_identity: bool) -> bool {
+    fn place(&self, key: &StoredKey, entry: Arc<Entry>, has_identity: bool, nothing_at: Option<u64>) -> bool {
         if has_identity {
             self.has_identities.store(true, SeqCst);
         }
-        let _guard = self.update(key);
-        let previous = self.store.get(key.borrowed()).map(|value| value.0);
-        let room = self.store.usage().largest;
-        self.store.insert(key, StoredValue(Slot::with(previous.as_ref(), entry, room)))
+        let _guard = self.update(key.borrowed());
+        let previous = match nothing_at {
+            Some(then) if then == self.changes(key.borrowed()) => None,
+            _ => self.store.get(key.borrowed()).map(|value| value.0),
+        };
+        self.write(key, Slot::with(previous.as_ref(), entry, self.largest))
     }
 
     #[cfg(feature = "cache-encryption")]
@@ -225,7 +258,7 @@ impl Core {
         now: Timestamp,
         lead: Option<&Arc<Lead>>,
     ) {
-        let _guard = self.update(key);
+        let _guard = self.update(key.borrowed());
         let previous = self.store.get(key.borrowed()).map(|value| value.0);
         let entries = previous.as_ref().map_or(&[][..], Slot::entries);
         if !entries.is_empty() && !reason.is_about_the_resource() {
@@ -239,7 +272,7 @@ impl Core {
         if let (Slot::Pass { until }, Some(tier)) = (&slot, &self.tier) {
             tier.put_pass(self, key, *until, lead);
         }
-        self.store.insert(key, StoredValue(slot));
+        self.write(key, slot);
     }
 }
 
@@ -250,7 +283,7 @@ fn deadline(now: Timestamp, after: Duration) -> u64 {
 impl Core {
     /// An entry as the rules see it.
     #[cfg(feature = "cache-encryption")]
-    pub(super) fn opened(&self, key: super::key::StoreKey<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+    pub(super) fn opened(&self, key: StoreKey<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
         if !entry.is_sealed {
             return Some(Arc::clone(entry));
         }
@@ -259,7 +292,7 @@ impl Core {
 
     /// An entry as the rules see it.
     #[cfg(not(feature = "cache-encryption"))]
-    pub(super) fn opened(&self, _: super::key::StoreKey<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+    pub(super) fn opened(&self, _: StoreKey<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
         Some(Arc::clone(entry))
     }
 }

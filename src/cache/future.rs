@@ -1,7 +1,7 @@
 //! The response future: a stored answer, a call of its own, or a seat in a shared call.
 
 use super::{
-    flight::{Arrived, Call, RequestSnapshot, Rider},
+    flight::{Arrived, Call, Own, RequestSnapshot, Rider},
     plan::{Fetch, LayerState, Plan, Serve},
     reason::{CacheStatus, NoCacheReason},
     respond::{answer_arrived, answer_entry, pass},
@@ -118,16 +118,6 @@ fn view<B: Body>(request: &Request<B>) -> RequestView<'_> {
     }
 }
 
-fn snapshot<B: Body>(request: &Request<B>) -> RequestSnapshot {
-    let RequestView { method, uri, headers, context, .. } = view(request);
-    RequestSnapshot {
-        method: method.clone(),
-        uri: uri.clone(),
-        headers: headers.clone(),
-        context: context.cloned(),
-    }
-}
-
 impl<S, B, R, E, F> CacheFuture<S, B, R, F>
 where
     S: Service<Request<B>, Response = Response<R>, Error = E, Future = F> + Clone,
@@ -189,7 +179,7 @@ where
             Some(Told::Lead(lead)) => fetch.lead = Some(lead),
             _ => {}
         }
-        Self::fetch(layer, source, request, &fetch, now)
+        Self::fetch(layer, source, request, fetch, now)
     }
 
     /// Begins again with what the second tier said.
@@ -224,7 +214,8 @@ where
         if let Some(context) = RequestContext::of(request.extensions()) {
             context.note_cache(status, Some(reason), None);
         }
-        let watched = core.rules.watches(request.method()).then(|| Box::new(snapshot(&request)));
+        let watched =
+            core.rules.watches(request.method()).then(|| Box::new(RequestSnapshot::whole(view(&request))));
         let passage = Passage { status, reason, started: core.clock.now(), watched };
         Self::Forwarded { future: source.call(request), passage }
     }
@@ -241,7 +232,7 @@ where
             Provenance { status, reason: None, forward_status: None, stored: true, not_stored: None, now };
         let response = answer_entry(layer, view(&request), &entry, provenance, warns, None);
         if let Some(fetch) = refresh {
-            return Self::refresh(layer, source, request, &fetch, response, now);
+            return Self::refresh(layer, source, request, *fetch, response, now);
         }
         Self::answered(response)
     }
@@ -251,7 +242,7 @@ where
         layer: &Arc<LayerState>,
         source: Source<'_, S>,
         request: Request<B>,
-        fetch: &Fetch,
+        fetch: Fetch,
         response: Response<GatewayBody<R>>,
         now: Timestamp,
     ) -> Self {
@@ -259,8 +250,8 @@ where
             // Nobody would drive the refresh.
             return Self::fetch(layer, source, request, fetch, now);
         }
-        if let Seat::Leader(rider) = take_seat(layer, view(&request), fetch, || snapshot(&request), now) {
-            let _fetched = Self::fly(layer, source, request, fetch, rider).drain();
+        if let Seat::Leader(rider) = take_seat(layer, view(&request), fetch, now) {
+            let _fetched = Self::fly(layer, source, request, rider).drain();
         }
         Self::answered(response)
     }
@@ -269,13 +260,13 @@ where
         layer: &Arc<LayerState>,
         source: Source<'_, S>,
         request: Request<B>,
-        fetch: &Fetch,
+        fetch: Fetch,
         now: Timestamp,
     ) -> Self {
         let warns = fetch.lookup.warn;
-        match take_seat(layer, view(&request), fetch, || snapshot(&request), now) {
+        match take_seat(layer, view(&request), fetch, now) {
             Seat::Leader(rider) => {
-                let rider = Self::fly(layer, source, request, fetch, rider);
+                let rider = Self::fly(layer, source, request, rider);
                 Self::Riding { rider: Some(rider), waiter: None, warns }
             }
             Seat::Follower(rider) => {
@@ -290,14 +281,8 @@ where
     }
 
     /// Makes the call of a flight.
-    fn fly(
-        layer: &LayerState,
-        mut source: Source<'_, S>,
-        mut request: Request<B>,
-        fetch: &Fetch,
-        rider: Rider,
-    ) -> Rider {
-        layer.core.rules.prepare(request.headers_mut(), fetch.entry.as_deref());
+    fn fly(layer: &LayerState, mut source: Source<'_, S>, mut request: Request<B>, rider: Rider) -> Rider {
+        layer.core.rules.prepare(request.headers_mut(), rider.flight().job().entry.as_deref());
         rider.flight().start(Call::motor(source.call(request)));
         rider
     }
@@ -311,11 +296,11 @@ where
         layer: &Arc<LayerState>,
         rider: Rider,
         waiter: Option<(S, Request<B>)>,
-        arrived: Arrived,
+        (arrived, own): (Arrived, Option<Own>),
         warns: bool,
     ) -> Result<Self, E> {
         match waiter {
-            None => arrive_first(layer, rider, arrived, warns).map(Self::answered),
+            None => arrive_first(layer, rider, (arrived, own), warns).map(Self::answered),
             Some((service, request)) => {
                 Ok(Self::arrive_after(layer, rider, (service, request), arrived, warns))
             }
@@ -356,7 +341,7 @@ where
             layer,
             view(&request),
             rider,
-            arrived,
+            (arrived, None),
             CacheStatus::Collapsed,
             None,
             warns,
@@ -368,7 +353,7 @@ where
 fn arrive_first<R, E>(
     layer: &LayerState,
     rider: Rider,
-    arrived: Arrived,
+    (arrived, own): (Arrived, Option<Own>),
     warns: bool,
 ) -> Result<Response<GatewayBody<R>>, E>
 where
@@ -380,7 +365,7 @@ where
         Arrived::Streaming(_) | Arrived::Entry(..) => {
             let flight = rider.flight_shared();
             let request = flight.job().request.view();
-            Ok(answer_arrived(layer, request, rider, arrived, CacheStatus::Miss, Some(reason), warns))
+            Ok(answer_arrived(layer, request, rider, (arrived, own), CacheStatus::Miss, Some(reason), warns))
         }
         Arrived::Released(why) => raw(layer, &rider, reason, why),
         Arrived::Failed => raw(layer, &rider, reason, NoCacheReason::ServiceError),
@@ -488,6 +473,9 @@ where
                     }
                 }
             };
+            if let State::Answered { response: Some(response) } = next {
+                return Poll::Ready(Ok(response));
+            }
             self.as_mut().project().state.set(next);
         }
     }

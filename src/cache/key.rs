@@ -36,6 +36,7 @@ pub(super) struct KeyHead<'a> {
 
 /// What follows the head: a tag, a name, a value.
 pub(super) mod tag {
+    pub(in crate::cache) const CANARY: u8 = b'C';
     pub(in crate::cache) const HOST: u8 = b'H';
     pub(in crate::cache) const RECEIVED: u8 = b'R';
     pub(in crate::cache) const WHOLE_QUERY: u8 = b'Q';
@@ -166,6 +167,10 @@ pub(super) fn encode(
     method: &str,
 ) {
     buffer.head(&head_of(scope, spec, request, method));
+    if scope.route.and_then(|route| route.scope.stage.as_ref()).is_some_and(|stage| stage.has_own_cache) {
+        buffer.push(&[tag::CANARY]);
+        buffer.end();
+    }
     if spec.target {
         host(buffer, request);
         received(buffer, scope.received, request.uri.path());

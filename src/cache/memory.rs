@@ -1,6 +1,7 @@
 //! The memory store, on `quick_cache`.
 
 use super::{
+    front::{Front, PART_OF_CAPACITY},
     key::{StoreKey, StoredKey},
     store::{CacheStore, StoreUsage, StoredValue},
 };
@@ -16,8 +17,14 @@ use std::{
 
 /// Entries in memory: the ones that are asked for often stay, the others make room. Weights are bytes, with what an
 /// entry costs beside its body, so that capacity means memory. An expired entry is room like any other.
+///
+/// A part of the capacity (1/32) is for copies of the hottest entries: each thread has some, so that threads do not wait
+/// for each other where they serve the same entry. What a store holds of an entry that it drops lives on in a copy for at
+/// most as long as the entry is fresh; purges reach copies too.
 pub struct MemoryCacheStore {
     cache: Cache<StoredKey, StoredValue, Weigh, BuildHasherDefault<Given>>,
+    front: Front,
+    capacity: u64,
     largest: u64,
 }
 
@@ -45,12 +52,12 @@ impl MemoryCacheStore {
         let options = OptionsBuilder::new()
             .shards(shards as usize)
             .estimated_items_capacity(usize::try_from(items).unwrap_or(usize::MAX))
-            .weight_capacity(capacity)
+            .weight_capacity(capacity - capacity / PART_OF_CAPACITY)
             .build()
             .map_err(|error| ConfigError::new("cache capacity", capacity, error.to_string()))?;
         let cache =
             Cache::with_options(options, Weigh, BuildHasherDefault::default(), DefaultLifecycle::default());
-        Ok(Self { cache, largest })
+        Ok(Self { cache, front: Front::new(capacity / PART_OF_CAPACITY), capacity, largest })
     }
 }
 
@@ -60,37 +67,41 @@ fn previous_power_of_two(number: u64) -> u64 {
 
 impl CacheStore for MemoryCacheStore {
     fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
-        self.cache.get(&Lookup(key))
+        self.front.get(key, || self.cache.get(&Lookup(key)))
     }
 
     fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
         let fits = value.weight(key.borrowed().bytes().len()) <= self.largest;
         match fits {
             true => self.cache.insert(key.clone(), value),
-            false => self.remove(key.borrowed()),
+            false => drop(self.cache.remove(&Lookup(key.borrowed()))),
         }
+        self.front.changed(key.borrowed());
         fits
     }
 
     fn remove(&self, key: StoreKey<'_>) {
         self.cache.remove(&Lookup(key));
+        self.front.changed(key);
     }
 
     fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool) {
         // `retain` wants a `Fn`; shards are visited one after the other, so the cell is never borrowed twice.
         let keep = std::cell::RefCell::new(keep);
         self.cache.retain(|key, value| (keep.borrow_mut())(key.borrowed().bytes(), value));
+        self.front.swept();
     }
 
     fn clear(&self) {
         self.cache.clear();
+        self.front.swept();
     }
 
     fn usage(&self) -> StoreUsage {
         StoreUsage {
             keys: self.cache.len() as u64,
-            bytes: self.cache.weight(),
-            capacity: self.cache.capacity(),
+            bytes: self.cache.weight() + self.front.bytes(),
+            capacity: self.capacity,
             largest: self.largest,
         }
     }

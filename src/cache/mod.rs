@@ -117,6 +117,7 @@ mod core;
 mod credentials;
 mod entry;
 mod flight;
+mod front;
 mod future;
 mod handle;
 mod key;

@@ -68,6 +68,8 @@ pub(super) struct Fetch {
     pub(super) has_identity: bool,
     /// The right to make the call for all processes.
     pub(super) lead: Option<Arc<Lead>>,
+    /// Nothing lay under the key when entries under such keys had been changed that often ([`Core::changes`]).
+    pub(super) nothing_at: Option<u64>,
 }
 
 /// What is known of the resource.
@@ -162,6 +164,7 @@ impl LayerState {
         let method = if lookup.as_get { Method::GET.as_str() } else { request.method.as_str() };
         encode(&mut buffer, target.scope, target.key, request, method);
         let key = StoreKey::new(self.core.hash(buffer.bytes()), buffer.bytes());
+        let changes = self.core.changes(key);
         let found = Found::new(&self.core, key, request.headers, now);
         let decision = found.decide(&self.core, request, lookup, now);
         if let (Decision::Hit, Some(_)) = (&decision, found.entry()) {
@@ -177,6 +180,7 @@ impl LayerState {
             collapses: !found.is_pass() && !lookup.as_get,
             has_identity: buffer.has_identity(),
             lead: None,
+            nothing_at: found.slot.is_none().then_some(changes),
         };
         found.other_than_hit(&decision, request, lookup, fetch)
     }

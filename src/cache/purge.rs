@@ -264,6 +264,7 @@ impl LayerState {
     fn invalidate_target(&self, request: &RequestSnapshot, uri: &Uri) {
         let context = request.context.as_ref();
         let scope = context.and_then(RequestContext::route).map(|route| &route.scope).or(self.scope.as_ref());
+        let has_canary = scope.and_then(|scope| scope.stage.as_ref()?.canary).is_some();
         let route =
             scope.and_then(|scope| MatchedRoute::find(scope, Some(&Method::GET), uri.path(), uri.path()));
         let spec = route.as_ref().and_then(|route| route.declared().method.cache_key.as_deref());
@@ -272,8 +273,8 @@ impl LayerState {
         let mut buffer = KeyBuffer::new();
         encode(&mut buffer, scope, spec.unwrap_or(&self.core.key), view, Method::GET.as_str());
         self.core.invalidate_key(StoreKey::new(self.core.hash(buffer.bytes()), buffer.bytes()));
-        // Entries of other callers have keys that nobody can make here.
-        if self.core.has_identities() {
+        // Entries of other callers have keys that nobody can make here, and those of the other release of a canary.
+        if self.core.has_identities() || has_canary {
             self.core.purge_and_tell(&Purge::all().method(&Method::GET).path(uri.path()));
         }
     }

@@ -4,7 +4,7 @@ use super::{
     answer::WithTrailers,
     aws,
     entry::{Entry, Meta},
-    flight::{Arrived, How, Rider, StreamHead},
+    flight::{Arrived, How, Own, Rider, StreamHead},
     plan::LayerState,
     reason::{CacheStatus, NoCacheReason},
     rules::{BodyPart, Head, Provenance, RequestView},
@@ -14,7 +14,7 @@ use crate::{
     body::GatewayBody,
     response::{Cause, GatewayError, ResponseType},
 };
-use http::{Extensions, Response, StatusCode, header::WARNING};
+use http::{Extensions, HeaderMap, Response, StatusCode, header::WARNING};
 
 pub(super) fn pass<R>(layer: &LayerState, response: &mut Response<R>, provenance: Provenance) {
     if layer.core.strips_tags {
@@ -28,13 +28,16 @@ pub(super) fn answer_arrived<R>(
     layer: &LayerState,
     request: RequestView<'_>,
     rider: Rider,
-    arrived: Arrived,
+    (arrived, own): (Arrived, Option<Own>),
     status: CacheStatus,
     reason: Option<NoCacheReason>,
     warns: bool,
 ) -> Response<GatewayBody<R>> {
-    let extensions = rider.take_extensions();
-    let now = layer.core.clock.now();
+    let now = match (&arrived, &own) {
+        // It came just now.
+        (Arrived::Entry(entry, _), Some(_)) => entry.meta.responded,
+        _ => layer.core.clock.now(),
+    };
     match arrived {
         Arrived::Entry(entry, how) => {
             let (status, forward_status, stored) = match how {
@@ -45,12 +48,12 @@ pub(super) fn answer_arrived<R>(
                 How::StaleOnError(failed) => (CacheStatus::Stale, failed, true),
             };
             let provenance = Provenance { status, reason, forward_status, stored, not_stored: None, now };
-            answer_entry(layer, request, &entry, provenance, warns, extensions)
+            answer_entry(layer, request, &entry, provenance, warns, own)
         }
         Arrived::Streaming(head) => {
             let provenance =
                 Provenance { status, reason, forward_status: None, stored: true, not_stored: None, now };
-            answer_stream(layer, request, rider, &head, provenance, warns, extensions)
+            answer_stream(layer, request, rider, &head, provenance, warns, own)
         }
         // Handled by the callers, which know what to do instead.
         Arrived::Released(_) | Arrived::Failed => {
@@ -66,9 +69,10 @@ fn answer_stream<R>(
     stream: &StreamHead,
     provenance: Provenance,
     warns: bool,
-    extensions: Option<Extensions>,
+    own: Option<Own>,
 ) -> Response<GatewayBody<R>> {
-    let mut head = Head { status: stream.meta.status, headers: stream.headers.clone() };
+    let Own { headers, extensions, .. } = own.unwrap_or_else(|| copied(&stream.headers));
+    let mut head = Head { status: stream.meta.status, headers };
     let part = layer.core.rules.present(request, &stream.meta, &mut head, None, provenance);
     let body = match part {
         BodyPart::Whole => GatewayBody::shared(rider.into_body(stream)),
@@ -83,20 +87,26 @@ pub(super) fn answer_entry<R>(
     entry: &Entry,
     provenance: Provenance,
     warns: bool,
-    extensions: Option<Extensions>,
+    own: Option<Own>,
 ) -> Response<GatewayBody<R>> {
     let content = &entry.content;
-    let mut head = Head { status: entry.meta.status, headers: content.headers.clone() };
+    let Own { headers, body, extensions } = own.unwrap_or_else(|| copied(&content.headers));
+    let mut head = Head { status: entry.meta.status, headers };
     let part = layer.core.rules.present(request, &entry.meta, &mut head, Some(&content.body), provenance);
     let body = match (part, &content.trailers) {
         (BodyPart::Whole, Some(trailers)) => {
             GatewayBody::shared(WithTrailers::new(content.body.clone(), trailers))
         }
-        (BodyPart::Whole, None) => content.body.clone().into(),
+        (BodyPart::Whole, None) => body.unwrap_or_else(|| content.body.clone()).into(),
         (BodyPart::Slice(range), _) => content.body.slice(range).into(),
         (BodyPart::Nothing, _) => GatewayBody::default(),
     };
     finish(layer, request, head, body, provenance, &entry.meta, warns, extensions)
+}
+
+/// The fields for one who did not make the call.
+fn copied(headers: &HeaderMap) -> Own {
+    Own { headers: headers.clone(), ..Own::default() }
 }
 
 /// The last touches, and the notes.
@@ -109,7 +119,7 @@ fn finish<R>(
     provenance: Provenance,
     meta: &Meta,
     warns: bool,
-    extensions: Option<Extensions>,
+    extensions: Extensions,
 ) -> Response<GatewayBody<R>> {
     let Provenance { status, reason, now, .. } = provenance;
     layer.core.counters.answered(status, reason);
@@ -123,8 +133,6 @@ fn finish<R>(
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
-    if let Some(extensions) = extensions {
-        *response.extensions_mut() = extensions;
-    }
+    *response.extensions_mut() = extensions;
     response
 }

@@ -159,6 +159,12 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether steps 4 and 6 look at the request that a call was made for, beyond its method and context. Where they do
+    /// not, what they are given has no fields.
+    fn reads_requests(&self) -> bool {
+        true
+    }
+
     /// Whether [`Rules::invalidates`] is to be asked after a request of that method.
     fn watches(&self, _: &Method) -> bool {
         false

@@ -1,6 +1,7 @@
 //! A request's place in a call to the service: its own, somebody else's, or none because an answer came just now.
 
 use super::{
+    core::Core,
     entry::{Entry, Meta},
     flight::{Arrived, Flight, Job, RequestSnapshot, Rider},
     plan::{Fetch, Found, LayerState},
@@ -16,40 +17,50 @@ pub(super) enum Seat {
     None(Arc<Entry>),
 }
 
-pub(super) fn take_seat(
-    layer: &LayerState,
-    request: RequestView<'_>,
-    fetch: &Fetch,
-    snapshot: impl Fn() -> RequestSnapshot,
-    now: Timestamp,
-) -> Seat {
+pub(super) fn take_seat(layer: &LayerState, request: RequestView<'_>, fetch: Fetch, now: Timestamp) -> Seat {
     let core = &layer.core;
-    let job = |alone_since| Job {
-        core: Arc::clone(core),
-        key: fetch.key.clone(),
-        request: snapshot(),
-        settings: fetch.settings,
-        entry: fetch.entry.clone(),
-        started: now,
-        reason: fetch.reason,
-        has_identity: fetch.has_identity,
-        is_head_of_get: fetch.lookup.as_get,
-        alone_since,
-        lead: fetch.lead.clone(),
-    };
     if !fetch.collapses || !core.limits.coalesces {
-        return Seat::Leader(Flight::new(job(Some(core.purge_count()))).1);
+        let since = core.purge_count();
+        return Seat::Leader(Flight::new(job(core, request, fetch, now, Some(since))).1);
     }
-    core.flights.enter(&fetch.key, |known| {
-        if let Some(rider) = known.and_then(|known| join(known, fetch, now)) {
-            return (Seat::Follower(rider), None);
-        }
-        if let Some(entry) = just_stored(layer, request, fetch, now) {
-            return (Seat::None(entry), None);
-        }
-        let (flight, rider) = Flight::new(job(None));
-        (Seat::Leader(rider), Some(flight))
-    })
+    let gate = core.flights.enter(&fetch.key);
+    if let Some(rider) = gate.get(&fetch.key).and_then(|known| join(known, &fetch, now)) {
+        return Seat::Follower(rider);
+    }
+    if let Some(entry) = just_stored(layer, request, &fetch, now) {
+        return Seat::None(entry);
+    }
+    let (flight, rider) = Flight::new(job(core, request, fetch, now, None));
+    gate.put(flight);
+    Seat::Leader(rider)
+}
+
+fn job(
+    core: &Arc<Core>,
+    request: RequestView<'_>,
+    fetch: Fetch,
+    started: Timestamp,
+    alone_since: Option<u64>,
+) -> Job {
+    let request = match core.rules.reads_requests() {
+        true => RequestSnapshot::whole(request),
+        false => RequestSnapshot::packed(request),
+    };
+    let Fetch { key, settings, lookup, entry, reason, has_identity, nothing_at, lead, .. } = fetch;
+    Job {
+        core: Arc::clone(core),
+        key,
+        request,
+        settings,
+        entry,
+        started,
+        reason,
+        has_identity,
+        is_head_of_get: lookup.as_get,
+        alone_since,
+        nothing_at,
+        lead,
+    }
 }
 
 /// A seat in a call that others have begun; a call that is not to be waited for is overtaken.
@@ -69,7 +80,11 @@ fn just_stored(
     now: Timestamp,
 ) -> Option<Arc<Entry>> {
     let core = &layer.core;
-    let found = Found::new(core, fetch.key.primary.borrowed(), request.headers, now);
+    let key = fetch.key.primary.borrowed();
+    if fetch.nothing_at.is_some_and(|then| then == core.changes(key)) {
+        return None;
+    }
+    let found = Found::new(core, key, request.headers, now);
     match found.decide(core, request, fetch.lookup, now) {
         Decision::Hit => found.into_entry(),
         _ => None,

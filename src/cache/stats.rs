@@ -82,7 +82,7 @@ impl<T: Default> Default for Counts<T> {
 #[derive(Debug, Default)]
 struct Stripe(Counts<AtomicU64>);
 
-const STRIPES: usize = 8;
+pub(super) const STRIPES: usize = 8;
 
 /// The counters in use.
 #[derive(Debug, Default)]
@@ -127,7 +127,8 @@ fn add(sums: &mut [u64], counters: &[AtomicU64]) {
     sums.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter.load(Relaxed));
 }
 
-fn stripe() -> usize {
+/// Which of the stripes is this thread's.
+pub(super) fn stripe() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static MINE: usize = NEXT.fetch_add(1, Relaxed) % STRIPES;

@@ -12,6 +12,8 @@ pub(crate) struct StageScope {
     pub(crate) variables: Arc<BTreeMap<String, String>>,
     /// Present only while the stage has canary settings.
     pub(crate) canary: Option<bool>,
+    /// Its cached answers are not the stage's (`useStageCache` is not set on a canary).
+    pub(crate) has_own_cache: bool,
 }
 
 /// A snapshot; a request keeps the one it started on.

@@ -74,18 +74,29 @@ pub struct CanarySettings {
     pub(super) percent_traffic: f64,
     pub(super) deployment_id: String,
     pub(super) overrides: BTreeMap<String, String>,
+    pub(super) uses_stage_cache: bool,
 }
 
 impl CanarySettings {
     /// `percent_traffic` from 0.0 to 100.0 of the stage's requests go to the deployment.
     pub fn new(deployment_id: impl Into<String>, percent_traffic: f64) -> Self {
-        Self { percent_traffic, deployment_id: deployment_id.into(), overrides: BTreeMap::new() }
+        let deployment_id = deployment_id.into();
+        Self { percent_traffic, deployment_id, overrides: BTreeMap::new(), uses_stage_cache: false }
     }
 
     /// A stage variable that is different on the canary (`stageVariableOverrides`).
     #[must_use]
     pub fn override_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.overrides.insert(name.into(), value.into());
+        self
+    }
+
+    /// Whether cached answers are shared with the stage's other requests (`useStageCache`), as far as both are served by
+    /// one deployment: answers of two deployments are never taken for each other. Default: no, as on AWS; the canary's
+    /// answers are cached apart. A shared answer may have been made with the other's variables.
+    #[must_use]
+    pub fn use_stage_cache(mut self, uses: bool) -> Self {
+        self.uses_stage_cache = uses;
         self
     }
 

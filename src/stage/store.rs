@@ -438,11 +438,12 @@ impl StageState {
     fn build(&mut self, deployments: &BTreeMap<String, Deployment>) -> Result<StageSnapshot, ConfigError> {
         let (has_canary, variables) = (self.stage.canary.is_some(), self.stage.variables.clone());
         let deployment = self.stage.deployment_id.clone();
-        let main = self.scope(deployments, &deployment, variables, has_canary.then_some(false))?;
+        let main = self.scope(deployments, &deployment, variables, has_canary.then_some(false), false)?;
         let Some(canary) = self.stage.canary.clone() else { return Ok(StageSnapshot { main, canary: None }) };
         let mut variables = self.stage.variables.clone();
         variables.extend(canary.overrides);
-        let scope = self.scope(deployments, &canary.deployment_id, variables, Some(true))?;
+        let scope =
+            self.scope(deployments, &canary.deployment_id, variables, Some(true), !canary.uses_stage_cache)?;
         let threshold = (canary.percent_traffic / 100.0 * (1_u64 << 32) as f64).round() as u64;
         Ok(StageSnapshot { main, canary: Some(CanarySnapshot { threshold, scope }) })
     }
@@ -453,6 +454,7 @@ impl StageState {
         deployment_id: &str,
         variables: BTreeMap<String, String>,
         canary: Option<bool>,
+        has_own_cache: bool,
     ) -> Result<Arc<Scope>, ConfigError> {
         let deployment = deployments.get(deployment_id).ok_or_else(|| unknown_deployment(deployment_id))?;
         let (settings, buckets) = (&self.stage.settings, &mut self.buckets);
@@ -466,6 +468,7 @@ impl StageState {
             deployment_id: deployment_id.into(),
             variables: Arc::new(variables),
             canary,
+            has_own_cache,
         };
         Ok(Arc::new(Scope { stage: Some(stage), routes: deployment.routes.clone(), settings }))
     }

@@ -73,6 +73,7 @@ fn matched(stage: bool, required: bool) -> Request<()> {
         deployment_id: "d1".into(),
         variables: Arc::default(),
         canary: None,
+        has_own_cache: false,
     };
     let staged =
         Scope { stage: stage.then_some(scope), routes: table.clone(), settings: alone.settings.clone() };

@@ -3,13 +3,13 @@
 use super::{
     Flight, Job,
     motor::{HeadRef, Motor},
-    state::{End, Landing},
-    window::concat,
+    state::{End, Landing, Own},
+    window::Segments,
 };
 use crate::{
     body::BoxError,
     cache::{
-        answer::{compact, content_length, hop_by_hop},
+        answer::{compact, compact_whole, content_length, hop_by_hop},
         entry::{Content, Entry, Freshness, Meta},
         reason::NoCacheReason,
         rules::{ResponseView, StorePlan, Verdict},
@@ -20,7 +20,7 @@ use crate::{
     response::GatewayError,
 };
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, StatusCode, header::DATE, response::Parts};
+use http::{HeaderMap, Method, StatusCode, header::DATE, response::Parts};
 use http_body::{Frame, SizeHint};
 use std::{
     any::Any,
@@ -52,8 +52,8 @@ pub(crate) struct StreamHead {
 /// What one poll of the call brought.
 pub(super) enum After {
     Pending(Motor),
-    Landed { landing: Landing, raw: Option<Box<dyn Any + Send>>, extensions: Option<Extensions> },
-    Opened { motor: Motor, head: Arc<StreamHead>, extensions: Extensions, read: Eager },
+    Landed { landing: Landing, raw: Option<Box<dyn Any + Send>>, own: Option<Own> },
+    Opened { motor: Motor, head: Arc<StreamHead>, own: Own, read: Eager },
     Data(Motor, Bytes),
     Trailers(Motor, Box<HeaderMap>),
     Ended(End, Option<BoxError>),
@@ -93,10 +93,11 @@ fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
         },
         Verdict::Freshen { headers, plan } => freshened(flight, motor, &headers, &plan, now),
         Verdict::Store(plan) => {
-            if is_too_large(job, head, &motor) {
+            let announced = content_length(head.headers);
+            if is_too_large(job, announced, &motor) {
                 return released(job, motor, NoCacheReason::TooLarge);
             }
-            let announced = content_length(head.headers).or(motor.size_hint().exact());
+            let announced = announced.or(motor.size_hint().exact());
             let is_end = head.is_end;
             match motor.as_mut().open() {
                 Some(parts) => open(flight, motor, (parts, plan, announced, is_end), now, cx),
@@ -116,15 +117,14 @@ fn verdict(job: &Job, head: HeadRef<'_>, now: Timestamp) -> Verdict {
     job.core.rules.on_response(job.request.view(), &job.settings, response, job.entry.as_deref())
 }
 
-fn is_too_large(job: &Job, head: HeadRef<'_>, motor: &Motor) -> bool {
+fn is_too_large(job: &Job, announced: Option<u64>, motor: &Motor) -> bool {
     let limit = job.core.limits.entry as u64;
     let is_head = job.request.method == Method::HEAD;
-    motor.size_hint().lower() > limit
-        || !is_head && content_length(head.headers).is_some_and(|length| length > limit)
+    motor.size_hint().lower() > limit || !is_head && announced.is_some_and(|length| length > limit)
 }
 
 fn landed(landing: Landing) -> After {
-    After::Landed { landing, raw: None, extensions: None }
+    After::Landed { landing, raw: None, own: None }
 }
 
 fn failed(job: &Job, mut motor: Motor, now: Timestamp) -> After {
@@ -134,7 +134,7 @@ fn failed(job: &Job, mut motor: Motor, now: Timestamp) -> After {
         return landed(Landing::Entry(Arc::clone(entry), How::StaleOnError(None)));
     }
     job.core.counters.not_stored(NoCacheReason::ServiceError);
-    After::Landed { landing: Landing::Failed, raw: motor.as_mut().raw(), extensions: None }
+    After::Landed { landing: Landing::Failed, raw: motor.as_mut().raw(), own: None }
 }
 
 fn released(job: &Job, mut motor: Motor, reason: NoCacheReason) -> After {
@@ -143,7 +143,7 @@ fn released(job: &Job, mut motor: Motor, reason: NoCacheReason) -> After {
     if reason != NoCacheReason::GatewayRefusal && !job.is_head_of_get {
         mark_pass(job, reason, job.core.clock.now());
     }
-    After::Landed { landing: Landing::Released(reason), raw: motor.as_mut().raw(), extensions: None }
+    After::Landed { landing: Landing::Released(reason), raw: motor.as_mut().raw(), own: None }
 }
 
 fn freshened(
@@ -182,12 +182,12 @@ fn outdated(job: &Job, reason: NoCacheReason, now: Timestamp) -> bool {
 }
 
 fn mark_pass(job: &Job, reason: NoCacheReason, now: Timestamp) {
-    job.core.mark_pass(&job.key.primary, &job.request.headers, reason, now, job.lead.as_ref());
+    job.core.mark_pass(&job.key.primary, &job.request.headers(), reason, now, job.lead.as_ref());
 }
 
 fn selection(job: &Job, plan: &StorePlan) -> Option<Selection> {
     let names = plan.vary.as_ref().filter(|names| !names.is_empty())?;
-    Some(Selection::of(Arc::clone(names), &job.request.headers))
+    Some(Selection::of(Arc::clone(names), &job.request.headers()))
 }
 
 type Opening = (Parts, StorePlan, Option<u64>, bool);
@@ -207,32 +207,32 @@ fn open(
     plan.remove.iter().for_each(|name| drop(headers.remove(name)));
     plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
     let meta = Meta::new(status, (job.started, now), plan.freshness, selection(job, &plan), tags);
-    let headers = compact(&headers);
     let mut read = Eager::default();
     if is_end || read.run(&mut motor, cx) {
-        let content = Content { headers, body: concat(&read.segments), trailers: read.trailers };
+        let (fields, body) = compact_whole(&headers, &read.segments);
+        let content = Content { headers: fields, body, trailers: read.trailers };
         let (entry, stored) = complete(flight, meta, content, announced);
         let landing = Landing::Entry(entry, How::Answered { stored });
-        return After::Landed { landing, raw: None, extensions: Some(extensions) };
+        let own = Own { headers, body: read.segments.only(), extensions };
+        return After::Landed { landing, raw: None, own: Some(own) };
     }
     let hint = read.hint(motor.size_hint());
-    let head = Arc::new(StreamHead { meta, headers, hint, announced });
-    After::Opened { motor, head, extensions, read }
+    let head = Arc::new(StreamHead { meta, headers: compact(&headers), hint, announced });
+    After::Opened { motor, head, own: Own { headers, body: None, extensions }, read }
 }
 
 /// What of a body was ready at once.
 #[derive(Default)]
 pub(super) struct Eager {
-    pub(super) segments: Vec<Bytes>,
+    pub(super) segments: Segments,
     pub(super) trailers: Option<Box<HeaderMap>>,
     pub(super) error: Option<BoxError>,
-    total: usize,
 }
 
 impl Eager {
     /// `true`: the body has ended well.
     fn run(&mut self, motor: &mut Motor, cx: &mut Context<'_>) -> bool {
-        while self.total <= EAGER_BYTES {
+        while self.segments.length() <= EAGER_BYTES {
             match motor.as_mut().poll_frame(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(None) => return true,
@@ -251,21 +251,19 @@ impl Eager {
 
     fn take(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
-            Ok(data) => {
-                self.total += data.len();
-                self.segments.push(data);
-            }
+            Ok(data) => self.segments.push(data),
             Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
         }
     }
 
     /// The length of the whole body, from what is left of it.
     fn hint(&self, left: SizeHint) -> SizeHint {
+        let read = self.segments.length() as u64;
         let mut hint = SizeHint::new();
         if let Some(upper) = left.upper() {
-            hint.set_upper(upper + self.total as u64);
+            hint.set_upper(upper + read);
         }
-        hint.set_lower(left.lower() + self.total as u64);
+        hint.set_lower(left.lower() + read);
         hint
     }
 }
@@ -297,8 +295,8 @@ fn keep(flight: &Flight, entry: &Arc<Entry>) -> bool {
         job.core.counters.not_stored(NoCacheReason::Superseded);
         return false;
     }
-    let lead = job.lead.as_ref();
-    let stored = job.core.keep(&job.key.primary, entry, &job.settings, job.has_identity, lead);
+    let (lead, nothing_at) = (job.lead.as_ref(), job.nothing_at);
+    let stored = job.core.keep(&job.key.primary, entry, &job.settings, job.has_identity, nothing_at, lead);
     if stored && flight.is_superseded() {
         job.core.store.remove(job.key.primary.borrowed());
         job.core.counters.not_stored(NoCacheReason::Superseded);

@@ -8,6 +8,7 @@
 mod land;
 mod motor;
 mod rider;
+mod snapshot;
 mod state;
 mod table;
 mod window;
@@ -15,18 +16,19 @@ mod window;
 pub(crate) use land::{How, StreamHead};
 pub(crate) use motor::{Call, Motor};
 pub(crate) use rider::{Arrived, Rider};
+pub(crate) use snapshot::RequestSnapshot;
+pub(crate) use state::Own;
 pub(crate) use table::{FlightKey, FlightTable};
+pub(crate) use window::Segments;
 
 use super::{
     core::Core,
     entry::{Content, Entry},
     reason::NoCacheReason,
-    rules::RequestView,
     tier::Lead,
 };
-use crate::{body::BoxError, clock::Timestamp, context::RequestContext, route::CacheSettings};
+use crate::{body::BoxError, clock::Timestamp, route::CacheSettings};
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, Uri};
 use land::{After, Eager};
 use state::{End, Landing, MotorPlace, Phase, State, Stream};
 use std::{
@@ -38,28 +40,6 @@ use std::{
     },
     task::{Context, Poll, Wake, Waker},
 };
-
-/// The request that a call was made for, as it arrived.
-#[derive(Clone, Debug)]
-pub(crate) struct RequestSnapshot {
-    pub(crate) method: Method,
-    pub(crate) uri: Uri,
-    pub(crate) headers: HeaderMap,
-    pub(crate) context: Option<RequestContext>,
-}
-
-impl RequestSnapshot {
-    pub(crate) fn view(&self) -> RequestView<'_> {
-        RequestView {
-            method: &self.method,
-            uri: &self.uri,
-            headers: &self.headers,
-            context: self.context.as_ref(),
-            extensions: None,
-            has_body: false,
-        }
-    }
-}
 
 /// What a call is for.
 #[derive(Debug)]
@@ -81,7 +61,12 @@ pub(crate) struct Job {
     pub(crate) alone_since: Option<u64>,
     /// The right to make it for all processes.
     pub(crate) lead: Option<Arc<Lead>>,
+    /// Nothing lay under the key when entries under such keys had been changed that often.
+    pub(crate) nothing_at: Option<u64>,
 }
+
+/// The seat of the request that made the call.
+const LEADER: usize = 0;
 
 /// A call on its way; see the [module docs](self).
 pub(crate) struct Flight {
@@ -108,8 +93,7 @@ impl Flight {
             superseded: AtomicBool::new(false),
             wakes: AtomicU64::new(0),
         });
-        let seat = flight.lock().seats.take_seat();
-        let rider = Rider::new(Arc::clone(&flight), seat);
+        let rider = Rider::new(Arc::clone(&flight), LEADER);
         (flight, rider)
     }
 
@@ -164,8 +148,11 @@ impl Flight {
 
     /// The call was made: from here on readers drive it.
     pub(crate) fn start(&self, motor: Motor) {
-        self.lock().motor = MotorPlace::Ready(motor);
-        self.wake_readers();
+        let mut state = self.lock();
+        state.motor = MotorPlace::Ready(motor);
+        let wakers = state.seats.take_wakers();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn wake_readers(&self) {
@@ -188,19 +175,21 @@ impl Flight {
                 wakers.into_iter().for_each(Waker::wake);
                 return Poll::Ready(out);
             }
-            let replaced = state.seats.watch(seat, cx.waker());
-            let motor = state.take_motor(self.job.core.limits.entry);
+            let Some((motor, streams)) = state.take_motor(self.job.core.limits.entry) else {
+                let replaced = state.seats.watch(seat, cx.waker());
+                drop(state);
+                drop(replaced);
+                return Poll::Pending;
+            };
             drop(state);
-            drop(replaced);
-            let Some((motor, streams)) = motor else { return Poll::Pending };
-            if !self.drive(motor, streams) {
+            if !self.drive(motor, streams, (seat, cx.waker())) {
                 return Poll::Pending;
             }
         }
     }
 
-    /// Polls the call. `false`: it is not ready, and will wake the readers.
-    fn drive(self: &Arc<Self>, motor: Motor, mut streams: bool) -> bool {
+    /// Polls the call. `false`: it is not ready, and will wake the readers, with `reader`, who drives.
+    fn drive(self: &Arc<Self>, motor: Motor, mut streams: bool, reader: (usize, &Waker)) -> bool {
         let waker = Waker::from(Arc::clone(self));
         let mut cx = Context::from_waker(&waker);
         let (mut next, mut advanced) = (Some(motor), false);
@@ -212,9 +201,9 @@ impl Flight {
             std::mem::forget(guard);
             let is_pending = matches!(after, After::Pending(_));
             advanced |= !is_pending;
-            next = self.settle(after);
+            next = self.settle(after, reader);
             streams = true;
-            // A wake-up during the poll woke readers that found the call taken.
+            // A wake-up during the poll woke readers that found the call taken, and not yet who drives.
             if !is_pending || self.wakes.load(SeqCst) != wakes {
                 self.wake_readers();
             }
@@ -224,13 +213,17 @@ impl Flight {
 
     /// Writes down what a poll brought. Gives the call back where it should be polled at once: all of its bytes are
     /// there, and no reader might come back to see its end.
-    fn settle(&self, after: After) -> Option<Motor> {
+    fn settle(&self, after: After, (seat, waker): (usize, &Waker)) -> Option<Motor> {
         match after {
-            After::Pending(motor) => self.put_back(motor),
-            After::Landed { landing, raw, extensions } => self.landed(landing, raw, extensions),
-            After::Opened { motor, head, extensions, read } => {
-                return self.opened(motor, head, extensions, read);
+            After::Pending(motor) => {
+                let mut state = self.lock();
+                state.motor = MotorPlace::Ready(motor);
+                let replaced = state.seats.watch(seat, waker);
+                drop(state);
+                drop(replaced);
             }
+            After::Landed { landing, raw, own } => self.landed(landing, raw, own),
+            After::Opened { motor, head, own, read } => return self.opened(motor, head, own, read),
             After::Data(motor, data) => return self.push(motor, data),
             After::Trailers(motor, trailers) => {
                 if let Some(stream) = self.lock().stream() {
@@ -243,20 +236,14 @@ impl Flight {
         None
     }
 
-    fn opened(
-        &self,
-        motor: Motor,
-        head: Arc<StreamHead>,
-        extensions: Extensions,
-        read: Eager,
-    ) -> Option<Motor> {
+    fn opened(&self, motor: Motor, head: Arc<StreamHead>, own: Own, read: Eager) -> Option<Motor> {
         let mut stream = Stream::new(head);
         read.segments.into_iter().for_each(|data| stream.push(data));
         stream.trailers = read.trailers;
         let has_all = stream.has_all();
         let mut state = self.lock();
         state.phase = Phase::Streaming(stream);
-        state.extensions = state.seats.get(0).map(|_| extensions);
+        state.own = state.seats.get(LEADER).map(|_| own);
         drop(state);
         if let Some(error) = read.error {
             self.ended(End::Broken, Some(error));
@@ -277,14 +264,20 @@ impl Flight {
         None
     }
 
-    fn landed(&self, landing: Landing, raw: Option<Box<dyn Any + Send>>, extensions: Option<Extensions>) {
+    fn landed(&self, landing: Landing, raw: Option<Box<dyn Any + Send>>, own: Option<Own>) {
         self.job.core.flights.remove(self);
         let mut state = self.lock();
         state.phase = Phase::Landed(landing);
-        let _motor = state.stop();
-        if state.seats.get(0).is_some() {
-            (state.raw, state.extensions) = (raw, extensions);
-        }
+        let motor = state.stop();
+        let unclaimed = match state.seats.get(LEADER) {
+            Some(_) => {
+                (state.raw, state.own) = (raw, own);
+                None
+            }
+            None => Some((raw, own)),
+        };
+        drop(state);
+        drop((motor, unclaimed));
     }
 
     fn push(&self, motor: Motor, data: Bytes) -> Option<Motor> {
@@ -310,7 +303,7 @@ impl Flight {
         core.counters.not_stored(NoCacheReason::TooLarge);
         core.mark_pass(
             &key.primary,
-            &request.headers,
+            &request.headers(),
             NoCacheReason::TooLarge,
             core.clock.now(),
             lead.as_ref(),
@@ -341,7 +334,7 @@ impl Flight {
         let (head, trailers) = (Arc::clone(&stream.head), stream.trailers.clone());
         let segments = stream.window.segments();
         drop(state);
-        let content = Content { headers: head.headers.clone(), body: window::concat(&segments), trailers };
+        let content = Content { headers: head.headers.clone(), body: segments.concat(), trailers };
         land::complete(self, head.meta.clone(), content, head.announced);
     }
 
@@ -373,9 +366,9 @@ impl Flight {
     fn leave(&self, seat: usize) {
         let mut state = self.lock();
         let left = state.seats.leave(seat);
-        let leaders = (seat == 0).then(|| (state.raw.take(), state.extensions.take()));
+        let leaders = (seat == LEADER).then(|| (state.raw.take(), state.own.take()));
         let is_last = state.seats.is_empty();
-        let never_made = seat == 0 && matches!(state.motor, MotorPlace::Awaited);
+        let never_made = seat == LEADER && matches!(state.motor, MotorPlace::Awaited);
         let has_all =
             is_last && state.stream().is_some_and(|stream| stream.end.is_none() && stream.has_all());
         let is_over = match &state.phase {

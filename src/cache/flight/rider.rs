@@ -1,8 +1,8 @@
 //! A reader of a flight: first of its head, then of its body.
 
 use super::{
-    Flight, How, StreamHead,
-    state::{Landing, Phase, State, Step},
+    Flight, How, LEADER, StreamHead,
+    state::{Landing, Own, Phase, State, Step},
 };
 use crate::{
     body::BoxError,
@@ -10,7 +10,6 @@ use crate::{
     clock::Sleep,
 };
 use bytes::Bytes;
-use http::Extensions;
 use http_body::{Body, Frame, SizeHint};
 use std::{
     any::Any,
@@ -67,21 +66,20 @@ impl Rider {
 
     /// Whether the call was made for this reader.
     pub(crate) fn is_leader(&self) -> bool {
-        self.seat == 0
+        self.seat == LEADER
     }
 
-    pub(crate) fn poll_arrival(&self, cx: &Context<'_>) -> Poll<Arrived> {
-        self.flight.poll(self.seat, cx, |state| arrived(state))
+    /// How the flight arrived, and what of it is the leader's, for the leader.
+    pub(crate) fn poll_arrival(&self, cx: &Context<'_>) -> Poll<(Arrived, Option<Own>)> {
+        self.flight.poll(self.seat, cx, |state| {
+            let own = |state: &mut State| if self.is_leader() { state.own.take() } else { None };
+            arrived(state).map(|arrived| (arrived, own(state)))
+        })
     }
 
     /// The service's own `Result`, if this is the leader and it is not shared.
     pub(crate) fn take_raw(&self) -> Option<Box<dyn Any + Send>> {
         if self.is_leader() { self.flight.lock().raw.take() } else { None }
-    }
-
-    /// The extensions of the answer, if this is the leader.
-    pub(crate) fn take_extensions(&self) -> Option<Extensions> {
-        if self.is_leader() { self.flight.lock().extensions.take() } else { None }
     }
 
     /// Reads the body that follows a head.
@@ -125,7 +123,7 @@ impl Future for Drain {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.rider.poll_arrival(cx) {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Arrived::Streaming(_)) => {}
+            Poll::Ready((Arrived::Streaming(_), _)) => {}
             Poll::Ready(_) => return Poll::Ready(()),
         }
         let Rider { flight, seat, .. } = &self.rider;

@@ -21,9 +21,19 @@ pub(super) struct State {
     pub(super) phase: Phase,
     /// The service's `Result`, for the leader alone.
     pub(super) raw: Option<Box<dyn Any + Send>>,
-    /// Of the answer's head, for the leader alone.
-    pub(super) extensions: Option<Extensions>,
+    /// Of the answer, for the leader alone.
+    pub(super) own: Option<Own>,
     wakes_stalled: bool,
+}
+
+/// What the request that made the call gets of an answer that is stored or shared: as the service made it, without a
+/// copy.
+#[derive(Debug, Default)]
+pub(crate) struct Own {
+    pub(crate) headers: HeaderMap,
+    /// The whole body, where it came in one piece.
+    pub(crate) body: Option<Bytes>,
+    pub(crate) extensions: Extensions,
 }
 
 /// Where the call is.

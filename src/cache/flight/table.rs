@@ -3,7 +3,8 @@
 use super::Flight;
 use crate::cache::{key::StoredKey, memory::Given};
 use std::{
-    collections::HashMap,
+    borrow::Borrow,
+    collections::HashSet,
     fmt,
     hash::{BuildHasherDefault, Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -33,7 +34,30 @@ impl Hash for FlightKey {
     }
 }
 
-type Shard = HashMap<FlightKey, Arc<Flight>, BuildHasherDefault<Given>>;
+/// A flight in the table, by its own key.
+struct Listed(Arc<Flight>);
+
+impl Borrow<FlightKey> for Listed {
+    fn borrow(&self) -> &FlightKey {
+        self.0.key()
+    }
+}
+
+impl Hash for Listed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
+    }
+}
+
+impl PartialEq for Listed {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for Listed {}
+
+type Shard = HashSet<Listed, BuildHasherDefault<Given>>;
 
 const SHARDS: usize = 16;
 
@@ -43,6 +67,22 @@ pub(crate) struct FlightTable {
     shards: [Mutex<Shard>; SHARDS],
 }
 
+/// A part of the table, in which nobody else can start or end a flight meanwhile.
+pub(crate) struct Gate<'a>(MutexGuard<'a, Shard>);
+
+impl Gate<'_> {
+    pub(crate) fn get(&self, key: &FlightKey) -> Option<&Arc<Flight>> {
+        self.0.get(key).map(|listed| &listed.0)
+    }
+
+    /// Puts a flight in the place of one with its key.
+    pub(crate) fn put(mut self, flight: Arc<Flight>) {
+        let replaced = self.0.replace(Listed(flight));
+        drop(self);
+        drop(replaced);
+    }
+}
+
 impl FlightTable {
     fn shard(&self, key: &FlightKey) -> MutexGuard<'_, Shard> {
         // Bits from the middle: the map uses both ends.
@@ -50,38 +90,36 @@ impl FlightTable {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `decide` on the flight of a key while nobody else can start or end one; puts in what it gives back.
-    pub(crate) fn enter<T>(
-        &self,
-        key: &FlightKey,
-        decide: impl FnOnce(Option<&Arc<Flight>>) -> (T, Option<Arc<Flight>>),
-    ) -> T {
-        let mut shard = self.shard(key);
-        let (out, new) = decide(shard.get(key));
-        if let Some(flight) = new {
-            shard.insert(key.clone(), flight);
-        }
-        out
+    /// The part of the table that a key belongs to.
+    pub(crate) fn enter(&self, key: &FlightKey) -> Gate<'_> {
+        Gate(self.shard(key))
     }
 
     /// Whether there is a flight.
     pub(crate) fn has(&self, key: &FlightKey) -> bool {
-        self.shard(key).contains_key(key)
+        self.shard(key).contains(key)
     }
 
     /// Takes a flight out, unless a newer one has its place.
     pub(crate) fn remove(&self, flight: &Flight) {
         let key = flight.key();
         let mut shard = self.shard(key);
-        if shard.get(key).is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), flight)) {
-            shard.remove(key);
+        if shard.get(key).is_some_and(|known| std::ptr::eq(Arc::as_ptr(&known.0), flight)) {
+            let removed = shard.take(key);
+            drop(shard);
+            drop(removed);
         }
     }
 
     /// Every flight there is.
     pub(crate) fn all(&self) -> Vec<Arc<Flight>> {
         let lock = |shard: &Mutex<Shard>| -> Vec<_> {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+            shard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .map(|listed| Arc::clone(&listed.0))
+                .collect()
         };
         self.shards.iter().flat_map(lock).collect()
     }

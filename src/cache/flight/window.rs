@@ -45,20 +45,57 @@ impl Window {
     }
 
     /// Every segment, counted once more and not copied.
-    pub(super) fn segments(&self) -> Vec<Bytes> {
-        self.segments.iter().cloned().collect()
+    pub(super) fn segments(&self) -> Segments {
+        let mut all = Segments::default();
+        self.segments.iter().for_each(|segment| all.push(segment.clone()));
+        all
     }
 }
 
-/// The whole body in one piece of exactly its length: a segment may be a small part of a large buffer.
-pub(super) fn concat(segments: &[Bytes]) -> Bytes {
-    let length = segments.iter().map(Bytes::len).sum();
-    if length == 0 {
-        return Bytes::new();
+/// Segments of a whole body: most have one, which asks for no memory.
+#[derive(Debug, Default)]
+pub(crate) struct Segments {
+    first: Option<Bytes>,
+    more: Vec<Bytes>,
+    length: usize,
+}
+
+impl Segments {
+    pub(crate) fn push(&mut self, data: Bytes) {
+        self.length += data.len();
+        match self.first {
+            None => self.first = Some(data),
+            Some(_) => self.more.push(data),
+        }
     }
-    let mut whole = Vec::with_capacity(length);
-    segments.iter().for_each(|segment| whole.extend_from_slice(segment));
-    Bytes::from_owner(whole)
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        self.first.iter().chain(&self.more)
+    }
+
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = Bytes> {
+        self.first.into_iter().chain(self.more)
+    }
+
+    /// In bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The body, where it came in one piece.
+    pub(crate) fn only(&self) -> Option<Bytes> {
+        if self.more.is_empty() { self.first.clone() } else { None }
+    }
+
+    /// The whole body in one piece of exactly its length: a segment may be a small part of a large buffer.
+    pub(crate) fn concat(&self) -> Bytes {
+        if self.length == 0 {
+            return Bytes::new();
+        }
+        let mut whole = Vec::with_capacity(self.length);
+        self.iter().for_each(|segment| whole.extend_from_slice(segment));
+        Bytes::from_owner(whole)
+    }
 }
 
 /// One reader.
@@ -71,33 +108,48 @@ pub(super) struct Seat {
     waker: Option<Waker>,
 }
 
-/// The readers of a flight. Seat 0 is the leader's.
-#[derive(Debug, Default)]
+/// The readers of a flight. Seat 0 is the leader's, who most often is alone.
+#[derive(Debug)]
 pub(super) struct Seats {
-    seats: Vec<Option<Seat>>,
+    leader: Option<Seat>,
+    others: Vec<Option<Seat>>,
     free: Vec<usize>,
     taken: usize,
+}
+
+/// The leader has a seat.
+impl Default for Seats {
+    fn default() -> Self {
+        Self { leader: Some(Seat::default()), others: Vec::new(), free: Vec::new(), taken: 1 }
+    }
 }
 
 impl Seats {
     pub(super) fn take_seat(&mut self) -> usize {
         self.taken += 1;
-        match self.free.pop() {
-            Some(number) => {
-                self.seats[number] = Some(Seat::default());
-                number
-            }
-            None => {
-                self.seats.push(Some(Seat::default()));
-                self.seats.len() - 1
-            }
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.others.push(None);
+            self.others.len()
+        });
+        self.others[number - 1] = Some(Seat::default());
+        number
+    }
+
+    fn place(&mut self, number: usize) -> Option<&mut Option<Seat>> {
+        match number.checked_sub(1) {
+            None => Some(&mut self.leader),
+            Some(index) => self.others.get_mut(index),
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Seat> {
+        self.leader.iter().chain(self.others.iter().flatten())
     }
 
     /// The leader's seat stays empty: who sits there owns the call. What is given back is not for dropping under a
     /// lock.
     pub(super) fn leave(&mut self, number: usize) -> Option<Seat> {
-        let seat = self.seats.get_mut(number)?.take()?;
+        let seat = self.place(number)?.take()?;
         self.taken -= 1;
         self.free.extend((number != 0).then_some(number));
         Some(seat)
@@ -113,7 +165,7 @@ impl Seats {
     }
 
     pub(super) fn get(&mut self, number: usize) -> Option<&mut Seat> {
-        self.seats.get_mut(number)?.as_mut()
+        self.place(number)?.as_mut()
     }
 
     /// Gives back the waker that is replaced: dropping it may run foreign code, and is not for under a lock.
@@ -127,17 +179,19 @@ impl Seats {
 
     /// Everybody who waits, to be woken when no lock is held.
     pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
-        self.seats.iter_mut().flatten().filter_map(|seat| seat.waker.take()).collect()
+        let others = self.others.iter_mut().flatten();
+        self.leader.iter_mut().chain(others).filter_map(|seat| seat.waker.take()).collect()
     }
 
     /// The oldest segment that somebody still has to read.
     pub(super) fn slowest(&self) -> Option<u64> {
-        self.seats.iter().flatten().filter(|seat| !seat.is_cut).map(|seat| seat.next).min()
+        self.all().filter(|seat| !seat.is_cut).map(|seat| seat.next).min()
     }
 
     /// Cuts off everybody who stands at `number`, but not `except`.
     pub(super) fn cut(&mut self, number: u64, except: usize) {
-        for (index, seat) in self.seats.iter_mut().enumerate() {
+        let seats = std::iter::once(&mut self.leader).chain(&mut self.others);
+        for (index, seat) in seats.enumerate() {
             if let Some(seat) = seat.as_mut().filter(|seat| index != except && seat.next == number) {
                 seat.is_cut = true;
             }
@@ -154,7 +208,7 @@ mod tests {
         let mut window = Window::default();
         ["a", "bc", "d"].iter().for_each(|text| window.push(Bytes::from_static(text.as_bytes())));
         assert_eq!(
-            (concat(&window.segments()), window.end(), window.buffered()),
+            (window.segments().concat(), window.end(), window.buffered()),
             (Bytes::from_static(b"abcd"), 3, 4)
         );
         window.trim(2);
@@ -170,7 +224,7 @@ mod tests {
     #[test]
     fn seats_are_reused_but_the_leader_s() {
         let mut seats = Seats::default();
-        assert_eq!([seats.take_seat(), seats.take_seat(), seats.take_seat()], [0, 1, 2]);
+        assert_eq!([seats.take_seat(), seats.take_seat()], [1, 2]);
         seats.leave(0);
         seats.leave(1);
         seats.leave(1);
@@ -182,7 +236,7 @@ mod tests {
     #[test]
     fn who_is_cut_off_holds_nobody_back() {
         let mut seats = Seats::default();
-        let (slow, fast) = (seats.take_seat(), seats.take_seat());
+        let (slow, fast) = (0, seats.take_seat());
         seats.get(fast).unwrap().next = 5;
         assert_eq!(seats.slowest(), Some(0));
         seats.cut(0, fast);

@@ -9,7 +9,7 @@ use tower_gateway::{
     cache::CacheStatus,
     gateway::Gateway,
     route::{ApiMethod, CacheKey, CacheSettings, MethodSettings, Routes},
-    stage::{Deployment, Stage, Stages},
+    stage::{CanarySettings, Deployment, Stage, StageRouter, Stages},
     throttle::Throttle,
     usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
 };
@@ -176,5 +176,73 @@ fn the_id_of_a_hit_is_its_own() {
         }
         assert_ne!(seen[0], seen[1]);
         assert!(!seen.iter().any(|id| id == "forged"));
+    });
+}
+
+/// All requests go to a canary of the deployment that the stage has, too; then none.
+fn with_canary(uses_stage_cache: bool, deployment: &str) -> Stages {
+    let routes = || Routes::builder().method("/time", Method::GET, ApiMethod::new()).build().unwrap();
+    let settings = MethodSettings::new().caching(CacheSettings::new());
+    let canary = CanarySettings::new(deployment, 100.0).use_stage_cache(uses_stage_cache);
+    Stages::builder()
+        .deployment(Deployment::new("v1", routes()))
+        .deployment(Deployment::new("v2", routes()))
+        .stage(Stage::new("prod", "v1").settings("*/*", settings).canary(canary))
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_canary_uses_the_stages_cache_only_if_it_is_told_to() {
+    run(async {
+        for (uses, deployment, bodies) in [
+            (false, "v1", ["call 1", "call 2", "call 1"]),
+            (true, "v1", ["call 1", "call 1", "call 1"]),
+            // Answers of two deployments are never taken for each other.
+            (true, "v2", ["call 1", "call 2", "call 1"]),
+        ] {
+            let stages = with_canary(uses, deployment);
+            let cache = Cache::builder().build().unwrap();
+            let gateway = Gateway::builder()
+                .stages(stages.clone())
+                .cache(CacheLayer::new(cache.clone()))
+                .clock(ManualClock::at_unix_seconds(1_795_331_880).clock());
+            let service = gateway.build().unwrap().layer(counting());
+            let mut ask = async || through(&service, get("/prod/time")).await.into_body();
+            assert_eq!(ask().await, bodies[0], "{uses} {deployment}: canary");
+            let canary = |percent| CanarySettings::new(deployment, percent).use_stage_cache(uses);
+            stages.set_canary("prod", canary(0.0)).unwrap();
+            for _ in 0..2 {
+                assert_eq!(ask().await, bodies[1], "{uses} {deployment}: stage");
+            }
+            stages.set_canary("prod", canary(100.0)).unwrap();
+            assert_eq!(ask().await, bodies[2], "{uses} {deployment}: canary again");
+            // The stage is flushed with its canary.
+            let entries = cache.usage().keys;
+            assert_eq!(cache.flush_stage("prod"), entries);
+            assert_eq!(ask().await, if entries == 1 { "call 2" } else { "call 3" });
+        }
+    });
+}
+
+#[test]
+fn a_stage_router_alone_keeps_a_canarys_answers_apart() {
+    run(async {
+        for (uses, calls) in [(false, 2), (true, 1)] {
+            let stages = with_canary(uses, "v1");
+            let origin = Origin::sync(|_, call| answer(format!("call {call}")));
+            let cache = Cache::builder().build().unwrap();
+            let router = StageRouter::new(stages.clone()).layer(CacheLayer::new(cache).layer(origin.clone()));
+            let ask = async || {
+                let answer = router.clone().oneshot(get("/prod/time")).await.unwrap();
+                assert_eq!(answer.status(), 200);
+            };
+            ask().await;
+            let canary = CanarySettings::new("v1", 0.0).use_stage_cache(uses);
+            stages.set_canary("prod", canary).unwrap();
+            ask().await;
+            ask().await;
+            assert_eq!(origin.calls(), calls, "{uses}");
+        }
     });
 }
