@@ -12,6 +12,7 @@ pub(crate) enum Revocation {
 }
 
 impl Revocation {
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "for the fleet"))]
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::All => vec![b'a'],
@@ -21,6 +22,7 @@ impl Revocation {
     }
 
     /// What cannot be read revokes everything.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "for the fleet"))]
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         match bytes.split_first() {
             Some((b'p', id)) => {

@@ -185,8 +185,8 @@ impl Core {
         entry: &Arc<Entry>,
         settings: &CacheSettings,
         has_identity: bool,
-        lead: Option<&Arc<Lead>>,
         nothing_at: Option<u64>,
+        lead: Option<&Arc<Lead>>,
     ) -> bool {
         let Some(entry) = self.sealed(key, entry, settings) else { return false };
         if let Some(tier) = &self.tier {

@@ -295,9 +295,8 @@ fn keep(flight: &Flight, entry: &Arc<Entry>) -> bool {
         job.core.counters.not_stored(NoCacheReason::Superseded);
         return false;
     }
-    let lead = job.lead.as_ref();
-    let (key, settings) = (&job.key.primary, &job.settings);
-    let stored = job.core.keep(key, entry, settings, job.has_identity, lead, job.nothing_at);
+    let (lead, nothing_at) = (job.lead.as_ref(), job.nothing_at);
+    let stored = job.core.keep(&job.key.primary, entry, &job.settings, job.has_identity, nothing_at, lead);
     if stored && flight.is_superseded() {
         job.core.store.remove(job.key.primary.borrowed());
         job.core.counters.not_stored(NoCacheReason::Superseded);

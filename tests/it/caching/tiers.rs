@@ -239,7 +239,8 @@ fn a_process_that_dies_is_followed_by_the_next() {
     let service = one.service.clone();
     dying.spawn(async move { send(&service, get("/a")).await.map(drop) });
     runtime().block_on(called.notified());
-    // Its tasks are gone when this returns.
+    // As after a kill: nothing of it reaches the tier any more, and its tasks are gone when this returns.
+    one.seat.away(true);
     dying.shutdown_timeout(60 * SECOND);
     drop(one);
     go.notify_one();
