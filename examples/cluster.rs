@@ -193,7 +193,7 @@ fn print_curl_lines(address: SocketAddr) {
         (format!("curl -si -H 'x-api-key: {GOLD_KEY}' $OTHER/prod/pets/1"), r#"403 {"message":"Forbidden"}"#),
         (format!("curl -s -X POST {base}/admin/flush"), "the cached answers of all processes are gone"),
         (
-            format!("curl -s -H 'Authorization: ada' $OTHER/prod/me"),
+            "curl -s -H 'Authorization: ada' $OTHER/prod/me".to_owned(),
             "hello ada; the other process asks its authorizer once",
         ),
         (
