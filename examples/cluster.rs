@@ -28,7 +28,7 @@ use tower_gateway::{
     context::RequestContext,
     gateway::Gateway,
     redis::{Fleet, Redis, RedisUsage},
-    route::{ApiMethod, Authorization, Routes},
+    route::{ApiMethod, Authorization, CacheKey, Routes},
     stage::Stages,
     store::{Acknowledgement, StoreError, StoreOptions},
     throttle::Throttle,
@@ -82,7 +82,9 @@ impl Shop {
     }
 
     fn gateway(&self, pets: Router) -> Result<Router, Box<dyn Error>> {
-        let keyed = ApiMethod::new().api_key_required(true);
+        // The host is part of a key that declares nothing, and two processes on one machine have two (ports).
+        let by_id = CacheKey::only_declared().path("id");
+        let keyed = ApiMethod::new().api_key_required(true).cache_key(by_id);
         let named = ApiMethod::new().authorization(Authorization::custom("who"));
         let routes = Routes::builder()
             .method("/pets/{id}", Method::GET, keyed)
@@ -191,7 +193,7 @@ fn print_curl_lines(address: SocketAddr) {
         (format!("curl -si -H 'x-api-key: {GOLD_KEY}' $OTHER/prod/pets/1"), r#"403 {"message":"Forbidden"}"#),
         (format!("curl -s -X POST {base}/admin/flush"), "the cached answers of all processes are gone"),
         (
-            format!("curl -s -H 'Authorization: ada' $OTHER/prod/me"),
+            "curl -s -H 'Authorization: ada' $OTHER/prod/me".to_owned(),
             "hello ada; the other process asks its authorizer once",
         ),
         (

@@ -69,7 +69,7 @@ impl Peers for Sharing {
 
     fn revoked(&self, revocation: &Revocation) {
         if let Some(state) = self.state.upgrade() {
-            state.change(vec![(revocation.to_bytes(), vec![1])]);
+            state.change(&[(revocation.to_bytes(), vec![1])]);
         }
     }
 }

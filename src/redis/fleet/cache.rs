@@ -33,7 +33,8 @@ const DEFAULT_DEADLINE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Fleet {
-    /// A second tier for a cache: caches of one name share their entries, and must mean the same by their keys. An entry
+    /// A second tier for a cache: caches of one name share their entries, and must mean the same by their keys. (The
+    /// host is part of a key that declares nothing: processes that clients reach by several hosts declare what counts.) An entry
     /// takes its body, its fields and about 300 bytes; give Redis a `maxmemory` for them, in a database server of their
     /// own if counters lie in this one, and a policy that evicts (`volatile-ttl`).
     pub fn cache(&self, name: &str) -> RedisCache {

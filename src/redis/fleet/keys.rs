@@ -70,7 +70,7 @@ impl KeyObserver for Watching {
             KeyChange::Delete(id) => (id.as_bytes().to_vec(), Vec::new()),
         });
         if let Some(state) = self.0.upgrade() {
-            state.change(fields.collect());
+            state.change(&fields.collect::<Vec<_>>());
         }
         Ok(())
     }

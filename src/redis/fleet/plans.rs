@@ -106,14 +106,15 @@ struct Watching(Weak<State>);
 impl PlanObserver for Watching {
     fn changing(&self, change: &PlanChange) -> Result<(), ConfigError> {
         let Some(state) = self.0.upgrade() else { return Ok(()) };
-        state.change(match change {
+        let fields = match change {
             PlanChange::Put(plan) => vec![(plan_field(plan.id()), plan.to_bytes())],
             PlanChange::Delete(id) => deleted(&state, id),
             PlanChange::Attach(plan, keys) => {
                 keys.iter().map(|key| (attachment_field(plan, key), vec![1])).collect()
             }
             PlanChange::Detach(plan, key) => vec![(attachment_field(plan, key), Vec::new())],
-        });
+        };
+        state.change(&fields);
         Ok(())
     }
 }

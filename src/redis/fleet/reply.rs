@@ -12,8 +12,8 @@ pub(super) fn list(value: Value) -> Result<std::vec::IntoIter<Value>, RedisError
 }
 
 pub(super) fn number(value: Option<Value>) -> Result<u64, RedisError> {
-    match value {
-        Some(Value::Int(number)) => u64::try_from(number).map_err(|_| RedisError::Reply),
+    match value.ok_or(RedisError::Reply)? {
+        Value::Int(number) => u64::try_from(number).map_err(|_| RedisError::Reply),
         _ => Err(RedisError::Reply),
     }
 }

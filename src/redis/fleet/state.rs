@@ -24,10 +24,13 @@ use tokio::sync::{mpsc, watch};
 /// A field and its value; without a value it was deleted.
 pub(super) type Field = (Vec<u8>, Vec<u8>);
 
+/// Fields that come from elsewhere.
+pub(super) type Others = Vec<(Bytes, Option<Bytes>)>;
+
 /// A handle whose state this is.
 pub(super) trait Holder: Send + Sync + 'static {
     /// Puts fields in force that come from elsewhere. A value that cannot be read counts as deleted.
-    fn apply(&self, fields: Vec<(Bytes, Option<Bytes>)>);
+    fn apply(&self, fields: Others);
 
     /// All there is.
     fn fields(&self) -> Vec<Field>;
@@ -100,7 +103,7 @@ impl State {
     }
 
     /// Writes a change behind. Called in the order in which changes count here.
-    pub(super) fn change(&self, fields: Vec<Field>) {
+    pub(super) fn change(&self, fields: &[Field]) {
         for chunk in fields.chunks(MOST_FIELDS) {
             let step = self.steps.fetch_add(1, SeqCst) + 1;
             if self.hash.is_some() {
@@ -200,7 +203,7 @@ fn given(value: Bytes) -> Option<Bytes> {
 }
 
 /// The step and the fields of a record.
-fn read(mut words: Bytes) -> Option<(u64, Vec<(Bytes, Option<Bytes>)>)> {
+fn read(mut words: Bytes) -> Option<(u64, Others)> {
     let step = words.try_get_u64().ok()?;
     let mut fields = Vec::new();
     while !words.is_empty() {
