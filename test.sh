@@ -498,7 +498,9 @@ done
 [ -d ../shared/vectors ] || skip "outside test vectors (no ../shared/vectors here)"
 if is_wanted test || is_wanted examples; then install_clients; fi
 cargo nextest --version >/dev/null 2>&1 || echo "cargo-nextest is not installed: cargo test runs the tests"
-step test "all features" run_tests --all-features --lib --tests
+# The property suite of the stores at full length once; the other feature sets run a twentieth of it.
+all_features() { SCHEDULES=10000 run_tests --all-features --lib --tests; }
+step test "all features" all_features
 step test "no features" run_tests --no-default-features --lib --tests
 for feature in $features; do
   step test "$feature alone" run_tests --no-default-features --features "$feature" --lib --tests

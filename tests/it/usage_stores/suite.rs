@@ -219,17 +219,18 @@ impl Drop for Context<'_> {
     }
 }
 
+/// How many schedules a suite runs: `$SCHEDULES`, which `./test.sh` sets to 10,000 where all features are on.
+pub fn schedules() -> u64 {
+    std::env::var("SCHEDULES").map_or(500, |number| number.parse().unwrap())
+}
+
 mod double {
-    use super::{Suite, same_decisions};
+    use super::{Suite, same_decisions, schedules};
     use crate::{support::run, usage_stores::double::Double};
 
-    fn schedules() -> u64 {
-        std::env::var("SCHEDULES").map_or(10_000, |number| number.parse().unwrap())
-    }
-
-    /// 10,000 schedules for a store that decides on tokens, and as many for one that does not.
+    /// So many schedules for a store that decides on tokens, and as many for one that does not.
     #[test]
-    fn ten_thousand_schedules_are_decided_as_by_memory() {
+    fn random_schedules_are_decided_as_by_memory() {
         std::thread::scope(|scope| {
             for throttles in [true, false] {
                 scope.spawn(move || {
