@@ -185,11 +185,25 @@ impl Question {
                 }
             }
             TierFound::Nothing if claim.is_some() => {
-                Err(Told::Lead(Lead::new(core, tier, place, token, purges)))
+                let lead = Lead::new(core, tier, place, token, purges);
+                let newer = if instead { self.look_again(place).await } else { None };
+                Err(newer.unwrap_or(Told::Lead(lead)))
             }
             TierFound::Nothing => Err(Told::Lead(Lead::alone(tier, place, purges))),
             TierFound::Claimed => Ok(Next::Wait),
         }
+    }
+}
+
+impl Question {
+    /// Between the question that found something of no use and the claim, another process may have brought an answer.
+    async fn look_again(&self, place: TierPlace) -> Option<Told> {
+        let local_purges = self.core.purge_count();
+        let TierAnswer { purges, found } =
+            self.tier.guarded(|| self.tier.store.ask(place, None)).await.ok()?;
+        let TierFound::Value(bytes, left) = found else { return None };
+        let found = Found { bytes, left, purges, local_purges };
+        self.tier.take(&self.core, &self.key, found, self.has_identity)
     }
 }
 
