@@ -10,7 +10,9 @@ use crate::{
     clock::{Clock, Timestamp},
     context::{ApiKind, ContextConfig, PeerSource, RequestContext, TrustedProxies, Wanted},
 };
-use http::{Extensions, HeaderMap, Request, Response};
+#[cfg(feature = "gateway")]
+use http::Response;
+use http::{Extensions, HeaderMap, Request};
 use std::{
     fmt,
     net::IpAddr,

@@ -74,7 +74,7 @@ impl Policy {
 
     /// The identity policy inside a document that has been read already. Repeated members are gone by then: the
     /// reader has kept one of them.
-    #[cfg(feature = "authorizer")]
+    #[cfg(any(feature = "authorizer", test))]
     pub(crate) fn identity_from_value(document: &serde_json::Value) -> Result<Self, PolicyError> {
         Self::compile(&document.into(), Reading { names_principals: false, api: None })
     }

@@ -20,6 +20,7 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct StoreGuard {
     /// For logs.
+    #[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "nobody logs"))]
     name: &'static str,
     options: StoreOptions,
     clock: Clock,

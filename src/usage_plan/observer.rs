@@ -22,6 +22,10 @@ use std::sync::Arc;
 
 /// One step, after the change.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(any(feature = "redb", feature = "redis")),
+    allow(dead_code, reason = "read by stores outside of the process")
+)]
 pub(crate) enum PlanChange {
     /// Added, or in place of the one with its id.
     Put(UsagePlan),

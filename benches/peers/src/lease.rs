@@ -10,7 +10,8 @@ use tower_gateway::{
     usage_plan::{
         LeaseLedger,
         store::{
-            BucketLevel, Counter, Lease, LeaseAsk, RemainingAsk, StoredUsage, ThrottleAsk, UsageAsk, UsageStore,
+            BucketLevel, Counter, Lease, LeaseAsk, RemainingAsk, StoredUsage, ThrottleAsk, UsageAsk,
+            UsageStore,
         },
     },
 };

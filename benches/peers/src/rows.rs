@@ -161,7 +161,8 @@ fn limits_1m_keys(name: &'static str) -> Row {
 
 /// Over the same limits in memory: what it costs that the quota is shared.
 fn quota_under_lease(name: &'static str, keys: usize) -> Row {
-    let made = row(name, with_keys(keys), ours::limits_leased(keys, with_keys(keys)), None, Goal::Nanos(200.0));
+    let made =
+        row(name, with_keys(keys), ours::limits_leased(keys, with_keys(keys)), None, Goal::Nanos(200.0));
     Row { warm: keys, floor: ours::limits(keys).expect("ours"), ..made }
 }
 

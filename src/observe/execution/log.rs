@@ -9,7 +9,9 @@ use crate::{
     observe::RequestEvent,
     route::{ExecutionLogging, LoggingLevel},
 };
-use http::{HeaderMap, Response, header};
+#[cfg(feature = "gateway")]
+use http::Response;
+use http::{HeaderMap, header};
 use std::sync::Arc;
 
 /// Where AWS cuts an event.

@@ -18,7 +18,6 @@ use tower_gateway::{
     cache::{Cache, CacheBuilder, CacheLayer, Purge, rfc::Rfc9111},
     clock::ManualClock,
     redb::StateFile,
-    route::CacheSettings,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -129,9 +128,10 @@ fn what_was_purged_does_not_come_back() {
     });
 }
 
+#[cfg(feature = "cache-encryption")]
 #[test]
 fn encrypted_entries_stay_so_and_open_with_the_same_key_only() {
-    use tower_gateway::cache::EncryptionKeys;
+    use tower_gateway::{cache::EncryptionKeys, route::CacheSettings};
     let place = Place::new("sealed");
     let with = |key: u8| {
         move |builder: CacheBuilder| {
