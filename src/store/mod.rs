@@ -4,7 +4,8 @@
 //! 2. After a few failures in a row ([`StoreOptions::failures`], 5) the store is left alone, so that a dead one costs
 //!    nothing; after a pause, which grows and is random, one call at a time tries whether it is back.
 //! 3. What happens to a request whose store failed is the [`FailurePolicy`].
-//! 4. Everything is counted ([`StoreCounts`]), and told to `tracing` (feature `tracing`, target `tower_gateway::store`).
+//! 4. Everything is counted ([`StoreCounts`]), and told to `tracing` (feature `tracing`, target `tower_gateway::store`);
+//!    `observe::Samples::store` puts the counts on a page of metrics.
 //!
 //! | policy | limits | status |
 //! |---|---|---|
