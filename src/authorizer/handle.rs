@@ -160,6 +160,10 @@ impl Authorizer {
     fn join(&self, key: CacheKey, call: CallKey, question: Question<'_>) -> Result<Reply, Cause> {
         let inner = &self.0;
         let event = inner.event(question)?;
+        // A call that others have begun may be older than a revocation that has not come through.
+        if !inner.is_current() {
+            return Ok(Reply::Ticket(Ticket::Alone(self.call(event))));
+        }
         let usable = |entry: &Entry| {
             entry.freshness(inner.clock.now(), Duration::ZERO) == Freshness::Fresh && inner.is_current()
         };

@@ -18,7 +18,10 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
@@ -42,6 +45,7 @@ pub struct FileCacheStore {
     has_earlier: AtomicBool,
     /// There were some at the start.
     warm: bool,
+    purges: Purges,
 }
 
 type Digest = [u8; 32];
@@ -73,6 +77,7 @@ impl StateFile {
             rows: Arc::new(rows),
             has_earlier: AtomicBool::new(!earlier.is_empty()),
             warm: !earlier.is_empty(),
+            purges: Purges::default(),
             earlier: Mutex::new(earlier),
         })
     }
@@ -91,6 +96,35 @@ impl StateFile {
 
 fn digest(key: &[u8]) -> Digest {
     Sha256::digest(key).into()
+}
+
+/// How many purges have begun and ended.
+#[derive(Debug, Default)]
+struct Purges {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+/// Lasts as long as a purge.
+struct Purging<'a>(&'a Purges);
+
+impl Purges {
+    fn begin(&self) -> Purging<'_> {
+        self.begun.fetch_add(1, SeqCst);
+        Purging(self)
+    }
+
+    /// How many there were, if none is under way.
+    fn quiet(&self) -> Option<u64> {
+        let ended = self.ended.load(SeqCst);
+        (self.begun.load(SeqCst) == ended).then_some(ended)
+    }
+}
+
+impl Drop for Purging<'_> {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, SeqCst);
+    }
 }
 
 impl FileCacheStore {
@@ -119,6 +153,8 @@ impl FileCacheStore {
     /// An entry of an earlier run. What cannot be read is no entry.
     fn recall(&self, key: StoreKey<'_>) -> Option<StoredValue> {
         let digest = digest(key.bytes());
+        // While something is purged, what the file still has may be what is being purged.
+        let quiet = self.purges.quiet()?;
         if !self.take_earlier(&digest) {
             return None;
         }
@@ -130,6 +166,11 @@ impl FileCacheStore {
         match value {
             Some(value) => {
                 self.memory.insert(&key.to_stored(), value.clone());
+                if self.purges.quiet() != Some(quiet) {
+                    self.memory.remove(key);
+                    self.drop_row(digest);
+                    return None;
+                }
                 Some(value)
             }
             None => {
@@ -267,11 +308,13 @@ impl CacheStore for FileCacheStore {
     }
 
     fn remove(&self, key: StoreKey<'_>) {
+        let _purging = self.purges.begin();
         self.memory.remove(key);
         self.forget(digest(key.bytes()));
     }
 
     fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool) {
+        let _purging = self.purges.begin();
         // Before the file is read, so that it has what memory may already have pushed out.
         let flushed = self.file.flush();
         let mut seen = HashSet::new();
@@ -293,6 +336,7 @@ impl CacheStore for FileCacheStore {
     }
 
     fn clear(&self) {
+        let _purging = self.purges.begin();
         self.memory.clear();
         self.earlier().clear();
         self.has_earlier.store(false, Relaxed);

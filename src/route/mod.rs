@@ -51,6 +51,8 @@ pub use settings::MethodSettings;
 pub(crate) use params::PathParams;
 #[cfg(feature = "stage")]
 pub(crate) use path::decode_unreserved;
+#[cfg(any(feature = "admin", feature = "tracing"))]
+pub(crate) use path::decoded;
 pub(crate) use path::escape_at;
 #[cfg(feature = "policy")]
 pub(crate) use path::{decoded_path, matched_path};

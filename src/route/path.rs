@@ -136,6 +136,19 @@ pub(crate) fn escape_at(bytes: &[u8]) -> Option<u8> {
     Some((digit(high)? * 16 + digit(low)?) as u8)
 }
 
+/// The bytes that a text with percent escapes stands for; a `%` that begins none stands for itself.
+#[cfg(any(feature = "admin", feature = "tracing"))]
+pub(crate) fn decoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut at = text.as_bytes();
+    while let [first, ..] = at {
+        let escaped = escape_at(at);
+        bytes.push(escaped.unwrap_or(*first));
+        at = &at[if escaped.is_some() { 3 } else { 1 }..];
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,8 +8,9 @@ pub struct Acknowledgement {
     pub acknowledged: usize,
     /// The live ones that have not, in time.
     pub silent: Vec<String>,
-    /// Those that were cut off. They take note before anything else when they come back; until then, an authorizer's
-    /// answers are not used by them, and stored answers are.
+    /// Those that were cut off. They take note when they come back; until then, an authorizer's answers are not used by
+    /// them, and stored answers are. What one of them has itself changed of the same key or plan meanwhile counts as the
+    /// later change.
     pub cut_off: Vec<String>,
 }
 

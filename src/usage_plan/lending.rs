@@ -274,14 +274,18 @@ impl UsagePlans {
     pub async fn hand_back(&self) {
         let Some(lending) = self.lending() else { return };
         let now = self.now();
-        let mut asks = Vec::new();
+        let (mut asks, mut farewells) = (Vec::new(), Vec::new());
         for mut shard in self.table().iter() {
             let directory = self.directory();
+            farewells.append(&mut shard.leases.take_farewells());
             asks.extend(
                 shard.leases.all(|subject, plan| Some(lending.manner(directory.at(plan)?, subject, now))),
             );
         }
         self.make_all(lending, asks).await;
+        for ask in farewells {
+            self.say_farewell(lending, ask, now.unix_seconds()).await;
+        }
     }
 }
 

@@ -29,6 +29,8 @@ const STREAM: &str = "amazon-apigateway-pets";
 enum Plan {
     Fail(Vec<usize>),
     Status(u16),
+    /// 400 with an error of this type.
+    Error(&'static str),
 }
 
 /// Takes records, and says of each call how many came.
@@ -85,6 +87,11 @@ impl Firehose {
             Plan::Status(status) => {
                 let answer = Response::builder().status(StatusCode::from_u16(status).unwrap());
                 return answer.body(Full::from("{}")).unwrap();
+            }
+            Plan::Error(kind) => {
+                let body =
+                    format!(r#"{{"__type":"com.amazon.coral.service#{kind}","message":"Rate exceeded"}}"#);
+                return Response::builder().status(400).body(Full::from(body)).unwrap();
             }
             Plan::Fail(failing) => failing,
         };
@@ -219,6 +226,56 @@ fn what_cannot_be_delivered_is_given_up_and_counted() {
         log(&sink, "late").await;
         task.await.unwrap();
         assert_eq!(sink.stats(), FirehoseStats { delivered: 0, dropped: 2, failed: 2 });
+    });
+}
+
+#[test]
+fn a_throttled_call_is_made_again_and_a_wrong_one_is_not() {
+    run(async {
+        let manual = ManualClock::at_unix_seconds(0);
+        let plans =
+            [Plan::Error("ThrottlingException"), Plan::Fail(vec![]), Plan::Error("ValidationException")];
+        let firehose = Firehose::new(plans);
+        let (sink, delivery) = builder().clock(manual.clock()).build().unwrap();
+        let task = deliver(delivery, &firehose);
+        for line in ["throttled", "wrong"] {
+            log(&sink, line).await;
+            for _ in 0..3 {
+                settle().await;
+                manual.advance(Duration::from_secs(10));
+            }
+            settle().await;
+        }
+        assert_eq!(firehose.records(), ["throttled\n"]);
+        assert_eq!(sink.stats(), FirehoseStats { delivered: 1, dropped: 0, failed: 1 });
+        sink.close();
+        task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_firehose_that_is_away_never_holds_more_than_twice_the_capacity() {
+    run(async {
+        let manual = ManualClock::at_unix_seconds(0);
+        let firehose = Firehose::new((0..1_000).map(|_| Plan::Status(503)));
+        let capacity = 10_000;
+        let build = builder().capacity(capacity).max_attempts(1_000).clock(manual.clock());
+        let (sink, delivery) = build.build().unwrap();
+        let task = deliver(delivery, &firehose);
+        let line = "x".repeat(99);
+        for _ in 0..10 {
+            for _ in 0..100 {
+                log(&sink, &line).await;
+            }
+            settle().await;
+            manual.advance(Duration::from_secs(10));
+            settle().await;
+        }
+        let FirehoseStats { delivered, dropped, failed, .. } = sink.stats();
+        assert_eq!((delivered, failed), (0, 0));
+        let held = 1_000 - dropped as usize;
+        assert!(held * 100 <= 2 * capacity, "{held} records of 100 bytes are held");
+        task.abort();
     });
 }
 

@@ -20,13 +20,15 @@ use crate::{
     response::GatewayError,
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header::DATE, response::Parts};
+use http::{HeaderMap, HeaderName, Method, StatusCode, header::DATE, response::Parts};
 use http_body::{Frame, SizeHint};
 use std::{
     any::Any,
     sync::Arc,
     task::{Context, Poll},
 };
+
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 
 /// How an answer came to be that is complete when its head is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +206,8 @@ fn open(
     let Parts { status, mut headers, extensions, .. } = parts;
     let tags = tags::take(&mut headers, job.core.strips_tags);
     hop_by_hop(&mut headers);
+    // The trace of the one who asked first is nobody else's; a `TraceLayer` outside writes each caller's own.
+    headers.remove(TRACE_ID);
     plan.remove.iter().for_each(|name| drop(headers.remove(name)));
     plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
     let meta = Meta::new(status, (job.started, now), plan.freshness, selection(job, &plan), tags);

@@ -119,7 +119,8 @@ impl Variable {
             Self::AccountId => event.account_id().map_or_else(|| named(context, "accountId"), text),
             Self::DomainPrefix => text(context.domain_name()?.split('.').next()?),
             Self::DataProcessed => {
-                Some(Value::Number(context.request_length().unwrap_or(0) + event.response_length()))
+                let received = context.request_length().unwrap_or(0);
+                Some(Value::Number(received.saturating_add(event.response_length())))
             }
             Self::RequestLength => context.request_length().map(Value::Number),
             Self::Outcome => text(event.outcome().as_str()),

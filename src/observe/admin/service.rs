@@ -6,7 +6,7 @@ use super::{
     handles::Handles,
     summary::{list, summary},
 };
-use crate::route::escape_at;
+use crate::route::decoded;
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
@@ -176,7 +176,7 @@ impl Config {
             ("summary", "") => json(summary(&self.explain, &self.metrics, &self.handles)),
             ("requests", "") => json(list(&self.explain.recent())),
             ("requests", id) => json(self.explain.request(id)?.to_json()),
-            (name, rest) => json(self.view_of(name, &decoded(rest)?)?),
+            (name, rest) => json(self.view_of(name, &text_of(rest)?)?),
         }
     }
 
@@ -199,15 +199,8 @@ impl Config {
 }
 
 /// Ids may have any characters: their escapes are decoded. `None` for what is no text then.
-fn decoded(rest: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(rest.len());
-    let mut at = rest.as_bytes();
-    while let [first, ..] = at {
-        let escaped = escape_at(at);
-        bytes.push(escaped.unwrap_or(*first));
-        at = &at[if escaped.is_some() { 3 } else { 1 }..];
-    }
-    String::from_utf8(bytes).ok()
+fn text_of(rest: &str) -> Option<String> {
+    String::from_utf8(decoded(rest)).ok()
 }
 
 #[cfg(all(test, feature = "api-key"))]
@@ -229,8 +222,8 @@ mod tests {
 
     #[test]
     fn escapes_are_decoded_once() {
-        assert_eq!(decoded("a%2Fb%20%22%2541"), Some("a/b \"%41".into()));
-        assert_eq!(decoded("%C3%A9é%"), Some("éé%".into()));
-        assert_eq!(decoded("%FF"), None);
+        assert_eq!(text_of("a%2Fb%20%22%2541"), Some("a/b \"%41".into()));
+        assert_eq!(text_of("%C3%A9é%"), Some("éé%".into()));
+        assert_eq!(text_of("%FF"), None);
     }
 }

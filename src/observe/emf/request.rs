@@ -88,7 +88,7 @@ fn metrics(event: &RequestEvent<'_>) -> Vec<Metric> {
     ];
     metrics.extend(context.integration_latency().map(|time| millis("IntegrationLatency", time)));
     if context.api_kind() == ApiKind::Http {
-        metrics.push(bytes("DataProcessed", request_bytes(event) + event.response_length()));
+        metrics.push(bytes("DataProcessed", request_bytes(event).saturating_add(event.response_length())));
     }
     metrics.extend(lookup(event).into_iter().flatten());
     metrics

@@ -1,6 +1,9 @@
 //! Heads and bodies as text, without what must not be logged.
 
-use crate::observe::access_log::{Escaping, is_secret_name, mask};
+use crate::{
+    observe::access_log::{Escaping, is_secret_name, mask},
+    route::decoded,
+};
 use http::{HeaderMap, HeaderValue};
 use std::borrow::Cow;
 
@@ -16,6 +19,11 @@ impl Redaction {
 
     fn masks(&self, name: &str) -> bool {
         is_secret_name(name) || self.0.iter().any(|own| name.eq_ignore_ascii_case(own))
+    }
+
+    /// The same of the name of a query parameter, which may be written with escapes.
+    fn masks_parameter(&self, name: &str) -> bool {
+        self.masks(name) || (name.contains('%') && self.masks(&String::from_utf8_lossy(&decoded(name))))
     }
 
     /// `{k=v, k2=v2}`, as Java prints a map. Stops a little beyond `limit` bytes: the line is cut there.
@@ -44,7 +52,7 @@ impl Redaction {
                 break;
             }
             out.push(if index == 0 { '?' } else { '&' });
-            match pair.split_once('=').filter(|(name, _)| self.masks(name)) {
+            match pair.split_once('=').filter(|(name, _)| self.masks_parameter(name)) {
                 Some((name, value)) => out.extend([name, "=", &mask(value)]),
                 None => out.push_str(pair),
             }
@@ -55,7 +63,7 @@ impl Redaction {
     fn parameters<'a>(&'a self, query: &'a str) -> impl Iterator<Item = (Cow<'a, str>, String)> {
         query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let shown = if self.masks(name) { mask(value) } else { value.to_owned() };
+            let shown = if self.masks_parameter(name) { mask(value) } else { value.to_owned() };
             (name.into(), shown)
         })
     }
@@ -144,6 +152,9 @@ mod tests {
              x-api-key=****************F0yrv6, x-amz-security-token=**************2AeMcZ, x-internal=******, \
              x-marked=*************}"
         );
+        redaction.add("card[number]");
+        assert_eq!(redaction.uri("/p", Some("card%5Bnumber%5D=4111"), 100), "/p?card%5Bnumber%5D=******");
+        assert_eq!(redaction.query(Some("%74oken=t&%=1"), 100), "{%74oken=******, %=1}");
         let query = Some("a=1&X-Amz-Signature=0011&access_token=t&flag&x-internal=2");
         assert_eq!(
             redaction.query(query, 1_000),

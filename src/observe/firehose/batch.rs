@@ -68,13 +68,23 @@ pub(super) enum Answer {
     GiveUp,
 }
 
+/// Errors that AWS answers with 400 and that another try may not meet ("Common Error Types" of the Firehose API).
+const PASSING: [&str; 3] = ["ThrottlingException", "RequestExpired", "ExpiredTokenException"];
+
+fn may_pass(body: &[u8]) -> bool {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    // `com.amazon.coral.service#ThrottlingException`, or without the part before.
+    let kind = answer["__type"].as_str().and_then(|kind| kind.rsplit('#').next());
+    kind.is_some_and(|kind| PASSING.contains(&kind))
+}
+
 /// Reads an answer to `count` records.
 pub(super) fn read(status: StatusCode, body: &[u8], count: usize) -> Answer {
     if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
         return Answer::Retry;
     }
     if !status.is_success() {
-        return Answer::GiveUp;
+        return if may_pass(body) { Answer::Retry } else { Answer::GiveUp };
     }
     let Ok(answer) = serde_json::from_slice::<Value>(body) else { return Answer::Retry };
     if answer["FailedPutCount"].as_u64() == Some(0) {

@@ -138,9 +138,14 @@ impl Shared {
         }
     }
 
-    /// Moves what has gathered behind `waiting`.
+    /// Moves what has gathered behind `waiting`, unless both together are more than the buffer may hold: then it stays,
+    /// and what comes beyond is dropped and counted.
     pub(super) fn take(&self, waiting: &mut VecDeque<Record>) {
+        let held: usize = waiting.iter().map(|record| record.data.len()).sum();
         let mut state = self.lock();
+        if held > 0 && held + state.buffer.len() > self.settings.capacity {
+            return;
+        }
         let mut data = Bytes::from(std::mem::take(&mut state.buffer));
         let lengths = std::mem::take(&mut state.lengths);
         state.encoded = 0;

@@ -4,6 +4,7 @@ use super::{
     super::event::{RequestEvent, known_method},
     histogram::{Durations, SECONDS},
 };
+use crate::response::Cause;
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
@@ -95,7 +96,9 @@ impl Series {
             self.integration.record(latency);
         }
         // Most requests have no body, and what adds nothing need not be paid for.
-        if let Some(length) = context.request_length().filter(|length| *length > 0) {
+        // A length that was refused unread is what a client says, and nothing else.
+        let unread = event.error().is_some_and(|error| error.cause() == Cause::ContentLengthTooLarge);
+        if let Some(length) = context.request_length().filter(|length| *length > 0 && !unread) {
             self.request_bytes.fetch_add(length, Relaxed);
         }
         self.response_bytes.fetch_add(event.response_length(), Relaxed);

@@ -31,6 +31,11 @@
 //! | `cache:<name>:v:<digest>` | a stored answer under the SHA-256 of its key | as long as it is fresh |
 //! | `cache:<name>:c:<digest>` | whose call is under way | 1 s, renewed |
 //!
+//! A revocation is as durable as the server makes it. One that comes back *older* than it was (a snapshot, `everysec`, a
+//! replica that was behind) undoes the last changes, in every process: run it with `appendfsync always` and without
+//! asynchronous failover where a key that was disabled must stay so, or change it again after such an accident. A server
+//! that comes back *empty* is filled by the processes.
+//!
 //! Keys and plans have an end as everything has. It moves away while any process lives, so a fleet loses them only when
 //! all of it has been down for 30 days; and who runs no fleet any more leaves nothing behind.
 //!

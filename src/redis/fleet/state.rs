@@ -166,7 +166,7 @@ impl State {
         let member = self.member.upgrade().ok_or(RedisError::Away)?;
         // What was sent is in the hash.
         self.returned(self.sent.borrow().0);
-        let mut known = HashSet::new();
+        let mut all: Vec<(Bytes, Option<Bytes>)> = Vec::new();
         let mut cursor = Bytes::from_static(b"0");
         loop {
             let mut scan = ::redis::cmd("HSCAN");
@@ -174,12 +174,14 @@ impl State {
             let mut answer = reply::list(member.redis.call(&scan, PATIENCE).await?)?;
             cursor = reply::bytes(answer.next())?;
             let pairs = reply::pairs(answer.next().ok_or(RedisError::Reply)?)?;
-            known.extend(pairs.iter().map(|(field, _)| field.to_vec()));
-            self.apply(pairs.into_iter().map(|(field, value)| (field, given(value))).collect());
+            all.extend(pairs.into_iter().map(|(field, value)| (field, given(value))));
             if *cursor == *b"0" {
                 break;
             }
         }
+        let known: HashSet<_> = all.iter().map(|(field, _)| field.to_vec()).collect();
+        // Together: what is attached may stand on an earlier page than what it is attached to.
+        self.apply(all);
         let lacking = |fields: Vec<Field>| fields.into_iter().filter(|(field, _)| !known.contains(field));
         let seeds: Vec<_> = lacking(self.holder.fields()).collect();
         for fields in seeds.chunks(MOST_FIELDS) {

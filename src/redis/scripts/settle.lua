@@ -80,6 +80,8 @@ local function find_or_make(start, ends, first_day, end_day)
     end
     periods[start] = { ends = ends, charged = charged, born = now }
   end
+  -- An edit of the plan may have made a period longer that has begun on the same day.
+  periods[start].ends = math.max(periods[start].ends, ends)
   return periods[start]
 end
 

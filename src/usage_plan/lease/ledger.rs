@@ -108,11 +108,15 @@ impl LeaseLedger {
     /// A period that is not known yet starts with what its days have used.
     fn period(&mut self, period: &Period) -> &mut PeriodLedger {
         let Self { days, periods } = self;
-        periods.entry(period.start).or_insert_with(|| PeriodLedger {
-            ends: u64::try_from(period.end).unwrap_or(0).saturating_mul(1_000_000),
+        let ends = u64::try_from(period.end).unwrap_or(0).saturating_mul(1_000_000);
+        let kept = periods.entry(period.start).or_insert_with(|| PeriodLedger {
+            ends,
             charged: days.range(period.first_day..period.end_day).map(|(_, units)| units).sum(),
             holders: BTreeMap::new(),
-        })
+        });
+        // An edit of the plan may have made a period longer that has begun on the same day.
+        kept.ends = kept.ends.max(ends);
+        kept
     }
 
     fn replace(&mut self, ask: &LeaseAsk) {
