@@ -1,10 +1,14 @@
 //! Figures that somebody else counts, read when somebody asks: a seam for stores and other parts of a program.
 
+#[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
 use crate::store::StoreCounts;
 use std::{collections::BTreeMap, fmt};
 
+#[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
 const STORE_CALLS: &str = "tower_gateway_store_calls_total";
+#[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
 const STORE_LEFT: &str = "tower_gateway_store_left_alone_total";
+#[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
 const STORE_DECISIONS: &str = "tower_gateway_store_decisions_total";
 
 /// Gives figures when it is asked: at each scrape of a Prometheus page (`MetricsBuilder::source`), or when they are
@@ -111,6 +115,7 @@ impl Samples {
     /// samples.store("usage", &StoreCounts::default());
     /// assert!(samples.iter().any(|sample| sample.name() == "tower_gateway_store_decisions_total"));
     /// ```
+    #[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
     pub fn store(&mut self, store: &str, counts: &StoreCounts) {
         let answered = counts.calls.saturating_sub(counts.errors).saturating_sub(counts.timeouts);
         let calls = [
@@ -223,6 +228,7 @@ mod tests {
         samples.iter().map(row).collect()
     }
 
+    #[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
     #[test]
     fn a_store_is_told_by_its_calls_and_by_what_was_decided_without_it() {
         let counts = StoreCounts {
