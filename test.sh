@@ -328,22 +328,22 @@ cache_proxy_requests() {
 # The same file in three processes: one ends cleanly, one is killed, and the third knows all of it.
 redb_requests() {
   local base=$1 bad=0 partner=(-H 'x-api-key: partner-0123456789abcdefghij') value
-  curls 200 'cat, dog' "${partner[@]}" "$base/prod/pets" || bad=1
-  curls 200 'used in 2026: 1, unknown since a crash: 0' "$base/admin/usage/partner" || bad=1
+  curls 200 $'cat, dog\n' "${partner[@]}" "$base/prod/pets" || bad=1
+  curls 200 $'used in 2026: 1, unknown since a crash: 0\n' "$base/admin/usage/partner" || bad=1
   value=$(curl --silent --max-time 10 -X POST "$base/admin/keys/new")
   [ ${#value} = 40 ] || { echo "no new key: $value"; bad=1; }
-  curls 200 'stopping' -X POST "$base/admin/stop" || bad=1
+  curls 200 $'stopping\n' -X POST "$base/admin/stop" || bad=1
   wait "$server" || { echo "it ended with status $?"; bad=1; }
   start_redb && wait_for "$port" "$server" || return 1
-  curls 200 'cat, dog' -H "x-api-key: $value" "$base/prod/pets" || bad=1
-  curls 200 'used in 2026: 1, unknown since a crash: 0' "$base/admin/usage/partner" || bad=1
-  curls 200 'cat, dog' "${partner[@]}" "$base/prod/pets" || bad=1
-  curls 200 'deleted new' -X DELETE "$base/admin/keys/new" || bad=1
+  curls 200 $'cat, dog\n' -H "x-api-key: $value" "$base/prod/pets" || bad=1
+  curls 200 $'used in 2026: 1, unknown since a crash: 0\n' "$base/admin/usage/partner" || bad=1
+  curls 200 $'cat, dog\n' "${partner[@]}" "$base/prod/pets" || bad=1
+  curls 200 $'deleted new\n' -X DELETE "$base/admin/keys/new" || bad=1
   kill -9 "$server"
   wait "$server" 2>/dev/null || true
   start_redb && wait_for "$port" "$server" || return 1
   curls 403 '{"message":"Forbidden"}' -H "x-api-key: $value" "$base/prod/pets" || bad=1
-  curls 200 'reconciled, 0 given back' -X POST "$base/admin/reconcile" || bad=1
+  curls 200 $'reconciled, 0 given back\n' -X POST "$base/admin/reconcile" || bad=1
   curl --silent --max-time 10 "$base/admin/usage/partner" | grep 'unknown since a crash: 0$' || { echo "something is unknown"; bad=1; }
   # Of six in a month at least two are used.
   [ "$(curl --silent --max-time 10 "${partner[@]}" "$base/prod/pets?[1-9]" | grep -c 'cat, dog')" -le 4 ] || { echo "too many"; bad=1; }
