@@ -100,6 +100,11 @@ pub mod metrics;
 mod samples;
 mod service;
 mod sink;
+#[cfg(all(
+    any(feature = "prometheus", feature = "emf", feature = "metrics"),
+    any(feature = "usage-plan", feature = "cache", feature = "authorizer")
+))]
+mod store_figures;
 #[cfg(any(feature = "tracing", feature = "xray"))]
 pub mod trace;
 

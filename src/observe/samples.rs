@@ -1,15 +1,6 @@
 //! Figures that somebody else counts, read when somebody asks: a seam for stores and other parts of a program.
 
-#[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
-use crate::store::StoreCounts;
 use std::{collections::BTreeMap, fmt};
-
-#[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
-const STORE_CALLS: &str = "tower_gateway_store_calls_total";
-#[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
-const STORE_LEFT: &str = "tower_gateway_store_left_alone_total";
-#[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
-const STORE_DECISIONS: &str = "tower_gateway_store_decisions_total";
 
 /// Gives figures when it is asked: at each scrape of a Prometheus page (`MetricsBuilder::source`), or when they are
 /// published through the facade (`FacadeMetrics::publish`) or as an EMF line (`EmfLog::source`).
@@ -104,42 +95,6 @@ impl Samples {
         self.add(name, help, labels, SampleKind::Gauge, value);
     }
 
-    /// How a store did, under its name: calls by what became of them, how often it was left alone, and the decisions
-    /// that were made without it.
-    ///
-    /// ```
-    /// use tower_gateway::{observe::Samples, store::StoreCounts};
-    ///
-    /// // In a source: `samples.store("usage", &plans.store_counts().unwrap_or_default())`.
-    /// let mut samples = Samples::new(1_000);
-    /// samples.store("usage", &StoreCounts::default());
-    /// assert!(samples.iter().any(|sample| sample.name() == "tower_gateway_store_decisions_total"));
-    /// ```
-    #[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
-    pub fn store(&mut self, store: &str, counts: &StoreCounts) {
-        let answered = counts.calls.saturating_sub(counts.errors).saturating_sub(counts.timeouts);
-        let calls = [
-            ("answered", answered),
-            ("error", counts.errors),
-            ("timeout", counts.timeouts),
-            ("left_alone", counts.skipped),
-        ];
-        for (result, count) in calls {
-            self.counter(STORE_CALLS, "Calls of a store.", &[("store", store), ("result", result)], count);
-        }
-        self.counter(STORE_LEFT, "How often a store was left alone.", &[("store", store)], counts.opened);
-        let decisions = [
-            ("allow", counts.allowed),
-            ("deny", counts.denied),
-            ("degrade_admitted", counts.degraded),
-            ("degrade_refused", counts.degraded_refused),
-        ];
-        for (decision, count) in decisions {
-            let labels = [("store", store), ("decision", decision)];
-            self.counter(STORE_DECISIONS, "Requests decided without their store.", &labels, count);
-        }
-    }
-
     /// The figures, by name and labels.
     pub fn iter(&self) -> impl Iterator<Item = Sample<'_>> {
         self.families.iter().flat_map(|(name, family)| {
@@ -217,45 +172,15 @@ impl fmt::Display for SampleKind {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn rows(samples: &Samples) -> Vec<String> {
+    pub(in crate::observe) fn rows(samples: &Samples) -> Vec<String> {
         let row = |one: Sample<'_>| {
             let labels: Vec<_> = one.labels().map(|(name, value)| format!("{name}={value}")).collect();
             format!("{} {} {} {}", one.name(), one.kind(), labels.join(","), one.value())
         };
         samples.iter().map(row).collect()
-    }
-
-    #[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
-    #[test]
-    fn a_store_is_told_by_its_calls_and_by_what_was_decided_without_it() {
-        let counts = StoreCounts {
-            calls: 10,
-            errors: 2,
-            timeouts: 3,
-            skipped: 4,
-            opened: 1,
-            degraded: 6,
-            degraded_refused: 7,
-            ..StoreCounts::default()
-        };
-        let mut samples = Samples::new(100);
-        samples.store("usage", &counts);
-        let rows = rows(&samples);
-        for wanted in [
-            "calls_total counter store=usage,result=answered 5",
-            "calls_total counter store=usage,result=error 2",
-            "calls_total counter store=usage,result=timeout 3",
-            "calls_total counter store=usage,result=left_alone 4",
-            "left_alone_total counter store=usage 1",
-            "decisions_total counter store=usage,decision=degrade_admitted 6",
-            "decisions_total counter store=usage,decision=degrade_refused 7",
-            "decisions_total counter store=usage,decision=deny 0",
-        ] {
-            assert!(rows.contains(&format!("tower_gateway_store_{wanted}")), "{wanted}: {rows:?}");
-        }
     }
 
     #[test]

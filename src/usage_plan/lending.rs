@@ -239,9 +239,7 @@ impl UsagePlans {
         }
         drop(directory);
         self.make_all(lending, asks).await;
-        for ask in farewells {
-            self.say_farewell(lending, ask, now.unix_seconds()).await;
-        }
+        self.say_farewells(lending, farewells, now.unix_seconds()).await;
     }
 
     async fn make_all(&self, lending: &Lending, asks: Vec<(u32, LeaseAsk)>) {
@@ -261,11 +259,14 @@ impl UsagePlans {
     }
 
     /// The last statement of a period is made until the store has heard it, or has forgotten the period.
-    async fn say_farewell(&self, lending: &Lending, ask: LeaseAsk, unix: i64) {
-        let said = lending.guard.call(lending.guard.deadline(), || lending.store.lease(ask.clone())).await;
-        let forgotten = unix > ask.period.end.saturating_add(KEEP.as_secs() as i64);
-        if said.is_err() && !forgotten {
-            self.table().lock(ask.counter.subject).leases.put_farewell(ask);
+    async fn say_farewells(&self, lending: &Lending, farewells: Vec<LeaseAsk>, unix: i64) {
+        for ask in farewells {
+            let said =
+                lending.guard.call(lending.guard.deadline(), || lending.store.lease(ask.clone())).await;
+            let forgotten = unix > ask.period.end.saturating_add(KEEP.as_secs() as i64);
+            if said.is_err() && !forgotten {
+                self.table().lock(ask.counter.subject).leases.put_farewell(ask);
+            }
         }
     }
 
@@ -283,9 +284,7 @@ impl UsagePlans {
             );
         }
         self.make_all(lending, asks).await;
-        for ask in farewells {
-            self.say_farewell(lending, ask, now.unix_seconds()).await;
-        }
+        self.say_farewells(lending, farewells, now.unix_seconds()).await;
     }
 }
 

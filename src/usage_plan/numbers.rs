@@ -11,7 +11,7 @@ use crate::{
 use std::sync::Arc;
 
 /// What applied to a request; what is `None` did not exist.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Numbers {
     plan_id: Option<Arc<str>>,
     throttle: Option<Throttle>,

@@ -43,16 +43,16 @@ impl Config {
         if let Some(ask) = ask {
             self.plans.fly_ahead(lending, plan.slot, ask);
         }
-        let numbers = Numbers::new(Some(plan), in_force.throttle, demand);
+        let numbers = || Numbers::new(Some(plan), in_force.throttle, demand);
         let mut claim = match leased {
             Leased::Decided(outcome) => {
-                note_headroom(place.context, &numbers, &outcome);
+                note_headroom(place.context, numbers, &outcome);
                 return Ok(self.decided(in_force.policy, &outcome, demand, reserve, numbers)?);
             }
             waits => Claim::new(&self.plans, place, demand, &waits),
         };
         claim.payer = Some(claim_payer(payer, plan.slot, &in_force));
-        let seen = Seen { context: place.context.clone(), numbers };
+        let seen = Seen { context: place.context.clone(), numbers: numbers() };
         Err(Halt::Wait(wait(claim, in_force.policy.filter(|_| self.headers).cloned(), reserve, seen)))
     }
 
@@ -62,11 +62,11 @@ impl Config {
         outcome: &Outcome,
         demand: &Demand<'_>,
         reserve: bool,
-        numbers: Numbers,
+        numbers: impl FnOnce() -> Numbers,
     ) -> Result<Admitted, Refused> {
         let rate_limit = self.rate_limit(policy, outcome.announced);
         if let Some(refusal) = outcome.refusal {
-            return Err(Refused::new(refusal, rate_limit, || numbers));
+            return Err(Refused::new(refusal, rate_limit, numbers));
         }
         let reservation = self.reservation(demand, outcome.charged, reserve);
         Ok(Admitted { rate_limit, reservation })
@@ -160,22 +160,23 @@ struct Seen {
 }
 
 #[cfg(feature = "access-log")]
-fn note_headroom(context: &RequestContext, numbers: &Numbers, outcome: &Outcome) {
-    context.note_headroom(|| numbers.headroom(outcome.announced));
+fn note_headroom(context: &RequestContext, numbers: impl FnOnce() -> Numbers, outcome: &Outcome) {
+    context.note_headroom(|| numbers().headroom(outcome.announced));
 }
 
 #[cfg(not(feature = "access-log"))]
-fn note_headroom(_: &RequestContext, _: &Numbers, _: &Outcome) {}
+fn note_headroom(_: &RequestContext, _: impl FnOnce() -> Numbers, _: &Outcome) {}
 
 fn wait(claim: Claim, policy: Option<HeaderValue>, reserve: bool, seen: Seen) -> Verdict {
     Box::pin(async move {
         let kept = reserve.then(|| Kept::of(&claim));
         let Settled { outcome, buckets } = claim.settle().await;
         let outcome = outcome.ok_or_else(Refused::not_in_plan)?;
-        note_headroom(&seen.context, &seen.numbers, &outcome);
+        let Seen { context, numbers } = seen;
+        note_headroom(&context, || numbers.clone(), &outcome);
         let rate_limit = policy.map(|policy| RateLimit { policy, announced: outcome.announced });
         match outcome.refusal {
-            Some(refusal) => Err(Refused::new(refusal, rate_limit, || seen.numbers)),
+            Some(refusal) => Err(Refused::new(refusal, rate_limit, || numbers)),
             None => {
                 let reservation = kept.map(|kept| kept.reservation(outcome.charged, buckets));
                 Ok(Admitted { rate_limit, reservation })
