@@ -100,6 +100,32 @@ impl AuthorizerAnswer {
         self
     }
 
+    #[cfg(feature = "tracing")]
+    pub(super) fn key(&self) -> Option<&str> {
+        self.usage_identifier_key.as_deref()
+    }
+
+    /// What was added by hand.
+    #[cfg(feature = "tracing")]
+    pub(super) fn added(&self) -> impl Iterator<Item = (&str, &AuthorizerValue)> {
+        self.context.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// The answer without what was added by hand, not judged.
+    #[cfg(feature = "tracing")]
+    pub(super) fn body_value(&self) -> Option<Value> {
+        let parse = |json: &[u8]| serde_json::from_slice(json).ok();
+        match &self.body {
+            Body::Policy { principal_id, document } => Some(serde_json::json!({
+                "principalId": principal_id,
+                "policyDocument": parse(document).unwrap_or(Value::Null),
+            })),
+            Body::Simple(yes) => Some(serde_json::json!({"isAuthorized": yes})),
+            Body::Json(json) if json.len() <= MAX_ANSWER => parse(json),
+            Body::Json(_) => None,
+        }
+    }
+
     /// The API key value (`usageIdentifierKey`) for an `ApiKeyLayer` whose source is the authorizer.
     #[must_use]
     pub fn usage_identifier_key(mut self, key: impl Into<String>) -> Self {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    context::AuthorizerCall,
     error::ConfigError,
     keyed_hash::{KeyedHash, TakeHalf},
 };
@@ -28,7 +29,7 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) outcome: Result<Arc<Grant>, AuthorizerError>,
-    pub(super) latency: Duration,
+    pub(super) call: Arc<AuthorizerCall>,
     /// What becomes of the cache.
     pub(super) keep: Keep,
 }

@@ -2,7 +2,7 @@
 
 mod json;
 
-use super::query;
+use super::{call::CallNotes, query};
 use crate::{context::RequestContext, policy::ExecuteApi};
 use http::{HeaderMap, Method};
 use std::{fmt, sync::Arc};
@@ -45,6 +45,7 @@ struct Inner {
     query: Option<Box<str>>,
     context: RequestContext,
     api: ExecuteApi,
+    notes: CallNotes,
 }
 
 /// What an event is made of.
@@ -73,6 +74,7 @@ impl AuthorizerEvent {
             query: parts.query.filter(|_| whole).map(Into::into),
             context: parts.context.clone(),
             api: parts.api.clone(),
+            notes: CallNotes::default(),
         }))
     }
 
@@ -128,6 +130,16 @@ impl AuthorizerEvent {
     /// The request's context: request id, stage, stage and path variables, source address.
     pub fn request_context(&self) -> &RequestContext {
         &self.0.context
+    }
+
+    /// Of the call that it is made for.
+    pub(super) fn notes(&self) -> &CallNotes {
+        &self.0.notes
+    }
+
+    #[cfg(feature = "tracing")]
+    pub(super) fn shown(&self) -> serde_json::Value {
+        json::event(&self.0)
     }
 
     /// The event as JSON, with the members AWS sends: payload format 1.0 for REST, 1.0 or 2.0 for HTTP APIs.

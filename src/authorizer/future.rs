@@ -6,6 +6,7 @@ use super::{
     layer::{Config, refuse},
 };
 use crate::{
+    clock::Timestamp,
     context::RequestContext,
     future::{Held, HeldFuture, Next},
 };
@@ -33,6 +34,8 @@ pin_project! {
 /// A request that waits for its authorizer.
 pub(super) struct Waiting<S, B> {
     pub(super) ticket: Ticket,
+    /// When it began to wait.
+    pub(super) since: Timestamp,
     /// Ready.
     pub(super) service: S,
     pub(super) request: Request<B>,
@@ -70,7 +73,8 @@ where
     }
 
     fn go_on(mut self, finished: Self::Outcome) -> Next<S::Future, R, Self> {
-        match self.config.settle_call(&self.context, &mut self.request, finished.as_deref()) {
+        let Self { config, context, request, since, .. } = &mut self;
+        match config.settle_call(context, request, finished.as_deref(), *since) {
             Ok(()) => Next::Forward(self.service.call(self.request)),
             Err(refusal) => Next::Refuse(refuse(&self.context, refusal)),
         }

@@ -4,6 +4,7 @@ use super::{
     AuthorizerError, AuthorizerEvent,
     answer::{self, AnswerForm, Grant},
     cache::{Entry, Finished, Freshness, Joined, Keep, ResultCache, Waiter},
+    call,
     event::EventParts,
     flight::BoxFuture,
     function::{Answered, Function},
@@ -193,10 +194,11 @@ impl Authorizer {
         Box::pin(async move {
             inner.calls.fetch_add(1, Relaxed);
             let invoked = inner.clock.now();
-            let answered = Deadline::new(inner.function.call(event), &inner).await;
+            let answered = Deadline::new(inner.function.call(event.clone()), &inner).await;
+            let call = call::over(&event, &answered, inner.clock.now().since(invoked));
             let outcome = answered.and_then(|answer| answer::read(answer, inner.form)).map(Arc::new);
             let keep = inner.keep(&outcome, invoked, identity);
-            Finished { outcome, latency: inner.clock.now().since(invoked), keep }
+            Finished { outcome, call: Arc::new(call), keep }
         })
     }
 }
@@ -217,6 +219,11 @@ impl Inner {
                 value.set_sensitive(true);
             }
         }
+    }
+
+    /// By what the caller is known, as far as it is text.
+    pub(super) fn identity(&self, asked: Asked<'_>) -> Vec<String> {
+        self.sources.iter().filter_map(|source| source.value(asked, self.repeated()).ok()).collect()
     }
 
     /// The event for a call; also where a token is held against the validation expression. Tokens that do not match

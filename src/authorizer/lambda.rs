@@ -122,9 +122,12 @@ where
         *request.uri_mut() = self.uri.clone();
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request.headers_mut().insert(INVOCATION_TYPE.clone(), HeaderValue::from_static("RequestResponse"));
+        #[cfg(feature = "tracing")]
+        super::trace::called(&event, &request);
         let answered = self.client.call(request);
         Box::pin(async move {
             let (parts, body) = answered.await.map_err(unreachable)?.into_parts();
+            event.notes().answered(parts.status, &parts.headers);
             if !parts.status.is_success() {
                 return Err(AuthorizerError::Unreachable(format!("status {}", parts.status.as_u16())));
             }

@@ -11,7 +11,8 @@ use super::{
     key::CallKey,
 };
 use crate::{
-    context::{AuthorizerRun, ContextConfig, RequestContext},
+    clock::Timestamp,
+    context::{AuthorizerRun, ContextConfig, Phase, RequestContext},
     error::ConfigError,
     future::Next,
     policy::{DenialWording, ExecuteApi, Policy, RequestKeys},
@@ -123,7 +124,7 @@ impl fmt::Debug for AuthorizerLayer {
 /// How a request goes on.
 enum Step {
     Pass,
-    Wait(Ticket),
+    Wait(Ticket, Timestamp),
 }
 
 impl Config {
@@ -178,13 +179,16 @@ impl Config {
         }
         authorizer.0.mark_credentials(request.headers_mut());
         if self.resource_policy.is_some() {
-            self.call(context, request).before_authorizer()?;
+            let before = self.call(context, request).before_authorizer();
+            before.inspect_err(|_| context.refused_early(Phase::Authorize))?;
         }
         let asked = Asked { headers: request.headers(), query: request.uri().query(), context };
+        #[cfg(feature = "tracing")]
+        context.note_identity(|| authorizer.0.identity(asked));
         let question =
             Question { asked, method: request.method(), path: request.uri().path(), api: &self.api };
         match authorizer.reply(question).map_err(no_identity)? {
-            Reply::Ticket(ticket) => Ok(Step::Wait(ticket)),
+            Reply::Ticket(ticket) => Ok(Step::Wait(ticket, self.context.clock.now())),
             Reply::Known(entry, call) => {
                 #[cfg(feature = "access-log")]
                 context.note_cached_authorizer();
@@ -223,10 +227,12 @@ impl Config {
         call: Option<CallKey>,
     ) -> Result<(), Refusal> {
         let memo = grant.allowed_calls.as_ref().zip(call).filter(|_| self.resource_policy.is_none());
-        if memo.is_some_and(|(memo, call)| memo.holds(&self.api, call)) {
-            return Ok(());
-        }
-        self.call(context, request).judge(grant)?;
+        context.in_phase(Phase::Authorize, &self.context.clock, || {
+            match memo.is_some_and(|(memo, call)| memo.holds(&self.api, call)) {
+                true => Ok(()),
+                false => self.call(context, request).judge(grant),
+            }
+        })?;
         if let Some((memo, call)) = memo {
             memo.note(&self.api, call);
         }
@@ -239,11 +245,18 @@ impl Config {
         context: &RequestContext,
         request: &mut Request<B>,
         finished: Option<&Finished>,
+        since: Timestamp,
     ) -> Result<(), Refusal> {
-        let panicked = || unexplained(AuthorizerError::Failed("panicked".to_owned()).refusal());
-        let finished = finished.ok_or_else(panicked)?;
-        context.set_authorizer_run(run_of(finished));
-        match &finished.outcome {
+        let panicked = Err(AuthorizerError::Failed("panicked".to_owned()));
+        let outcome = finished.map_or(panicked.as_ref(), |finished| finished.outcome.as_ref());
+        let error = outcome.err();
+        context.set_authorizer_run(AuthorizerRun {
+            latency: self.context.clock.now().since(since),
+            call: finished.map(|finished| Arc::clone(&finished.call)),
+            status: error.map_or(200, |error| error.refusal().status().as_u16()),
+            error: error.map(|error| error.to_string().into()),
+        });
+        match outcome {
             Ok(grant) => self.settle(context, request, grant, None),
             Err(error) => Err(unexplained(error.refusal())),
         }
@@ -269,17 +282,6 @@ fn no_identity(cause: Cause) -> Refusal {
 /// The answer, with the explanation for operators in its extensions.
 pub(super) fn refuse<R: From<Bytes>>(context: &RequestContext, (error, denial): Refusal) -> Response<R> {
     error.refuse_for(context, denial)
-}
-
-/// What logs show of a call.
-fn run_of(finished: &Finished) -> AuthorizerRun {
-    let error = finished.outcome.as_ref().err();
-    AuthorizerRun {
-        latency: finished.latency,
-        integration_status: error.is_none_or(AuthorizerError::was_answered).then_some(200),
-        status: error.map_or(200, |error| error.refusal().status().as_u16()),
-        error: error.map(|error| error.to_string().into()),
-    }
 }
 
 impl<S> Layer<S> for AuthorizerLayer {
@@ -321,12 +323,19 @@ where
         match self.config.decide(&context, &mut request) {
             Ok(Step::Pass) => AuthorizerFuture::new(Next::Forward(self.inner.call(request))),
             Err(refusal) => AuthorizerFuture::new(Next::Refuse(refuse(&context, refusal))),
-            Ok(Step::Wait(ticket)) => {
+            Ok(Step::Wait(ticket, since)) => {
                 // The service that was polled ready waits with the request; its clone takes its place.
                 let clone = self.inner.clone();
                 let service = std::mem::replace(&mut self.inner, clone);
                 let config = Arc::clone(&self.config);
-                AuthorizerFuture::new(Next::Wait(Waiting { ticket, service, request, context, config }))
+                AuthorizerFuture::new(Next::Wait(Waiting {
+                    ticket,
+                    since,
+                    service,
+                    request,
+                    context,
+                    config,
+                }))
             }
         }
     }

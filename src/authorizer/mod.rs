@@ -89,6 +89,7 @@
 mod answer;
 mod builder;
 mod cache;
+mod call;
 mod error;
 mod event;
 mod flight;
@@ -103,6 +104,8 @@ mod layer;
 mod memo;
 mod peers;
 mod query;
+#[cfg(feature = "tracing")]
+mod trace;
 
 pub use answer::AuthorizerAnswer;
 pub use builder::{AuthorizerBuilder, PayloadFormat};

@@ -126,7 +126,11 @@ impl EndGuard {
             Poll::Ready(None) => self.tell(Outcome::Complete),
             Poll::Ready(Some(Err(_))) => self.tell(Outcome::Failed),
             Poll::Ready(Some(Ok(frame))) => {
-                self.end.length += frame.data_ref().map_or(0, Bytes::len) as u64;
+                let received = frame.data_ref().map_or(0, Bytes::len) as u64;
+                if self.end.length == 0 && received > 0 {
+                    self.context.note_first_content(|| self.watcher.now());
+                }
+                self.end.length += received;
                 #[cfg(feature = "tracing")]
                 if let (Some(data), Some(execution)) = (frame.data_ref(), self.context.execution()) {
                     execution.note(|texts| texts.response_body.push(data));

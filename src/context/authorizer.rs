@@ -10,7 +10,6 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 /// What an authorizer (Lambda-style, JWT or Cognito) established of the caller. A proof, like
@@ -167,6 +166,17 @@ impl AuthorizerContext {
         self.token.as_ref().map(|(claims, _)| claims)
     }
 
+    /// Whether it was read from a token here, and not answered by a function.
+    #[cfg(feature = "jwt")]
+    pub(super) fn is_of_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    #[cfg(not(feature = "jwt"))]
+    pub(super) fn is_of_token(&self) -> bool {
+        false
+    }
+
     fn all_claims(&self) -> &[(Box<str>, AuthorizerValue)] {
         self.claims.get_or_init(|| self.claim_texts())
     }
@@ -220,17 +230,6 @@ impl fmt::Debug for AuthorizerContext {
     }
 }
 
-/// One call of an authorizer, for logs. Absent where a cached answer was used.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct AuthorizerRun {
-    pub(crate) latency: Duration,
-    /// The status of the function's own call; `None` where there was no answer at all.
-    pub(crate) integration_status: Option<u16>,
-    /// 200, or the status that the authorizer's failure leads to.
-    pub(crate) status: u16,
-    pub(crate) error: Option<Box<str>>,
-}
-
 impl RequestContext {
     /// What the authorizer established; `None` while none has answered. It is there, too, for a caller whom the
     /// authorizer's policy then denies: for gateway responses and logs.
@@ -248,11 +247,6 @@ impl RequestContext {
         }
     }
 
-    #[cfg(any(feature = "authorizer", test))]
-    pub(crate) fn set_authorizer_run(&self, run: AuthorizerRun) {
-        let _first_writer_wins = self.0.authorizer_run.set(Box::new(run));
-    }
-
     /// The declared method that a layer's settings are read from: that of the stage, or where no stage has matched
     /// that of the layer's `own` table, even if another layer has matched against a table of its own.
     #[cfg(any(feature = "authorizer", feature = "sigv4"))]
@@ -268,36 +262,6 @@ impl RequestContext {
                 Some(&own.routes.declared(index).method)
             }
             _ => Some(&route.declared().method),
-        }
-    }
-
-    /// `$context.authorizer.<field>`. What the gateway itself knows comes before the values of the authorizer.
-    pub(super) fn authorizer_variable(&self, field: &str) -> Option<Cow<'_, str>> {
-        let run = self.0.authorizer_run.get();
-        let established = self.authorizer();
-        match field {
-            "principalId" => {
-                let own = established.and_then(AuthorizerContext::principal_id);
-                own.or_else(|| Some(self.principal()?.id())).map(Cow::Borrowed)
-            }
-            "integrationLatency" | "latency" => match (run, established) {
-                (Some(run), _) => Some(run.latency.as_millis().to_string().into()),
-                (None, known) => known.map(|_cached| "0".into()),
-            },
-            "integrationStatus" => Some(run?.integration_status?.to_string().into()),
-            "status" => match (run, established) {
-                (Some(run), _) => Some(run.status.to_string().into()),
-                (None, known) => known.map(|_cached| "200".into()),
-            },
-            "error" => run?.error.as_deref().map(Cow::Borrowed),
-            other => {
-                let established = established?;
-                let value = match other.strip_prefix("claims.") {
-                    Some(claim) => established.claim(claim),
-                    None => established.value(other),
-                };
-                value.map(|value| value.as_str().into())
-            }
         }
     }
 }
@@ -338,24 +302,6 @@ mod tests {
             assert_eq!(variable("authorizer.integrationLatency").as_deref(), Some("0"));
             assert_eq!(context.principal().unwrap().id(), principal);
         }
-    }
-
-    #[test]
-    fn a_run_shows_its_latency_and_its_error() {
-        let context = context();
-        let run = AuthorizerRun {
-            latency: Duration::from_millis(12),
-            integration_status: Some(200),
-            status: 500,
-            error: Some("boom".into()),
-        };
-        context.set_authorizer_run(run);
-        let variable = |name: &str| context.variable(name).map(Cow::into_owned);
-        assert_eq!(variable("authorizer.integrationLatency").as_deref(), Some("12"));
-        assert_eq!(variable("authorizer.integrationStatus").as_deref(), Some("200"));
-        assert_eq!(variable("authorizer.status").as_deref(), Some("500"));
-        assert_eq!(variable("authorizer.error").as_deref(), Some("boom"));
-        assert_eq!(variable("authorizer.plan"), None);
     }
 
     #[test]

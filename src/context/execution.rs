@@ -2,12 +2,38 @@
 
 use super::RequestContext;
 use crate::route::ExecutionLogging;
-use std::sync::{Mutex, PoisonError};
+use http::HeaderMap;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// How texts are made that may be kept: masked, and of bounded length. The log knows; layers that have something for it
+/// ask the record.
+pub(crate) trait Redact: fmt::Debug + Send + Sync {
+    /// Whether values of this name are masked.
+    #[cfg(feature = "authorizer")]
+    fn masks(&self, name: &str) -> bool;
+
+    fn mask(&self, secret: &str) -> String;
+
+    /// `{k=v, k2=v2}`.
+    fn headers(&self, headers: &HeaderMap) -> String;
+
+    /// A URI, the values of masked parameters replaced.
+    #[cfg(feature = "authorizer")]
+    fn target(&self, base: &str, query: Option<&str>) -> String;
+
+    /// What of a text that is masked already fits into a line.
+    #[cfg(feature = "authorizer")]
+    fn cut(&self, text: String) -> String;
+}
 
 /// Made at the start of an execution that is logged.
 #[derive(Debug)]
 pub(crate) struct ExecutionRecord {
     logging: ExecutionLogging,
+    redact: Arc<dyn Redact>,
     texts: Mutex<ExecutionTexts>,
 }
 
@@ -16,7 +42,7 @@ pub(crate) struct ExecutionRecord {
 pub(crate) struct ExecutionTexts {
     /// The key that the client sent, masked.
     pub(crate) sent_key: Option<String>,
-    /// The `Authorization` field, masked.
+    /// The `Authorization` field, or what the method's authorizer goes by, masked.
     pub(crate) identity: Option<String>,
     pub(crate) query: String,
     pub(crate) method_headers: String,
@@ -32,6 +58,17 @@ pub(crate) struct ExecutionTexts {
 pub(crate) struct EndpointTexts {
     pub(crate) uri: String,
     pub(crate) headers: String,
+}
+
+/// The call of an authorizer's function.
+#[cfg(feature = "authorizer")]
+#[derive(Debug)]
+pub(crate) struct CallTexts {
+    /// Where the function was called; `None` for one in the program.
+    pub(crate) endpoint: Option<EndpointTexts>,
+    pub(crate) event: String,
+    /// `None` where there was no answer.
+    pub(crate) answer: Option<String>,
 }
 
 /// The beginning of a body.
@@ -67,8 +104,13 @@ impl ExecutionTexts {
 }
 
 impl ExecutionRecord {
-    pub(crate) fn new(logging: ExecutionLogging, texts: ExecutionTexts) -> Self {
-        Self { logging, texts: Mutex::new(texts) }
+    pub(crate) fn new(logging: ExecutionLogging, redact: Arc<dyn Redact>, texts: ExecutionTexts) -> Self {
+        Self { logging, redact, texts: Mutex::new(texts) }
+    }
+
+    #[cfg(feature = "authorizer")]
+    pub(crate) fn redact(&self) -> &Arc<dyn Redact> {
+        &self.redact
     }
 
     pub(crate) fn traces_data(&self) -> bool {
@@ -84,6 +126,19 @@ impl ExecutionRecord {
 impl RequestContext {
     pub(crate) fn set_execution(&self, record: ExecutionRecord) {
         let _first_writer_wins = self.0.observed.execution.set(Box::new(record));
+    }
+
+    /// By what the method's authorizer knows the caller, where an execution log wants to know.
+    #[cfg(feature = "authorizer")]
+    pub(crate) fn note_identity(&self, values: impl FnOnce() -> Vec<String>) {
+        if let Some(record) = self.execution() {
+            let values = values();
+            let told = values.iter().filter(|value| !value.is_empty());
+            let masked: Vec<_> = told.map(|value| record.redact.mask(value)).collect();
+            if !masked.is_empty() {
+                record.note(|texts| texts.identity = Some(masked.join(",")));
+            }
+        }
     }
 
     pub(crate) fn execution(&self) -> Option<&ExecutionRecord> {

@@ -38,7 +38,8 @@ fn ratio(left: u64, of: u64) -> f64 {
 pub struct AuthorizerUse<'a> {
     /// The name that the method asks for; `other` where no method says one.
     pub name: &'a str,
-    /// How long it was called; `None` where its answer was cached.
+    /// How long the request waited for it: for the call of a function, or for a token to be verified. `None` where the
+    /// answer was cached, or the token is remembered.
     pub latency: Option<Duration>,
 }
 
@@ -48,10 +49,11 @@ impl RequestContext {
         self.0.observed.headroom.get().map(|headroom| &**headroom)
     }
 
-    /// What the method's Lambda-style authorizer did; `None` where it was not asked.
+    /// What the method's authorizer (Lambda-style, JWT or Cognito) did; `None` where it was not asked.
     pub fn authorizer_use(&self) -> Option<AuthorizerUse<'_>> {
-        let run = self.0.authorizer_run.get();
-        if run.is_none() && !self.0.observed.was_cached() {
+        let was_cached = self.0.observed.was_cached();
+        let run = self.authorizer_run().filter(|_| !was_cached);
+        if run.is_none() && !was_cached {
             return None;
         }
         let name = self.route().and_then(|route| route.declared().method.authorization.authorizer());

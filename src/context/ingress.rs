@@ -15,8 +15,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 /// How a request came in, as a request extension put there by the server: what the condition keys
-/// `aws:SecureTransport`, `aws:SourceVpc`, `aws:SourceVpce` and `aws:VpcSourceIp` of policies tell. Without one a request
-/// counts as public and not secure. A clone is a reference count.
+/// `aws:SecureTransport`, `aws:SourceVpc`, `aws:SourceVpce` and `aws:VpcSourceIp` of policies tell, and
+/// `$context.tlsVersion`, `cipherSuite`, `identity.vpcId`, `identity.vpceId` and `endpointType` of logs. Without one a
+/// request counts as public and not secure, and logs say nothing. A clone is a reference count: make it once for a
+/// connection.
 ///
 /// ```
 /// use http::Request;
@@ -42,6 +44,8 @@ struct Entry {
     vpc_id: Option<Box<str>>,
     vpc_endpoint_id: Option<Box<str>>,
     vpc_source_ip: Option<IpAddr>,
+    tls_version: Option<Box<str>>,
+    cipher_suite: Option<Box<str>>,
 }
 
 impl Ingress {
@@ -64,6 +68,18 @@ impl Ingress {
     /// Whether the client's connection is encrypted (`aws:SecureTransport`). Default: no.
     pub fn secure(self, secure: bool) -> Self {
         self.change(|entry| entry.secure = secure)
+    }
+
+    /// The protocol version that was negotiated (`$context.tlsVersion`), in AWS's spelling: `TLSv1.3`. Makes the entry
+    /// secure.
+    pub fn tls(self, version: impl Into<Box<str>>) -> Self {
+        self.change(|entry| (entry.secure, entry.tls_version) = (true, Some(version.into())))
+    }
+
+    /// The cipher suite that was negotiated (`$context.cipherSuite`), by its IANA name: `TLS_AES_128_GCM_SHA256`. Makes
+    /// the entry secure.
+    pub fn cipher(self, suite: impl Into<Box<str>>) -> Self {
+        self.change(|entry| (entry.secure, entry.cipher_suite) = (true, Some(suite.into())))
     }
 
     /// The VPC that the call comes from (`aws:SourceVpc`). Makes the entry private.
@@ -89,6 +105,21 @@ impl Ingress {
     /// Whether the call came through a VPC endpoint.
     pub fn is_private(&self) -> bool {
         self.0.private
+    }
+
+    /// `$context.endpointType`.
+    pub(super) fn endpoint_type(&self) -> &'static str {
+        if self.is_private() { "PRIVATE" } else { "REGIONAL" }
+    }
+
+    /// The protocol version of the client's connection.
+    pub fn tls_version(&self) -> Option<&str> {
+        self.0.tls_version.as_deref()
+    }
+
+    /// The cipher suite of the client's connection.
+    pub fn cipher_suite(&self) -> Option<&str> {
+        self.0.cipher_suite.as_deref()
     }
 
     /// The VPC that the call comes from.
@@ -117,7 +148,8 @@ impl Ingress {
 /// 4. The scheme is secure if its header stands there once and says `https`.
 /// 5. From any other peer nothing is believed: public, not secure.
 ///
-/// This layer never refuses.
+/// This layer never refuses. Logs show what it found where it stands outside of the first of our other layers, which makes
+/// the [`RequestContext`](super::RequestContext).
 ///
 /// ```
 /// use bytes::Bytes;

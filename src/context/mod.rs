@@ -5,7 +5,7 @@
 //!
 //! | slot | written by |
 //! |---|---|
-//! | request id, extended id, times, method, URI as received, source address | the layer that makes the context |
+//! | request id, extended id, times, method, URI as received, source address, [`Ingress`] | the layer that makes the context |
 //! | host, stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
@@ -14,6 +14,7 @@
 //! | error, [`Explanation`] | the layer that refuses |
 //! | cache status, reason, age | `CacheLayer` |
 //! | integration latency and status, user agent, announced length of the request | `ObserveLayer`, `IntegrationTimerLayer` |
+//! | what the phases came to | each phase, where an observer asks for it |
 //!
 //! ```
 //! use bytes::Bytes;
@@ -35,6 +36,7 @@
 //! ```
 
 mod authorizer;
+mod authorizer_run;
 mod cache;
 mod caller;
 #[cfg(feature = "jwt")]
@@ -54,6 +56,7 @@ pub(crate) mod json_object;
 mod layer;
 #[cfg(feature = "access-log")]
 mod observed;
+mod phases;
 mod principal;
 mod proxies;
 #[cfg(feature = "usage-plan")]
@@ -81,14 +84,16 @@ pub use principal::{PrincipalLayer, PrincipalService};
 pub use proxies::{ForwardedHeader, TrustedProxies};
 
 #[cfg(feature = "authorizer")]
-pub(crate) use authorizer::AuthorizerRun;
+pub(crate) use authorizer_run::{AuthorizerCall, AuthorizerRun};
 pub(crate) use cache::CacheNote;
+#[cfg(all(feature = "tracing", feature = "authorizer"))]
+pub(crate) use execution::CallTexts;
 #[cfg(feature = "tracing")]
 #[cfg_attr(
     not(feature = "gateway"),
     allow(unused_imports, reason = "the gateway sees what the service is sent")
 )]
-pub(crate) use execution::{EndpointTexts, ExecutionRecord, ExecutionTexts};
+pub(crate) use execution::{EndpointTexts, ExecutionRecord, ExecutionTexts, Redact};
 pub(crate) use explanation::Reason;
 #[cfg(feature = "api-key")]
 pub(crate) use identity::KeyId;
@@ -98,6 +103,7 @@ pub(crate) use identity::subject;
 pub(crate) use layer::PeerSource;
 #[cfg(feature = "access-log")]
 pub(crate) use observed::Wanted;
+pub(crate) use phases::Phase;
 #[cfg(feature = "usage-plan")]
 pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
 #[cfg(feature = "usage-plan")]
@@ -149,6 +155,7 @@ struct Inner {
     method: Method,
     uri: Uri,
     source_ip: Option<IpAddr>,
+    ingress: Option<Ingress>,
     #[cfg(feature = "mtls")]
     client_certificate: Option<ClientCertificate>,
     route: OnceLock<MatchedRoute>,
@@ -160,7 +167,7 @@ struct Inner {
     api_key: OnceLock<VerifiedApiKey>,
     principal: OnceLock<Principal>,
     authorizer: OnceLock<Arc<AuthorizerContext>>,
-    authorizer_run: OnceLock<Box<authorizer::AuthorizerRun>>,
+    authorizer_run: OnceLock<Box<authorizer_run::AuthorizerRun>>,
     caller: OnceLock<CallerIdentity>,
     /// What the answer will say of the plan's limits, until it is written.
     #[cfg(feature = "usage-plan")]
@@ -225,6 +232,7 @@ impl ContextConfig {
             method: request.method().clone(),
             uri: request.uri().clone(),
             source_ip: peer.map(|peer| self.proxies.client(peer, request.headers())),
+            ingress: request.extensions().get().cloned(),
             #[cfg(feature = "mtls")]
             client_certificate: request.extensions().get().cloned(),
             route: route.map_or_else(OnceLock::new, OnceLock::from),
@@ -303,6 +311,11 @@ impl RequestContext {
     /// `None` where the server tells no address (see [`PeerAddr`]).
     pub fn source_ip(&self) -> Option<IpAddr> {
         self.0.source_ip
+    }
+
+    /// How the request came in, where the listener or an [`IngressLayer`] outside of our layers has said so.
+    pub fn ingress(&self) -> Option<&Ingress> {
+        self.0.ingress.as_ref()
     }
 
     /// The certificate that the listener found the client to have.

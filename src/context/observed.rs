@@ -1,6 +1,6 @@
 //! What only observers ask for: how long the integration took, who the client says it is, how much it sent.
 
-use super::{RequestContext, headroom::PlanHeadroom};
+use super::{RequestContext, headroom::PlanHeadroom, phases::Phases};
 use crate::clock::Timestamp;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::{
@@ -18,7 +18,7 @@ pub(super) struct Observed {
     /// From the arrival to the call.
     integration_offset: AtomicU64,
     integration_status: AtomicU16,
-    /// [`WANTS_HEADROOM`] and [`AUTHORIZER_WAS_CACHED`].
+    /// [`WANTS_HEADROOM`], [`AUTHORIZER_WAS_CACHED`] and [`IS_OBSERVED`].
     flags: AtomicU16,
     request_length: AtomicU64,
     /// Bytes of a body without an announced length.
@@ -28,6 +28,7 @@ pub(super) struct Observed {
     /// `x-amzn-RequestId` or `x-amz-request-id`, and `x-amz-id-2` of the service's answer.
     endpoint_ids: OnceLock<Box<[Option<HeaderValue>; 2]>>,
     pub(super) headroom: OnceLock<Box<PlanHeadroom>>,
+    pub(super) phases: OnceLock<Box<Phases>>,
     #[cfg(any(feature = "tracing", feature = "xray"))]
     trace: OnceLock<Box<super::trace::TraceContext>>,
     #[cfg(feature = "tracing")]
@@ -36,11 +37,17 @@ pub(super) struct Observed {
 
 const WANTS_HEADROOM: u16 = 1;
 const AUTHORIZER_WAS_CACHED: u16 = 2;
+const IS_OBSERVED: u16 = 4;
 
 impl Observed {
     #[cfg(feature = "usage-plan")]
     pub(super) fn wants_headroom(&self) -> bool {
         self.flags.load(Relaxed) & WANTS_HEADROOM != 0
+    }
+
+    #[cfg(feature = "jwt")]
+    pub(super) fn is_observed(&self) -> bool {
+        self.flags.load(Relaxed) & IS_OBSERVED != 0
     }
 
     pub(super) fn was_cached(&self) -> bool {
@@ -53,6 +60,7 @@ impl Observed {
 pub(crate) struct Wanted {
     pub(crate) user_agent: bool,
     pub(crate) headroom: bool,
+    pub(crate) phases: bool,
 }
 
 impl RequestContext {
@@ -66,6 +74,21 @@ impl RequestContext {
     #[cfg(feature = "xray")]
     pub(crate) fn integration_offset(&self) -> Duration {
         Duration::from_nanos(self.0.observed.integration_offset.load(Relaxed))
+    }
+
+    /// `$context.integration.timeToFirstContent`: from the call to the first byte of the answer's body.
+    pub(crate) fn time_to_first_content(&self) -> Option<Duration> {
+        let first = self.0.observed.phases.get()?.first_content.get()?;
+        self.integration_latency()?;
+        let called = Duration::from_nanos(self.0.observed.integration_offset.load(Relaxed));
+        Some(first.since(self.arrived()).saturating_sub(called))
+    }
+
+    /// The first byte of the answer's body is there.
+    pub(crate) fn note_first_content(&self, now: impl FnOnce() -> Timestamp) {
+        if let Some(phases) = self.0.observed.phases.get() {
+            phases.first_content.get_or_init(now);
+        }
     }
 
     /// `$context.integration.status`: what the service inside answered, before anything outside changed it.
@@ -151,15 +174,18 @@ impl RequestContext {
         self.0.observed.integration_status.store(status.map_or(0, |status| status.as_u16()), Relaxed);
     }
 
-    /// The authorizer's answer was a cached one.
+    /// The authorizer's answer was a cached one, or a token one that is remembered.
     #[cfg(feature = "authorizer")]
     pub(crate) fn note_cached_authorizer(&self) {
         self.0.observed.flags.fetch_or(AUTHORIZER_WAS_CACHED, Relaxed);
     }
 
     pub(crate) fn observe_head(&self, headers: &HeaderMap, wanted: Wanted) {
-        if wanted.headroom {
-            self.0.observed.flags.fetch_or(WANTS_HEADROOM, Relaxed);
+        // Nobody else writes yet.
+        let flags = IS_OBSERVED | if wanted.headroom { WANTS_HEADROOM } else { 0 };
+        self.0.observed.flags.store(self.0.observed.flags.load(Relaxed) | flags, Relaxed);
+        if wanted.phases {
+            let _first_writer_wins = self.0.observed.phases.set(Box::default());
         }
         let length = headers.get(header::CONTENT_LENGTH);
         if let Some(length) = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {

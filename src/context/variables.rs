@@ -1,15 +1,19 @@
 //! The `$context` table: one read-only function over the context, used by gateway responses, and later by access
 //! logs, mapping templates and authorizers.
 
-use super::RequestContext;
+use super::{RequestContext, phases::Phase};
 use crate::clock::Timestamp;
 use std::borrow::Cow;
+
+const PHASES: [(&str, Phase); 3] =
+    [("waf.", Phase::Filter), ("authenticate.", Phase::Authenticate), ("authorize.", Phase::Authorize)];
 
 impl RequestContext {
     /// The value of `$context.<name>`; `None` where it has none (an access log prints `-`, a gateway response
     /// template nothing).
     ///
-    /// `identity.apiKey` is the key itself, as on AWS: think before you log it.
+    /// `identity.apiKey` is the key itself, as on AWS: think before you log it. `waf.*`, `authenticate.*` and
+    /// `authorize.*` are kept where an observer asks for them.
     ///
     /// AWS: "Variables for access logging for API Gateway" in the developer guide.
     pub fn variable(&self, name: &str) -> Option<Cow<'_, str>> {
@@ -18,6 +22,11 @@ impl RequestContext {
         }
         if let Some(field) = name.strip_prefix("authorizer.") {
             return self.authorizer_variable(field);
+        }
+        for (prefix, phase) in PHASES {
+            if let Some(field) = name.strip_prefix(prefix) {
+                return self.phase_variable(phase, field);
+            }
         }
         #[cfg(feature = "mtls")]
         if let Some(field) = name.strip_prefix("identity.clientCert.") {
@@ -45,6 +54,12 @@ impl RequestContext {
             "requestTime" => return Some(common_log_time(self.arrived()).into()),
             "requestTimeEpoch" => return Some(self.arrived().unix_millis().to_string().into()),
             "domainName" => self.domain_name()?,
+            "wafResponseCode" => self.filter_verdict()?,
+            "tlsVersion" => self.ingress()?.tls_version()?,
+            "cipherSuite" => self.ingress()?.cipher_suite()?,
+            "identity.vpcId" => self.ingress()?.vpc_id()?,
+            "identity.vpceId" => self.ingress()?.vpc_endpoint_id()?,
+            "endpointType" => self.ingress()?.endpoint_type(),
             _ => self.caller()?.variable(name.strip_prefix("identity.")?)?,
         };
         Some(Cow::Borrowed(borrowed))

@@ -27,7 +27,8 @@
 //! ```
 
 use crate::{
-    context::{ContextConfig, RequestContext},
+    clock::Clock,
+    context::{ContextConfig, Phase, RequestContext},
     future::{ResponseFuture, Untouched},
     response::{Cause, GatewayError, ResponseType},
 };
@@ -91,16 +92,17 @@ impl FilterLayer {
     pub(crate) fn admit<B, R: From<Bytes>>(
         &self,
         context: &RequestContext,
+        clock: &Clock,
         request: &Request<B>,
     ) -> Result<(), Response<R>> {
         // The URI as received: the gateway's route match has already taken stage and base path off the request's.
         let head = Head { uri: context.received_uri(), ..Head::of(request) };
-        match (self.filter)(head, context) {
+        context.in_phase(Phase::Filter, clock, || match (self.filter)(head, context) {
             Verdict::Pass => Ok(()),
             Verdict::Block => {
                 Err(GatewayError::new(ResponseType::WafFiltered, Cause::Filtered).refuse(context))
             }
-        }
+        })
     }
 }
 
@@ -140,7 +142,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = ContextConfig::default().find_or_create(&mut request);
-        match self.layer.admit(&context, &request) {
+        match self.layer.admit(&context, &Clock::system(), &request) {
             Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Untouched),
             Err(refusal) => ResponseFuture::refused(refusal),
         }

@@ -81,7 +81,7 @@ impl Phases {
         }
         // In the place of AWS WAF: before the route and every access control.
         if let Some(filter) = &self.filter {
-            filter.admit(context, request)?;
+            filter.admit(context, &self.context.clock, request)?;
         }
         if let Some(error) = refusal.take() {
             return Err(error.refuse(context));

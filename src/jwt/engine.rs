@@ -117,6 +117,26 @@ pub(super) enum Verdict {
     Wait(Wait),
 }
 
+/// One look at a token.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// When its request came here.
+    pub(super) since: Timestamp,
+    pub(super) now: Timestamp,
+    /// Its key was fetched for it already; it is not fetched twice.
+    pub(super) has_waited: bool,
+}
+
+impl Look {
+    pub(super) fn first(now: Timestamp) -> Self {
+        Self { since: now, now, has_waited: false }
+    }
+
+    pub(super) fn again(self, now: Timestamp) -> Self {
+        Self { now, has_waited: true, ..self }
+    }
+}
+
 /// Why a token could not be verified.
 enum Stop {
     Refused(JwtError),
@@ -152,7 +172,9 @@ impl Engine {
         refusal: Refusal,
         scopes: &Arc<[Box<str>]>,
         context: &RequestContext,
+        look: Look,
     ) -> Response<R> {
+        refusal.note_run(self.style(), scopes, context, self.clock.now().since(look.since));
         refusal.answer(self.style(), scopes, self.wanted(refusal), context)
     }
 
@@ -173,6 +195,14 @@ impl Engine {
         }
     }
 
+    #[cfg(feature = "access-log")]
+    fn note_verified(&self, context: &RequestContext, look: Look) {
+        context.note_verified_token(|| self.clock.now().since(look.since));
+    }
+
+    #[cfg(not(feature = "access-log"))]
+    fn note_verified(&self, _: &RequestContext, _: Look) {}
+
     pub(super) fn forget_tokens(&self) {
         self.cache.clear();
     }
@@ -181,18 +211,32 @@ impl Engine {
         self.cache.len()
     }
 
-    /// Judges a token. `has_waited`: its key was fetched for it already; it is not fetched twice.
-    pub(super) fn judge(&self, token: &[u8], scopes: &[Box<str>], has_waited: bool) -> Verdict {
-        let now = self.clock.now();
+    /// Judges a token, and tells the context whether it is one that is remembered, or how long its verification took.
+    pub(super) fn judge(
+        &self,
+        context: &RequestContext,
+        token: &[u8],
+        scopes: &[Box<str>],
+        look: Look,
+    ) -> Verdict {
+        let now = look.now;
         match self.establish(token, now) {
-            Ok(established) => match self.meets_demand(&established, scopes) {
-                Ok(()) => Verdict::Pass(established),
-                Err(refusal) => Verdict::Refuse(refusal),
-            },
+            Ok((established, remembered)) => {
+                if remembered {
+                    note_remembered(context);
+                }
+                if let Err(refusal) = self.meets_demand(&established, scopes) {
+                    return Verdict::Refuse(refusal);
+                }
+                if !remembered {
+                    self.note_verified(context, look);
+                }
+                Verdict::Pass(established)
+            }
             Err(Stop::Refused(error)) => Verdict::Refuse(Refusal::Token(error)),
             Err(Stop::NoKey { provider, kid }) => {
                 let keys = &self.providers[provider].keys;
-                if has_waited {
+                if look.has_waited {
                     return Verdict::Refuse(Refusal::Token(keys.note_absent(kid.as_deref(), now)));
                 }
                 match keys.await_key(kid.as_deref(), now) {
@@ -203,19 +247,20 @@ impl Engine {
         }
     }
 
-    fn establish(&self, token: &[u8], now: Timestamp) -> Result<Arc<AuthorizerContext>, Stop> {
+    /// What a token establishes, and whether that was remembered.
+    fn establish(&self, token: &[u8], now: Timestamp) -> Result<(Arc<AuthorizerContext>, bool), Stop> {
         let key = self.cache.key(token);
         if let Some(known) =
             key.and_then(|key| self.cache.get(key, now)).filter(|known| self.is_current(known, now))
         {
-            return Ok(known.established);
+            return Ok((known.established, true));
         }
         let verified = self.verify(token, now)?;
         let established = Arc::clone(&verified.established);
         if let Some(key) = key {
             self.cache.insert(key, verified);
         }
-        Ok(established)
+        Ok((established, false))
     }
 
     /// Whether the keys that a remembered token was verified with are still in force.
@@ -269,6 +314,14 @@ impl Engine {
         }
     }
 }
+
+#[cfg(feature = "access-log")]
+fn note_remembered(context: &RequestContext) {
+    context.note_cached_authorizer();
+}
+
+#[cfg(not(feature = "access-log"))]
+fn note_remembered(_: &RequestContext) {}
 
 fn of_user_pool(claims: &Claims, scopes: &[Box<str>], audience: Option<&Regex>) -> Result<(), Refusal> {
     let token_use = if scopes.is_empty() { "id" } else { "access" };

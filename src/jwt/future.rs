@@ -43,13 +43,14 @@ where
 
     /// Judges again, now that the keys were fetched.
     fn go_on(mut self, (): ()) -> Next<S::Future, R, Self> {
-        match judge(&self.engine, &self.scopes, &self.request, true) {
+        self.look = self.look.again(self.engine.clock.now());
+        match judge(&self.engine, &self.context, &self.scopes, &self.request, self.look) {
             Verdict::Pass(established) => {
                 self.context.set_authorizer(&established);
                 Next::Forward(self.inner.call(self.request))
             }
             Verdict::Refuse(refusal) => {
-                Next::Refuse(self.engine.refuse(refusal, &self.scopes, &self.context))
+                Next::Refuse(self.engine.refuse(refusal, &self.scopes, &self.context, self.look))
             }
             Verdict::Wait(wait) => Next::Wait(Self { wait, ..self }),
         }

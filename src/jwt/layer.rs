@@ -2,7 +2,7 @@
 
 use super::{
     CognitoAuthorizer, JwtAuthorizer,
-    engine::{Engine, Verdict},
+    engine::{Engine, Look, Verdict},
     service::TokenService,
 };
 use crate::{
@@ -87,12 +87,13 @@ impl Config {
 /// Judges the token of a request.
 pub(super) fn judge<B>(
     engine: &Engine,
+    context: &RequestContext,
     scopes: &[Box<str>],
     request: &Request<B>,
-    has_waited: bool,
+    look: Look,
 ) -> Verdict {
     match engine.source.token(request.headers(), request.uri()) {
-        Ok(token) => engine.judge(token, scopes, has_waited),
+        Ok(token) => engine.judge(context, token, scopes, look),
         Err(refusal) => Verdict::Refuse(refusal),
     }
 }

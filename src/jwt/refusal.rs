@@ -7,7 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, header::WWW_AUTHENTICATE};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// The body of a REST API for a token that was good until it expired.
 const EXPIRED: &str = "The incoming token has expired";
@@ -81,7 +81,6 @@ impl Refusal {
         context: &RequestContext,
     ) -> Response<R> {
         let error = self.error(style);
-        self.note_run(style, scopes, context, error.status().as_u16());
         let token = match self {
             Self::Token(error) => Some(error),
             _ => None,
@@ -116,13 +115,17 @@ impl Refusal {
         }
     }
 
-    /// `$context.authorizer.error` repeats the description.
-    fn note_run(self, style: ClaimStyle, scopes: &[Box<str>], context: &RequestContext, status: u16) {
-        let description = self.description(scopes);
-        if style == ClaimStyle::Http && description.is_some() {
-            let run =
-                AuthorizerRun { status, error: description.map(Into::into), ..AuthorizerRun::default() };
-            context.set_authorizer_run(run);
+    /// `$context.authorizer.error` repeats the description. Of a request without a token nobody was asked anything.
+    pub(super) fn note_run(
+        self,
+        style: ClaimStyle,
+        scopes: &[Box<str>],
+        context: &RequestContext,
+        latency: Duration,
+    ) {
+        if let Some(description) = self.description(scopes) {
+            let (status, error) = (self.error(style).status().as_u16(), Some(description.into()));
+            context.set_authorizer_run(AuthorizerRun { latency, status, error, ..AuthorizerRun::default() });
         }
     }
 

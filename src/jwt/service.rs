@@ -1,7 +1,7 @@
 //! The service of both layers.
 
 use super::{
-    engine::{Engine, Verdict},
+    engine::{Engine, Look, Verdict},
     future::TokenFuture,
     layer::{Asked, Config, judge},
     refusal::Refusal,
@@ -38,6 +38,7 @@ pub(super) struct Pending<S, B> {
     pub(super) engine: Arc<Engine>,
     pub(super) scopes: Arc<[Box<str>]>,
     pub(super) wait: Wait,
+    pub(super) look: Look,
 }
 
 impl<S, B, R> Service<Request<B>> for TokenService<S>
@@ -64,17 +65,20 @@ where
             }
         };
         engine.source.mark_sensitive(request.headers_mut());
-        TokenFuture::new(match judge(&engine, &scopes, &request, false) {
+        let look = Look::first(engine.clock.now());
+        #[cfg(feature = "tracing")]
+        context.note_identity(|| engine.source.shown(request.headers(), request.uri()));
+        TokenFuture::new(match judge(&engine, &context, &scopes, &request, look) {
             Verdict::Pass(established) => {
                 context.set_authorizer(&established);
                 Next::Forward(self.inner.call(request))
             }
-            Verdict::Refuse(refusal) => Next::Refuse(engine.refuse(refusal, &scopes, &context)),
+            Verdict::Refuse(refusal) => Next::Refuse(engine.refuse(refusal, &scopes, &context, look)),
             Verdict::Wait(wait) => {
                 // The clone may not be ready; the service that is goes along with the request.
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
-                Next::Wait(Pending { inner, request, context, engine, scopes, wait })
+                Next::Wait(Pending { inner, request, context, engine, scopes, wait, look })
             }
         })
     }

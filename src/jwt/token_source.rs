@@ -43,6 +43,13 @@ impl TokenSource {
         }
     }
 
+    /// What stands there, for a log.
+    #[cfg(feature = "tracing")]
+    pub(super) fn shown(&self, headers: &HeaderMap, uri: &Uri) -> Vec<String> {
+        let token = self.token(headers, uri).unwrap_or_default();
+        vec![String::from_utf8_lossy(token).into_owned()]
+    }
+
     /// The one token of a request, without its scheme.
     pub(super) fn token<'r>(&self, headers: &'r HeaderMap, uri: &'r Uri) -> Result<&'r [u8], Refusal> {
         let value = match self {

@@ -4,7 +4,7 @@ use crate::{
     body::{End, Outcome},
     clock::Timestamp,
     context::{AuthorizerUse, PlanHeadroom, RequestContext},
-    response::GatewayError,
+    response::{GatewayError, ResponseType},
 };
 use http::StatusCode;
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
@@ -137,6 +137,22 @@ impl<'a> RequestEvent<'a> {
         broken.or_else(|| class(self.end.status?)).or_else(refused)
     }
 
+    /// `$context.integration.error`: what went wrong with the service inside, in the execution log's words. Its own error
+    /// is not looked into.
+    pub fn integration_error(&self) -> Option<&'static str> {
+        match (self.end.outcome, self.error()) {
+            (_, Some(error)) if error.response_type() == ResponseType::IntegrationTimeout => {
+                Some("Execution failed due to a timeout error")
+            }
+            (_, Some(_)) => None,
+            (Outcome::Failed, None) => {
+                Some("Execution failed due to a network error communicating with endpoint")
+            }
+            (Outcome::Panicked, None) => Some("Execution failed due to an internal error"),
+            (Outcome::Complete | Outcome::ClientClosed, None) => None,
+        }
+    }
+
     /// What the cache did, and why; `None` where no cache was asked.
     #[cfg(feature = "cache")]
     pub fn cache_lookup(&self) -> Option<(&'static str, Option<&'static str>)> {
@@ -155,7 +171,7 @@ impl<'a> RequestEvent<'a> {
         self.context.plan_headroom()
     }
 
-    /// What a Lambda-style authorizer did.
+    /// What the method's authorizer did.
     pub fn authorizer_use(&self) -> Option<AuthorizerUse<'a>> {
         self.context.authorizer_use()
     }

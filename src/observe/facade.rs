@@ -22,8 +22,8 @@ const SOURCE_BUDGET: usize = 1_000;
 /// | `tower_gateway.refusals` | counter | `response_type`, `cause` |
 /// | `tower_gateway.requests_ended` | counter | `outcome` |
 /// | `tower_gateway.cache.lookups` | counter | `result`, `reason` where there is one |
-/// | `tower_gateway.authorizer.duration` | histogram, seconds: its calls | `authorizer` |
-/// | `tower_gateway.authorizer.lookups` | counter | `authorizer`, `result`: `hit` is a cached answer |
+/// | `tower_gateway.authorizer.duration` | histogram, seconds: calls of its function, verifications of tokens | `authorizer` |
+/// | `tower_gateway.authorizer.lookups` | counter | `authorizer`, `result`: `hit` is a cached answer or a remembered token |
 /// | `tower_gateway.plan.throttle.headroom`, `tower_gateway.plan.quota.headroom` | histogram: the share that is left | `plan` |
 ///
 /// Labels come from the route table and from enumerations, never from what a client sent: what has no route is `other`.

@@ -44,6 +44,12 @@ pub trait Observer: Send + Sync + 'static {
         false
     }
 
+    /// Whether what the phases came to, and how long they took, is to be kept until the end (`waf.*`, `authenticate.*`,
+    /// `authorize.*`, `integration.timeToFirstContent`), at the cost of an allocation and of readings of the clock.
+    fn needs_phases(&self) -> bool {
+        false
+    }
+
     /// Whether what a plan has left is to be kept until the end, at the cost of an allocation for requests with a plan.
     fn needs_headroom(&self) -> bool {
         false
@@ -105,6 +111,7 @@ impl ObserveLayer {
             watch.endpoint_ids |= observer.needs_endpoint_request_id();
             watch.wanted.user_agent |= observer.needs_user_agent();
             watch.wanted.headroom |= observer.needs_headroom();
+            watch.wanted.phases |= observer.needs_phases();
             watch.observers.push(observer);
         })
     }

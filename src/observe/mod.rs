@@ -19,6 +19,13 @@
 //! | `responseLength` | bytes of the body that were handed over |
 //! | `responseLatency` | milliseconds from arrival to the last byte |
 //! | `integration.latency`, `.status`, `integrationLatency`, `integrationStatus` | by [`IntegrationTimerLayer`] |
+//! | `integration.timeToAllHeaders`, `integration.timeToFirstContent`, `integration.responseTransferMode` | the same latency; from the call to the first byte of the body; `STREAMED` |
+//! | `integration.error`, `integrationErrorMessage` | [`RequestEvent::integration_error`]: a timeout, an error, a panic |
+//! | `authenticate.*` | the signature: `latency`, `status` (200, or that of the refusal), `error` |
+//! | `authorizer.*` | the work of an authorizer: `latency` as the request waited, `integrationLatency`, `integrationStatus` and `requestId` of its function's call, `status`, `error`; a cached answer took no time |
+//! | `authorize.*` | what policies said of whom a signature or a Lambda-style authorizer established |
+//! | `waf.*`, `wafResponseCode` | the [`filter`](crate::filter) |
+//! | `tlsVersion`, `cipherSuite`, `identity.vpcId`, `identity.vpceId`, `endpointType` | by an [`Ingress`](crate::context::Ingress) of the listener |
 //! | `awsEndpointRequestId`, `awsEndpointRequestId2`, `integration.requestId` | `x-amzn-RequestId` (or `x-amz-request-id`) and `x-amz-id-2` of the service's answer, in `Gateway` |
 //! | `routeKey` | `GET /pets/{id}`, as declared |
 //! | `apiId`, `accountId` | by [`ApiInfo`] |

@@ -13,7 +13,7 @@ use super::{
     verifier::{Payload, Prepared, SigV4Verifier, check_token},
 };
 use crate::{
-    context::{ContextConfig, RequestContext},
+    context::{ContextConfig, Phase, RequestContext},
     response::{Cause, GatewayError, ResponseType},
     route::{ApiMethod, Authorization, Scope, check_path},
 };
@@ -128,6 +128,7 @@ impl Config {
         }
         check_token(&parts.signed(), pending.form, &pending.credentials, pending.now)?;
         self.check_replay(pending)?;
+        parts.context.end_authentication(&self.context.clock, true);
         parts.context.set_caller(pending.credentials.proof().clone());
         parts.context.set_principal(pending.credentials.principal().clone());
         let routed = Routed {
@@ -138,7 +139,9 @@ impl Config {
             extensions: parts.extensions,
         };
         match &self.permissions {
-            Some(permissions) => permissions.decide(&routed, pending.credentials.subject()),
+            Some(permissions) => parts.context.in_phase(Phase::Authorize, &self.context.clock, || {
+                permissions.decide(&routed, pending.credentials.subject())
+            }),
             None => Ok(()),
         }
     }

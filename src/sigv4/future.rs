@@ -173,7 +173,9 @@ impl<S> Collecting<S> {
         let judged = collected.map_err(Refusal::from);
         let judged = judged.and_then(|()| self.config.judge(&parts, &self.pending, payload));
         if let Err(refusal) = judged {
-            return State::Refused { response: Some(Box::new(refusal.answer(&self.context))) };
+            return State::Refused {
+                response: Some(Box::new(refusal.answer(&self.context, &self.config.context.clock))),
+            };
         }
         let mut request = Request::from_parts(self.head, M::Out::from(body));
         self.config.strip(&mut request, &self.pending);
@@ -189,8 +191,10 @@ impl<S, B> Looking<S, B> {
         B: Body<Data = Bytes>,
         R: From<Bytes>,
     {
-        let refused =
-            |refusal: Refusal, context| State::Refused { response: Some(Box::new(refusal.answer(context))) };
+        let clock = self.config.context.clock.clone();
+        let refused = |refusal: Refusal, context| State::Refused {
+            response: Some(Box::new(refusal.answer(context, &clock))),
+        };
         let parts = Parts::of(&self.context, &self.request);
         let found = found.map_err(|_| store_failed());
         let pending = match found.and_then(|found| resume(&self.config, &parts, found, self.now)) {

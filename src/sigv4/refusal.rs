@@ -1,7 +1,7 @@
 //! A refusal, and what operators may know about it.
 
 use super::error::SignatureError;
-use crate::{context::RequestContext, policy::AccessDenial, response::GatewayError};
+use crate::{clock::Clock, context::RequestContext, policy::AccessDenial, response::GatewayError};
 use bytes::Bytes;
 use http::Response;
 
@@ -13,9 +13,10 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// The answer. The reasons are in its extensions, never in its body.
+    /// The answer. The reasons are in its extensions, never in its body. Whoever is not authenticated by now is not.
     #[cold]
-    pub(super) fn answer<R: From<Bytes>>(self, context: &RequestContext) -> Response<R> {
+    pub(super) fn answer<R: From<Bytes>>(self, context: &RequestContext, clock: &Clock) -> Response<R> {
+        context.end_authentication(clock, false);
         self.error.refuse_for(context, self.denial)
     }
 }

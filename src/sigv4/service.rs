@@ -132,14 +132,16 @@ where
         if !config.is_required(&context, request.uri().path()) {
             return SigV4AuthFuture::forwarded(self.inner.call(request.map(M::pass)));
         }
-        let now = config.context.clock.now().unix_seconds();
+        let clock = &config.context.clock;
+        context.begin_authentication(clock);
+        let now = clock.now().unix_seconds();
         let pending = match examine(config, &Parts::of(&context, &request), now) {
             Ok(Head::Known(pending)) => pending,
             Ok(Head::Fetch(lookup)) => {
                 let (inner, config) = (self.take_ready(), Arc::clone(&self.config));
                 return SigV4AuthFuture::looking(lookup, Looking { request, context, now, inner, config });
             }
-            Err(refusal) => return SigV4AuthFuture::refused(refusal.answer(&context)),
+            Err(refusal) => return SigV4AuthFuture::refused(refusal.answer(&context, clock)),
         };
         match admit(config, &context, &mut request, &pending) {
             Step::Forward => SigV4AuthFuture::forwarded(self.inner.call(request.map(M::pass))),
@@ -147,7 +149,7 @@ where
                 let request = request.map(|body| M::checked(body, check));
                 SigV4AuthFuture::streaming(self.inner.call(request), watch)
             }
-            Step::Refuse(refusal) => SigV4AuthFuture::refused(refusal.answer(&context)),
+            Step::Refuse(refusal) => SigV4AuthFuture::refused(refusal.answer(&context, clock)),
             Step::Collect(collector) => {
                 let (head, body) = request.into_parts();
                 let (inner, config) = (self.take_ready(), Arc::clone(&self.config));

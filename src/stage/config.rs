@@ -164,6 +164,9 @@ pub struct StageThrottle {
     pub tokens_left: u32,
     /// Whether it only counts what it would have refused.
     pub shadow: bool,
+    /// As a store knows it.
+    #[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "nobody asks a store"))]
+    pub(crate) id: u64,
 }
 
 /// An immutable snapshot of an API's resources and methods.

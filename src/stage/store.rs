@@ -174,6 +174,7 @@ impl Stages {
                 throttle: bucket.throttle,
                 tokens_left: bucket.slot.lock().available(bucket.throttle, now),
                 shadow: bucket.shadow,
+                id: bucket.id,
             })
         });
         throttles.collect()

@@ -3,6 +3,7 @@
 use super::{
     directory::PlanState,
     entry::Entry,
+    lending::Lending,
     plans::{UsagePlans, subject_of_key},
     quota::{QuotaPeriod, Window},
     shard::Shard,
@@ -30,6 +31,30 @@ pub struct PlanLimits {
     pub quota: Option<QuotaState>,
 }
 
+/// How far a figure reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LimitScope {
+    /// Of this process: all there is, where usage is not shared.
+    #[default]
+    Process,
+    /// Of all processes: the store's.
+    Shared,
+    /// Kept by the store, which was not asked or did not answer.
+    Unknown,
+}
+
+impl LimitScope {
+    /// `process`, `shared`, `unknown`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Shared => "shared",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A token bucket at a moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -37,8 +62,10 @@ pub struct ThrottleState {
     /// The numbers in force.
     pub throttle: Throttle,
     /// Tokens left; `None` where each method has a bucket of its own
-    /// ([`ThrottleScope::KeyAndMethod`](super::ThrottleScope::KeyAndMethod)).
+    /// ([`ThrottleScope::KeyAndMethod`](super::ThrottleScope::KeyAndMethod)), and where only the store knows.
     pub tokens_left: Option<u32>,
+    /// Whose tokens these are.
+    pub scope: LimitScope,
     /// Whether it only counts what it would have refused.
     pub shadow: bool,
 }
@@ -85,8 +112,13 @@ pub struct QuotaState {
     pub period: QuotaPeriod,
     /// What was charged in the present period.
     pub used: u64,
-    /// What is left: not always the difference, since [`UsagePlans::update_remaining`] changes it alone.
+    /// What is left: not always the difference, since [`UsagePlans::update_remaining`] changes it alone. Of a shared quota
+    /// whose store was not asked, what this process alone would have left.
     pub remaining: u64,
+    /// Of what is left, units that processes hold: some of them may be used already. 0 where the store was not asked.
+    pub in_hand: u64,
+    /// Whose use this is.
+    pub scope: LimitScope,
     /// The present period; the quota is full again at its end.
     pub window: Window,
     /// Whether it only counts what it would have refused.
@@ -95,15 +127,29 @@ pub struct QuotaState {
 
 impl UsagePlans {
     /// What a key, given by its id, has left of each plan that it is in, in the order in which the plans were put. Empty
-    /// for a key in no plan.
+    /// for a key in no plan. Of usage that is shared this is what this process knows; see
+    /// [`shared_limits`](Self::shared_limits).
     pub fn limits(&self, key_id: &str) -> Vec<PlanLimits> {
+        self.each_limit(key_id, |_, limits| limits)
+    }
+
+    /// Something of each plan that a key is in, and of its limits.
+    pub(super) fn each_limit<T>(&self, key_id: &str, each: impl Fn(&PlanState, PlanLimits) -> T) -> Vec<T> {
         let (subject, now, directory) = (subject_of_key(key_id), self.now(), self.directory());
         let shard = self.table().lock(subject);
         let left = |plan: &PlanState| {
             let index = shard.find(subject, |slot| slot == plan.slot)?;
-            limits_of(&shard, index, plan, now)
+            let mut limits = limits_of(&shard, index, plan, now)?;
+            self.lending().inspect(|lending| limits.are_known_to(lending));
+            Some(each(plan, limits))
         };
         directory.iter().filter_map(left).collect()
+    }
+
+    /// Whether a store decides on the tokens of all processes.
+    #[cfg(feature = "admin")]
+    pub(crate) fn shares_throttles(&self) -> bool {
+        self.lending().is_some_and(|lending| lending.shares_throttles)
     }
 
     /// Every method that a throttle of a plan is for.
@@ -125,19 +171,41 @@ impl UsagePlans {
     pub fn account_limit(&self) -> Option<ThrottleState> {
         let (now, directory) = (self.now().monotonic_nanos(), self.directory());
         let account = directory.account.as_ref()?;
-        Some(state(account.throttle, *account.slot.lock(), account.shadow, now))
+        let mut state = state(account.throttle, *account.slot.lock(), account.shadow, now);
+        self.lending().inspect(|lending| state.is_known_to(lending));
+        Some(state)
+    }
+}
+
+/// What is true of a process's figures where a store has others.
+impl PlanLimits {
+    fn are_known_to(&mut self, lending: &Lending) {
+        let states = self.throttle.iter_mut().chain(self.methods.iter_mut().map(|method| &mut method.state));
+        states.for_each(|state| state.is_known_to(lending));
+        if let Some(quota) = &mut self.quota {
+            quota.remaining = quota.limit.saturating_sub(quota.used);
+        }
+    }
+}
+
+impl ThrottleState {
+    fn is_known_to(&mut self, lending: &Lending) {
+        if lending.shares_throttles {
+            (self.tokens_left, self.scope) = (None, LimitScope::Unknown);
+        }
     }
 }
 
 fn state(throttle: Throttle, bucket: Bucket, shadow: bool, now: u64) -> ThrottleState {
-    ThrottleState { throttle, tokens_left: Some(bucket.available(throttle, now)), shadow }
+    let tokens_left = Some(bucket.available(throttle, now));
+    ThrottleState { throttle, tokens_left, scope: LimitScope::Process, shadow }
 }
 
 fn limits_of(shard: &Shard, index: u32, plan: &PlanState, now: Timestamp) -> Option<PlanLimits> {
     let entry = shard.entry(index)?;
     let (nanos, shadow) = (now.monotonic_nanos(), plan.plan.throttle_is_shadow());
     let general = plan.plan.general_throttle().map(|throttle| match plan.is_by_method() {
-        true => ThrottleState { throttle, tokens_left: None, shadow },
+        true => ThrottleState { throttle, tokens_left: None, scope: LimitScope::Process, shadow },
         false => state(throttle, entry.bucket, shadow, nanos),
     });
     let methods = plan.method_throttles().map(|own| {
@@ -172,6 +240,8 @@ fn quota_of(shard: &Shard, index: u32, entry: &Entry, plan: &PlanState, unix: i6
         period: quota.period(),
         used: used.map(|day| day.used).sum(),
         remaining: remaining.unwrap_or(quota.limit()),
+        in_hand: 0,
+        scope: LimitScope::Process,
         window: Window { start: span.window_start, end: span.window_end },
         shadow: plan.plan.quota_is_shadow(),
     })

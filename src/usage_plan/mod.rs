@@ -103,6 +103,7 @@ mod reservation;
 mod resumed;
 mod shard;
 mod shared;
+mod shared_limits;
 mod span_cell;
 pub mod store;
 mod table;
@@ -120,13 +121,14 @@ pub use lease::LeaseLedger;
 pub(crate) use lease::{HolderRecord, PeriodLedger};
 #[cfg(feature = "gateway")]
 pub(crate) use limits::NamedMethod;
-pub use limits::{MethodThrottleState, PlanLimits, QuotaState, ThrottleState};
+pub use limits::{LimitScope, MethodThrottleState, PlanLimits, QuotaState, ThrottleState};
 pub use plan::{ThrottleScope, UsagePlan};
 pub use plans::{UsagePlans, UsagePlansBuilder};
 pub use quota::{Quota, QuotaPeriod, Window};
 pub use report::{DailyUsage, UsageReport};
 pub use reservation::UsageReservation;
 pub use shared::SharedUsageError;
+pub use shared_limits::SharedLimits;
 #[cfg(feature = "gateway")]
 pub(crate) use verdict::Stop;
 

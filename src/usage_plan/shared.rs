@@ -12,7 +12,7 @@ use crate::{
     error::ConfigError,
     store::{StoreCounts, StoreError},
 };
-use std::{fmt, future::Future};
+use std::{fmt, future::Future, time::Duration};
 use tokio::sync::oneshot;
 
 /// Why shared usage could not be read or set.
@@ -82,7 +82,7 @@ impl UsagePlans {
             return Ok(self.usage(plan_id, Some(key_id), start_date, end_date)?);
         };
         let report = UsageReport::new(plan_id, start_date, end_date)?;
-        self.state(lending, plan_id, key_id, false).await?;
+        self.state(lending, plan_id, key_id, false, lending.guard.deadline()).await?;
         let ask = {
             let directory = self.directory();
             let plan = directory.require(plan_id)?;
@@ -95,7 +95,12 @@ impl UsagePlans {
         Ok(report.with_stored(plan, key_id, &stored, self.now().unix_seconds()))
     }
 
-    fn usage_ask(&self, plan: &PlanState, subject: u128, (first_day, last_day): (i32, i32)) -> UsageAsk {
+    pub(super) fn usage_ask(
+        &self,
+        plan: &PlanState,
+        subject: u128,
+        (first_day, last_day): (i32, i32),
+    ) -> UsageAsk {
         let span = plan.span(self.now().unix_seconds());
         UsageAsk {
             counter: Counter::new(&plan.plan, subject),
@@ -109,12 +114,13 @@ impl UsagePlans {
     }
 
     /// Lets the store know what this process has used of a key's quota, and hands back what it has in hand if `all`.
-    async fn state(
+    pub(super) async fn state(
         &self,
         lending: &Lending,
         plan_id: &str,
         key_id: &str,
         all: bool,
+        within: Duration,
     ) -> Result<(), SharedUsageError> {
         // An ask that is under way does not know all; the one after it does.
         for _ in 0..TRIES {
@@ -122,7 +128,7 @@ impl UsagePlans {
                 Statement::None => return Ok(()),
                 Statement::After(done) => drop(done.await),
                 Statement::Ask(slot, ask) => {
-                    self.fly(lending, slot, ask, lending.guard.deadline()).await;
+                    self.fly(lending, slot, ask, within).await;
                     return Ok(());
                 }
             }
@@ -168,7 +174,7 @@ impl UsagePlans {
         let Some(lending) = self.lending() else {
             return Ok(self.update_remaining(plan_id, key_id, remaining)?);
         };
-        self.state(lending, plan_id, key_id, true).await?;
+        self.state(lending, plan_id, key_id, true, lending.guard.deadline()).await?;
         let ask = {
             let directory = self.directory();
             let plan = directory.require(plan_id)?;

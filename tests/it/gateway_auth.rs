@@ -8,6 +8,8 @@ mod keys;
 mod logged;
 mod order;
 #[cfg(feature = "tracing")]
+mod traced;
+#[cfg(feature = "tracing")]
 mod variables;
 mod waiting;
 

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "authorizer")]
 mod callers;
+#[cfg(feature = "jwt")]
+mod tokens;
 
 use crate::support::{get, left_out, python, run};
 use bytes::Bytes;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "authorizer")]
 mod page;
+mod shared;
 mod views;
 
 use crate::support::run;

@@ -3,7 +3,7 @@
 use super::{
     Escaping, LogApi, Value, Variable,
     escape::mask,
-    names::{is_known_to_http_apis, is_secret},
+    names::{is_known_to_http_apis, is_of_phase, is_secret},
 };
 use crate::{error::ConfigError, observe::event::RequestEvent};
 use std::borrow::Cow;
@@ -119,6 +119,11 @@ impl AccessLogFormat {
     /// Whether the format names this variable.
     pub(crate) fn names(&self, name: &str) -> bool {
         self.fields().any(|field| &*field.name == name)
+    }
+
+    /// Whether the format names what phases came to, or how long they took.
+    pub(super) fn asks_for_phases(&self) -> bool {
+        self.fields().any(|field| is_of_phase(&field.name))
     }
 
     fn fields(&self) -> impl Iterator<Item = &Field> {

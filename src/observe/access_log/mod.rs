@@ -73,6 +73,10 @@ impl Observer for AccessLog {
         let names = ["awsEndpointRequestId", "awsEndpointRequestId2", "integration.requestId"];
         names.iter().any(|name| self.format.names(name))
     }
+
+    fn needs_phases(&self) -> bool {
+        self.format.asks_for_phases()
+    }
 }
 
 impl fmt::Debug for AccessLog {

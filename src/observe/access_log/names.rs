@@ -63,6 +63,12 @@ pub(super) fn is_known_to_http_apis(name: &str) -> bool {
         || name.strip_prefix("authorizer.").is_some_and(|field| !field.is_empty())
 }
 
+/// What is kept of a request's phases only where somebody asks for it.
+pub(super) fn is_of_phase(name: &str) -> bool {
+    let starts = ["waf.", "authenticate.", "authorize."].iter().any(|start| name.starts_with(start));
+    starts || matches!(name, "wafResponseCode" | "integration.timeToFirstContent")
+}
+
 /// Values that open doors: credentials, and what an authorizer calls by such a name.
 pub(super) fn is_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();

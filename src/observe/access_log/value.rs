@@ -27,6 +27,9 @@ pub(in crate::observe) enum Variable {
     ResponseLatency,
     IntegrationLatency,
     IntegrationStatus,
+    IntegrationError,
+    TransferMode,
+    TimeToFirstContent,
     UserAgent,
     EndpointRequestId,
     EndpointRequestId2,
@@ -69,10 +72,16 @@ impl Variable {
             "status" => Self::Status,
             "responseLength" => Self::ResponseLength,
             "responseLatency" => Self::ResponseLatency,
-            "integrationLatency" | "integration.latency" => Self::IntegrationLatency,
+            // The head of an answer comes at once.
+            "integrationLatency" | "integration.latency" | "integration.timeToAllHeaders" => {
+                Self::IntegrationLatency
+            }
             "integrationStatus" | "integration.status" | "integration.integrationStatus" => {
                 Self::IntegrationStatus
             }
+            "integrationErrorMessage" | "integration.error" => Self::IntegrationError,
+            "integration.responseTransferMode" => Self::TransferMode,
+            "integration.timeToFirstContent" => Self::TimeToFirstContent,
             "identity.userAgent" => Self::UserAgent,
             "awsEndpointRequestId" | "integration.requestId" => Self::EndpointRequestId,
             "awsEndpointRequestId2" => Self::EndpointRequestId2,
@@ -111,6 +120,12 @@ impl Variable {
             Self::ResponseLatency => Some(Value::Number(millis(event.latency()))),
             Self::IntegrationLatency => context.integration_latency().map(|time| Value::Number(millis(time))),
             Self::IntegrationStatus => context.integration_status().map(status),
+            Self::IntegrationError => text(event.integration_error()?),
+            // Nothing here waits for the end of an answer.
+            Self::TransferMode => context.integration_status().and(text("STREAMED")),
+            Self::TimeToFirstContent => {
+                context.time_to_first_content().map(|time| Value::Number(millis(time)))
+            }
             Self::UserAgent => as_sent(context.user_agent()),
             Self::EndpointRequestId => as_sent(context.endpoint_ids()[0].map(HeaderValue::as_bytes)),
             Self::EndpointRequestId2 => as_sent(context.endpoint_ids()[1].map(HeaderValue::as_bytes)),

@@ -63,9 +63,9 @@ pub struct RequestRecord {
     pub source_ip: Option<String>,
     /// What the cache did, and why.
     pub cache: Option<String>,
-    /// The Lambda-style authorizer that was asked.
+    /// The authorizer that was asked: Lambda-style, JWT or Cognito.
     pub authorizer: Option<String>,
-    /// How long it was called; `None` where its answer was cached.
+    /// How long the request waited for it; `None` where its answer was cached.
     pub authorizer_latency: Option<Duration>,
     /// From arrival to the last byte.
     pub latency: Duration,

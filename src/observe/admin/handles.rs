@@ -5,7 +5,7 @@ use crate::api_key::ApiKeys;
 #[cfg(feature = "stage")]
 use crate::stage::Stages;
 #[cfg(feature = "usage-plan")]
-use crate::usage_plan::UsagePlans;
+use crate::usage_plan::{LimitScope, ThrottleState, UsagePlans, store::BucketAsk};
 
 /// What the service was given.
 #[derive(Clone, Default)]
@@ -34,21 +34,60 @@ impl Handles {
         None
     }
 
-    /// The throttles of the methods of every stage that one of the plans is for, each with its stage.
+    /// The throttles of the methods of every stage that one of the key's plans is for.
     #[cfg(feature = "stage")]
-    pub(super) fn stage_throttles(
-        &self,
-        plans: &UsagePlans,
-        limits: &[crate::usage_plan::PlanLimits],
-    ) -> Vec<(String, crate::stage::StageThrottle)> {
+    pub(super) fn stage_throttles(&self, plans: &UsagePlans, key_id: &str) -> Vec<OfStage> {
         let Some(stages) = &self.stages else { return Vec::new() };
+        let limits = plans.limits(key_id);
         let is_covered =
             |stage: &String| limits.iter().any(|plan| plan.stages.is_empty() || plan.stages.contains(stage));
         let covered = stages.stage_names().into_iter().filter(is_covered);
         let throttles = covered.flat_map(|stage| {
             let throttles = stages.throttles(&stage, plans.clock());
-            throttles.into_iter().map(move |throttle| (stage.clone(), throttle))
+            throttles.into_iter().map(move |throttle| OfStage::new(&stage, throttle))
         });
         throttles.collect()
+    }
+
+    #[cfg(not(feature = "stage"))]
+    pub(super) fn stage_throttles(&self, _: &UsagePlans, _: &str) -> Vec<OfStage> {
+        Vec::new()
+    }
+}
+
+/// A throttle of a stage's method, and how a store is asked about it.
+#[cfg(feature = "usage-plan")]
+pub(super) struct OfStage {
+    pub(super) stage: String,
+    pub(super) resource_path: String,
+    pub(super) method: String,
+    pub(super) bucket: BucketAsk,
+    /// In this process.
+    tokens_left: u32,
+}
+
+#[cfg(feature = "usage-plan")]
+impl OfStage {
+    #[cfg(feature = "stage")]
+    fn new(stage: &str, own: crate::stage::StageThrottle) -> Self {
+        let id = crate::usage_plan::store::BucketId::Stage(stage.into(), own.id);
+        Self {
+            stage: stage.to_owned(),
+            resource_path: own.resource_path,
+            method: own.method,
+            bucket: BucketAsk { id, throttle: own.throttle, shadow: own.shadow },
+            tokens_left: own.tokens_left,
+        }
+    }
+
+    /// With what the store says is left, if it does.
+    pub(super) fn state(&self, plans: &UsagePlans, left: Option<u32>) -> ThrottleState {
+        let (throttle, shadow) = (self.bucket.throttle, self.bucket.shadow);
+        let (tokens_left, scope) = match left {
+            Some(left) => (Some(left), LimitScope::Shared),
+            None if plans.shares_throttles() => (None, LimitScope::Unknown),
+            None => (Some(self.tokens_left), LimitScope::Process),
+        };
+        ThrottleState { throttle, tokens_left, scope, shadow }
     }
 }

@@ -25,8 +25,19 @@
 //!
 //! `/limits/{key}` is there once the service was given [`usage_plans`](AdminService::usage_plans); with
 //! [`api_keys`](AdminService::api_keys) it knows keys in no plan and `enabled`, with [`stages`](AdminService::stages)
-//! `stageThrottles`. Escapes in the id are decoded (`a%2Fb`). The value of a key is never looked for. Of a usage that
-//! several processes share, it shows what this one knows.
+//! `stageThrottles`. Escapes in the id are decoded (`a%2Fb`). The value of a key is never looked for.
+//!
+//! Where usage is shared, the store is asked ([`UsagePlans::shared_limits`](crate::usage_plan::UsagePlans::shared_limits)),
+//! for at most its deadline. Then the document has `"store": {"answered": true}`, or `false` with a `failure`, and every limit
+//! its `scope`:
+//!
+//! | `scope` | figures |
+//! |---|---|
+//! | `shared` | of all processes, as the store has them; a quota has `inHand`: units that processes hold, which count as left and may be used already |
+//! | `process` | of this process: the store keeps no throttles, or did not answer; `remaining` is then the limit less what this process has used |
+//! | `unknown` | the store keeps them and did not answer: no `tokensLeft` |
+//!
+//! The quotas of the page are asked for in the same way.
 //!
 //! ```json
 //! {

@@ -16,10 +16,11 @@ use http::{
 use std::{
     convert::Infallible,
     fmt,
-    future::{Ready, ready},
+    future::Future,
     marker::PhantomData,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tower_service::Service;
 
@@ -27,10 +28,7 @@ use tower_service::Service;
 const PAGE: &str = include_str!("page.html");
 /// Only the style and the script that the page itself carries, by their SHA-256, and requests to where it came from. What
 /// else might find its way into the page is not run.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-kdQpi7LlYYZQVnQOaOgB6PpjYAreK0pmrq0S5PW+yjA='; script-src 'sha256-RKPmrTaVgoYrbdUXrxs0adaWQCSOA/6YSlxrUmgZeng='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// The answer, at once.
-pub type AdminFuture<R> = Ready<Result<Response<R>, Infallible>>;
+const POLICY: &str = "default-src 'none'; style-src 'sha256-kdQpi7LlYYZQVnQOaOgB6PpjYAreK0pmrq0S5PW+yjA='; script-src 'sha256-Xxrnkk5k3k+05JV6RG+JGKnCYyFVcN+TL/od3m10q2A='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 type Authorize = dyn Fn(&Parts) -> bool + Send + Sync;
 type View = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -130,20 +128,53 @@ impl<B, R: From<Bytes>> Service<Request<B>> for AdminService<R> {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, _) = request.into_parts();
-        let (status, content_type, text) = self.config.answer(&head);
-        let mut response = Response::new(R::from(text.into()));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        for (name, value) in [
-            (CONTENT_TYPE, content_type),
-            (CONTENT_SECURITY_POLICY, POLICY),
-            (CACHE_CONTROL, "no-store"),
-            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        ready(Ok(response))
+        AdminFuture { reply: self.config.reply(&head), body: PhantomData }
     }
+}
+
+/// How a request is answered: at once, or after a store of shared usage was asked.
+enum Reply {
+    Now(Option<Answer>),
+    Later(Pin<Box<dyn Future<Output = Answer> + Send>>),
+}
+
+/// Response future of [`AdminService`]. Dropping it leaves nothing behind.
+pub struct AdminFuture<R> {
+    reply: Reply,
+    body: PhantomData<fn() -> R>,
+}
+
+impl<R> fmt::Debug for AdminFuture<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminFuture").finish_non_exhaustive()
+    }
+}
+
+impl<R: From<Bytes>> Future for AdminFuture<R> {
+    type Output = Result<Response<R>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = match &mut self.reply {
+            Reply::Now(answer) => answer.take(),
+            Reply::Later(answer) => Some(ready!(answer.as_mut().poll(cx))),
+        };
+        answer.map_or(Poll::Pending, |answer| Poll::Ready(Ok(response(answer))))
+    }
+}
+
+fn response<R: From<Bytes>>((status, content_type, text): Answer) -> Response<R> {
+    let mut response = Response::new(R::from(text.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_TYPE, content_type),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// Status, content type, text.
@@ -151,29 +182,57 @@ type Answer = (StatusCode, &'static str, String);
 
 const JSON: &str = "application/json";
 
+fn json(text: String) -> Option<Answer> {
+    Some((StatusCode::OK, JSON, text))
+}
+
+fn found(answer: Option<Answer>) -> Answer {
+    answer.unwrap_or_else(|| (StatusCode::NOT_FOUND, JSON, r#"{"message":"Not Found"}"#.to_owned()))
+}
+
 impl Config {
-    fn answer(&self, head: &Parts) -> Answer {
+    fn reply(&self, head: &Parts) -> Reply {
         let may_look = self.authorize.as_ref().is_some_and(|authorize| authorize(head));
         if !may_look {
-            return (StatusCode::FORBIDDEN, JSON, r#"{"message":"Forbidden"}"#.to_owned());
+            return Reply::Now(Some((StatusCode::FORBIDDEN, JSON, r#"{"message":"Forbidden"}"#.to_owned())));
         }
         if !matches!(head.method, Method::GET | Method::HEAD) {
-            return (StatusCode::METHOD_NOT_ALLOWED, JSON, r#"{"message":"Method Not Allowed"}"#.to_owned());
+            let answer = r#"{"message":"Method Not Allowed"}"#.to_owned();
+            return Reply::Now(Some((StatusCode::METHOD_NOT_ALLOWED, JSON, answer)));
         }
-        self.found(head.uri.path())
-            .unwrap_or_else(|| (StatusCode::NOT_FOUND, JSON, r#"{"message":"Not Found"}"#.to_owned()))
+        let path = head.uri.path().trim_start_matches('/');
+        let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+        self.slow(first, rest).unwrap_or_else(|| Reply::Now(Some(found(self.found(first, rest)))))
     }
 
-    fn found(&self, path: &str) -> Option<Answer> {
-        let path = path.trim_start_matches('/');
-        let (first, rest) = path.split_once('/').unwrap_or((path, ""));
-        let json = |text: String| Some((StatusCode::OK, JSON, text));
+    /// What a store may be asked for.
+    fn slow(&self, first: &str, rest: &str) -> Option<Reply> {
+        let Self { explain, metrics, handles, .. } = self;
+        let (explain, metrics, handles) = (explain.clone(), metrics.clone(), handles.clone());
+        match (first, rest) {
+            ("summary", "") => {
+                Some(Reply::Later(Box::pin(
+                    async move { found(json(summary(explain, metrics, handles).await)) },
+                )))
+            }
+            #[cfg(feature = "usage-plan")]
+            ("limits", rest) if handles.usage_plans.is_some() => {
+                let key = text_of(rest);
+                Some(Reply::Later(Box::pin(async move {
+                    let Some(key) = key else { return found(None) };
+                    found(super::limits::limits(&handles, &key).await.and_then(json))
+                })))
+            }
+            _ => None,
+        }
+    }
+
+    fn found(&self, first: &str, rest: &str) -> Option<Answer> {
         match (first, rest) {
             ("", "") => Some((StatusCode::OK, "text/html; charset=utf-8", PAGE.to_owned())),
             ("metrics", "") => {
                 Some((StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.render()))
             }
-            ("summary", "") => json(summary(&self.explain, &self.metrics, &self.handles)),
             ("requests", "") => json(list(&self.explain.recent())),
             ("requests", id) => json(self.explain.request(id)?.to_json()),
             (name, rest) => json(self.view_of(name, &text_of(rest)?)?),
@@ -181,10 +240,6 @@ impl Config {
     }
 
     fn view_of(&self, name: &str, rest: &str) -> Option<String> {
-        #[cfg(feature = "usage-plan")]
-        if name == "limits" && self.handles.usage_plans.is_some() {
-            return super::limits::limits(&self.handles, rest);
-        }
         #[cfg(feature = "stage")]
         if let ("stages", Some(stages)) = (name, &self.handles.stages) {
             let show_values = self.handles.variable_values;

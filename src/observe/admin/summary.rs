@@ -16,15 +16,16 @@ const KEYS: usize = 10;
 
 type Records = [Arc<RequestRecord>];
 
-pub(super) fn summary(explain: &Explain, metrics: &Metrics, handles: &Handles) -> String {
+pub(super) async fn summary(explain: Explain, metrics: Metrics, handles: Handles) -> String {
     let recent = explain.recent();
+    let limits = Limits::of(&recent, &handles).await;
     object(|o| {
-        push_counts(o, metrics);
+        push_counts(o, &metrics);
         o.object("latencyMs", |o| push_percentiles(o, recent.iter().map(|record| record.latency).collect()));
-        push_refusals(o, metrics);
-        o.object("cache", |o| push_cache(o, metrics));
+        push_refusals(o, &metrics);
+        o.object("cache", |o| push_cache(o, &metrics));
         push_authorizers(o, &recent);
-        push_limits(o, &recent, handles);
+        limits.push(o, &handles);
         o.list("recent", recent.iter().take(LISTED), |out, record| push_object(out, |o| record.push(o)));
     })
 }
@@ -96,9 +97,28 @@ fn push_authorizers(o: &mut Object<'_>, recent: &Records) {
     });
 }
 
+/// What the busiest keys have left.
 #[cfg(feature = "usage-plan")]
-fn push_limits(o: &mut Object<'_>, recent: &Records, handles: &Handles) {
-    let Some(plans) = &handles.usage_plans else { return };
+struct Limits(Vec<super::limits::KeyQuota>);
+
+#[cfg(feature = "usage-plan")]
+impl Limits {
+    async fn of(recent: &Records, handles: &Handles) -> Self {
+        match &handles.usage_plans {
+            Some(plans) => Self(super::limits::quotas(plans, &busiest_keys(recent)).await),
+            None => Self(Vec::new()),
+        }
+    }
+
+    fn push(&self, o: &mut Object<'_>, handles: &Handles) {
+        if let Some(plans) = &handles.usage_plans {
+            super::limits::push_quotas(o, plans, &self.0);
+        }
+    }
+}
+
+#[cfg(feature = "usage-plan")]
+fn busiest_keys(recent: &Records) -> Vec<String> {
     let mut counts = BTreeMap::<&str, usize>::new();
     for key in recent.iter().filter_map(|record| record.api_key_id.as_deref()) {
         *counts.entry(key).or_default() += 1;
@@ -106,12 +126,20 @@ fn push_limits(o: &mut Object<'_>, recent: &Records, handles: &Handles) {
     let mut keys: Vec<_> = counts.into_iter().collect();
     keys.sort_by_key(|(_, count)| Reverse(*count));
     keys.truncate(KEYS);
-    let keys: Vec<_> = keys.into_iter().map(|(key, _)| key).collect();
-    super::limits::push_quotas(o, plans, &keys);
+    keys.into_iter().map(|(key, _)| key.to_owned()).collect()
 }
 
 #[cfg(not(feature = "usage-plan"))]
-fn push_limits(_: &mut Object<'_>, _: &Records, _: &Handles) {}
+struct Limits;
+
+#[cfg(not(feature = "usage-plan"))]
+impl Limits {
+    async fn of(_: &Records, _: &Handles) -> Self {
+        Self
+    }
+
+    fn push(&self, _: &mut Object<'_>, _: &Handles) {}
+}
 
 /// Nearest rank, in milliseconds; 0 where there is nothing.
 fn push_percentiles(o: &mut Object<'_>, mut latencies: Vec<Duration>) {

@@ -4,7 +4,6 @@ use super::lines::Execution;
 #[cfg(feature = "usage-plan")]
 use crate::context::{LimitNumbers, RefusedLimit};
 use crate::{
-    body::Outcome,
     context::RequestContext,
     response::{Cause, GatewayError, ResponseType},
 };
@@ -38,17 +37,8 @@ impl Reached {
 impl Execution<'_> {
     /// The line of what went wrong, if something did.
     pub(super) fn failure(&self) -> Option<String> {
-        if let Some(error) = self.event.error() {
-            return Some(self.refusal(error));
-        }
-        match self.event.outcome() {
-            Outcome::Complete => None,
-            Outcome::Panicked => Some("Execution failed due to an internal error".into()),
-            Outcome::Failed => {
-                Some("Execution failed due to a network error communicating with endpoint".into())
-            }
-            Outcome::ClientClosed => None,
-        }
+        let integration = self.event.integration_error().map(str::to_owned);
+        integration.or_else(|| self.event.error().map(|error| self.refusal(error)))
     }
 
     fn refusal(&self, error: &GatewayError) -> String {
@@ -58,7 +48,6 @@ impl Execution<'_> {
             ResponseType::InvalidApiKey => self.key_refused(error.cause()),
             ResponseType::Unauthorized => format!("Unauthorized request: {}", context.request_id()),
             ResponseType::AccessDenied => "The client is not authorized to perform this operation.".into(),
-            ResponseType::IntegrationTimeout => "Execution failed due to a timeout error".into(),
             ResponseType::AuthorizerConfigurationError | ResponseType::AuthorizerFailure => {
                 format!("Execution failed due to configuration error: {}", authorizer_error(context, error))
             }

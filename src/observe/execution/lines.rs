@@ -120,12 +120,31 @@ impl<'a> Execution<'a> {
         if let Some(identity) = &self.texts.identity {
             lines.info(format!("Incoming identity: {identity}"));
         }
+        self.authorizer_call(lines);
         if allowed {
             let principal = context.principal().map(|principal| mask(principal.id())).unwrap_or_default();
             lines.info(format!("Using valid authorizer policy for principal: {principal}"));
             lines.info("Successfully completed authorizer execution");
         }
     }
+
+    /// The call of the authorizer's function, where it was called for this request and a data trace wants it.
+    #[cfg(feature = "authorizer")]
+    fn authorizer_call(&self, lines: &mut Lines) {
+        let run = self.event.context().authorizer_run().filter(|_| self.logging.traces_data());
+        let Some(texts) = run.and_then(|run| run.call.as_ref()?.texts.as_ref()) else { return };
+        if let Some(endpoint) = &texts.endpoint {
+            lines.info(format!("Endpoint request URI: {}", endpoint.uri));
+            lines.info(format!("Endpoint request headers: {}", endpoint.headers));
+        }
+        lines.info(format!("Endpoint request body after transformations: {}", texts.event));
+        if let Some(answer) = &texts.answer {
+            lines.info(format!("Authorizer result body before parsing: {answer}"));
+        }
+    }
+
+    #[cfg(not(feature = "authorizer"))]
+    fn authorizer_call(&self, _: &mut Lines) {}
 
     fn usage_plan(&self, succeeded: bool, lines: &mut Lines) {
         let (context, key, stage) = (self.event.context(), &self.key, &self.api_stage);

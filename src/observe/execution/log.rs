@@ -5,8 +5,8 @@ use super::{
     redaction::{Redaction, cut, masked},
 };
 use crate::{
-    context::{ExecutionRecord, ExecutionTexts, RequestContext},
-    observe::RequestEvent,
+    context::{ExecutionRecord, ExecutionTexts, Redact, RequestContext},
+    observe::{RequestEvent, access_log::mask},
     route::{ExecutionLogging, LoggingLevel},
 };
 #[cfg(feature = "gateway")]
@@ -33,6 +33,33 @@ impl Default for Config {
     fn default() -> Self {
         let (logging, redaction) = (ExecutionLogging::default(), Redaction::default());
         Self { logging, redaction, max_line: MAX_LINE, max_body: MAX_LINE }
+    }
+}
+
+impl Redact for Config {
+    #[cfg(feature = "authorizer")]
+    fn masks(&self, name: &str) -> bool {
+        self.redaction.masks(name)
+    }
+
+    fn mask(&self, secret: &str) -> String {
+        mask(secret)
+    }
+
+    fn headers(&self, headers: &HeaderMap) -> String {
+        self.redaction.headers(headers, self.max_line)
+    }
+
+    #[cfg(feature = "authorizer")]
+    fn target(&self, base: &str, query: Option<&str>) -> String {
+        self.redaction.uri(base, query, self.max_line)
+    }
+
+    #[cfg(feature = "authorizer")]
+    fn cut(&self, mut text: String) -> String {
+        let end = (0..=self.max_line.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+        text
     }
 }
 
@@ -95,7 +122,8 @@ impl ExecutionLog {
             texts.method_headers = redaction.headers(headers, *max_line);
             texts.keep_bodies(*max_body);
         }
-        context.set_execution(ExecutionRecord::new(logging, texts));
+        let redact = Arc::clone(&self.0) as Arc<dyn Redact>;
+        context.set_execution(ExecutionRecord::new(logging, redact, texts));
     }
 
     /// The service is called.

@@ -19,6 +19,8 @@
 //! |---|---|
 //! | `Extended Request Id: ..` | always |
 //! | `Starting authorizer: NAME for request: ID`, `Incoming identity: ****` | the method has an authorizer |
+//! | `Endpoint request URI: ..`, `Endpoint request headers: {..}` | data trace; its function was called for this request, through `LambdaInvoke` |
+//! | `Endpoint request body after transformations: ..`, `Authorizer result body before parsing: ..` | data trace; its function was called for this request, and answered |
 //! | `Using valid authorizer policy for principal: ****`, `Successfully completed authorizer execution` | it allowed |
 //! | `Unauthorized request: ID`, `The client is not authorized to perform this operation.`, `Execution failed due to configuration error: ..` | it did not; its failure |
 //! | `Verifying Usage Plan for request: ID. API Key: ****  API Stage: API/STAGE` | the request came that far |
@@ -40,12 +42,14 @@
 //! | `AWS Integration Endpoint RequestId : ..`, `X-ray Tracing ID : 1-..` | the answer, the trace has one |
 //!
 //! Ours, where no line of AWS is known: `Execution failed: LAYER refused with CAUSE`, `Execution failed due to an internal
-//! error` (a panic), `Client closed the connection before the end of the response`. The lines of an authorizer's own call
-//! (its URI, its answer) are not written: what is asked here is a function.
+//! error` (a panic), `Client closed the connection before the end of the response`. Requests that wait for the same call of an
+//! authorizer show the same call; a cached answer has none.
 //!
 //! **What is not logged.** `Authorization`, cookies, keys, and every field or query parameter whose name says token,
 //! secret, password or signature, print as stars and their last six characters (all stars if they are short, or `Basic`);
-//! [`redact`](ExecutionLog::redact) adds names. Bodies are not looked into: a data trace of a method that is sent passwords
+//! [`redact`](ExecutionLog::redact) adds names. The event and the answer of an authorizer's call are documents: in them the
+//! identity sources' values, keys, the principal and members of such names are masked, at any depth; what is no JSON is not
+//! shown. Other bodies are not looked into: a data trace of a method that is sent passwords
 //! logs passwords, unless [`max_body_bytes`](ExecutionLog::max_body_bytes) is 0. A line is cut at 1,024 bytes, ends in
 //! ` [TRUNCATED]` then, and can neither be broken nor forged by what a client sends; a body that is not UTF-8 prints as
 //! `[Binary Data]`.

@@ -17,7 +17,7 @@ impl Redaction {
         self.0.push(name.to_ascii_lowercase().into());
     }
 
-    fn masks(&self, name: &str) -> bool {
+    pub(super) fn masks(&self, name: &str) -> bool {
         is_secret_name(name) || self.0.iter().any(|own| name.eq_ignore_ascii_case(own))
     }
 

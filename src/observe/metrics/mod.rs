@@ -16,8 +16,8 @@
 //! | `tower_gateway_refusals_total{response_type,cause}` | counter | |
 //! | `tower_gateway_requests_ended_total{outcome}` | counter | |
 //! | `tower_gateway_cache_lookups_total{result,reason}` | counter | `CacheHitCount`, `CacheMissCount` |
-//! | `tower_gateway_authorizer_duration_seconds{authorizer}` | histogram of its calls | |
-//! | `tower_gateway_authorizer_lookups_total{authorizer,result}` | counter: `hit` is a cached answer, `miss` a call | |
+//! | `tower_gateway_authorizer_duration_seconds{authorizer}` | histogram: how long requests waited for a call of its function, or for a token to be verified | |
+//! | `tower_gateway_authorizer_lookups_total{authorizer,result}` | counter: `hit` is a cached answer or a remembered token, `miss` a call or a verification | |
 //! | `tower_gateway_plan_throttle_headroom_ratio{plan}` | histogram: the share of the caller's bucket that is left once a request is charged or refused | |
 //! | `tower_gateway_plan_quota_headroom_ratio{plan}` | histogram: the share of the caller's quota that is left | |
 //! | `tower_gateway_folded_requests_total` | counter | requests counted under `other` because the budget is spent |

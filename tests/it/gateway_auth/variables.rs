@@ -8,15 +8,18 @@ use http_body_util::{BodyExt, Full};
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
     GatewayBody,
-    context::{PeerAddr, RequestContextLayer},
+    context::{Ingress, PeerAddr, RequestContextLayer},
+    filter::{FilterLayer, Verdict},
     gateway::Gateway,
     observe::{AccessLog, AccessLogFormat, ApiInfo, LogApi, ObserveLayer, RequestEvent, trace::TraceLayer},
     route::{ApiMethod, Routes},
     stage::{CanarySettings, Deployment, Stage, Stages},
+    timeout::TimeoutLayer,
 };
 
 /// All names of AWS's table for REST, HTTP and WebSocket APIs but those of client certificates, which their own tests have.
@@ -70,10 +73,16 @@ fn values(request: Request<Full<Bytes>>) -> Vec<String> {
     });
     let clock = crate::jwt::clock().1;
     let gateway = authorized(&Record::default()).clock(clock.clone()).stages(stages());
-    let gateway = gateway.observe(observe).build().unwrap();
+    let filter = FilterLayer::new(|head, _| match head.headers.contains_key("x-block") {
+        true => Verdict::Block,
+        false => Verdict::Pass,
+    });
+    let gateway = gateway.filter(filter).observe(observe).build().unwrap();
     let service =
         RequestContextLayer::new().clock(clock).layer(TraceLayer::new().layer(gateway.layer(inner)));
     let mut request = with_field(with_field(request, "x-api-key", GOLD), "user-agent", "curl/8");
+    let ingress = Ingress::private().vpc("vpc-1").vpc_endpoint("vpce-1").tls("TLSv1.3");
+    request.extensions_mut().insert(ingress.cipher("TLS_AES_128_GCM_SHA256"));
     request.extensions_mut().insert(PeerAddr("192.0.2.7:5000".parse().unwrap()));
     let root = "Root=1-5759e988-bd862e3fe1be46a994272793";
     let request = with_field(request, "x-amzn-trace-id", root);
@@ -90,7 +99,7 @@ fn values(request: Request<Full<Bytes>>) -> Vec<String> {
 }
 
 /// What every answered request of the API has.
-fn common(resource: &str) -> [String; 24] {
+fn common(resource: &str) -> [String; 29] {
     [
         "accountId=111122223333".into(),
         "apiId=a1b2c3d4e5".into(),
@@ -100,6 +109,11 @@ fn common(resource: &str) -> [String; 24] {
         "deploymentId=v1".into(),
         "extendedRequestId=XID".into(),
         "httpMethod=GET".into(),
+        "cipherSuite=TLS_AES_128_GCM_SHA256".into(),
+        "tlsVersion=TLSv1.3".into(),
+        "endpointType=PRIVATE".into(),
+        "identity.vpcId=vpc-1".into(),
+        "identity.vpceId=vpce-1".into(),
         "identity.sourceIp=192.0.2.7".into(),
         "identity.userAgent=curl/8".into(),
         "integration.integrationStatus=201".into(),
@@ -124,7 +138,13 @@ fn check(request: Request<Full<Bytes>>, resource: &str, own: &[&str]) {
         common(resource).into_iter().chain(own.iter().map(|own| (*own).to_owned())).collect();
     let zero = [
         "integration.latency=0",
+        "integration.responseTransferMode=STREAMED",
+        "integration.timeToAllHeaders=0",
+        "integration.timeToFirstContent=0",
         "integrationLatency=0",
+        "waf.latency=0",
+        "waf.status=200",
+        "wafResponseCode=WAF_ALLOW",
         "integrationStatus=201",
         "responseLatency=0",
         "responseLength=4",
@@ -144,6 +164,8 @@ fn golden_values_of_every_variable() {
         custom,
         "custom",
         &[
+            "authorize.latency=0",
+            "authorize.status=200",
             "authorizer.integrationLatency=0",
             "authorizer.integrationStatus=200",
             "authorizer.latency=0",
@@ -161,10 +183,27 @@ fn golden_values_of_every_variable() {
         "jwt",
         &[
             "authorizer.claims.sub=bob",
-            "authorizer.integrationLatency=0",
             "authorizer.latency=0",
             "authorizer.principalId=bob",
             "authorizer.status=200",
+        ],
+    );
+    let signed = request("signed", "ada", "/prod/signed/7");
+    check(
+        signed,
+        "signed",
+        &[
+            "authenticate.latency=0",
+            "authenticate.status=200",
+            "authorize.latency=0",
+            "authorize.status=200",
+            "authorizer.principalId=arn:aws:iam::111122223333:user/ada",
+            "domainName=api.example",
+            "domainPrefix=api",
+            "identity.accountId=111122223333",
+            "identity.caller=ada",
+            "identity.user=ada",
+            "identity.userArn=arn:aws:iam::111122223333:user/ada",
         ],
     );
 }
@@ -181,10 +220,92 @@ fn golden_values_of_a_refusal() {
         "status=403",
         "outcome=complete",
         "authorizer.principalId=bob",
+        "authorizer.status=200",
+        "authorize.error=User is not authorized to access this resource with an explicit deny",
+        "authorize.status=403",
+        "waf.status=200",
     ] {
         assert!(found.contains(&wanted.to_owned()), "{wanted} {found:#?}");
     }
     assert!(!found.iter().any(|value| value.starts_with("integration")), "{found:?}");
+}
+
+/// Of a refusal in an early phase, what the phases after it would say.
+fn phases(request: Request<Full<Bytes>>) -> Vec<String> {
+    let of_phase = |value: &String| ["waf", "auth"].iter().any(|start| value.starts_with(start));
+    values(request).into_iter().filter(of_phase).collect()
+}
+
+#[test]
+fn phases_tell_who_refused_and_those_behind_say_nothing() {
+    let blocked = with_field(request("custom", "ada", "/prod/custom/7"), "x-block", "1");
+    assert_eq!(
+        phases(blocked),
+        ["waf.error=Forbidden", "waf.latency=0", "waf.status=403", "wafResponseCode=WAF_BLOCK"]
+    );
+    let passed = |own: &[&str]| {
+        let all = own.iter().copied().chain(["waf.latency=0", "waf.status=200", "wafResponseCode=WAF_ALLOW"]);
+        all.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut altered = request("signed", "ada", "/prod/signed/7");
+    *altered.uri_mut() = "/prod/signed/8".parse().unwrap();
+    let found = phases(altered);
+    assert!(found[0].starts_with("authenticate.error=The request signature we calculated"), "{found:?}");
+    assert_eq!(found[1..], passed(&["authenticate.latency=0", "authenticate.status=403"]));
+    let stranger = request("custom", "stranger", "/prod/custom/7");
+    assert_eq!(
+        phases(stranger),
+        passed(&[
+            "authorizer.error=Unauthorized",
+            "authorizer.latency=0",
+            "authorizer.integrationLatency=0",
+            "authorizer.integrationStatus=200",
+            "authorizer.status=401",
+        ])
+    );
+}
+
+#[test]
+fn what_goes_wrong_with_the_service_is_told() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&seen);
+    let observer = move |event: &RequestEvent<'_>| {
+        let of = |name: &str| event.variable(name).map(|text| text.into_owned());
+        assert_eq!(of("integration.error"), of("integrationErrorMessage"));
+        kept.lock().unwrap().push(of("integration.error").unwrap_or_default());
+    };
+    let manual = tower_gateway::clock::ManualClock::at_unix_seconds(0);
+    let gateway = Gateway::builder()
+        .clock(manual.clock())
+        .timeout(TimeoutLayer::new(Duration::from_secs(1)))
+        .observe(ObserveLayer::new().observer(observer));
+    let service =
+        gateway.build().unwrap().layer(service_fn(|request: Request<GatewayBody<Full<Bytes>>>| async move {
+            match request.uri().path() {
+                "/slow" => std::future::pending().await,
+                "/fails" => Err("broken"),
+                _ => Ok(Response::new(Full::<Bytes>::default())),
+            }
+        }));
+    run(async {
+        for path in ["/fine", "/fails", "/slow"] {
+            let mut call = std::pin::pin!(service.clone().oneshot(crate::support::get(path)));
+            let first = futures_util::poll!(call.as_mut());
+            manual.advance(Duration::from_secs(2));
+            match first {
+                std::task::Poll::Ready(answer) => drop(answer),
+                std::task::Poll::Pending => drop(call.await),
+            }
+        }
+    });
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            "",
+            "Execution failed due to a network error communicating with endpoint",
+            "Execution failed due to a timeout error"
+        ]
+    );
 }
 
 /// The one recorded case of this half whose answer shows a `$context` value of the gateway's own making.

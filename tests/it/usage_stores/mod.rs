@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each store uses a part of it")]
 
 mod cluster;
-mod double;
+pub(crate) mod double;
 mod faults;
 mod process;
 #[cfg(feature = "redis")]
