@@ -1,4 +1,5 @@
-//! A pet shop in several processes that are one: keys, plans, quotas, cached answers and revocations lie in Redis.
+//! A pet shop in several processes that are one: keys, plans, quotas, cached answers, what authorizers said and what was
+//! revoked lie in Redis.
 //!
 //! `REDIS_URL=redis://127.0.0.1 PORT=3000 cargo run --example cluster --features redis,authorizer`, the same with
 //! `PORT=3001` beside it, then the curl lines that they print.
@@ -71,10 +72,12 @@ impl Shop {
             .build()?;
         let cache = Cache::builder()
             .second_tier(fleet.cache("answers").deadline(Duration::from_millis(500)))
-            .tier_options(options)
+            .tier_options(options.clone())
             .build()?;
-        let authorizer =
-            Authorizer::token("who", authorizer_fn(who)).shared_secret(IDENTITY_SECRET).build()?;
+        let authorizer = Authorizer::token("who", authorizer_fn(who))
+            .shared_secret(IDENTITY_SECRET)
+            .store_options(options)
+            .build()?;
         fleet.share_keys(&keys).await?;
         fleet.share_plans(&plans).await?;
         fleet.share_authorizer(&authorizer).await?;
@@ -193,12 +196,12 @@ fn print_curl_lines(address: SocketAddr) {
         (format!("curl -si -H 'x-api-key: {GOLD_KEY}' $OTHER/prod/pets/1"), r#"403 {"message":"Forbidden"}"#),
         (format!("curl -s -X POST {base}/admin/flush"), "the cached answers of all processes are gone"),
         (
-            "curl -s -H 'Authorization: ada' $OTHER/prod/me".to_owned(),
-            "hello ada; the other process asks its authorizer once",
+            format!("curl -s -H 'Authorization: ada' {base}/prod/me $OTHER/prod/me"),
+            "hello ada, twice; the authorizer is asked once, by the process that came first",
         ),
         (
             format!("curl -s -X POST {base}/admin/revoke/ada"),
-            "from now on it is asked again: ada's cached answer is gone everywhere",
+            "from now on it is asked again: ada's answer is gone everywhere",
         ),
     ] {
         println!("  {line}\n      -> {answer}\n");

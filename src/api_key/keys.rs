@@ -253,9 +253,11 @@ impl ApiKeys {
         self.inner.lock().keys.values().cloned().collect()
     }
 
-    /// Makes changes that come from a store; nobody is told.
-    pub(crate) fn apply(&self, changes: Vec<KeyChange>) {
-        self.inner.apply(&mut self.inner.lock(), changes);
+    /// Makes changes that come from a store; nobody is told. Which they are is asked under the lock: no change that is
+    /// made here falls in between.
+    pub(crate) fn apply(&self, changes: impl FnOnce() -> Vec<KeyChange>) {
+        let mut records = self.inner.lock();
+        self.inner.apply(&mut records, changes());
     }
 }
 

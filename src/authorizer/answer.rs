@@ -349,5 +349,7 @@ fn scalar(name: &str, value: Value, form: EventForm) -> Result<AuthorizerValue, 
     }
 }
 
+#[cfg(feature = "redis")]
+mod bytes;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Settings of an authorizer, checked when it is built.
 
+#[cfg(feature = "redis")]
+use super::shared::Sharing;
 use super::{
     Authorizer, AuthorizerAnswer, AuthorizerError, AuthorizerEvent,
     answer::AnswerForm,
@@ -9,6 +11,8 @@ use super::{
     handle::{Inner, SingleMethodHook},
     identity::IdentitySource,
 };
+#[cfg(feature = "redis")]
+use crate::store::StoreOptions;
 use crate::{clock::Clock, error::ConfigError, expression::whole_match};
 use std::{
     fmt,
@@ -51,6 +55,10 @@ pub struct AuthorizerBuilder {
     timeout: Duration,
     capacity: usize,
     secret: Option<[u8; 16]>,
+    #[cfg(feature = "redis")]
+    shares_answers: bool,
+    #[cfg(feature = "redis")]
+    store_options: StoreOptions,
     clock: Clock,
     single_method_hook: Option<Box<SingleMethodHook>>,
 }
@@ -118,6 +126,10 @@ impl AuthorizerBuilder {
             timeout: DEFAULT_TIMEOUT,
             capacity: DEFAULT_CAPACITY,
             secret: None,
+            #[cfg(feature = "redis")]
+            shares_answers: true,
+            #[cfg(feature = "redis")]
+            store_options: StoreOptions::new(),
             clock: Clock::system(),
             single_method_hook: None,
         }
@@ -193,11 +205,27 @@ impl AuthorizerBuilder {
         self
     }
 
-    /// What processes that share revocations know identities by: the same 16 random bytes in all of them (see
-    /// `redis::Fleet::share_authorizer`). It is a secret: who knows it and has seen the hashes can try tokens. Default:
-    /// random, and every process its own.
+    /// What processes that share answers and revocations know identities by and encrypt answers with: the same 16 random
+    /// bytes in all of them (see `redis::Fleet::share_authorizer`). It is a secret: who knows it can read and forge
+    /// answers where they are kept, and try tokens. Default: random, and every process its own.
     pub fn shared_secret(mut self, secret: [u8; 16]) -> Self {
         self.secret = Some(secret);
+        self
+    }
+
+    /// Whether processes that share this authorizer (`redis::Fleet::share_authorizer`) share its answers too, or its
+    /// revocations only. Default: its answers too.
+    #[cfg(feature = "redis")]
+    pub fn share_answers(mut self, share: bool) -> Self {
+        self.shares_answers = share;
+        self
+    }
+
+    /// How the store of shared answers is asked. Without its answer the function is asked, whatever the
+    /// [`failure policy`](StoreOptions::failure). Default: [`StoreOptions::new`].
+    #[cfg(feature = "redis")]
+    pub fn store_options(mut self, options: StoreOptions) -> Self {
+        self.store_options = options;
         self
     }
 
@@ -241,8 +269,9 @@ impl AuthorizerBuilder {
             clock: self.clock,
             function: self.function,
             cache: Arc::new(ResultCache::new(self.capacity, self.secret)?),
-            is_shareable: self.secret.is_some(),
             peers: OnceLock::new(),
+            #[cfg(feature = "redis")]
+            sharing: Sharing::new(self.secret, self.shares_answers, self.store_options),
             single_method_hook: self.single_method_hook,
             single_method_policies: AtomicU64::new(0),
             calls: AtomicU64::new(0),

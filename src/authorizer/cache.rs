@@ -29,7 +29,8 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Finished {
     pub(super) outcome: Result<Arc<Grant>, AuthorizerError>,
-    pub(super) call: Arc<AuthorizerCall>,
+    /// `None` where another process had made it.
+    pub(super) call: Option<Arc<AuthorizerCall>>,
     /// What becomes of the cache.
     pub(super) keep: Keep,
 }

@@ -1,5 +1,7 @@
 //! The authorizer: its function, its settings, its cache. The handle is the runtime API.
 
+#[cfg(feature = "redis")]
+use super::shared::{self, Sharing};
 use super::{
     AuthorizerError, AuthorizerEvent,
     answer::{self, AnswerForm, Grant},
@@ -15,6 +17,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Sleep, Timestamp},
+    context::AuthorizerCall,
     policy::ExecuteApi,
     response::Cause,
 };
@@ -56,10 +59,10 @@ pub(super) struct Inner {
     pub(super) single_method_hook: Option<Box<SingleMethodHook>>,
     pub(super) single_method_policies: AtomicU64,
     pub(super) calls: AtomicU64,
-    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "asked by the fleet"))]
-    pub(super) is_shareable: bool,
     /// Processes that share revocations.
     pub(super) peers: OnceLock<Arc<dyn Peers>>,
+    #[cfg(feature = "redis")]
+    pub(super) sharing: Sharing,
 }
 
 /// What an authorizer is asked about one request.
@@ -104,20 +107,20 @@ impl Authorizer {
     /// Forgets every answer. Requests that come from now on wait for a new call; one that already waits for a call
     /// still gets its answer, which is not kept.
     pub fn flush(&self) {
-        self.revoke(&Revocation::All);
+        self.revoke(Revocation::All);
     }
 
     /// Forgets the answers for a principal, on every stage; how many there were. As with [`flush`](Self::flush), no
     /// call that has begun before is kept.
     pub fn revoke_principal(&self, principal_id: &str) -> usize {
-        self.revoke(&Revocation::Principal(principal_id.to_owned()))
+        self.revoke(Revocation::Principal(key::principal(&self.0.cache.hash, principal_id)))
     }
 
     /// Forgets the answers for an identity, on every stage; how many there were. `values` are those of the identity
     /// sources in their order: for a TOKEN authorizer the one token, with its scheme (`Bearer ..`).
     pub fn revoke_identity(&self, values: &[&str]) -> usize {
         let identity = key::identity(&self.0.cache.hash, values.iter().copied());
-        self.revoke(&Revocation::Identity(identity.to_bytes()))
+        self.revoke(Revocation::Identity(identity))
     }
 
     /// How many answers are cached, expired ones included.
@@ -168,7 +171,7 @@ impl Authorizer {
         let usable = |entry: &Entry| {
             entry.freshness(inner.clock.now(), Duration::ZERO) == Freshness::Fresh && inner.is_current()
         };
-        let joined = inner.cache.join(key, usable, || self.call(event));
+        let joined = inner.cache.join(key, usable, || self.call_for_all(key, event));
         Ok(match joined {
             Joined::Cached(entry) => Reply::Known(entry, call),
             Joined::Waiting(waiter) => Reply::Ticket(Ticket::Shared(waiter)),
@@ -180,26 +183,55 @@ impl Authorizer {
     fn refresh(&self, key: CacheKey, question: Question<'_>) -> Result<bool, Cause> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Ok(false) };
         let event = self.0.event(question)?;
-        let waiter = self.0.cache.refresh(key, || self.call(event));
+        let waiter = self.0.cache.refresh(key, || self.call_for_all(key, event));
         if let Some(mut waiter) = waiter {
             drop(runtime.spawn(async move { poll_fn(|cx| waiter.poll(cx)).await }));
         }
         Ok(true)
     }
 
-    /// One call of the function, with its deadline, read and judged for the cache.
+    /// One call of the function, read and judged for the cache.
     fn call(&self, event: AuthorizerEvent) -> BoxFuture<Finished> {
         let inner = Arc::clone(&self.0);
-        let identity = key::identity(&inner.cache.hash, event.identity());
         Box::pin(async move {
-            inner.calls.fetch_add(1, Relaxed);
-            let invoked = inner.clock.now();
-            let answered = Deadline::new(inner.function.call(event.clone()), &inner).await;
-            let call = call::over(&event, &answered, inner.clock.now().since(invoked));
-            let outcome = answered.and_then(|answer| answer::read(answer, inner.form)).map(Arc::new);
-            let keep = inner.keep(&outcome, invoked, identity);
-            Finished { outcome, call: Arc::new(call), keep }
+            let identity = key::identity(&inner.cache.hash, event.identity());
+            let said = inner.ask(event).await;
+            inner.finish(said, identity)
         })
+    }
+
+    /// The same for everybody who waits; of all processes, where they share answers.
+    #[cfg_attr(not(feature = "redis"), allow(unused_variables, reason = "nobody shares answers"))]
+    fn call_for_all(&self, key: CacheKey, event: AuthorizerEvent) -> BoxFuture<Finished> {
+        #[cfg(feature = "redis")]
+        if let Some(shared) = self.0.sharing.answers() {
+            return Box::pin(shared::call(Arc::clone(&self.0), Arc::clone(shared), key, event));
+        }
+        self.call(event)
+    }
+}
+
+/// What the function says, when it was asked, and what is kept of the call.
+pub(super) struct Said {
+    pub(super) answered: Answered,
+    pub(super) invoked: Timestamp,
+    call: AuthorizerCall,
+}
+
+impl Inner {
+    /// Asks the function, within its deadline.
+    pub(super) async fn ask(&self, event: AuthorizerEvent) -> Said {
+        self.calls.fetch_add(1, Relaxed);
+        let invoked = self.clock.now();
+        let answered = Deadline::new(self.function.call(event.clone()), self).await;
+        let call = call::over(&event, &answered, self.clock.now().since(invoked));
+        Said { answered, invoked, call }
+    }
+
+    pub(super) fn finish(&self, said: Said, identity: CacheKey) -> Finished {
+        let outcome = said.answered.and_then(|answer| answer::read(answer, self.form)).map(Arc::new);
+        let keep = self.keep(&outcome, said.invoked, identity);
+        Finished { outcome, call: Some(Arc::new(said.call)), keep }
     }
 }
 
@@ -265,12 +297,20 @@ impl Inner {
         };
         match outcome {
             Ok(grant) => {
-                let ttl = if grant.allows { self.ttl } else { self.negative_ttl.unwrap_or(self.ttl) };
                 self.warn_of_single_method(grant);
-                entry(Some(Arc::clone(grant)), ttl)
+                entry(Some(Arc::clone(grant)), self.ttl_of(Some(grant)))
             }
-            Err(AuthorizerError::Unauthorized) => entry(None, self.negative_ttl.unwrap_or_default()),
+            Err(AuthorizerError::Unauthorized) => entry(None, self.ttl_of(None)),
             Err(_) => Keep::AsItWas,
+        }
+    }
+
+    /// For how long an answer is used; `None`: `Unauthorized`.
+    pub(super) fn ttl_of(&self, grant: Option<&Grant>) -> Duration {
+        match grant {
+            Some(grant) if grant.allows => self.ttl,
+            Some(_) => self.negative_ttl.unwrap_or(self.ttl),
+            None => self.negative_ttl.unwrap_or_default(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
 
 /// 128 bits under which an answer is kept, or an identity is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct CacheKey(u128);
+pub(crate) struct CacheKey(u128);
 
 impl CacheKey {
     pub(super) fn to_bytes(self) -> [u8; 16] {
@@ -82,6 +82,14 @@ impl IdentityDigest {
 pub(super) fn identity<'a>(hash: &KeyedHash, values: impl Iterator<Item = &'a str>) -> CacheKey {
     let mut fields = hash.fields();
     values.for_each(|value| fields.text(value.as_bytes()));
+    CacheKey(fields.finish())
+}
+
+/// A principal, for revocations; no identity is written like it.
+pub(super) fn principal(hash: &KeyedHash, id: &str) -> CacheKey {
+    let mut fields = hash.fields();
+    fields.mark();
+    fields.text(id.as_bytes());
     CacheKey(fields.finish())
 }
 

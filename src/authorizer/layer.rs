@@ -249,17 +249,34 @@ impl Config {
     ) -> Result<(), Refusal> {
         let panicked = Err(AuthorizerError::Failed("panicked".to_owned()));
         let outcome = finished.map_or(panicked.as_ref(), |finished| finished.outcome.as_ref());
-        let error = outcome.err();
-        context.set_authorizer_run(AuthorizerRun {
-            latency: self.context.clock.now().since(since),
-            call: finished.map(|finished| Arc::clone(&finished.call)),
-            status: error.map_or(200, |error| error.refusal().status().as_u16()),
-            error: error.map(|error| error.to_string().into()),
-        });
+        self.note_run(context, finished, outcome.err(), since);
         match outcome {
             Ok(grant) => self.settle(context, request, grant, None),
             Err(error) => Err(unexplained(error.refusal())),
         }
+    }
+}
+
+impl Config {
+    /// An answer that another process was given is a cached one.
+    fn note_run(
+        &self,
+        context: &RequestContext,
+        finished: Option<&Finished>,
+        error: Option<&AuthorizerError>,
+        since: Timestamp,
+    ) {
+        let call = finished.map(|finished| finished.call.clone());
+        #[cfg(feature = "access-log")]
+        if matches!(call, Some(None)) {
+            return context.note_cached_authorizer();
+        }
+        context.set_authorizer_run(AuthorizerRun {
+            latency: self.context.clock.now().since(since),
+            call: call.flatten(),
+            status: error.map_or(200, |error| error.refusal().status().as_u16()),
+            error: error.map(|error| error.to_string().into()),
+        });
     }
 }
 

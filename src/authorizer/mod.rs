@@ -43,6 +43,9 @@
 //! over ([`Authorizer::single_method_policies`]), and a function that looks at anything else than its identity sources
 //! decides for requests it has not seen. [`Authorizer`] is the handle that revokes, by principal, by identity, or all.
 //!
+//! Processes can share answers and revocations (`redis::Fleet::share_authorizer`): what the function has said to one is
+//! used by all, encrypted under a [secret](AuthorizerBuilder::shared_secret) of theirs, and a revocation in one holds in all.
+//!
 //! The function is a tower service: [`authorizer_fn`] makes one of an async closure, [`LambdaInvoke`] of an HTTP client
 //! and a Lambda function.
 //!
@@ -104,6 +107,8 @@ mod layer;
 mod memo;
 mod peers;
 mod query;
+#[cfg(feature = "redis")]
+mod shared;
 #[cfg(feature = "tracing")]
 mod trace;
 
@@ -118,3 +123,7 @@ pub use lambda::LambdaInvoke;
 pub use layer::{AuthorizerLayer, AuthorizerService};
 #[cfg(feature = "redis")]
 pub(crate) use peers::{Peers, Revocation};
+#[cfg(feature = "redis")]
+pub use shared::SharedAnswerStats;
+#[cfg(feature = "redis")]
+pub(crate) use shared::{AnswerStore, Asked, Claim, Found, Place};

@@ -53,6 +53,11 @@ impl AuthorizerValue {
         Self { text: text.into(), is_string: false }
     }
 
+    #[cfg(all(feature = "redis", feature = "authorizer"))]
+    pub(crate) fn is_string(&self) -> bool {
+        self.is_string
+    }
+
     /// The text that `$context.authorizer.<key>` shows: `value`, `1`, `true`; arrays and maps as JSON.
     pub fn as_str(&self) -> &str {
         &self.text

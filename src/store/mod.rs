@@ -30,6 +30,8 @@ mod counts;
 mod error;
 mod guard;
 mod options;
+#[cfg(feature = "cache")]
+mod record_log;
 
 pub use acknowledgement::Acknowledgement;
 pub use counts::StoreCounts;
@@ -37,3 +39,5 @@ pub use error::{StoreError, StoreFuture};
 #[allow(unused_imports, reason = "not every feature set has a store")]
 pub(crate) use guard::{Decided, StoreFailure, StoreGuard};
 pub use options::{FailurePolicy, StoreOptions};
+#[cfg(feature = "cache")]
+pub(crate) use record_log::RecordLog;

@@ -18,7 +18,7 @@ pub enum FailurePolicy {
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     failure: FailurePolicy,
-    pub(super) deadline: Duration,
+    pub(crate) deadline: Duration,
     pub(super) failures: u32,
     pub(super) shortest_pause: Duration,
     pub(super) longest_pause: Duration,

@@ -70,14 +70,13 @@ impl UsagePlans {
         Ok(())
     }
 
-    /// Makes a change that comes from a store; nobody is told. What is gone already is no fault.
-    ///
-    /// # Errors
-    ///
-    /// As the method of the handle that makes such a change.
-    pub(crate) fn apply(&self, change: PlanChange) -> Result<(), ConfigError> {
+    /// Makes changes that come from a store; nobody is told. Which they are is asked under the lock: no edit falls in
+    /// between. What does not fit here (an attachment of a plan that is gone) is not in force.
+    pub(crate) fn apply(&self, changes: impl FnOnce() -> Vec<PlanChange>) {
         let _one_at_a_time = self.edit();
-        self.make(change)
+        for change in changes() {
+            let _fits = self.make(change);
+        }
     }
 
     fn make(&self, change: PlanChange) -> Result<(), ConfigError> {

@@ -6,6 +6,7 @@
 mod authorizers;
 mod caches;
 mod keys;
+mod older;
 mod plans;
 
 use crate::support::redis_server::{RedisServer, eventually_async};
@@ -45,6 +46,28 @@ fn assert_nowhere(server: &RedisServer, words: &[&str]) {
             assert!(!text.contains(inner) && !key.contains(word), "{key} holds {word}");
         }
     }
+}
+
+/// From now on, a restart brings back what is there at this moment, and nothing later.
+fn snapshot(server: &RedisServer) {
+    server.command::<()>(&["SAVE"]);
+}
+
+fn number(server: &RedisServer) -> u64 {
+    server.command(&["GET", "{test}:fleet:number"])
+}
+
+/// Restarts it, and waits until all members have begun anew.
+async fn brought_back_older(server: &RedisServer) {
+    let before = number(server);
+    server.restart();
+    eventually_async("they have noticed", || number(server) > before).await;
+    eventually_async("they have begun anew", || {
+        let members: Vec<String> = server.command(&["HVALS", "{test}:fleet:members"]);
+        let applied = |member: &String| member.split_once(' ').unwrap().0.parse::<i64>().unwrap();
+        members.iter().all(|member| applied(member) >= number(server) as i64)
+    })
+    .await;
 }
 
 fn bytes_of(value: ::redis::Value) -> Vec<u8> {

@@ -24,7 +24,7 @@ fn entry(key: CacheKey) -> Arc<Entry> {
 }
 
 fn finished(keep: Keep) -> Finished {
-    Finished { outcome: Err(AuthorizerError::Unauthorized), call: Arc::default(), keep }
+    Finished { outcome: Err(AuthorizerError::Unauthorized), call: Some(Arc::default()), keep }
 }
 
 fn waiter(joined: Joined) -> Waiter {

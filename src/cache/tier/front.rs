@@ -5,7 +5,7 @@ use super::{
     ask::Told,
     envelope,
     lead::Lead,
-    log::{Judged, PurgeLog},
+    log::{self, Judged, PurgeLog},
     stats::{Counters, TierStats, count},
 };
 use crate::{
@@ -191,7 +191,7 @@ impl Tier {
         match envelope::open(found.bytes, bytes, found.left, now)? {
             envelope::Opened::Varies(names) => key.variant.is_none().then_some(Told::Varies(names)),
             envelope::Opened::Value(value, seen) => {
-                let judged = self.log().judge(seen, found.purges, bytes, &value);
+                let judged = log::judge(&self.log(), seen, found.purges, bytes, &value);
                 match judged {
                     Judged::Gone => return None,
                     Judged::Stale => value.0.entries().iter().for_each(|entry| entry.meta.purge_softly()),

@@ -4,10 +4,10 @@ use super::{
     Fleet,
     listener::{Listener, Reloading},
     member::{Member, Writes},
-    reply,
+    values::Values,
 };
 use crate::{
-    cache::tier::{CacheTier, PurgeListener, TierAnswer, TierClaim, TierFound, TierPlace},
+    cache::tier::{CacheTier, PurgeListener, TierAnswer, TierClaim, TierPlace},
     redis::RedisError,
     store::{Acknowledgement, StoreError, StoreFuture},
 };
@@ -23,14 +23,11 @@ use std::{
 #[derive(Clone)]
 pub struct RedisCache {
     member: Arc<Member>,
-    name: Arc<str>,
-    deadline: Duration,
+    values: Values,
 }
 
 /// As long as `StoreOptions` waits by default.
 const DEFAULT_DEADLINE: Duration = Duration::from_millis(20);
-/// A write or a release is nobody's wait.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Fleet {
     /// A second tier for a cache: caches of one name share their entries, and must mean the same by their keys. (The
@@ -38,28 +35,14 @@ impl Fleet {
     /// takes its body, its fields and about 300 bytes; give Redis a `maxmemory` for them, in a database server of their
     /// own if counters lie in this one, and a policy that evicts (`volatile-ttl`).
     pub fn cache(&self, name: &str) -> RedisCache {
-        RedisCache { member: Arc::clone(&self.0), name: name.into(), deadline: DEFAULT_DEADLINE }
+        RedisCache { member: Arc::clone(&self.0), values: Values::new("cache", name, DEFAULT_DEADLINE) }
     }
 }
 
 impl fmt::Debug for RedisCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisCache").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("RedisCache").field("name", &self.values.name()).finish_non_exhaustive()
     }
-}
-
-fn hex(place: TierPlace) -> String {
-    place.as_bytes().iter().fold(String::with_capacity(64), |mut text, byte| {
-        for half in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(u32::from(half), 16));
-        }
-        text
-    })
-}
-
-fn millis(time: Duration) -> String {
-    // Redis wants some time, and takes no more than 2^63 ms from now.
-    time.as_millis().clamp(1, 1 << 53).to_string()
 }
 
 impl RedisCache {
@@ -67,18 +50,8 @@ impl RedisCache {
     /// that of `StoreOptions`; the shorter of the two counts.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.values.deadline = deadline;
         self
-    }
-
-    /// Where a value lies, and whose call brings it.
-    fn keys(&self, place: TierPlace) -> [String; 2] {
-        let place = hex(place);
-        ["v", "c"].map(|kind| self.member.redis.names().name("cache", &[&self.name, kind, &place]))
-    }
-
-    fn topic(&self) -> String {
-        format!("cache:{}", self.name)
     }
 }
 
@@ -90,44 +63,33 @@ fn boxed<T: Send + 'static>(
 
 impl CacheTier for RedisCache {
     fn ask(&self, place: TierPlace, claim: Option<TierClaim>) -> StoreFuture<TierAnswer> {
-        let (own, [value, call]) = (self.clone(), self.keys(place));
-        boxed(async move {
-            let token = claim.map_or_else(String::new, |claim| format!("{:x}", claim.token));
-            let lasts = millis(claim.map_or(Duration::ZERO, |claim| claim.lasts));
-            let instead = if claim.is_some_and(|claim| claim.instead) { "1" } else { "" };
-            let keys = [&*value, &*call, own.member.number_key()];
-            let arguments = [token.as_bytes(), lasts.as_bytes(), instead.as_bytes()];
-            let member = &own.member;
-            answer(member.redis.run(&member.scripts.ask, &keys, &arguments, own.deadline).await?)
-        })
+        let own = self.clone();
+        boxed(async move { own.values.ask(&own.member, place.as_bytes(), claim).await })
     }
 
     fn store(&self, place: TierPlace, value: Bytes, ttl: Duration, token: Option<u128>) -> StoreFuture<()> {
-        let (own, keys) = (self.clone(), self.keys(place));
-        boxed(async move {
-            let token = token.map_or_else(String::new, |token| format!("{token:x}"));
-            let ttl = millis(ttl);
-            let arguments = [&*value, ttl.as_bytes(), token.as_bytes()];
-            let member = &own.member;
-            member
-                .redis
-                .run(&member.scripts.store, &[&keys[0], &keys[1]], &arguments, PATIENCE)
-                .await
-                .map(drop)
-        })
+        let own = self.clone();
+        boxed(async move { own.values.store(&own.member, place.as_bytes(), &value, ttl, token).await })
     }
 
     fn renew(&self, place: TierPlace, claim: TierClaim) -> StoreFuture<()> {
-        self.last(place, claim.token, &millis(claim.lasts))
+        let own = self.clone();
+        boxed(
+            async move { own.values.last(&own.member, place.as_bytes(), claim.token, Some(claim.lasts)).await },
+        )
     }
 
     fn release(&self, place: TierPlace, token: u128) -> StoreFuture<()> {
-        self.last(place, token, "0")
+        let own = self.clone();
+        boxed(async move { own.values.last(&own.member, place.as_bytes(), token, None).await })
     }
 
     fn announce(&self, purge: Bytes) -> StoreFuture<u64> {
         let own = self.clone();
-        boxed(async move { own.member.announce(&own.topic(), &purge, Writes::default()).await })
+        boxed(async move {
+            let announced = own.member.announce(&own.values.topic(), &purge, Writes::default()).await?;
+            Ok(announced.number)
+        })
     }
 
     fn acknowledged(&self, number: u64, within: Duration) -> StoreFuture<Acknowledgement> {
@@ -140,36 +102,9 @@ impl CacheTier for RedisCache {
         self.member.runtime.spawn(async move {
             let purges = Arc::new(Purges(listener));
             // It asks Redis for nothing, so it cannot fail.
-            own.member.listen(&own.topic(), None, purges).await
+            own.member.listen(&own.values.topic(), None, purges).await
         });
     }
-}
-
-impl RedisCache {
-    fn last(&self, place: TierPlace, token: u128, lasts: &str) -> StoreFuture<()> {
-        let (own, [_, call], lasts) = (self.clone(), self.keys(place), lasts.to_owned());
-        boxed(async move {
-            let token = format!("{token:x}");
-            let arguments = [token.as_bytes(), lasts.as_bytes()];
-            let member = &own.member;
-            member.redis.run(&member.scripts.renew, &[&call], &arguments, PATIENCE).await.map(drop)
-        })
-    }
-}
-
-fn answer(value: ::redis::Value) -> Result<TierAnswer, RedisError> {
-    let mut parts = reply::list(value)?;
-    let purges = reply::number(parts.next())?;
-    let found = match &*reply::bytes(parts.next())? {
-        b"value" => {
-            let bytes = reply::bytes(parts.next())?;
-            TierFound::Value(bytes, Duration::from_millis(reply::number(parts.next())?))
-        }
-        b"nothing" => TierFound::Nothing,
-        b"claimed" => TierFound::Claimed,
-        _ => return Err(RedisError::Reply),
-    };
-    Ok(TierAnswer { purges, found })
 }
 
 /// Records of purges, for a cache.

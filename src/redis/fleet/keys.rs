@@ -2,7 +2,7 @@
 
 use super::{
     Fleet,
-    state::{Field, Holder, State},
+    state::{Field, Holder, Others, State},
 };
 use crate::{
     api_key::{ApiKeys, KeyChange, KeyImage, KeyObserver},
@@ -40,8 +40,8 @@ impl Fleet {
 struct KeyHolder(ApiKeys);
 
 impl Holder for KeyHolder {
-    fn apply(&self, fields: Vec<(Bytes, Option<Bytes>)>) {
-        self.0.apply(fields.iter().filter_map(|(id, value)| change(id, value.as_ref())).collect());
+    fn apply(&self, others: &mut dyn FnMut() -> Others) {
+        self.0.apply(|| others().iter().filter_map(|(id, value)| change(id, value.as_ref())).collect());
     }
 
     fn fields(&self) -> Vec<Field> {

@@ -50,6 +50,8 @@ pub(super) struct Member {
     names: [String; 3],
     channel: String,
     applied: AtomicU64,
+    /// Of the last record that was applied; empty where that is not known.
+    mark: Mutex<Bytes>,
     /// On our monotonic clock: until then, no record can have been acknowledged without us.
     current_until: AtomicU64,
     live: AtomicU64,
@@ -80,9 +82,10 @@ impl Fleet {
             redis: redis.clone(),
             scripts: Scripts::new(),
             id,
-            names: ["number", "members", "log"].map(name),
+            names: ["number", "log", "members"].map(name),
             channel: name("news"),
             applied: AtomicU64::new(0),
+            mark: Mutex::default(),
             current_until: AtomicU64::new(0),
             live: AtomicU64::new(1),
             listeners: Turn::default(),
@@ -171,7 +174,7 @@ impl Member {
         listeners.push((topic.to_owned(), listener));
         if begun.is_err() {
             // The next beat has everybody begin anew.
-            self.applied.store(0, SeqCst);
+            self.reached(0, Bytes::new());
         }
         begun
     }
@@ -185,6 +188,15 @@ impl Member {
         states.iter().filter_map(Weak::upgrade).collect()
     }
 
+    fn reached(&self, number: u64, mark: Bytes) {
+        *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+        self.applied.store(number, SeqCst);
+    }
+
+    fn mark(&self) -> Bytes {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn kept(&self) -> MutexGuard<'_, Vec<String>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,16 +207,17 @@ impl Member {
         topic: &str,
         words: &[u8],
         writes: Writes<'_>,
-    ) -> Result<u64, RedisError> {
-        let [number, _, log] = &self.names;
+    ) -> Result<Announced, RedisError> {
+        let [number, log, _] = &self.names;
         let record = Record::to_bytes(&self.id, topic, words);
-        let mode: &[u8] = if writes.seeds { b"seed" } else { b"set" };
+        let mode: &[u8] = if writes.repairs { b"repair" } else { b"set" };
         let mut arguments: Vec<&[u8]> =
             vec![&record, LOG.as_bytes(), KEEP.as_bytes(), self.channel.as_bytes(), mode];
         arguments.extend(writes.fields.iter().flat_map(|(field, value)| [&**field, &**value]));
         let keys = [number, log, writes.hash.unwrap_or(log)];
         let answer = self.redis.run(&self.scripts.announce, &keys, &arguments, PATIENCE).await?;
-        reply::number(Some(answer))
+        let mut answer = reply::list(answer)?;
+        Ok(Announced { number: reply::number(answer.next())?, version: reply::number(answer.next())? })
     }
 
     /// Waits until every live process has applied a number.
@@ -230,7 +243,7 @@ impl Member {
     async fn standing(&self, number: u64) -> Result<Acknowledgement, RedisError> {
         let number = number.to_string();
         let answer =
-            self.redis.run(&self.scripts.members, &[&self.names[1]], &[number.as_bytes()], PATIENCE).await?;
+            self.redis.run(&self.scripts.members, &[&self.names[2]], &[number.as_bytes()], PATIENCE).await?;
         let mut answer = reply::list(answer)?;
         let have = reply::number(answer.next())?;
         let (silent, cut_off) = (reply::texts(answer.next())?, reply::texts(answer.next())?);
@@ -243,30 +256,49 @@ impl Member {
         listeners.retain(|(_, listener)| listener.is_alive());
         let sent = now();
         let before = self.applied.load(SeqCst);
-        let applied = before.to_string();
-        let lease = LEASE.as_millis().to_string();
-        let kept = self.kept().clone();
-        let keys: Vec<&str> = self.names.iter().chain(&kept).map(String::as_str).collect();
-        let parts = [&self.id, &applied, &lease, KEEP, &self.channel].map(str::as_bytes);
-        let answer = self.redis.run(&self.scripts.beat, &keys, &parts, PATIENCE).await?;
-        let Heard { number, missing, live, records } = Heard::of(answer)?;
+        let Heard { number, standing, live, last, records } = self.ask(before).await?;
         self.live.store(live, SeqCst);
-        if missing {
-            for (_, listener) in &*listeners {
-                listener.missed(number).await?;
+        match standing {
+            Standing::InStep => {}
+            Standing::Missing => {
+                for (_, listener) in &*listeners {
+                    listener.missed(number).await?;
+                }
+                self.reached(number, last);
+                return Ok(true);
             }
-            self.applied.store(number, SeqCst);
-            return Ok(true);
+            Standing::Ahead => {
+                self.begin_anew(before).await?;
+                return Ok(true);
+            }
         }
         for (next, record) in (before + 1..).zip(records) {
             self.deliver(&listeners, next, record).await?;
-            self.applied.store(next, SeqCst);
         }
         // All that there was when the answer was made is in force now.
         if self.applied.load(SeqCst) == number {
             self.current_until.fetch_max(sent + OWN_LEASE.as_nanos() as u64, SeqCst);
         }
         Ok(self.applied.load(SeqCst) != before)
+    }
+
+    async fn ask(&self, applied: u64) -> Result<Heard, RedisError> {
+        let (applied, mark) = (applied.to_string(), self.mark());
+        let lease = LEASE.as_millis().to_string();
+        let kept = self.kept().clone();
+        let keys: Vec<&str> = self.names.iter().chain(&kept).map(String::as_str).collect();
+        let [id, lease, channel] = [&self.id, &lease, &self.channel].map(|text| text.as_bytes());
+        let arguments = [applied.as_bytes(), &mark, id, lease, KEEP.as_bytes(), channel];
+        Heard::of(self.redis.run(&self.scripts.beat, &keys, &arguments, PATIENCE).await?)
+    }
+
+    /// The server has come back older than it was: no number of before may be taken for one of after.
+    async fn begin_anew(&self, applied: u64) -> Result<(), RedisError> {
+        let [number, log, _] = &self.names;
+        let (applied, mark) = (applied.to_string(), self.mark());
+        let record = Record::to_bytes(&self.id, "", &[]);
+        let arguments = [applied.as_bytes(), &mark, &record, KEEP.as_bytes(), self.channel.as_bytes()];
+        self.redis.run(&self.scripts.anew, &[number, log], &arguments, PATIENCE).await.map(drop)
     }
 
     async fn deliver(
@@ -276,6 +308,7 @@ impl Member {
         record: Bytes,
     ) -> Result<(), RedisError> {
         let record = Record::from_bytes(record);
+        let mark = record.as_ref().map(|record| record.mark.clone()).unwrap_or_default();
         for (topic, listener) in listeners {
             let is_understood = match &record {
                 Some(record) if record.topic == topic.as_bytes() => {
@@ -292,6 +325,7 @@ impl Member {
                 listener.missed(number).await?;
             }
         }
+        self.reached(number, mark);
         Ok(())
     }
 }
@@ -301,15 +335,33 @@ impl Member {
 pub(super) struct Writes<'a> {
     pub(super) hash: Option<&'a str>,
     pub(super) fields: &'a [(Vec<u8>, Vec<u8>)],
-    /// What is there already stays.
-    pub(super) seeds: bool,
+    /// The values begin with their versions, and count where those are the greatest.
+    pub(super) repairs: bool,
+}
+
+/// A record that was written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announced {
+    pub(super) number: u64,
+    /// Of the fields that were written with it.
+    pub(super) version: u64,
+}
+
+/// How a process stands to the server.
+enum Standing {
+    InStep,
+    Missing,
+    /// It knows records that the server does not.
+    Ahead,
 }
 
 /// The answer to a sign of life.
 struct Heard {
     number: u64,
-    missing: bool,
+    standing: Standing,
     live: u64,
+    /// The last record's mark.
+    last: Bytes,
     records: Vec<Bytes>,
 }
 
@@ -318,8 +370,13 @@ impl Heard {
         let mut answer = reply::list(answer)?;
         Ok(Self {
             number: reply::number(answer.next())?,
-            missing: reply::number(answer.next())? != 0,
+            standing: match reply::number(answer.next())? {
+                0 => Standing::InStep,
+                1 => Standing::Missing,
+                _ => Standing::Ahead,
+            },
             live: reply::number(answer.next())?,
+            last: reply::bytes(answer.next())?,
             records: reply::all_bytes(answer.next())?,
         })
     }
@@ -328,7 +385,7 @@ impl Heard {
 impl Drop for Member {
     fn drop(&mut self) {
         let mut leave = ::redis::cmd("HDEL");
-        leave.arg(&self.names[1]).arg(&self.id);
+        leave.arg(&self.names[2]).arg(&self.id);
         let redis = self.redis.clone();
         self.runtime.spawn(async move { redis.call(&leave, PATIENCE).await.map(drop) });
     }

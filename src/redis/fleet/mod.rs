@@ -6,16 +6,21 @@
 //! 2. is told over a channel that there is a new one, and then asks at once: a message that is lost costs a second;
 //! 3. applies records in order, and says so. Whoever made the change waits for that
 //!    ([`Acknowledgement`](crate::store::Acknowledgement)): for the live ones, and not for one that has been silent for 3 s;
-//! 4. that has been away for longer than the log reaches (1,024 records), or finds that the server has lost its memory,
-//!    begins anew: memories of stored answers and of authorizers are dropped, keys and plans are read from Redis. What
-//!    Redis has lost, the processes put back.
+//! 4. that has been away for longer than the log reaches (1,024 records), or finds that the server has lost its memory or
+//!    came back older than it was, begins anew: memories of stored answers and of authorizers are dropped, keys and plans
+//!    are read from Redis. What Redis has lost, or has in an older version than a process knows, the processes put back.
 //!
 //! | shared | by | a process that is cut off |
 //! |---|---|---|
 //! | stored answers, purges | [`Fleet::cache`], a [`CacheTier`](crate::cache::CacheTier) | serves what it has in memory, fetches the rest itself |
 //! | API keys | [`Fleet::share_keys`] | goes on with the keys it knows; its own changes follow when it is back |
 //! | usage plans, attachments | [`Fleet::share_plans`] | the same |
-//! | revocations of authorizers | `Fleet::share_authorizer` | uses no cached answer after 2.7 s: every request is authorized anew |
+//! | answers and revocations of authorizers | `Fleet::share_authorizer` | uses no cached answer after 2.7 s: every request is authorized anew |
+//!
+//! Every change of a key, a plan or an attachment has a **version**, an instant of the server's clock that is greater than
+//! that of the change before. The greatest counts everywhere: so of two changes the one that Redis took last, which of a
+//! process that was cut off is the moment it came back, whatever was done meanwhile. Who disables a key in such a time looks
+//! at `cut_off` of the acknowledgement, and disables it again when those processes are back if they may have edited it too.
 //!
 //! # Keys
 //!
@@ -26,15 +31,19 @@
 //! | `fleet:number` | number of the last record | 30 days from the last sign of life |
 //! | `fleet:log` | list of the last 1,024 records | the same |
 //! | `fleet:members` | hash: process, and the number it has applied and until when it counts as alive (ms) | the same |
-//! | `keys` | hash: id of an API key, and its record, or nothing where it was deleted; digests, never values | the same |
-//! | `plans` | hash: plans and attachments | the same |
+//! | `keys` | hash: id of an API key, and its version (7 bytes) and record, or nothing where it was deleted; digests, never values | the same |
+//! | `plans` | hash: plans and attachments, in the same way | the same |
 //! | `cache:<name>:v:<digest>` | a stored answer under the SHA-256 of its key | as long as it is fresh |
 //! | `cache:<name>:c:<digest>` | whose call is under way | 1 s, renewed |
+//! | `authorizer:<name>:v:<digest>` | an answer of an authorizer, encrypted, under a keyed digest of identity and stage | at most its TTL |
+//! | `authorizer:<name>:c:<digest>` | whose call is under way | 1 s |
 //!
-//! A revocation is as durable as the server makes it. One that comes back *older* than it was (a snapshot, `everysec`, a
-//! replica that was behind) undoes the last changes, in every process: run it with `appendfsync always` and without
-//! asynchronous failover where a key that was disabled must stay so, or change it again after such an accident. A server
-//! that comes back *empty* is filled by the processes.
+//! A server that comes back *older* than it was (a snapshot, `everysec`, a replica that was behind) undoes nothing that a
+//! living process has taken note of: the first one to notice, by the mark of the last record that it knows, has all begin
+//! anew, and each puts back what it knows in a newer version. Answers of caches and authorizers that lie in it from before
+//! are used by nobody. It takes a second at most; a process that starts in that second may believe the old state for as
+//! long. What no process knows any more is lost: run the server with `appendfsync always` and without asynchronous failover
+//! where that matters also when everything goes down at once.
 //!
 //! Keys and plans have an end as everything has. It moves away while any process lives, so a fleet loses them only when
 //! all of it has been down for 30 days; and who runs no fleet any more leaves nothing behind.
@@ -67,6 +76,8 @@ mod record;
 mod reply;
 mod scripts;
 mod state;
+mod values;
+mod versions;
 
 pub use cache::RedisCache;
 pub use member::Fleet;

@@ -2,7 +2,7 @@
 
 use super::{
     Fleet,
-    state::{Field, Holder, State},
+    state::{Field, Holder, Others, State},
 };
 use crate::{
     error::ConfigError,
@@ -76,20 +76,18 @@ fn read_field(field: &[u8], value: Option<&Bytes>) -> Option<PlanChange> {
 }
 
 impl Holder for PlanHolder {
-    fn apply(&self, mut fields: Vec<(Bytes, Option<Bytes>)>) {
+    fn apply(&self, others: &mut dyn FnMut() -> Others) {
         // Detachments first, then plans, then attachments: a key moves from one plan to another.
         let rank = |(field, value): &(Bytes, Option<Bytes>)| match (field.first(), value) {
             (Some(&ATTACHED), None) => 0,
             (Some(&PLAN), _) => 1,
             _ => 2,
         };
-        fields.sort_by_key(rank);
-        for (field, value) in &fields {
-            if let Some(change) = read_field(field, value.as_ref()) {
-                // What does not fit here (an attachment of a plan that is gone) is not in force.
-                let _fits = self.0.apply(change);
-            }
-        }
+        self.0.apply(|| {
+            let mut fields = others();
+            fields.sort_by_key(rank);
+            fields.iter().filter_map(|(field, value)| read_field(field, value.as_ref())).collect()
+        });
     }
 
     fn fields(&self) -> Vec<Field> {

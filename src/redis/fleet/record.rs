@@ -5,6 +5,8 @@ use bytes::{Buf, BufMut, Bytes};
 /// One record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
+    /// Random: two records that say the same differ in it.
+    pub(super) mark: Bytes,
     /// Which process.
     pub(super) from: Bytes,
     /// Whom it concerns.
@@ -12,11 +14,14 @@ pub(super) struct Record {
     pub(super) words: Bytes,
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The scripts know where the mark is, too.
+const MARK: usize = 8;
 
 impl Record {
     pub(super) fn to_bytes(from: &str, topic: &str, words: &[u8]) -> Vec<u8> {
         let mut out = vec![VERSION];
+        out.put_u64(fastrand::u64(..));
         for part in [from.as_bytes(), topic.as_bytes()] {
             out.put_u32(part.len() as u32);
             out.put_slice(part);
@@ -30,12 +35,13 @@ impl Record {
         if bytes.try_get_u8().ok()? != VERSION {
             return None;
         }
+        let mark = (bytes.len() >= MARK).then(|| bytes.split_to(MARK))?;
         let mut part = || {
             let length = bytes.try_get_u32().ok()? as usize;
             (length <= bytes.len()).then(|| bytes.split_to(length))
         };
         let (from, topic) = (part()?, part()?);
-        Some(Self { from, topic, words: bytes })
+        Some(Self { mark, from, topic, words: bytes })
     }
 }
 

@@ -2,17 +2,20 @@
 //!
 //! A change that is made here counts here at once. It is written behind, in order, together with its record; until that
 //! record comes back, what others say of the same field is passed over, since theirs stands before ours in the log and
-//! ours will count in the end. So all processes come to the same, which is what the log says last.
+//! ours will count in the end. So all processes come to the same, which is what Redis took last ([`Versions`]); and where
+//! Redis has forgotten it, whoever still knows it says it again.
 
 use super::{
     listener::{Listener, Reloading},
     member::{Member, Writes},
     reply,
+    versions::{Versioned, Versions},
 };
 use crate::redis::{RedisError, race::sleep};
 use bytes::{Buf, BufMut, Bytes};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
+    future::ready,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -29,14 +32,21 @@ pub(super) type Others = Vec<(Bytes, Option<Bytes>)>;
 
 /// A handle whose state this is.
 pub(super) trait Holder: Send + Sync + 'static {
-    /// Puts fields in force that come from elsewhere. A value that cannot be read counts as deleted.
-    fn apply(&self, fields: Others);
+    /// Puts fields in force that come from elsewhere. Asks which, once, under the lock under which changes are made here:
+    /// so none of ours is undone by one that is older. A value that cannot be read counts as deleted.
+    fn apply(&self, _others: &mut dyn FnMut() -> Others) {}
 
     /// All there is.
     fn fields(&self) -> Vec<Field>;
 
-    /// Changes may have been missed, and Redis keeps no state to read them from.
-    fn begin_anew(&self) {}
+    /// Of a state that is kept nowhere: a record.
+    fn heard(&self, _number: u64, _fields: Others, _own: bool) {}
+
+    /// The others' records have passed up to that number.
+    fn passed(&self, _number: u64) {}
+
+    /// Changes up to that number may have been missed, and Redis keeps no state to read them from.
+    fn begin_anew(&self, _number: u64) {}
 }
 
 /// See the module's page.
@@ -47,8 +57,7 @@ pub(super) struct State {
     hash: Option<String>,
     holder: Box<dyn Holder>,
     queue: mpsc::UnboundedSender<(u64, Vec<Field>)>,
-    /// By field: the last step of ours whose record has not come back.
-    pending: Mutex<HashMap<Vec<u8>, u64>>,
+    versions: Mutex<Versions>,
     steps: AtomicU64,
     /// The last step that was sent, and the number of the last record.
     sent: watch::Sender<(u64, u64)>,
@@ -79,7 +88,7 @@ impl State {
             hash,
             holder: Box::new(holder),
             queue,
-            pending: Mutex::default(),
+            versions: Mutex::default(),
             steps: AtomicU64::new(0),
             sent: watch::Sender::new((0, 0)),
         });
@@ -98,8 +107,8 @@ impl State {
         member.listen(&self.topic, self.hash.as_deref(), listener).await
     }
 
-    fn pending(&self) -> MutexGuard<'_, HashMap<Vec<u8>, u64>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    fn versions(&self) -> MutexGuard<'_, Versions> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a change behind. Called in the order in which changes count here.
@@ -107,11 +116,17 @@ impl State {
         for chunk in fields.chunks(MOST_FIELDS) {
             let step = self.steps.fetch_add(1, SeqCst) + 1;
             if self.hash.is_some() {
-                self.pending().extend(chunk.iter().map(|(field, _)| (field.clone(), step)));
+                self.versions().begin(chunk, step);
             }
             // The queue ends with the state itself.
             let _is_open = self.queue.send((step, chunk.to_vec()));
         }
+    }
+
+    /// Whether all changes up to now are in Redis.
+    #[cfg(feature = "authorizer")]
+    pub(super) fn is_sent(&self) -> bool {
+        self.sent.borrow().0 >= self.steps.load(SeqCst)
     }
 
     /// Waits until all changes up to now are in Redis; the number of the last record.
@@ -126,26 +141,29 @@ impl State {
         let member = self.member.upgrade().ok_or(RedisError::Away)?;
         let mut words = step.to_be_bytes().to_vec();
         let writes = match self.hash.as_deref() {
-            Some(hash) => Writes { hash: Some(hash), fields, seeds: false },
+            Some(hash) => Writes { hash: Some(hash), fields, repairs: false },
             None => {
                 fields.iter().for_each(|field| put(&mut words, field));
                 Writes::default()
             }
         };
-        let number = member.announce(&self.topic, &words, writes).await?;
-        self.sent.send_replace((step, number));
+        let announced = member.announce(&self.topic, &words, writes).await?;
+        if self.hash.is_some() {
+            self.versions().sent(fields, announced.version);
+        }
+        self.sent.send_replace((step, announced.number));
         Ok(())
     }
 
-    /// What others said, but for what we have said after them.
-    fn apply(&self, fields: Vec<(Bytes, Option<Bytes>)>) {
-        let pending = self.pending();
-        let others: Vec<_> =
-            fields.into_iter().filter(|(field, _)| !pending.contains_key(&**field)).collect();
-        drop(pending);
-        if !others.is_empty() {
-            self.holder.apply(others);
-        }
+    /// What others said, but for what is older than what is known, and what we have said after them. Together: what is
+    /// attached may stand on an earlier page than what it is attached to.
+    fn apply(&self, fields: Vec<Versioned>) {
+        let mut fields = Some(fields);
+        self.holder.apply(&mut || {
+            let mut versions = self.versions();
+            let newer = fields.take().into_iter().flatten().filter(|field| versions.take(field));
+            newer.map(|Versioned { field, value, .. }| (field, value)).collect()
+        });
     }
 
     /// All that the handle has.
@@ -153,42 +171,39 @@ impl State {
         self.holder.fields()
     }
 
-    fn returned(&self, step: u64) {
-        self.pending().retain(|_, last| *last > step);
-    }
-
-    /// All of the hash into the handle, and what the hash lacks into it.
-    async fn reload(&self) -> Result<(), RedisError> {
-        let Some(hash) = &self.hash else {
-            self.holder.begin_anew();
-            return Ok(());
-        };
+    /// All of the hash into the handle, and what the hash lacks or has older into it.
+    async fn reload(&self, hash: &str) -> Result<(), RedisError> {
         let member = self.member.upgrade().ok_or(RedisError::Away)?;
-        // What was sent is in the hash.
-        self.returned(self.sent.borrow().0);
-        let mut all: Vec<(Bytes, Option<Bytes>)> = Vec::new();
-        let mut cursor = Bytes::from_static(b"0");
-        loop {
-            let mut scan = ::redis::cmd("HSCAN");
-            scan.arg(hash).arg(&*cursor).arg("COUNT").arg(MOST_FIELDS);
-            let mut answer = reply::list(member.redis.call(&scan, PATIENCE).await?)?;
-            cursor = reply::bytes(answer.next())?;
-            let pairs = reply::pairs(answer.next().ok_or(RedisError::Reply)?)?;
-            all.extend(pairs.into_iter().map(|(field, value)| (field, given(value))));
-            if *cursor == *b"0" {
-                break;
-            }
-        }
-        let known: HashSet<_> = all.iter().map(|(field, _)| field.to_vec()).collect();
-        // Together: what is attached may stand on an earlier page than what it is attached to.
+        // What was sent is in the hash, or known by its version.
+        self.versions().returned(self.sent.borrow().0);
+        let all = scan(&member, hash).await?;
+        let there: HashMap<_, _> = all.iter().map(|other| (other.field.clone(), other.version)).collect();
         self.apply(all);
-        let lacking = |fields: Vec<Field>| fields.into_iter().filter(|(field, _)| !known.contains(field));
-        let seeds: Vec<_> = lacking(self.holder.fields()).collect();
-        for fields in seeds.chunks(MOST_FIELDS) {
-            let writes = Writes { hash: Some(hash), fields, seeds: true };
+        // Its lock is never asked for under ours.
+        let own = self.holder.fields();
+        let repairs = self.versions().repairs(&there, own);
+        for fields in repairs.chunks(MOST_FIELDS) {
+            let writes = Writes { hash: Some(hash), fields, repairs: true };
             member.announce(&self.topic, &0_u64.to_be_bytes(), writes).await?;
         }
         Ok(())
+    }
+}
+
+/// All of a hash, page by page.
+async fn scan(member: &Member, hash: &str) -> Result<Vec<Versioned>, RedisError> {
+    let mut all = Vec::new();
+    let mut cursor = Bytes::from_static(b"0");
+    loop {
+        let mut scan = ::redis::cmd("HSCAN");
+        scan.arg(hash).arg(&*cursor).arg("COUNT").arg(MOST_FIELDS);
+        let mut answer = reply::list(member.redis.call(&scan, PATIENCE).await?)?;
+        cursor = reply::bytes(answer.next())?;
+        let pairs = reply::pairs(answer.next().ok_or(RedisError::Reply)?)?;
+        all.extend(pairs.into_iter().map(|(field, stored)| Versioned::new(field, stored)));
+        if *cursor == *b"0" {
+            return Ok(all);
+        }
     }
 }
 
@@ -200,12 +215,8 @@ fn put(words: &mut Vec<u8>, (field, value): &Field) {
     }
 }
 
-fn given(value: Bytes) -> Option<Bytes> {
-    (!value.is_empty()).then_some(value)
-}
-
 /// The step and the fields of a record.
-fn read(mut words: Bytes) -> Option<(u64, Others)> {
+fn read(mut words: Bytes) -> Option<(u64, Vec<(Bytes, Bytes)>)> {
     let step = words.try_get_u64().ok()?;
     let mut fields = Vec::new();
     while !words.is_empty() {
@@ -213,26 +224,39 @@ fn read(mut words: Bytes) -> Option<(u64, Others)> {
             let length = words.try_get_u32().ok()? as usize;
             (length <= words.len()).then(|| words.split_to(length))
         };
-        fields.push((part()?, given(part()?)));
+        fields.push((part()?, part()?));
     }
     Some((step, fields))
 }
 
 impl Listener for State {
-    fn heard(&self, _: u64, words: &Bytes, own: bool) -> bool {
+    fn heard(&self, number: u64, words: &Bytes, own: bool) -> bool {
         let Some((step, fields)) = read(words.clone()) else { return false };
+        if self.hash.is_none() {
+            let given = |value: Bytes| (!value.is_empty()).then_some(value);
+            let fields = fields.into_iter().map(|(field, value)| (field, given(value))).collect();
+            self.holder.heard(number, fields, own);
+            return true;
+        }
         if own {
-            self.returned(step);
+            self.versions().returned(step);
         }
-        // What is kept nowhere has been in force here since before it was told.
-        if !own || self.hash.is_some() {
-            self.apply(fields);
-        }
+        self.apply(fields.into_iter().map(|(field, stored)| Versioned::new(field, stored)).collect());
         true
     }
 
-    fn missed(&self, _: u64) -> Reloading<'_> {
-        Box::pin(self.reload())
+    fn passed(&self, number: u64) {
+        self.holder.passed(number);
+    }
+
+    fn missed(&self, number: u64) -> Reloading<'_> {
+        match &self.hash {
+            Some(hash) => Box::pin(self.reload(hash)),
+            None => {
+                self.holder.begin_anew(number);
+                Box::pin(ready(Ok(())))
+            }
+        }
     }
 }
 

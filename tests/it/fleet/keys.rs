@@ -3,9 +3,10 @@
 use super::*;
 use tower_gateway::api_key::{ApiKey, ApiKeyStore, ApiKeys, KeyDigest, KeyUpdate};
 
-const VALUES: [&str; 3] = ["value-of-the-first-key", "value-of-the-second-key", "value-of-the-third-key"];
+pub(super) const VALUES: [&str; 3] =
+    ["value-of-the-first-key", "value-of-the-second-key", "value-of-the-third-key"];
 
-fn with(ids: &[(&str, &str)]) -> ApiKeys {
+pub(super) fn with(ids: &[(&str, &str)]) -> ApiKeys {
     let add = |builder: tower_gateway::api_key::ApiKeysBuilder, (id, value): &(&str, &str)| {
         builder.key(ApiKey::new(*id).value(*value))
     };
@@ -13,7 +14,7 @@ fn with(ids: &[(&str, &str)]) -> ApiKeys {
 }
 
 /// The key that a value is accepted as.
-fn accepts(keys: &ApiKeys, value: &str) -> Option<String> {
+pub(super) fn accepts(keys: &ApiKeys, value: &str) -> Option<String> {
     let entry = keys.lookup(&KeyDigest::of(value.as_bytes()))?;
     keys.get(entry.id()).filter(|record| record.enabled()).map(|record| record.id().to_owned())
 }
