@@ -14,7 +14,7 @@ use super::{
     peers::{Peers, Revocation},
 };
 use crate::{
-    clock::{Clock, Sleep, Timestamp},
+    clock::{Clock, Timestamp, timer::Sleep},
     policy::ExecuteApi,
     response::Cause,
 };
