@@ -16,14 +16,25 @@
 //! assert_eq!(clock.now().unix_seconds(), 1_700_000_090);
 //! ```
 
+#[cfg(any(
+    feature = "timeout",
+    feature = "payload-limit",
+    feature = "authorizer",
+    feature = "cache",
+    feature = "usage-plan",
+    feature = "firehose"
+))]
+pub(crate) mod timer;
+
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{
             AtomicI64, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
+    task::Waker,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -105,22 +116,6 @@ impl Clock {
             _ => false,
         }
     }
-
-    /// A future that completes when `delay` has passed on this clock.
-    #[cfg(any(
-        feature = "timeout",
-        feature = "payload-limit",
-        feature = "authorizer",
-        feature = "cache",
-        feature = "usage-plan",
-        feature = "firehose"
-    ))]
-    pub(crate) fn sleep(&self, delay: Duration) -> timer::Sleep {
-        match &self.0 {
-            Repr::System => timer::Sleep::system(delay),
-            Repr::Manual(state) => timer::Sleep::manual(Arc::clone(state), delay),
-        }
-    }
 }
 
 /// How long a wall-clock offset is trusted before it is read again.
@@ -155,24 +150,22 @@ fn wall_nanos(time: SystemTime) -> i64 {
 pub struct ManualClock(Arc<ManualState>);
 
 #[derive(Debug)]
-pub(crate) struct ManualState {
+struct ManualState {
     monotonic_nanos: AtomicU64,
     wall_offset: AtomicI64,
-    #[cfg(any(
-        feature = "timeout",
-        feature = "payload-limit",
-        feature = "authorizer",
-        feature = "cache",
-        feature = "usage-plan",
-        feature = "firehose"
-    ))]
-    sleepers: std::sync::Mutex<Vec<std::task::Waker>>,
+    /// Timers that wait for the clock to be moved.
+    sleepers: Mutex<Vec<Waker>>,
 }
 
 impl ManualState {
     fn now(&self) -> Timestamp {
         let monotonic_nanos = self.monotonic_nanos.load(Relaxed);
         Timestamp { monotonic_nanos, unix_nanos: self.wall_offset.load(Relaxed) + monotonic_nanos as i64 }
+    }
+
+    fn wake_all(&self) {
+        let woken = std::mem::take(&mut *self.sleepers.lock().unwrap_or_else(PoisonError::into_inner));
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -182,15 +175,7 @@ impl ManualClock {
         Self(Arc::new(ManualState {
             monotonic_nanos: AtomicU64::new(0),
             wall_offset: AtomicI64::new(seconds * 1_000_000_000),
-            #[cfg(any(
-                feature = "timeout",
-                feature = "payload-limit",
-                feature = "authorizer",
-                feature = "cache",
-                feature = "usage-plan",
-                feature = "firehose"
-            ))]
-            sleepers: std::sync::Mutex::default(),
+            sleepers: Mutex::default(),
         }))
     }
 
@@ -203,14 +188,6 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.0.monotonic_nanos.fetch_add(nanos, Relaxed);
-        #[cfg(any(
-            feature = "timeout",
-            feature = "payload-limit",
-            feature = "authorizer",
-            feature = "cache",
-            feature = "usage-plan",
-            feature = "firehose"
-        ))]
         self.0.wake_all();
     }
 
@@ -220,80 +197,6 @@ impl ManualClock {
         self.0.wall_offset.store(seconds * 1_000_000_000 - monotonic, Relaxed);
     }
 }
-
-#[cfg(any(
-    feature = "timeout",
-    feature = "payload-limit",
-    feature = "authorizer",
-    feature = "cache",
-    feature = "usage-plan",
-    feature = "firehose"
-))]
-mod timer {
-    use super::{Arc, Duration, ManualState, Relaxed};
-    use std::{
-        future::Future,
-        pin::Pin,
-        sync::PoisonError,
-        task::{Context, Poll},
-    };
-    use tokio::task::coop::unconstrained;
-
-    impl ManualState {
-        pub(super) fn wake_all(&self) {
-            let woken = std::mem::take(&mut *self.sleepers.lock().unwrap_or_else(PoisonError::into_inner));
-            woken.into_iter().for_each(std::task::Waker::wake);
-        }
-    }
-
-    /// A timer of either clock. Boxed, so that a future which may never need it stays small.
-    #[derive(Debug)]
-    pub(crate) enum Sleep {
-        System(Pin<Box<tokio::time::Sleep>>),
-        Manual { state: Arc<ManualState>, deadline: u64 },
-    }
-
-    impl Sleep {
-        #[allow(clippy::disallowed_methods, reason = "the one place that makes timers")]
-        pub(super) fn system(delay: Duration) -> Self {
-            Self::System(Box::pin(tokio::time::sleep(delay)))
-        }
-
-        pub(super) fn manual(state: Arc<ManualState>, delay: Duration) -> Self {
-            let delay = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
-            let deadline = state.monotonic_nanos.load(Relaxed).saturating_add(delay);
-            Self::Manual { state, deadline }
-        }
-    }
-
-    impl Future for Sleep {
-        type Output = ();
-
-        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-            match &mut *self {
-                // A service that always uses up its cooperative budget must not starve its own deadline.
-                Self::System(sleep) => Pin::new(&mut unconstrained(sleep.as_mut())).poll(cx),
-                Self::Manual { state, deadline } => poll_manual(state, *deadline, cx),
-            }
-        }
-    }
-
-    /// Registers before it looks, so that an `advance` in between is never missed.
-    fn poll_manual(state: &ManualState, deadline: u64, cx: &Context<'_>) -> Poll<()> {
-        state.sleepers.lock().unwrap_or_else(PoisonError::into_inner).push(cx.waker().clone());
-        if state.monotonic_nanos.load(Relaxed) >= deadline { Poll::Ready(()) } else { Poll::Pending }
-    }
-}
-#[cfg(any(
-    feature = "timeout",
-    feature = "payload-limit",
-    feature = "authorizer",
-    feature = "cache",
-    feature = "usage-plan",
-    feature = "firehose"
-))]
-#[allow(unused_imports, reason = "not every feature set names it")]
-pub(crate) use timer::Sleep;
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ use super::{
     peers::{Peers, Revocation},
 };
 use crate::{
-    clock::{Clock, Sleep, Timestamp},
+    clock::{Clock, Timestamp, timer::Sleep},
     context::AuthorizerCall,
     policy::ExecuteApi,
     response::Cause,

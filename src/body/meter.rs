@@ -2,7 +2,7 @@
 
 use super::{BodyLimitError, BoxError};
 use crate::{
-    clock::{Clock, Sleep, Timestamp},
+    clock::{Clock, Timestamp, timer::Sleep},
     context::{BodyFault, RequestContext},
 };
 use bytes::Bytes;

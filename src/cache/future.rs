@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     body::{BoxError, GatewayBody},
-    clock::{Sleep, Timestamp},
+    clock::{Timestamp, timer::Sleep},
     context::RequestContext,
     response::{Cause, GatewayError, ResponseType},
 };

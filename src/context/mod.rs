@@ -209,16 +209,25 @@ impl ContextConfig {
 
     /// The request's context: the one that an outer layer made, or a new one.
     pub(crate) fn find_or_create<B>(&self, request: &mut http::Request<B>) -> RequestContext {
+        self.find_or_create_with(request, || (None, None))
+    }
+
+    /// The same, a new one with route and `Host` field, which have been looked at before.
+    pub(crate) fn find_or_create_with<B>(
+        &self,
+        request: &mut http::Request<B>,
+        seen: impl FnOnce() -> (Option<MatchedRoute>, Option<HostText>),
+    ) -> RequestContext {
         if let Some(found) = request.extensions().get::<RequestContext>() {
             return found.clone();
         }
-        let context = self.create(request, None, None);
+        let (route, host) = seen();
+        let context = self.create(request, route, host);
         request.extensions_mut().insert(context.clone());
         context
     }
 
-    /// A new context, with route and `Host` field where they have been looked at before.
-    pub(crate) fn create<B>(
+    fn create<B>(
         &self,
         request: &http::Request<B>,
         route: Option<MatchedRoute>,

@@ -180,12 +180,17 @@ impl RequestContext {
         self.0.observed.flags.fetch_or(AUTHORIZER_WAS_CACHED, Relaxed);
     }
 
+    /// What the phases come to is to be kept.
+    pub(crate) fn want_phases(&self) {
+        self.0.observed.phases.get_or_init(Box::default);
+    }
+
     pub(crate) fn observe_head(&self, headers: &HeaderMap, wanted: Wanted) {
         // Nobody else writes yet.
         let flags = IS_OBSERVED | if wanted.headroom { WANTS_HEADROOM } else { 0 };
         self.0.observed.flags.store(self.0.observed.flags.load(Relaxed) | flags, Relaxed);
         if wanted.phases {
-            let _first_writer_wins = self.0.observed.phases.set(Box::default());
+            self.want_phases();
         }
         let length = headers.get(header::CONTENT_LENGTH);
         if let Some(length) = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {

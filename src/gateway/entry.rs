@@ -40,14 +40,8 @@ impl Phases {
         GatewayBody<B>: Body,
     {
         let mut matched = self.stages.match_request(&request);
-        let context = match RequestContext::of(request.extensions()) {
-            Some(found) => found.clone(),
-            None => {
-                let context = self.context.create(&request, matched.route.take(), matched.host.take());
-                request.extensions_mut().insert(context.clone());
-                context
-            }
-        };
+        let seen = || (matched.route.take(), matched.host.take());
+        let context = self.context.find_or_create_with(&mut request, seen);
         matched.note(&context, &mut request);
         let passage = Passage {
             observed: self.observe(&context, &request),

@@ -119,10 +119,15 @@ impl<'a> RequestEvent<'a> {
         self.context.error()
     }
 
+    /// The layer that refused, by its name; `other` where it is none of ours.
+    #[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+    pub(super) fn refusing_layer(&self) -> &'static str {
+        self.context.refusing_layer().unwrap_or("other")
+    }
+
     /// Whether an operator may want to see it: refused, told 4xx or 5xx, or not answered to its end.
     pub fn is_error(&self) -> bool {
-        let told = self.end.status.is_none_or(|status| status.is_client_error() || status.is_server_error());
-        told || self.end.outcome != Outcome::Complete || self.context.error().is_some()
+        is_error(self.end.status, self.context) || self.end.outcome != Outcome::Complete
     }
 
     /// 4 or 5: what `4XXError` and `5XXError` count. A refusal whose status was changed to none of them counts by the
@@ -201,6 +206,12 @@ impl fmt::Debug for RequestEvent<'_> {
             .field("end", self.end)
             .finish_non_exhaustive()
     }
+}
+
+/// Refused, told 4xx or 5xx, or told nothing.
+pub(super) fn is_error(status: Option<StatusCode>, context: &RequestContext) -> bool {
+    let told = status.is_none_or(|status| status.is_client_error() || status.is_server_error());
+    told || context.error().is_some()
 }
 
 /// Whether the cache, or another request's call, gave the answer.

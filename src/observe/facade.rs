@@ -19,7 +19,7 @@ const SOURCE_BUDGET: usize = 1_000;
 /// | `http.client.request.duration` | histogram, seconds: the integration | the same |
 /// | `http.server.active_requests` | gauge | |
 /// | `http.server.request.body.size`, `http.server.response.body.size` | histogram, bytes | as above |
-/// | `tower_gateway.refusals` | counter | `response_type`, `cause` |
+/// | `tower_gateway.refusals` | counter | `response_type`, `cause`, `layer` |
 /// | `tower_gateway.requests_ended` | counter | `outcome` |
 /// | `tower_gateway.cache.lookups` | counter | `result`, `reason` where there is one |
 /// | `tower_gateway.authorizer.duration` | histogram, seconds: calls of its function, verifications of tokens | `authorizer` |
@@ -110,6 +110,7 @@ impl Observer for FacadeMetrics {
             let kind = [
                 label("response_type", error.response_type().as_str()),
                 label("cause", format!("{:?}", error.cause())),
+                label("layer", event.refusing_layer()),
             ];
             counter!("tower_gateway.refusals", kind.to_vec()).increment(1);
         }

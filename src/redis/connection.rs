@@ -8,7 +8,7 @@ use super::{
     subscription::Feed,
 };
 use crate::{
-    clock::{Clock, Sleep},
+    clock::{Clock, timer::Sleep},
     error::ConfigError,
 };
 use ::redis::{Client, Cmd, IntoConnectionInfo, ProtocolVersion, Value};

@@ -1,6 +1,6 @@
 //! A future that is given up when its time is over.
 
-use crate::clock::{Clock, Sleep};
+use crate::clock::{Clock, timer::Sleep};
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},

@@ -3,7 +3,8 @@
 use super::{
     config::{Deployment, NoRoute, Stage},
     domain::CustomDomain,
-    store::{HistoryLimit, Stages, State},
+    state::{HistoryLimit, State},
+    store::Stages,
 };
 use crate::error::ConfigError;
 

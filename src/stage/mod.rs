@@ -57,6 +57,7 @@ mod domain;
 mod matching;
 mod service;
 mod snapshot;
+mod state;
 mod store;
 
 pub use builder::StagesBuilder;

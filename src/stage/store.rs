@@ -2,21 +2,18 @@
 
 use super::{
     builder::StagesBuilder,
-    config::{CanarySettings, Deployment, NoRoute, Stage, StageThrottle, check_variable},
+    config::{CanarySettings, Deployment, Stage, StageThrottle, check_variable},
     domain::CustomDomain,
-    snapshot::{CanarySnapshot, Snapshot, StageSnapshot},
+    snapshot::Snapshot,
+    state::{State, unknown_deployment, unknown_stage},
 };
 use crate::{
     clock::Clock,
     error::ConfigError,
-    route::{ALL_METHODS, MethodSettings, Routes, Scope, StageScope, normalise},
-    throttle::{SharedBucket, Slot},
+    route::{ALL_METHODS, MethodSettings, Routes, normalise},
 };
 use arc_swap::ArcSwap;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// All stages of a gateway, their deployments and domains: one handle for requests and for changes at run time.
 /// A clone is a reference count.
@@ -30,35 +27,6 @@ pub struct Stages(Arc<Shared>);
 struct Shared {
     snapshot: ArcSwap<Snapshot>,
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct State {
-    deployments: BTreeMap<String, Deployment>,
-    stages: BTreeMap<String, StageState>,
-    domains: Vec<CustomDomain>,
-    pub(super) default_endpoint_disabled: bool,
-    pub(super) no_route: NoRoute,
-    pub(super) history_limit: HistoryLimit,
-}
-
-/// How many deployments a stage remembers, the one that runs among them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct HistoryLimit(pub(super) usize);
-
-impl Default for HistoryLimit {
-    fn default() -> Self {
-        Self(100)
-    }
-}
-
-#[derive(Debug)]
-struct StageState {
-    stage: Stage,
-    /// Deployments this stage pointed to, oldest first, the present one last; never empty.
-    history: Vec<String>,
-    /// Throttle state by method; it outlives deployments and edits.
-    buckets: HashMap<String, Arc<Slot>>,
 }
 
 impl Stages {
@@ -402,144 +370,4 @@ impl Stages {
             }
         }
     }
-}
-
-/// What an edit may have to take back. Deployments are never part of an edit that rebuilds.
-type Backup = (Vec<(String, Stage, Vec<String>)>, Vec<CustomDomain>);
-
-impl State {
-    fn backup(&self) -> Backup {
-        let entry = |(name, entry): (&String, &StageState)| {
-            (name.clone(), entry.stage.clone(), entry.history.clone())
-        };
-        (self.stages.iter().map(entry).collect(), self.domains.clone())
-    }
-
-    fn restore(&mut self, (stages, domains): Backup) {
-        self.domains = domains;
-        let mut kept = std::mem::take(&mut self.stages);
-        for (name, stage, history) in stages {
-            let buckets = kept.remove(&name).map(|entry| entry.buckets).unwrap_or_default();
-            self.stages.insert(name, StageState { stage, history, buckets });
-        }
-    }
-
-    fn stage(&mut self, name: &str) -> Result<&mut StageState, ConfigError> {
-        self.stages.get_mut(name).ok_or_else(|| unknown_stage(name))
-    }
-
-    pub(super) fn add_deployment(&mut self, deployment: Deployment) -> Result<(), ConfigError> {
-        if self.deployments.contains_key(&deployment.id) {
-            return Err(ConfigError::new(
-                "deployment",
-                deployment.id,
-                "exists already, and deployments are immutable",
-            ));
-        }
-        self.deployments.insert(deployment.id.clone(), deployment);
-        Ok(())
-    }
-
-    pub(super) fn add_stage(&mut self, stage: Stage) -> Result<(), ConfigError> {
-        stage.check()?;
-        if self.stages.contains_key(&stage.name) {
-            return Err(ConfigError::new("stage", stage.name, "exists already"));
-        }
-        let history = vec![stage.deployment_id.clone()];
-        let entry = StageState { history, buckets: HashMap::new(), stage };
-        self.stages.insert(entry.stage.name.clone(), entry);
-        Ok(())
-    }
-
-    pub(super) fn add_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
-        if self.domains.iter().any(|own| own.name() == domain.name()) {
-            return Err(ConfigError::new("custom domain", domain.name(), "is given twice"));
-        }
-        self.set_domain(domain)
-    }
-
-    fn set_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
-        let unknown = domain.mappings().iter().find(|mapping| !self.stages.contains_key(&mapping.stage));
-        if let Some(mapping) = unknown {
-            return Err(unknown_stage(&mapping.stage));
-        }
-        self.domains.retain(|own| own.name() != domain.name());
-        self.domains.push(domain);
-        Ok(())
-    }
-
-    fn snapshot(&mut self) -> Result<Snapshot, ConfigError> {
-        let (deployments, stages) = (&self.deployments, &mut self.stages);
-        let stages = stages
-            .values_mut()
-            .map(|entry| Ok((entry.stage.name.as_str().into(), entry.build(deployments)?)));
-        Ok(Snapshot {
-            stages: stages.collect::<Result<_, ConfigError>>()?,
-            domains: self.domains.clone(),
-            default_endpoint_disabled: self.default_endpoint_disabled,
-            no_route: self.no_route,
-        })
-    }
-}
-
-impl StageState {
-    /// The same deployment again is no step that could be rolled back. The oldest steps are forgotten.
-    fn point_to(&mut self, deployment: &str, limit: HistoryLimit) {
-        deployment.clone_into(&mut self.stage.deployment_id);
-        if self.history.last().is_none_or(|last| last != deployment) {
-            self.history.push(deployment.to_owned());
-            self.history.drain(..self.history.len().saturating_sub(limit.0));
-        }
-    }
-
-    fn points_to(&self, deployment: &str) -> bool {
-        let canary = self.stage.canary.as_ref().is_some_and(|canary| canary.deployment_id == deployment);
-        canary || self.stage.deployment_id == deployment
-    }
-
-    fn build(&mut self, deployments: &BTreeMap<String, Deployment>) -> Result<StageSnapshot, ConfigError> {
-        let (has_canary, variables) = (self.stage.canary.is_some(), self.stage.variables.clone());
-        let deployment = self.stage.deployment_id.clone();
-        let main = self.scope(deployments, &deployment, variables, has_canary.then_some(false), false)?;
-        let Some(canary) = self.stage.canary.clone() else { return Ok(StageSnapshot { main, canary: None }) };
-        let mut variables = self.stage.variables.clone();
-        variables.extend(canary.overrides);
-        let scope =
-            self.scope(deployments, &canary.deployment_id, variables, Some(true), !canary.uses_stage_cache)?;
-        let threshold = (canary.percent_traffic / 100.0 * (1_u64 << 32) as f64).round() as u64;
-        Ok(StageSnapshot { main, canary: Some(CanarySnapshot { threshold, scope }) })
-    }
-
-    fn scope(
-        &mut self,
-        deployments: &BTreeMap<String, Deployment>,
-        deployment_id: &str,
-        variables: BTreeMap<String, String>,
-        canary: Option<bool>,
-        has_own_cache: bool,
-    ) -> Result<Arc<Scope>, ConfigError> {
-        let deployment = deployments.get(deployment_id).ok_or_else(|| unknown_deployment(deployment_id))?;
-        let (settings, buckets) = (&self.stage.settings, &mut self.buckets);
-        settings.check(deployment.routes.all_declared())?;
-        let settings = settings.resolve(deployment.routes.all_declared(), |name, throttle| SharedBucket {
-            slot: Arc::clone(buckets.entry(name.to_owned()).or_default()),
-            ..SharedBucket::new(throttle)
-        });
-        let stage = StageScope {
-            name: self.stage.name.as_str().into(),
-            deployment_id: deployment_id.into(),
-            variables: Arc::new(variables),
-            canary,
-            has_own_cache,
-        };
-        Ok(Arc::new(Scope { stage: Some(stage), routes: deployment.routes.clone(), settings }))
-    }
-}
-
-fn unknown_stage(name: &str) -> ConfigError {
-    ConfigError::new("stage", name, "does not exist")
-}
-
-fn unknown_deployment(id: &str) -> ConfigError {
-    ConfigError::new("deployment", id, "Deployment id does not exist")
 }

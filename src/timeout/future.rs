@@ -1,7 +1,7 @@
 //! Polls the service first, and waits for a timer only if it must.
 
 use crate::{
-    clock::{Clock, Sleep},
+    clock::{Clock, timer::Sleep},
     context::RequestContext,
     response::{Cause, GatewayError, ResponseType},
 };

@@ -76,6 +76,7 @@
 //! developer guide.
 
 mod admit;
+mod builder;
 mod claim;
 mod days;
 mod directory;
@@ -110,6 +111,7 @@ mod table;
 mod verdict;
 mod wait;
 
+pub use builder::UsagePlansBuilder;
 pub use directory::ShadowCounts;
 pub use future::ChargedFuture;
 #[cfg(feature = "gateway")]
@@ -123,7 +125,7 @@ pub(crate) use lease::{HolderRecord, PeriodLedger};
 pub(crate) use limits::NamedMethod;
 pub use limits::{LimitScope, MethodThrottleState, PlanLimits, QuotaState, ThrottleState};
 pub use plan::{ThrottleScope, UsagePlan};
-pub use plans::{UsagePlans, UsagePlansBuilder};
+pub use plans::UsagePlans;
 pub use quota::{Quota, QuotaPeriod, Window};
 pub use report::{DailyUsage, UsageReport};
 pub use reservation::UsageReservation;

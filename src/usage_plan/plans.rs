@@ -8,21 +8,19 @@ use super::{
     quota::parse_day,
     report::UsageReport,
     resumed::Resumed,
-    store::{UsageListener, UsageStore},
+    store::UsageListener,
     table::Table,
 };
 use crate::{
     clock::{Clock, Timestamp},
     context::subject,
     error::ConfigError,
-    store::StoreOptions,
     throttle::{SharedBucket, Throttle},
 };
 use arc_swap::ArcSwap;
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
 };
 
 /// Plans, the keys attached to them, and what those have used. A clone is a reference count.
@@ -41,7 +39,7 @@ use std::{
 /// # Ok::<(), tower_gateway::ConfigError>(())
 /// ```
 #[derive(Clone)]
-pub struct UsagePlans(Arc<Shared>);
+pub struct UsagePlans(pub(super) Arc<Shared>);
 
 /// Names the plans only: there may be millions of keys.
 impl fmt::Debug for UsagePlans {
@@ -51,16 +49,16 @@ impl fmt::Debug for UsagePlans {
     }
 }
 
-struct Shared {
-    directory: ArcSwap<Directory>,
+pub(super) struct Shared {
+    pub(super) directory: ArcSwap<Directory>,
     /// One edit at a time; requests never wait for it.
-    edits: Mutex<Observers>,
-    table: Table,
-    clock: Clock,
-    headers: bool,
+    pub(super) edits: Mutex<Observers>,
+    pub(super) table: Table,
+    pub(super) clock: Clock,
+    pub(super) headers: bool,
     /// Where usage is shared.
-    lending: Option<Box<Lending>>,
-    resumed: Option<Resumed>,
+    pub(super) lending: Option<Box<Lending>>,
+    pub(super) resumed: Option<Resumed>,
 }
 
 /// A handle that keeps nothing alive.
@@ -79,11 +77,6 @@ pub(super) fn subject_of_key(key_id: &str) -> u128 {
 }
 
 impl UsagePlans {
-    /// Starts with no plans.
-    pub fn builder() -> UsagePlansBuilder {
-        UsagePlansBuilder { headers: true, ..UsagePlansBuilder::default() }
-    }
-
     pub(super) fn directory(&self) -> arc_swap::Guard<Arc<Directory>> {
         self.0.directory.load()
     }
@@ -117,7 +110,7 @@ impl UsagePlans {
     }
 
     /// The listener lives as long as the handle.
-    fn listen(&self) {
+    pub(super) fn listen(&self) {
         let Some(lending) = self.lending() else { return };
         let listener = lending.listener.get_or_init(|| Arc::new(Listener(self.downgrade())));
         let listener: Arc<dyn UsageListener> = Arc::<Listener>::clone(listener);
@@ -398,140 +391,4 @@ const ONE_PLAN: &str = "a key may be in one usage plan per stage only";
 
 pub(super) fn not_attached(key_id: &str) -> ConfigError {
     ConfigError::new("API key id", key_id, "is not attached to the usage plan")
-}
-
-/// Collects what [`UsagePlans`] start with.
-#[derive(Debug, Default)]
-pub struct UsagePlansBuilder {
-    plans: Vec<UsagePlan>,
-    attachments: Vec<(String, String)>,
-    account: Option<Throttle>,
-    clock: Clock,
-    headers: bool,
-    store: Option<Arc<dyn UsageStore>>,
-    store_options: StoreOptions,
-    lease_epoch: Option<Duration>,
-    /// For how long nobody has used what there is, where another process did before.
-    idle: Option<Duration>,
-}
-
-/// How long units may be in a process's hand.
-const LEASE_EPOCH: Duration = Duration::from_secs(10);
-const SHORTEST_EPOCH: Duration = Duration::from_millis(100);
-const LONGEST_EPOCH: Duration = Duration::from_secs(300);
-
-impl UsagePlansBuilder {
-    /// Adds a plan.
-    #[must_use]
-    pub fn plan(mut self, plan: UsagePlan) -> Self {
-        self.plans.push(plan);
-        self
-    }
-
-    /// Attaches a key, by its id, to a plan.
-    #[must_use]
-    pub fn attach(mut self, plan_id: &str, key_id: &str) -> Self {
-        self.attachments.push((plan_id.to_owned(), key_id.to_owned()));
-        self
-    }
-
-    /// The throttle that all requests of all stages share. Default: none (AWS has 10,000 per second, burst 5,000).
-    #[must_use]
-    pub fn account_throttle(mut self, throttle: Throttle) -> Self {
-        self.account = Some(throttle);
-        self
-    }
-
-    /// The clock of throttles and calendars. Default: the system's.
-    #[must_use]
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Whether answers carry `RateLimit`, `RateLimit-Policy` and `Retry-After`, which AWS does not send. Default: yes.
-    #[must_use]
-    pub fn rate_limit_headers(mut self, send: bool) -> Self {
-        self.headers = send;
-        self
-    }
-
-    /// Keeps quotas and use, and with some stores throttles, outside of this process: see
-    /// [`store`](super::store). Default: none, all is in memory.
-    ///
-    /// A process takes units of a quota in blocks and spends them without asking; only where it has none left does a
-    /// request wait. It must be polled in a tokio runtime with time enabled.
-    #[must_use]
-    pub fn store(mut self, store: impl UsageStore) -> Self {
-        self.store = Some(Arc::new(store));
-        self
-    }
-
-    /// How the store is asked, and what happens when it fails; a plan may say otherwise
-    /// ([`UsagePlan::store_failure`]).
-    #[must_use]
-    pub fn store_options(mut self, options: StoreOptions) -> Self {
-        self.store_options = options;
-        self
-    }
-
-    /// How long a process may hold units of a quota without being heard of: if it dies, they are taken for used after so
-    /// long. Longer ones wait less, above all for keys that are seldom used. Default: 10 s; from 100 ms to 5 minutes.
-    #[must_use]
-    pub fn lease_epoch(mut self, epoch: Duration) -> Self {
-        self.lease_epoch = Some(epoch);
-        self
-    }
-
-    /// A process before this one has ended so long ago, and had a burst of every throttle.
-    #[cfg(feature = "redb")]
-    pub(crate) fn resumed(mut self, idle: Duration) -> Self {
-        self.idle = Some(idle);
-        self
-    }
-
-    fn lending(&self) -> Result<Option<Box<Lending>>, ConfigError> {
-        let epoch = self.lease_epoch.unwrap_or(LEASE_EPOCH);
-        if !(SHORTEST_EPOCH..=LONGEST_EPOCH).contains(&epoch) {
-            return Err(ConfigError::new("lease epoch", format!("{epoch:?}"), "must be from 100ms to 300s"));
-        }
-        let lending = |store: &Arc<dyn UsageStore>| {
-            Box::new(Lending::new(Arc::clone(store), self.store_options.clone(), epoch, self.clock.clone()))
-        };
-        Ok(self.store.as_ref().map(lending))
-    }
-
-    /// Makes the handle.
-    ///
-    /// # Errors
-    ///
-    /// As [`UsagePlans::put_plan`] and [`UsagePlans::attach`]; two plans with one id; a lease epoch out of range.
-    pub fn build(self) -> Result<UsagePlans, ConfigError> {
-        let lending = self.lending()?;
-        let (clock, headers) = (self.clock, self.headers);
-        let resumed = self.idle.map(|idle| Resumed {
-            at: clock.now().monotonic_nanos(),
-            idle: u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX),
-        });
-        let shared = Shared {
-            directory: ArcSwap::default(),
-            edits: Mutex::default(),
-            table: Table::default(),
-            clock,
-            headers,
-            lending,
-            resumed,
-        };
-        let plans = UsagePlans(Arc::new(shared));
-        plans.listen();
-        for plan in self.plans {
-            if plans.directory().named(plan.id()).is_some() {
-                return Err(ConfigError::new("usage plan id", plan.id(), "is given twice"));
-            }
-            plans.put_plan(plan)?;
-        }
-        plans.account_throttle(self.account);
-        self.attachments.iter().try_for_each(|(plan, key)| plans.attach(plan, key))?;
-        Ok(plans)
-    }
 }

@@ -74,7 +74,7 @@ fn a_page_of_known_requests() {
         format!("http_server_request_duration_seconds_count{{{pets}}} 2"),
         format!("http_client_request_duration_seconds_count{{{pets}}} 2"),
         format!("tower_gateway_response_bytes_total{{{pets}}} 8"),
-        r#"tower_gateway_refusals_total{response_type="MISSING_AUTHENTICATION_TOKEN",cause="NoRoute"} 1"#
+        r#"tower_gateway_refusals_total{response_type="MISSING_AUTHENTICATION_TOKEN",cause="NoRoute",layer="StageRouter"} 1"#
             .into(),
         r#"tower_gateway_requests_ended_total{outcome="complete"} 3"#.into(),
         "http_server_active_requests 0".into(),
@@ -308,7 +308,7 @@ fn the_facade_gets_the_same_figures() {
             format!("http.server.request.duration {labels}"),
             format!("http.server.response.body.size {labels}"),
             "tower_gateway.requests_ended outcome=complete".into(),
-            "tower_gateway.refusals response_type=MISSING_AUTHENTICATION_TOKEN,cause=NoRoute".into(),
+            "tower_gateway.refusals response_type=MISSING_AUTHENTICATION_TOKEN,cause=NoRoute,layer=StageRouter".into(),
         ]
     );
 }

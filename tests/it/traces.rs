@@ -15,11 +15,11 @@ use std::{
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
     clock::ManualClock,
-    context::PeerAddr,
+    context::{PeerAddr, RequestContextLayer},
     filter::{FilterLayer, Verdict},
     observe::{
-        AccessLog, AccessLogFormat, AccessLogLayer, ApiInfo, LogApi, ObserveLayer, RequestEvent, Sampling,
-        TracingSink,
+        AccessLog, AccessLogFormat, AccessLogLayer, ApiInfo, IntegrationTimerLayer, LogApi, ObserveLayer,
+        RequestEvent, Sampling, TracingSink,
         trace::{SamplingRule, SpanLayer, TraceLayer, XRayDaemon},
     },
     route::{ApiMethod, Routes},
@@ -268,6 +268,44 @@ fn spans_carry_opentelemetrys_names() {
     assert_eq!(value(&refused, "error.type").as_deref(), Some("MISSING_AUTHENTICATION_TOKEN"));
     assert_eq!(value(&refused, "otel.status_code"), None, "4xx leave it unset");
     assert!(failed.iter().chain(&refused).all(|(_, value)| !value.contains("secret")));
+}
+
+#[test]
+fn spans_of_slow_refused_and_failed_requests_have_details() {
+    let manual = ManualClock::at_unix_seconds(1_795_331_880);
+    let block = |head: tower_gateway::filter::Head<'_>, _: &tower_gateway::context::RequestContext| {
+        if head.headers.contains_key("x-block") { Verdict::Block } else { Verdict::Pass }
+    };
+    let filter = FilterLayer::new(block);
+    let sampling = Sampling::all().successes(0.0).unwrap().slower_than(Duration::from_secs(1));
+    let ask = |details: bool, name: &'static str, seconds: &'static str| {
+        let (takes, fails) = (manual.clone(), name == "x-fail");
+        let inner = service_fn(move |_: Request<()>| {
+            takes.advance(Duration::from_secs(seconds.parse().unwrap()));
+            let answer = if fails { Err("broken") } else { Ok(Response::new(Full::<Bytes>::default())) };
+            std::future::ready(answer)
+        });
+        let timer = IntegrationTimerLayer::new().clock(manual.clock());
+        let spans = SpanLayer::new();
+        let spans = if details { spans.details(sampling, manual.clock()) } else { spans };
+        let service = RequestContextLayer::new()
+            .clock(manual.clock())
+            .layer(spans.layer(filter.layer(timer.layer(inner))));
+        let fields = Fields::default();
+        let request = Request::builder().uri("/").header(name, "1").body(()).unwrap();
+        tracing::subscriber::with_default(fields.clone(), || drop(run(service.oneshot(request))));
+        let fields = fields.0.lock().unwrap();
+        let own = fields.iter().filter_map(|(name, value)| {
+            Some(format!("{}={}", name.strip_prefix("tower_gateway.")?, value.trim_matches('"')))
+        });
+        own.collect::<Vec<_>>()
+    };
+    assert_eq!(ask(true, "x-fine", "1"), [""; 0], "as quick as it may be");
+    let timed = ["integration.latency_ms=2000", "waf.latency_ms=0"];
+    assert_eq!(ask(true, "x-fine", "2"), timed);
+    assert_eq!(ask(true, "x-fail", "0"), ["integration.latency_ms=0", "waf.latency_ms=0"]);
+    assert_eq!(ask(true, "x-block", "0"), ["cause=Filtered", "layer=FilterLayer", "waf.latency_ms=0"]);
+    assert_eq!(ask(false, "x-block", "0"), [""; 0]);
 }
 
 #[test]

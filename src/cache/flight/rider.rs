@@ -7,7 +7,7 @@ use super::{
 use crate::{
     body::BoxError,
     cache::{entry::Entry, reason::NoCacheReason},
-    clock::Sleep,
+    clock::timer::Sleep,
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};

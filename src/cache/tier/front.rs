@@ -17,7 +17,7 @@ use crate::{
         purge::Purge,
         store::{Slot, StoredValue},
     },
-    clock::{Clock, Sleep},
+    clock::{Clock, timer::Sleep},
     store::{Acknowledgement, StoreCounts, StoreError, StoreFuture, StoreGuard, StoreOptions},
 };
 use bytes::Bytes;

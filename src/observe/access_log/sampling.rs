@@ -60,6 +60,13 @@ impl Sampling {
         self.decide(share, event.latency(), fastrand::f64)
     }
 
+    /// The same of an answer whose end is not there yet.
+    #[cfg(feature = "tracing")]
+    pub(in crate::observe) fn takes_answer(&self, is_error: bool, latency: Duration) -> bool {
+        let share = if is_error { self.errors } else { self.successes };
+        self.decide(share, latency, fastrand::f64)
+    }
+
     /// `draw` gives a number from 0 to below 1, where one is needed.
     fn decide(&self, share: f64, latency: Duration, draw: impl FnOnce() -> f64) -> bool {
         share >= 1.0 || self.always_above.is_some_and(|limit| latency > limit) || draw() < share

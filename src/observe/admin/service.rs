@@ -28,7 +28,7 @@ use tower_service::Service;
 const PAGE: &str = include_str!("page.html");
 /// Only the style and the script that the page itself carries, by their SHA-256, and requests to where it came from. What
 /// else might find its way into the page is not run.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-kdQpi7LlYYZQVnQOaOgB6PpjYAreK0pmrq0S5PW+yjA='; script-src 'sha256-Xxrnkk5k3k+05JV6RG+JGKnCYyFVcN+TL/od3m10q2A='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'sha256-kdQpi7LlYYZQVnQOaOgB6PpjYAreK0pmrq0S5PW+yjA='; script-src 'sha256-UeprNeyaXXn8PqH2KWmVm1wwPbPQ3sQWXdvqmF5H0K0='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 type Authorize = dyn Fn(&Parts) -> bool + Send + Sync;
 type View = dyn Fn(&str) -> Option<String> + Send + Sync;

@@ -52,10 +52,11 @@ fn push_counts(o: &mut Object<'_>, metrics: &Metrics) {
 
 fn push_refusals(o: &mut Object<'_>, metrics: &Metrics) {
     let mut refusals = metrics.refusals();
-    refusals.sort_by_key(|(_, _, count)| Reverse(*count));
-    o.list("refusals", refusals, |out, (kind, cause, count)| {
+    refusals.sort_by_key(|one| Reverse(one.count));
+    o.list("refusals", refusals, |out, one| {
         push_object(out, |o| {
-            o.text("responseType", kind.as_str()).text("cause", &format!("{cause:?}")).value("count", count);
+            o.text("responseType", one.response_type.as_str()).text("cause", &format!("{:?}", one.cause));
+            o.text("layer", one.layer).value("count", one.count);
         });
     });
 }

@@ -66,7 +66,14 @@ fn push_properties(event: &RequestEvent<'_>, extent: Extent, line: &mut String) 
     }
     if let Some(error) = event.error() {
         let cause = format!("{:?}", error.cause());
-        push_texts([("responseType", error.response_type().as_str()), ("cause", cause.as_str())], line);
+        push_texts(
+            [
+                ("responseType", error.response_type().as_str()),
+                ("cause", cause.as_str()),
+                ("layer", event.refusing_layer()),
+            ],
+            line,
+        );
     }
     let reason = event.cache_lookup().and_then(|(_, reason)| reason);
     push_texts(reason.map(|reason| ("cacheReason", reason)), line);

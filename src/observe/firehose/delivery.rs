@@ -4,7 +4,7 @@ use super::{
     batch::{Answer, Record, body, read, take},
     queue::{Shared, Work},
 };
-use crate::clock::Sleep;
+use crate::clock::timer::Sleep;
 use bytes::{Buf, Bytes};
 use http::{HeaderName, HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
 use http_body::Body;

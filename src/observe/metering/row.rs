@@ -14,7 +14,7 @@ pub struct UsageRow {
     pub stage: String,
     /// Requests.
     pub requests: u64,
-    /// Announced bytes of their bodies.
+    /// Bytes of their bodies.
     pub bytes_in: u64,
     /// Bytes of the answers.
     pub bytes_out: u64,

@@ -13,7 +13,7 @@
 //! | `http_client_request_duration_seconds{…}` | histogram | `IntegrationLatency` |
 //! | `http_server_active_requests` | gauge | |
 //! | `tower_gateway_request_bytes_total{…}`, `tower_gateway_response_bytes_total{…}` | counter | `DataProcessed` |
-//! | `tower_gateway_refusals_total{response_type,cause}` | counter | |
+//! | `tower_gateway_refusals_total{response_type,cause,layer}` | counter | |
 //! | `tower_gateway_requests_ended_total{outcome}` | counter | |
 //! | `tower_gateway_cache_lookups_total{result,reason}` | counter | `CacheHitCount`, `CacheMissCount` |
 //! | `tower_gateway_authorizer_duration_seconds{authorizer}` | histogram: how long requests waited for a call of its function, or for a token to be verified | |
@@ -59,6 +59,6 @@ mod series;
 mod service;
 mod text;
 
-pub use registry::{CacheLookups, Metrics, MetricsBuilder};
+pub use registry::{CacheLookups, Metrics, MetricsBuilder, Refusals};
 pub use series::SeriesTotals;
 pub use service::{MetricsFuture, MetricsService};

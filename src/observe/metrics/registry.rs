@@ -59,7 +59,7 @@ pub(super) struct Registry {
     pub(super) folded: AtomicU64,
     pub(super) active: AtomicI64,
     pub(super) ended: [AtomicU64; OUTCOMES.len()],
-    refusals: Counts<(ResponseType, Cause)>,
+    refusals: Counts<(ResponseType, Cause, &'static str)>,
     lookups: Counts<(&'static str, Option<&'static str>)>,
     pub(super) plans: Named<PlanCounts>,
     pub(super) authorizers: Named<AuthorizerCounts>,
@@ -153,11 +153,18 @@ impl Metrics {
         u64::try_from(self.0.active.load(Relaxed)).unwrap_or(0)
     }
 
-    /// Requests that were refused, by kind and cause, ordered by kind.
-    pub fn refusals(&self) -> Vec<(ResponseType, Cause, u64)> {
-        let mut rows: Vec<_> = self.0.refusals.read();
-        rows.sort_by_key(|((kind, cause), _)| (kind.as_str(), format!("{cause:?}")));
-        rows.into_iter().map(|((kind, cause), count)| (kind, cause, count)).collect()
+    /// Requests that were refused, by kind, cause and layer, in this order.
+    pub fn refusals(&self) -> Vec<Refusals> {
+        let rows = self.0.refusals.read().into_iter();
+        let refusals = rows.map(|((response_type, cause, layer), count)| Refusals {
+            response_type,
+            cause,
+            layer,
+            count,
+        });
+        let mut refusals: Vec<_> = refusals.collect();
+        refusals.sort_by_key(|one| (one.response_type.as_str(), format!("{:?}", one.cause), one.layer));
+        refusals
     }
 
     /// Look-ups in the cache, by what it did and why.
@@ -179,6 +186,20 @@ impl Metrics {
         sources.iter().for_each(|source| source.collect(&mut samples));
         samples
     }
+}
+
+/// How often a layer refused for the same reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// The kind of gateway response.
+    pub response_type: ResponseType,
+    /// Why.
+    pub cause: Cause,
+    /// The name of the layer that refused.
+    pub layer: &'static str,
+    /// Since the start.
+    pub count: u64,
 }
 
 /// How often the cache said the same.
@@ -324,7 +345,7 @@ impl Observer for Metrics {
             registry.ended[index].fetch_add(1, Relaxed);
         }
         if let Some(error) = event.error() {
-            registry.refusals.add_to((error.response_type(), error.cause()));
+            registry.refusals.add_to((error.response_type(), error.cause(), event.refusing_layer()));
         }
         if let Some(lookup) = event.cache_lookup() {
             registry.lookups.add_to(lookup);

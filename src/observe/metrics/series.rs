@@ -146,7 +146,7 @@ pub struct SeriesTotals {
     pub integration_count: u64,
     /// Sum of their integration latencies.
     pub integration_latency: Duration,
-    /// Announced bytes of request bodies.
+    /// Bytes of request bodies.
     pub request_bytes: u64,
     /// Bytes of answers' bodies.
     pub response_bytes: u64,

@@ -3,7 +3,7 @@
 use super::{
     histogram::{Histogram, SECONDS, SHARES, Scale},
     named::{Named, PlanCounts},
-    registry::{Metrics, OUTCOMES},
+    registry::{Metrics, OUTCOMES, Refusals},
     series::{Labels, Series},
 };
 use std::{
@@ -39,7 +39,7 @@ impl Metrics {
         head(page, "http_server_active_requests", "gauge", "Requests that have arrived and not ended.")?;
         writeln!(page, "http_server_active_requests {}", self.in_flight())?;
         let bytes: [(&str, &str, Read); 2] = [
-            ("tower_gateway_request_bytes_total", "Announced bytes of request bodies.", |one| {
+            ("tower_gateway_request_bytes_total", "Bytes of request bodies.", |one| {
                 one.request_bytes.load(Relaxed)
             }),
             ("tower_gateway_response_bytes_total", "Bytes of answers.", |one| {
@@ -58,8 +58,9 @@ impl Metrics {
     fn write_counts(&self, page: &mut String) -> fmt::Result {
         let refusals = "tower_gateway_refusals_total";
         head(page, refusals, "counter", "Refused requests.")?;
-        for (kind, cause, count) in self.refusals() {
-            writeln!(page, "{refusals}{{response_type=\"{kind}\",cause=\"{cause:?}\"}} {count}")?;
+        for Refusals { response_type: kind, cause, layer, count } in self.refusals() {
+            let labels = format_args!("response_type=\"{kind}\",cause=\"{cause:?}\",layer=\"{layer}\"");
+            writeln!(page, "{refusals}{{{labels}}} {count}")?;
         }
         let ended = OUTCOMES.iter().zip(&self.0.ended);
         let ended = ended.map(|(outcome, count)| (outcome.as_str(), count.load(Relaxed)));
@@ -80,12 +81,17 @@ impl Metrics {
         let authorizers = &self.0.authorizers;
         let (name, lookups) =
             ("tower_gateway_authorizer_duration_seconds", "tower_gateway_authorizer_lookups_total");
-        head(page, name, "histogram", "Duration of calls to authorizers.")?;
+        head(page, name, "histogram", "How long requests waited for authorizers.")?;
         authorizers.try_each(|authorizer, counts| {
             let labels = format_args!("authorizer=\"{}\"", Escaped(authorizer));
             histogram(page, name, labels, &counts.calls, &SECONDS)
         })?;
-        head(page, lookups, "counter", "What authorizers were asked: cached answers are hits.")?;
+        head(
+            page,
+            lookups,
+            "counter",
+            "What authorizers were asked: cached answers and remembered tokens are hits.",
+        )?;
         authorizers.try_each(|authorizer, counts| {
             let called = counts.calls.read(&SECONDS).count;
             for (result, count) in [("hit", counts.cached.load(Relaxed)), ("miss", called)] {

@@ -14,7 +14,8 @@
 //! AWS sends no `traceparent` to clients, and neither does this layer.
 //!
 //! `$context.xrayTraceId` is the trace id. [`XRayDaemon`] sends a segment of each recorded request (feature `xray`);
-//! `SpanLayer` makes `tracing` spans (feature `tracing`).
+//! `SpanLayer` makes `tracing` spans (feature `tracing`). Both decide at the end what is worth more: `XRayDaemon::tail`
+//! which segments are sent, `SpanLayer::details` which spans say more than their route and status.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -36,6 +37,8 @@
 //!
 //! AWS: "AWS X-Ray concepts: tracing header"; W3C: "Trace Context".
 
+#[cfg(feature = "tracing")]
+mod detail;
 mod header;
 mod layer;
 mod rules;

@@ -1,6 +1,7 @@
 //! `tracing` spans with OpenTelemetry's names.
 
-use crate::context::RequestContext;
+use super::detail::Details;
+use crate::{clock::Clock, context::RequestContext, observe::Sampling};
 use http::{Request, Response, Version};
 use pin_project_lite::pin_project;
 use std::{
@@ -30,6 +31,10 @@ use tracing::{Level, Span, field::Empty};
 /// | `aws.request_id`, `aws.extended_request_id` | the ids that the client gets |
 /// | `trace_id`, `parent_id` | of the [`TraceLayer`](super::TraceLayer) outside, if there is one |
 ///
+/// With [`details`](Self::details), spans of some requests also have `tower_gateway.` `cause`, `layer`, `stage`,
+/// `api_key_id`, `cache.status`, `cache.reason`, and the milliseconds of phases: `waf.latency_ms`,
+/// `authenticate.latency_ms`, `authorizer.latency_ms`, `authorize.latency_ms`, `integration.latency_ms`.
+///
 /// The route is a template, never the path that was received. Where nobody listens, no field is made.
 ///
 /// An OpenTelemetry exporter learns of the caller's span from [`around_new_span`](Self::around_new_span), and of the
@@ -40,6 +45,7 @@ pub struct SpanLayer {
     hook: Option<Arc<Hook>>,
     at_answer: Option<Arc<AnswerHook>>,
     received_path: bool,
+    details: Option<Arc<Details>>,
 }
 
 type Hook = dyn Fn(&RequestContext, &mut dyn FnMut()) + Send + Sync;
@@ -56,6 +62,16 @@ impl SpanLayer {
     #[must_use]
     pub fn received_path(mut self, keep: bool) -> Self {
         self.received_path = keep;
+        self
+    }
+
+    /// Records what happened inside of the gateway on the spans of these requests, decided when the head of the answer is
+    /// there: `Sampling::all().successes(0.0)?.slower_than(..)` takes slow, refused and failed ones only. `clock` is that
+    /// of the context. It needs a context from outside (a [`TraceLayer`](super::TraceLayer), an `ObserveLayer`). Default:
+    /// of none.
+    #[must_use]
+    pub fn details(mut self, sampling: Sampling, clock: Clock) -> Self {
+        self.details = Some(Arc::new(Details { sampling, clock }));
         self
     }
 
@@ -164,8 +180,12 @@ where
         let span = self.layer.new_span(&request);
         let context =
             (!span.is_disabled()).then(|| RequestContext::of(request.extensions()).cloned()).flatten();
+        if let (Some(_), Some(context)) = (&self.layer.details, &context) {
+            context.want_phases();
+        }
         let future = span.in_scope(|| self.inner.call(request));
-        SpanFuture { future, span, context, at_answer: self.layer.at_answer.clone() }
+        let SpanLayer { at_answer, details, .. } = &self.layer;
+        SpanFuture { future, span, context, at_answer: at_answer.clone(), details: details.clone() }
     }
 }
 
@@ -188,6 +208,17 @@ fn new_span<B>(request: &Request<B>) -> Span {
         aws.extended_request_id = Empty,
         trace_id = Empty,
         parent_id = Empty,
+        tower_gateway.cause = Empty,
+        tower_gateway.layer = Empty,
+        tower_gateway.stage = Empty,
+        tower_gateway.api_key_id = Empty,
+        tower_gateway.cache.status = Empty,
+        tower_gateway.cache.reason = Empty,
+        tower_gateway.waf.latency_ms = Empty,
+        tower_gateway.authenticate.latency_ms = Empty,
+        tower_gateway.authorizer.latency_ms = Empty,
+        tower_gateway.authorize.latency_ms = Empty,
+        tower_gateway.integration.latency_ms = Empty,
     );
     if let Some(context) = RequestContext::of(request.extensions()) {
         span.record("aws.request_id", context.request_id());
@@ -231,6 +262,7 @@ pin_project! {
         span: Span,
         context: Option<RequestContext>,
         at_answer: Option<Arc<AnswerHook>>,
+        details: Option<Arc<Details>>,
     }
 }
 
@@ -244,11 +276,11 @@ where
         let this = self.project();
         let answer = ready!(this.span.in_scope(|| this.future.poll(cx)));
         if !this.span.is_disabled() {
-            record(
-                this.span,
-                this.context.as_ref(),
-                answer.as_ref().ok().map(|response| response.status().as_u16()),
-            );
+            let status = answer.as_ref().ok().map(Response::status);
+            record(this.span, this.context.as_ref(), status.map(|status| status.as_u16()));
+            if let (Some(details), Some(context)) = (this.details, this.context.as_ref()) {
+                details.record(this.span, context, status);
+            }
         }
         if let (Some(hook), Some(context)) = (this.at_answer, this.context) {
             this.span.in_scope(|| hook(context));

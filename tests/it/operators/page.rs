@@ -166,7 +166,7 @@ fn check_tables(tables: &Value) {
     let cells = [&refused[0], &refused[2], &refused[3], &refused[5]];
     assert_eq!(cells, ["429", PATH, "Quota", KEY_ID].map(Value::from).each_ref());
     let rows = |id: &str| tables[id].as_array().unwrap().clone();
-    assert!(rows("refusals").contains(&serde_json::json!(["QUOTA_EXCEEDED", "Quota", "10"])));
+    assert!(rows("refusals").contains(&serde_json::json!(["QUOTA_EXCEEDED", "Quota, UsagePlanLayer", "10"])));
     assert!(rows("cache").contains(&serde_json::json!(["hit", "", "23"])), "{:?}", rows("cache"));
     assert!(rows("cache").contains(&serde_json::json!(["miss", "not-found", "2"])), "{:?}", rows("cache"));
     let authorizer = &rows("authorizers")[0];
