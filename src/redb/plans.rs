@@ -5,6 +5,7 @@ use super::{
     file::StateFile,
     kept::{Counts, Row, seed_of, which},
     tables::{ATTACHMENTS, PLANS, USAGE},
+    usage::forget_plan,
 };
 use crate::{
     context::subject,
@@ -253,9 +254,7 @@ fn delete(transaction: &WriteTransaction, id: &str) -> Result<(), Error> {
         keys.push(key.to_owned());
     }
     keys.iter().try_for_each(|key| take_out(&mut attachments, id, key))?;
-    let mut usage = transaction.open_table(USAGE)?;
-    usage.retain_in((id, 0)..=(id, u128::MAX), |_, _| false)?;
-    Ok(())
+    forget_plan(transaction, id)
 }
 
 fn attach(transaction: &WriteTransaction, plan: &str, keys: &[Arc<str>]) -> Result<(), Error> {

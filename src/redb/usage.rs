@@ -20,7 +20,7 @@ use crate::{
     },
 };
 use ::redb::{Error, ReadableDatabase, ReadableTable, WriteTransaction};
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Use and quota counters in a [`StateFile`]; see [`StateFile::keep_usage`].
 #[derive(Clone, Debug)]
@@ -200,6 +200,13 @@ impl FileUsageStore {
     }
 }
 
+/// All that is known of the use of all keys on a plan.
+pub(super) fn forget_plan(transaction: &WriteTransaction, plan: &str) -> Result<(), Error> {
+    let mut usage = transaction.open_table(USAGE)?;
+    usage.retain_in((plan, 0)..=(plan, u128::MAX), |_, _| false)?;
+    Ok(())
+}
+
 fn away(error: StateFileError) -> StoreError {
     StoreError::caused_by("the state file does not take it", error)
 }
@@ -244,5 +251,9 @@ impl UsageStore for FileUsageStore {
             transaction.open_table(USAGE)?.remove((&*counter.plan, counter.subject))?;
             Ok(())
         })
+    }
+
+    fn forget_plan(&self, plan: Arc<str>) -> StoreFuture<()> {
+        self.write(move |transaction| forget_plan(transaction, &plan))
     }
 }

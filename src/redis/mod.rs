@@ -77,7 +77,8 @@
 //! | `{prefix}:days:PLAN:CALLER` | hash | units used by day, counted from 1970-01-01 | 92 days from the last | |
 //! | `{prefix}:news` | channel | recalls and changes of counters | | |
 //!
-//! A bucket of rate 0 is never full: it is forgotten ten years after its last change. The method buckets of a caller leave
+//! What is kept of a plan that is deleted is looked for with `SCAN` and leaves in the background. A bucket of rate 0 is never
+//! full: it is forgotten ten years after its last change. The method buckets of a caller leave
 //! together. Counts are exact up to 2^50 units; a larger limit counts as that. `examples/inspect_redis.rs` shows what is
 //! counted for a key.
 
@@ -86,6 +87,7 @@ mod connection;
 mod counters;
 mod error;
 pub mod fleet;
+mod forget;
 mod inspect;
 mod link;
 mod names;

@@ -5,6 +5,7 @@ use super::{
     connection::Redis,
     counters::{self, Arguments, News},
     error::RedisError,
+    forget,
     news::Newsroom,
     script::Script,
 };
@@ -126,8 +127,7 @@ impl Shared {
     }
 
     async fn forget(&self, counter: &Counter) -> Result<(), RedisError> {
-        let kinds = ["counter", "days", "bucket", "methods"];
-        let keys = kinds.map(|kind| buckets::of_counter(self.redis.names(), kind, counter));
+        let keys = forget::KINDS.map(|kind| buckets::of_counter(self.redis.names(), kind, counter));
         self.redis.call(::redis::cmd("DEL").arg(&keys[..]), self.deadline).await.map(drop)
     }
 
@@ -187,6 +187,11 @@ impl UsageStore for RedisUsage {
     fn forget(&self, counter: Counter) -> StoreFuture<()> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move { shared.forget(&counter).await.map_err(store_error) })
+    }
+
+    fn forget_plan(&self, plan: Arc<str>) -> StoreFuture<()> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.redis.forget_plan(&plan).await.map_err(store_error) })
     }
 
     fn listen(&self, listener: Weak<dyn UsageListener>) {

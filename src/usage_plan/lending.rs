@@ -14,6 +14,7 @@ use crate::{
 };
 use std::{
     fmt,
+    future::Future,
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, OnceLock,
@@ -238,36 +239,45 @@ impl UsagePlans {
             farewells.append(&mut shard.leases.take_farewells());
         }
         drop(directory);
-        self.make_all(lending, asks).await;
-        self.say_farewells(lending, farewells, now.unix_seconds()).await;
+        self.make_all(asks).await;
+        self.say_farewells(farewells, now.unix_seconds()).await;
     }
 
-    async fn make_all(&self, lending: &Lending, asks: Vec<(u32, LeaseAsk)>) {
-        let mut flights = JoinSet::new();
-        for (plan, ask) in asks {
-            if flights.len() >= AT_ONCE {
-                flights.join_next().await;
+    async fn make_all(&self, asks: Vec<(u32, LeaseAsk)>) {
+        self.some_at_once(asks, |plans, (plan, ask)| async move {
+            if let Some(lending) = plans.lending() {
+                plans.fly(lending, plan, ask, lending.guard.deadline()).await;
             }
-            let (plans, deadline) = (self.clone(), lending.guard.deadline());
-            flights.spawn(async move {
-                if let Some(lending) = plans.lending() {
-                    plans.fly(lending, plan, ask, deadline).await;
-                }
-            });
-        }
-        while flights.join_next().await.is_some() {}
+        })
+        .await;
     }
 
     /// The last statement of a period is made until the store has heard it, or has forgotten the period.
-    async fn say_farewells(&self, lending: &Lending, farewells: Vec<LeaseAsk>, unix: i64) {
-        for ask in farewells {
+    async fn say_farewells(&self, farewells: Vec<LeaseAsk>, unix: i64) {
+        self.some_at_once(farewells, |plans, ask| async move {
+            let Some(lending) = plans.lending() else { return };
             let said =
                 lending.guard.call(lending.guard.deadline(), || lending.store.lease(ask.clone())).await;
             let forgotten = unix > ask.period.end.saturating_add(KEEP.as_secs() as i64);
             if said.is_err() && !forgotten {
-                self.table().lock(ask.counter.subject).leases.put_farewell(ask);
+                plans.table().lock(ask.counter.subject).leases.put_farewell(ask);
             }
+        })
+        .await;
+    }
+
+    async fn some_at_once<T, F>(&self, all: Vec<T>, act: impl Fn(Self, T) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut under_way = JoinSet::new();
+        for one in all {
+            if under_way.len() >= AT_ONCE {
+                under_way.join_next().await;
+            }
+            under_way.spawn(act(self.clone(), one));
         }
+        while under_way.join_next().await.is_some() {}
     }
 
     /// Reports all that was used and hands back all that is in hand, before the process ends. What is not handed back is
@@ -283,8 +293,8 @@ impl UsagePlans {
                 shard.leases.all(|subject, plan| Some(lending.manner(directory.at(plan)?, subject, now))),
             );
         }
-        self.make_all(lending, asks).await;
-        self.say_farewells(lending, farewells, now.unix_seconds()).await;
+        self.make_all(asks).await;
+        self.say_farewells(farewells, now.unix_seconds()).await;
     }
 }
 

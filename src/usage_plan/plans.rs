@@ -166,8 +166,8 @@ impl UsagePlans {
         }
     }
 
-    /// Deletes a plan, with its attachments and all that is known of its use. What a store of shared usage knows of it
-    /// stays there until its time has come; [`detach`](Self::detach) makes the store forget a key at once.
+    /// Deletes a plan, with its attachments and all that is known of its use. A store of shared usage forgets it in the
+    /// background; if the store is away at that moment, what it knows stays until its time has come.
     ///
     /// # Errors
     ///
@@ -177,6 +177,7 @@ impl UsagePlans {
         let slot = self.directory().require(plan_id)?.slot;
         observers.tell(&PlanChange::Delete(plan_id.into()))?;
         self.forget_plan(plan_id, slot);
+        self.forget_all_of(plan_id);
         Ok(())
     }
 

@@ -223,6 +223,16 @@ impl UsagePlans {
         });
     }
 
+    /// The plan is gone, and its keys with it. A look through a whole store takes longer than a request would wait.
+    pub(super) fn forget_all_of(&self, plan_id: &str) {
+        let plan = plan_id.into();
+        self.in_background(|plans| async move {
+            if let Some(lending) = plans.lending() {
+                let _forgotten = lending.store.forget_plan(plan).await;
+            }
+        });
+    }
+
     /// A cost became known after the tokens were taken.
     pub(super) fn change_tokens(&self, buckets: &[BucketAsk], change: Change) {
         let tokens = match change {

@@ -85,6 +85,10 @@
 //!     fn forget(&self, counter: Counter) -> StoreFuture<()> {
 //!         self.at(&counter, |ledger| *ledger = LeaseLedger::default())
 //!     }
+//!     fn forget_plan(&self, plan: Arc<str>) -> StoreFuture<()> {
+//!         self.0.lock().unwrap().retain(|counter, _| counter.plan != plan);
+//!         Box::pin(ready(Ok(())))
+//!     }
 //! }
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -144,6 +148,9 @@ pub trait UsageStore: fmt::Debug + Send + Sync + 'static {
 
     /// Forgets all counters, days and buckets of a key on a plan.
     fn forget(&self, counter: Counter) -> StoreFuture<()>;
+
+    /// The same of all keys on a plan, which may take longer than a deadline: nobody waits for it.
+    fn forget_plan(&self, plan: Arc<str>) -> StoreFuture<()>;
 
     /// Called once, before anything is asked: whom to tell of what other processes want. A store of one process has
     /// nothing to tell.

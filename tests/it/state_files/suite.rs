@@ -4,7 +4,7 @@
 use super::Place;
 use crate::{
     support::run,
-    usage_stores::suite::{Suite, same_decisions, schedules},
+    usage_stores::suite::{Suite, forgets_one_plan, same_decisions, schedules},
 };
 use futures_util::FutureExt;
 use std::{
@@ -104,6 +104,10 @@ impl UsageStore for Restarting {
     fn forget(&self, counter: Counter) -> StoreFuture<()> {
         self.store().forget(self.own(&counter))
     }
+
+    fn forget_plan(&self, plan: Arc<str>) -> StoreFuture<()> {
+        self.store().forget_plan(self.own(&Counter { plan, subject: 0 }).plan)
+    }
 }
 
 /// Waits for the disk here and now: virtual time stands still while it turns, and what is asked in the background is
@@ -151,4 +155,11 @@ fn random_schedules_are_decided_as_by_memory() {
     });
     println!("{restarts} clean restarts in a tenth of {} schedules", 2 * half);
     assert!(restarts > half / 5, "{restarts}");
+}
+
+#[test]
+fn a_plan_is_forgotten_whole_and_no_other() {
+    let place = place("forgotten");
+    let file = StateFile::open(&place.0).unwrap();
+    run(forgets_one_plan(&file.usage_store()));
 }

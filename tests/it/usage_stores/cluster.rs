@@ -27,7 +27,7 @@ fn cluster(clock: &ManualClock, processes: usize) -> Vec<Process> {
 }
 
 /// Which process the next request goes to: all the same, or the k-th 1/k as often as the first.
-fn pick(dice: &mut Dice, processes: usize, zipf: bool) -> usize {
+pub fn pick(dice: &mut Dice, processes: usize, zipf: bool) -> usize {
     if !zipf {
         return dice.roll(processes as u64) as usize;
     }

@@ -209,6 +209,12 @@ impl UsageStore for Double {
         })
     }
 
+    fn forget_plan(&self, plan: Arc<str>) -> StoreFuture<()> {
+        self.answer(move |shared| {
+            shared.ledgers.retain(|counter, _| counter.plan != plan);
+        })
+    }
+
     fn listen(&self, listener: Weak<dyn UsageListener>) {
         self.shared().listeners.push((Arc::clone(&self.link), listener));
     }

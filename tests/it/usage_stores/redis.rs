@@ -5,12 +5,19 @@ mod footprint;
 mod node;
 
 use super::{
+    cluster::pick,
     process::Dice,
-    suite::{Suite, same_decisions},
+    suite::{Suite, forgets_one_plan, same_decisions},
 };
 use crate::support::{redis_server::RedisServer, run};
 use node::{Node, month};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 use tower_gateway::{
     redis::{Redis, RedisUsage},
     response::Cause,
@@ -50,51 +57,75 @@ fn random_schedules_are_decided_as_by_memory() {
     server.assert_all_expire();
 }
 
+#[test]
+fn a_plan_is_forgotten_whole_and_no_other() {
+    let Some(server) = RedisServer::start() else { return };
+    let redis = |prefix| Redis::new(&server.url()).unwrap().prefix(prefix).unwrap();
+    run(async {
+        // More keys than one page of the scan, of another gateway whose prefix looks like a pattern.
+        let other = RedisUsage::new(redis("*")).deadline(LONG);
+        forgets_one_plan(&other).await;
+        let mut many = ::redis::pipe();
+        for number in 0..3_000 {
+            many.cmd("SET").arg(format!("{{[p]}}:{number}")).arg("x").arg("PX").arg(100_000);
+        }
+        many.exec(&mut server.connection()).unwrap();
+        let own = RedisUsage::new(redis("[p]")).deadline(LONG);
+        forgets_one_plan(&own).await;
+    });
+    server.assert_all_expire();
+}
+
 const LIMIT: u64 = 100_000;
 
-/// Each instance has a connection of its own and shares nothing with the others but the server.
+/// Each instance has a connection of its own and shares nothing with the others but the server. Clients send each request
+/// to another one: all the same, or the k-th 1/k as often as the first.
 fn spends_exactly_the_limit(instances: usize, zipf: bool) {
     let Some(server) = RedisServer::start() else { return };
     let options = StoreOptions::new().failure(FailurePolicy::Deny).deadline(LONG);
+    let clients = 2 * instances as u64;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let node = |_| Node::new(&server.url(), month("p", LIMIT), options.clone());
-        let nodes: Vec<_> = (0..instances).map(node).collect();
-        let tasks = nodes.iter().cloned().enumerate().map(|(at, node)| {
-            // The k-th sends a k-th part of what the first sends; all go on until nothing is left.
-            let pause = if zipf { at as u32 } else { 0 };
+        let nodes = (0..instances).map(|_| Node::new(&server.url(), month("p", LIMIT), options.clone()));
+        let nodes: Arc<[_]> = nodes.collect();
+        let admitted: Arc<[AtomicU64]> = (0..instances).map(|_| AtomicU64::new(0)).collect();
+        let clients_at_work = (0..clients).map(|client| {
+            let (nodes, admitted) = (Arc::clone(&nodes), Arc::clone(&admitted));
             tokio::spawn(async move {
-                let (mut admitted, mut dice) = (0_u64, Dice(at as u64));
+                let mut dice = Dice(client);
                 loop {
-                    match node.ask("ann").await {
-                        answer if answer.admitted() => admitted += 1,
+                    let at = pick(&mut dice, instances, zipf);
+                    match nodes[at].ask("ann").await {
+                        answer if answer.admitted() => drop(admitted[at].fetch_add(1, SeqCst)),
                         answer => {
                             assert_eq!((answer.status, answer.cause), (429, Some(Cause::Quota)));
-                            return admitted;
+                            return sum(&admitted);
                         }
-                    }
-                    for _ in 0..dice.roll(1 + u64::from(pause) * 2) {
-                        tokio::task::yield_now().await;
                     }
                     tokio::task::yield_now().await;
                 }
             })
         });
-        let mut admitted = 0;
-        for task in tasks.collect::<Vec<_>>() {
-            admitted += task.await.unwrap();
+        for client in clients_at_work.collect::<Vec<_>>() {
+            let before = client.await.unwrap();
+            // What others have been granted at that moment is under way, one request of each.
+            assert!(before + clients > LIMIT, "an early refusal, after {before}");
         }
-        // The first refusal anywhere came when nothing was left anywhere: there was none early.
-        assert_eq!(admitted, LIMIT, "{instances} instances, zipf {zipf}");
+        assert_eq!(sum(&admitted), LIMIT, "{instances} instances, zipf {zipf}");
         let waited: u64 = nodes.iter().map(|node| node.plans.store_counts().unwrap().waited).sum();
-        println!("{instances} instances, zipf {zipf}: {waited} of {LIMIT} waited");
-        assert!(waited <= LIMIT / 100 + instances as u64, "{waited} waited");
-        for node in &nodes {
+        println!("{instances} instances, zipf {zipf}: {waited} of {LIMIT} waited, by instance {admitted:?}");
+        assert!(waited <= LIMIT / 100 + clients, "{waited} waited");
+        for node in &*nodes {
             node.plans.hand_back().await;
         }
         assert_eq!(nodes[0].report("ann").await.unwrap(), (LIMIT, Some(0), 0));
+        assert_eq!(nodes[0].report("bob").await.unwrap(), (0, Some(LIMIT), 0));
     });
     server.assert_all_expire();
+}
+
+fn sum(counts: &[AtomicU64]) -> u64 {
+    counts.iter().map(|count| count.load(SeqCst)).sum()
 }
 
 #[test]

@@ -9,7 +9,10 @@ use tower_gateway::{
     response::Cause,
     store::{FailurePolicy, StoreOptions},
     throttle::Throttle,
-    usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans, store::UsageStore},
+    usage_plan::{
+        Quota, QuotaPeriod, UsagePlan, UsagePlans,
+        store::{Counter, DayUse, LeaseAsk, Period, UsageAsk, UsageStore},
+    },
 };
 
 /// How a store is tested.
@@ -224,9 +227,78 @@ pub fn schedules() -> u64 {
     std::env::var("SCHEDULES").map_or(500, |number| number.parse().unwrap())
 }
 
+/// A store forgets all keys of one plan, however like its id those of others are.
+pub async fn forgets_one_plan(store: &impl UsageStore) {
+    let day = i32::try_from(NOON / 86_400).unwrap();
+    let start = i64::from(day) * 86_400;
+    let period = Period { start, end: start + 86_400, first_day: day, end_day: day + 1 };
+    let now = Some(u64::try_from(NOON).unwrap() * 1_000_000);
+    let plans = ["p", "p*", "pq", "p:q", "[p]", "p\\*", "p*:0"];
+    let counters =
+        plans.iter().flat_map(|plan| [1, 2].map(|subject| Counter { plan: (*plan).into(), subject }));
+    for counter in counters.clone() {
+        let used = vec![DayUse { day, units: 3 }];
+        let ask = LeaseAsk {
+            holder: counter.subject,
+            counter,
+            period,
+            limit: Some(10),
+            seq: 1,
+            fresh: true,
+            used,
+            hold: 0,
+            need: 0,
+            least: 0,
+            want: 0,
+            epoch: Duration::from_secs(10),
+            now,
+        };
+        assert_eq!(store.lease(ask).await.unwrap().pool, 7);
+    }
+    let usage = async |counter: Counter| {
+        let ask = UsageAsk { counter, period, limit: Some(10), first_day: day, last_day: day, now };
+        let usage = store.usage(ask).await.unwrap();
+        (usage.days.iter().map(|day| day.units).sum::<i64>(), usage.remaining)
+    };
+    store.forget_plan("p*".into()).await.unwrap();
+    for counter in counters {
+        let wanted = if &*counter.plan == "p*" { (0, None) } else { (3, Some(7)) };
+        assert_eq!(usage(counter.clone()).await, wanted, "{counter:?}");
+    }
+}
+
 mod double {
-    use super::{Suite, same_decisions, schedules};
+    use super::*;
     use crate::{support::run, usage_stores::double::Double};
+
+    #[test]
+    fn a_plan_is_forgotten_whole_and_no_other() {
+        run(forgets_one_plan(&Double::new(true)));
+    }
+
+    /// What a plan of the same id that comes later begins with.
+    #[test]
+    fn a_deleted_plan_leaves_nothing_in_the_store() {
+        run(async {
+            let clock = ManualClock::at_unix_seconds(NOON);
+            let plan = || UsagePlan::new("p").quota(Quota::new(5, QuotaPeriod::Day).unwrap());
+            let store = Double::new(true);
+            let process = Process::with_store(&clock, plan(), store, StoreOptions::new());
+            for key in KEYS {
+                assert!(process.ask(key, 2).await.admitted());
+            }
+            process.plans.hand_back().await;
+            assert_eq!(process.report("ann").await, (2, Some(3), 0));
+            process.plans.delete_plan("p").unwrap();
+            settle().await;
+            process.plans.put_plan(plan()).unwrap();
+            process.plans.attach_all("p", KEYS).unwrap();
+            for key in KEYS {
+                assert_eq!(process.report(key).await, (0, Some(5), 0));
+                assert!(process.ask(key, 5).await.admitted());
+            }
+        });
+    }
 
     /// So many schedules for a store that decides on tokens, and as many for one that does not.
     #[test]

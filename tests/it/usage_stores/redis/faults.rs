@@ -19,6 +19,8 @@ use tower_gateway::{
 
 const LIMIT: u64 = 600;
 const INSTANCES: usize = 3;
+/// What each may admit alone under `Degrade`.
+const SHARE: u64 = LIMIT / INSTANCES as u64;
 const DEADLINE: Duration = Duration::from_millis(20);
 /// What a busy machine may add to a wait.
 const SLACK: Duration = Duration::from_millis(750);
@@ -68,6 +70,7 @@ struct Storm {
     nodes: Vec<Arc<Node>>,
     policy: FailurePolicy,
     admitted: u64,
+    by_instance: [u64; INSTANCES],
     waits: Vec<Duration>,
 }
 
@@ -77,14 +80,18 @@ impl Storm {
         let node =
             |way: &Proxy| Node::with_deadline(&way.url(), month("p", LIMIT), options(policy), DEADLINE);
         let nodes = ways.iter().map(node).collect();
-        Self { server, ways, nodes, policy, admitted: 0, waits: Vec::new() }
+        let by_instance = [0; INSTANCES];
+        Self { server, ways, nodes, policy, admitted: 0, by_instance, waits: Vec::new() }
     }
 
     async fn ask(&mut self, at: usize) -> u16 {
         let answer = self.nodes[at].ask("ann").await;
         self.waits.push(answer.waited);
         match (answer.status, answer.cause) {
-            (200, _) => self.admitted += 1,
+            (200, _) => {
+                self.admitted += 1;
+                self.by_instance[at] += 1;
+            }
             (429, Some(Cause::Quota)) => {}
             (503, Some(Cause::UsageStoreUnavailable)) if self.policy == FailurePolicy::Deny => {}
             other => panic!("{other:?}"),
@@ -117,7 +124,12 @@ impl Storm {
         assert_eq!((used, unknown), (admitted, 0), "{context}");
         match self.policy {
             FailurePolicy::Deny => assert!(admitted <= most, "{context}: {admitted}"),
-            FailurePolicy::Degrade => assert!(admitted <= LIMIT + LIMIT * 2 / 3, "{context}: {admitted}"),
+            FailurePolicy::Degrade => {
+                // Alone each admits its share at most; all the rest was lent, which never is more than the limit.
+                let alone = self.nodes.iter().map(|node| node.plans.store_counts().unwrap().degraded);
+                assert!(alone.clone().all(|alone| alone <= SHARE), "{context}");
+                assert!(admitted - alone.sum::<u64>() <= LIMIT, "{context}: {admitted}");
+            }
             FailurePolicy::Allow => {
                 let allowed = self.counts(|counts| counts.allowed_units);
                 assert!(admitted.saturating_sub(LIMIT) <= allowed, "{context}: {admitted} {allowed}");
@@ -200,6 +212,8 @@ fn freezes(policy: FailurePolicy) {
         storm.calm("after the freeze").await;
         if policy == FailurePolicy::Degrade {
             assert!(storm.counts(|counts| counts.degraded) > 0);
+            // Each has used less than its share before: together they come to the limit, and not above it.
+            assert_eq!(storm.by_instance, [SHARE; INSTANCES]);
         }
     });
 }
