@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicU16, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -18,8 +18,8 @@ pub(super) struct Observed {
     /// From the arrival to the call.
     integration_offset: AtomicU64,
     integration_status: AtomicU16,
-    /// [`WANTS_HEADROOM`] and [`AUTHORIZER_WAS_CACHED`].
-    flags: AtomicU16,
+    wants_headroom: AtomicBool,
+    was_cached: AtomicBool,
     request_length: AtomicU64,
     /// Bytes of a body without an announced length.
     request_received: AtomicU64,
@@ -34,17 +34,14 @@ pub(super) struct Observed {
     pub(super) execution: OnceLock<Box<super::ExecutionRecord>>,
 }
 
-const WANTS_HEADROOM: u16 = 1;
-const AUTHORIZER_WAS_CACHED: u16 = 2;
-
 impl Observed {
     #[cfg(feature = "usage-plan")]
     pub(super) fn wants_headroom(&self) -> bool {
-        self.flags.load(Relaxed) & WANTS_HEADROOM != 0
+        self.wants_headroom.load(Relaxed)
     }
 
     pub(super) fn was_cached(&self) -> bool {
-        self.flags.load(Relaxed) & AUTHORIZER_WAS_CACHED != 0
+        self.was_cached.load(Relaxed)
     }
 }
 
@@ -154,12 +151,12 @@ impl RequestContext {
     /// The authorizer's answer was a cached one.
     #[cfg(feature = "authorizer")]
     pub(crate) fn note_cached_authorizer(&self) {
-        self.0.observed.flags.fetch_or(AUTHORIZER_WAS_CACHED, Relaxed);
+        self.0.observed.was_cached.store(true, Relaxed);
     }
 
     pub(crate) fn observe_head(&self, headers: &HeaderMap, wanted: Wanted) {
         if wanted.headroom {
-            self.0.observed.flags.fetch_or(WANTS_HEADROOM, Relaxed);
+            self.0.observed.wants_headroom.store(true, Relaxed);
         }
         let length = headers.get(header::CONTENT_LENGTH);
         if let Some(length) = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {
