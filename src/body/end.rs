@@ -11,11 +11,8 @@ pub(crate) trait Watch: fmt::Debug + Send + Sync {
     /// The request is over, whichever way.
     fn ended(&self, context: &RequestContext, end: &End);
 
-    /// The client is sent the head of its answer.
-    fn answered(&self, context: &RequestContext, headers: &HeaderMap);
-
-    /// By the watcher's clock.
-    fn now(&self) -> Timestamp;
+    /// The client is sent the head of its answer. Gives the time of it, if somebody wants to know.
+    fn answered(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Timestamp>;
 }
 
 /// How a request ended.
@@ -50,6 +47,7 @@ pub(crate) struct End {
     pub(crate) outcome: Outcome,
     /// `None` where no head was made.
     pub(crate) status: Option<StatusCode>,
+    /// Where somebody wanted to know.
     pub(crate) head_at: Option<Timestamp>,
     /// Bytes of the body that were handed over.
     pub(crate) length: u64,
@@ -75,15 +73,12 @@ impl EndGuard {
         Box::new(Self { watcher, context, end, announced: None, inside: false, told: false })
     }
 
-    pub(crate) fn watcher(&self) -> &dyn Watch {
-        &*self.watcher
-    }
-
     pub(crate) fn context(&self) -> &RequestContext {
         &self.context
     }
 
-    /// Calls into what may panic.
+    /// Calls into what may panic. Inlined, or what it gives is copied once more.
+    #[inline(always)]
     pub(crate) fn inside<T>(&mut self, call: impl FnOnce() -> T) -> T {
         self.inside = true;
         let result = call();
@@ -97,12 +92,9 @@ impl EndGuard {
     }
 
     /// The head of the answer is there. `None`, and told, where no body follows it.
-    pub(crate) fn answered<R: Body>(
-        mut self: Box<Self>,
-        response: &Response<R>,
-        at: Timestamp,
-    ) -> Option<Box<Self>> {
-        (self.end.status, self.end.head_at) = (Some(response.status()), Some(at));
+    pub(crate) fn answered<R: Body>(mut self: Box<Self>, response: &Response<R>) -> Option<Box<Self>> {
+        self.end.status = Some(response.status());
+        self.end.head_at = self.watcher.answered(&self.context, response.headers());
         // What the body knows of its length is found without a look at the fields.
         self.announced = response.body().size_hint().exact().or_else(|| announced(response));
         if response.body().is_end_stream() || self.without_body(response.status()) {

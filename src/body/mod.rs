@@ -205,11 +205,8 @@ where
         #[cfg(feature = "access-log")]
         if let Some(guard) = &mut this.end.guard {
             let mut kind = this.kind;
-            let (polled, at_end) = guard.inside(|| {
-                let polled = kind.as_mut().poll_frame(cx);
-                let at_end = polled.is_ready() && kind.is_end_stream();
-                (polled, at_end)
-            });
+            let polled = guard.inside(|| kind.as_mut().poll_frame(cx));
+            let at_end = guard.inside(|| polled.is_ready() && kind.is_end_stream());
             guard.saw(&polled, at_end);
             return polled;
         }
@@ -294,6 +291,23 @@ impl Hooks {
         rest
     }
 
+    /// Whether nobody looks at the body.
+    fn none(&self) -> bool {
+        #[cfg(feature = "payload-limit")]
+        if self.meter.is_some() {
+            return false;
+        }
+        #[cfg(feature = "sigv4")]
+        if self.check.is_some() {
+            return false;
+        }
+        #[cfg(feature = "access-log")]
+        if self.tap.is_some() {
+            return false;
+        }
+        true
+    }
+
     fn poll<B>(
         &mut self,
         body: Pin<&mut B>,
@@ -303,6 +317,9 @@ impl Hooks {
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
+        if self.none() {
+            return body.poll_frame(cx).map_err(Into::into);
+        }
         #[cfg(feature = "sigv4")]
         if let Some(mut check) = self.check.take() {
             let mut body = body;
@@ -343,6 +360,6 @@ impl Hooks {
         if let Some(meter) = &mut self.meter {
             return meter.poll(body, cx);
         }
-        body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+        body.poll_frame(cx).map_err(Into::into)
     }
 }

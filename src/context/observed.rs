@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use std::{
     sync::{
         OnceLock,
-        atomic::{AtomicU16, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -18,8 +18,9 @@ pub(super) struct Observed {
     /// From the arrival to the call.
     integration_offset: AtomicU64,
     integration_status: AtomicU16,
-    /// [`WANTS_HEADROOM`], [`AUTHORIZER_WAS_CACHED`] and [`IS_OBSERVED`].
-    flags: AtomicU16,
+    wants_headroom: AtomicBool,
+    was_cached: AtomicBool,
+    is_observed: AtomicBool,
     request_length: AtomicU64,
     /// Bytes of a body without an announced length.
     request_received: AtomicU64,
@@ -35,23 +36,19 @@ pub(super) struct Observed {
     pub(super) execution: OnceLock<Box<super::ExecutionRecord>>,
 }
 
-const WANTS_HEADROOM: u16 = 1;
-const AUTHORIZER_WAS_CACHED: u16 = 2;
-const IS_OBSERVED: u16 = 4;
-
 impl Observed {
     #[cfg(feature = "usage-plan")]
     pub(super) fn wants_headroom(&self) -> bool {
-        self.flags.load(Relaxed) & WANTS_HEADROOM != 0
+        self.wants_headroom.load(Relaxed)
     }
 
     #[cfg(feature = "jwt")]
     pub(super) fn is_observed(&self) -> bool {
-        self.flags.load(Relaxed) & IS_OBSERVED != 0
+        self.is_observed.load(Relaxed)
     }
 
     pub(super) fn was_cached(&self) -> bool {
-        self.flags.load(Relaxed) & AUTHORIZER_WAS_CACHED != 0
+        self.was_cached.load(Relaxed)
     }
 }
 
@@ -177,7 +174,7 @@ impl RequestContext {
     /// The authorizer's answer was a cached one, or a token one that is remembered.
     #[cfg(feature = "authorizer")]
     pub(crate) fn note_cached_authorizer(&self) {
-        self.0.observed.flags.fetch_or(AUTHORIZER_WAS_CACHED, Relaxed);
+        self.0.observed.was_cached.store(true, Relaxed);
     }
 
     /// What the phases come to is to be kept.
@@ -186,11 +183,12 @@ impl RequestContext {
     }
 
     pub(crate) fn observe_head(&self, headers: &HeaderMap, wanted: Wanted) {
-        // Nobody else writes yet.
-        let flags = IS_OBSERVED | if wanted.headroom { WANTS_HEADROOM } else { 0 };
-        self.0.observed.flags.store(self.0.observed.flags.load(Relaxed) | flags, Relaxed);
+        self.0.observed.is_observed.store(true, Relaxed);
         if wanted.phases {
             self.want_phases();
+        }
+        if wanted.headroom {
+            self.0.observed.wants_headroom.store(true, Relaxed);
         }
         let length = headers.get(header::CONTENT_LENGTH);
         if let Some(length) = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok()) {

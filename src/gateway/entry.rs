@@ -123,7 +123,7 @@ impl Phases {
             cors.touch(touch, headers);
         }
         self.responses.finish(&passage.context, passage.head.as_deref(), response);
-        passage.observed.answered(self, response);
+        passage.observed.answered(response);
     }
 }
 

@@ -66,13 +66,12 @@ impl Observed {
     }
 
     /// The guard goes on with the body.
-    pub(super) fn answered<R>(&mut self, phases: &Phases, response: &mut Response<GatewayBody<R>>)
+    pub(super) fn answered<R>(&mut self, response: &mut Response<GatewayBody<R>>)
     where
         GatewayBody<R>: Body,
     {
         if let Some(guard) = self.0.take() {
-            guard.watcher().answered(guard.context(), response.headers());
-            let guard = guard.answered(response, phases.context.clock.now());
+            let guard = guard.answered(response);
             response.body_mut().set_end_guard(guard);
         }
     }

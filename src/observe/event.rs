@@ -6,6 +6,8 @@ use crate::{
     context::{AuthorizerUse, PlanHeadroom, RequestContext},
     response::{GatewayError, ResponseType},
 };
+#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+use http::Method;
 use http::StatusCode;
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
@@ -104,7 +106,7 @@ impl<'a> RequestEvent<'a> {
         self.ended_at.since(self.context.arrived())
     }
 
-    /// From arrival to the head of the answer.
+    /// From arrival to the head of the answer, where an observer [wants to know](super::Observer::needs_time_to_head).
     pub fn time_to_head(&self) -> Option<Duration> {
         Some(self.end.head_at?.since(self.context.arrived()))
     }
@@ -222,7 +224,17 @@ pub(super) fn is_hit(result: &str) -> bool {
 
 /// OpenTelemetry: what is no method of HTTP is `_OTHER`.
 #[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
-pub(super) fn known_method(method: &http::Method) -> &'static str {
-    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT"];
-    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
+pub(super) fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::CONNECT => "CONNECT",
+        _ => "_OTHER",
+    }
 }

@@ -50,6 +50,12 @@ pub trait Observer: Send + Sync + 'static {
         false
     }
 
+    /// Whether [`time_to_head`](RequestEvent::time_to_head) is to be measured, at the cost of reading the clock. Default: no;
+    /// for a function, yes.
+    fn needs_time_to_head(&self) -> bool {
+        false
+    }
+
     /// Whether what a plan has left is to be kept until the end, at the cost of an allocation for requests with a plan.
     fn needs_headroom(&self) -> bool {
         false
@@ -59,6 +65,10 @@ pub trait Observer: Send + Sync + 'static {
 impl<F: Fn(&RequestEvent<'_>) + Send + Sync + 'static> Observer for F {
     fn ended(&self, event: &RequestEvent<'_>) {
         self(event);
+    }
+
+    fn needs_time_to_head(&self) -> bool {
+        true
     }
 }
 
@@ -75,6 +85,7 @@ pub(crate) struct Observers {
     api: ApiInfo,
     observers: Vec<Arc<dyn Observer>>,
     wanted: Wanted,
+    head_time: bool,
     #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "the gateway sees the service's answer"))]
     endpoint_ids: bool,
     #[cfg(feature = "tracing")]
@@ -108,6 +119,7 @@ impl ObserveLayer {
     #[must_use]
     pub fn shared_observer(self, observer: Arc<dyn Observer>) -> Self {
         self.change(|watch| {
+            watch.head_time |= observer.needs_time_to_head();
             watch.endpoint_ids |= observer.needs_endpoint_request_id();
             watch.wanted.user_agent |= observer.needs_user_agent();
             watch.wanted.headroom |= observer.needs_headroom();
@@ -229,15 +241,12 @@ impl Watch for Observers {
     }
 
     #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "for the execution log"))]
-    fn answered(&self, context: &RequestContext, headers: &HeaderMap) {
+    fn answered(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Timestamp> {
         #[cfg(feature = "tracing")]
         if let Some(log) = &self.execution {
             log.answered(context, headers);
         }
-    }
-
-    fn now(&self) -> Timestamp {
-        self.context.clock.now()
+        self.head_time.then(|| self.context.clock.now())
     }
 }
 

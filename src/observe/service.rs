@@ -14,7 +14,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tower_service::Service;
 
@@ -72,24 +72,19 @@ where
         let this = self.project();
         let Some(guard) = this.guard else { return Poll::Pending };
         let polled = guard.inside(|| this.future.poll(cx));
-        let answer = ready!(polled);
-        let Some(mut guard) = this.guard.take() else { return Poll::Pending };
-        match answer {
-            Ok(response) => Poll::Ready(Ok(hand_over(guard, response))),
-            Err(error) => {
-                guard.failed();
-                Poll::Ready(Err(error))
-            }
+        match &polled {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(response)) => note_error(guard.context(), response),
+            Poll::Ready(Err(_)) => guard.failed(),
         }
+        let guard = this.guard.take();
+        polled.map_ok(|response| hand_over(guard, response))
     }
 }
 
 /// The guard goes on with the body.
-fn hand_over<R: Body>(guard: Box<EndGuard>, response: Response<R>) -> Response<GatewayBody<R>> {
-    note_error(guard.context(), &response);
-    guard.watcher().answered(guard.context(), response.headers());
-    let now = guard.watcher().now();
-    let guard = guard.answered(&response, now);
+fn hand_over<R: Body>(guard: Option<Box<EndGuard>>, response: Response<R>) -> Response<GatewayBody<R>> {
+    let guard = guard.and_then(|guard| guard.answered(&response));
     response.map(|body| {
         let mut body = GatewayBody::new(body);
         body.set_end_guard(guard);

@@ -264,3 +264,39 @@ fn integration_latency_and_status_are_noted_and_variables_are_found_by_name() {
     let wanted = ["40", "418", "418", "22/Nov/2026:07:18:00 +0000", "123456789012", "-"];
     assert_eq!(*seen.lock().unwrap(), wanted);
 }
+
+/// An observer that measures as little as it can, unless told.
+struct HeadTimes {
+    needed: bool,
+    seen: Arc<Mutex<Vec<Option<Duration>>>>,
+}
+
+impl Observer for HeadTimes {
+    fn ended(&self, event: &RequestEvent<'_>) {
+        self.seen.lock().unwrap().push(event.time_to_head());
+    }
+
+    fn needs_time_to_head(&self) -> bool {
+        self.needed
+    }
+}
+
+#[test]
+fn the_time_to_the_head_is_measured_where_an_observer_needs_it() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let times = |needed| HeadTimes { needed, seen: Arc::clone(&seen) };
+    let ask = |layer: ObserveLayer| {
+        let manual = ManualClock::at_unix_seconds(0);
+        let service = layer.clock(manual.clock()).layer(service_fn(move |_: Request<()>| {
+            manual.advance(Duration::from_millis(3));
+            std::future::ready(Ok::<_, Infallible>(with_status(204, Steps::default())))
+        }));
+        drop(now_or_never(service.oneshot(request(Method::GET))).unwrap());
+        std::mem::take(&mut *seen.lock().unwrap())
+    };
+    let measured = Some(Duration::from_millis(3));
+    assert_eq!(ask(ObserveLayer::new().observer(times(false))), [None]);
+    assert_eq!(ask(ObserveLayer::new().observer(times(false)).observer(times(true))), [measured; 2]);
+    let function = |_: &RequestEvent<'_>| ();
+    assert_eq!(ask(ObserveLayer::new().observer(function).observer(times(false))), [measured], "it may ask");
+}

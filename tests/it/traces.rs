@@ -9,7 +9,10 @@ use http_body_util::{BodyExt, Full};
 use std::{
     convert::Infallible,
     net::UdpSocket,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tower::{Layer, ServiceExt, service_fn};
@@ -197,9 +200,9 @@ fn a_recorded_request_becomes_a_segment() {
     assert_eq!(*traced.lock().unwrap(), ROOT);
 }
 
-/// Keeps the fields of every span.
+/// Keeps the fields of every span, and how often some were added to one.
 #[derive(Clone, Default)]
-struct Fields(Arc<Mutex<Vec<(String, String)>>>);
+struct Fields(Arc<Mutex<Vec<(String, String)>>>, Arc<AtomicUsize>);
 
 impl tracing::field::Visit for Fields {
     fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
@@ -216,6 +219,7 @@ impl tracing::Subscriber for Fields {
         tracing::span::Id::from_u64(1)
     }
     fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        self.1.fetch_add(1, Relaxed);
         values.record(&mut self.clone());
     }
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
@@ -264,6 +268,7 @@ fn spans_carry_opentelemetrys_names() {
         assert_eq!(value(&failed, name).as_deref(), Some(wanted), "{name}");
     }
     assert_eq!(value(&failed, "aws.request_id").unwrap().len(), 36);
+    assert_eq!(fields.1.load(Relaxed), 1, "subscribers may write all fields anew when some are added");
     let refused = ask("/dev/nothing", 200);
     assert_eq!(value(&refused, "error.type").as_deref(), Some("MISSING_AUTHENTICATION_TOKEN"));
     assert_eq!(value(&refused, "otel.status_code"), None, "4xx leave it unset");

@@ -12,7 +12,8 @@ use std::{
 };
 use tower::Service;
 
-/// Requests in one timed batch. Small enough to stay in the cache, large enough to hide the clock's reading.
+/// Requests in one timed batch, unless a row says otherwise. Small enough to stay in the cache and to be over before a busy
+/// machine gives the processor to somebody else, large enough to hide the clock's reading.
 pub const BATCH: usize = 256;
 
 /// A service under measurement.
@@ -88,6 +89,8 @@ pub struct Row {
     pub status: u16,
     /// Requests that go through ours and the peer before anything is measured, one for each key.
     pub warm: usize,
+    /// Requests in one timed batch. Of slow sides few, or most of their batches are interrupted and the other's are not.
+    pub batch: usize,
     pub floor: Box<dyn Subject>,
     pub ours: Option<Box<dyn Subject>>,
     pub peer: Option<Box<dyn Subject>>,
@@ -109,8 +112,8 @@ impl Row {
         [Some(&mut self.floor), self.ours.as_mut(), self.peer.as_mut()].into_iter().nth(index).flatten()
     }
 
-    fn batch(&self, from: usize) -> Vec<Request<Body>> {
-        (from..from + BATCH).map(&self.request).collect()
+    fn requests(&self, from: usize) -> Vec<Request<Body>> {
+        (from..from + self.batch).map(&self.request).collect()
     }
 
     /// Warms ours and the peer up, and looks at what they answer.
@@ -138,9 +141,9 @@ impl Row {
             for turn in 0..3 {
                 // Every subject is first, second and third equally often.
                 let index = (turn + round) % 3;
-                let requests = self.batch(round * BATCH);
+                let requests = self.requests(round * self.batch);
                 let Some(subject) = self.subject(index) else { continue };
-                samples[index].push(subject.run(requests).as_nanos() as f64 / BATCH as f64);
+                samples[index].push(subject.run(requests).as_nanos() as f64 / self.batch as f64);
             }
         }
         let figures = self.figures(&samples);
@@ -150,7 +153,7 @@ impl Row {
     fn figures(&mut self, samples: &[Vec<f64>; 3]) -> [Option<Figures>; 3] {
         let mut figures = [None; 3];
         for index in 0..3 {
-            let requests = self.batch(0);
+            let (requests, batch) = (self.requests(0), self.batch);
             let Some(subject) = self.subject(index) else { continue };
             let (_, allocated) = allocator::measure(|| subject.run(requests));
             let paired = samples[index].iter().zip(&samples[0]).map(|(own, floor)| own - floor).collect();
@@ -158,7 +161,7 @@ impl Row {
                 nanos: median(samples[index].clone()),
                 over: median(paired),
                 // The vector of requests is not the subject's, and is not allocated in here.
-                allocations: allocated.count as f64 / BATCH as f64,
+                allocations: allocated.count as f64 / batch as f64,
             });
         }
         figures
@@ -205,11 +208,11 @@ impl Row {
             ["floor", "ours", "peer"].iter().position(|name| *name == side).expect("floor, ours or peer");
         self.prepare();
         let mut taken = Duration::ZERO;
-        for from in (0..iterations).step_by(BATCH) {
-            let requests = self.batch(from);
+        for from in (0..iterations).step_by(self.batch) {
+            let requests = self.requests(from);
             taken += self.subject(index).expect("the row has that side").run(requests);
         }
-        let iterations = iterations.next_multiple_of(BATCH);
+        let iterations = iterations.next_multiple_of(self.batch);
         println!("{side}: {iterations} requests, {:.0} ns each", taken.as_nanos() as f64 / iterations as f64);
     }
 }

@@ -2,8 +2,13 @@
 //! and the JSON formatter of tracing-subscriber, metrics, spans that nobody listens to, and all of it together beside
 //! `TraceLayer` and axum-prometheus.
 //!
-//! Answers are read to their end, on every side: that is when our entry is written. Lines are written into nothing, by
-//! the request itself, on both sides.
+//! Answers are read to their end, on every side: that is when our entry is written. Lines are written into
+//! [`io::sink`], by the request itself, on both sides.
+//!
+//! All of it together is compared three times, since it is the listener that decides what spans cost: with spans that
+//! nobody listens to on our side; with spans that both sides hand to the same exporter, which keeps their fields as
+//! OpenTelemetry's does, while the log is the access log here and `TraceLayer`'s JSON line there; and with spans whose
+//! fields the JSON formatter writes on both sides, for us beside the log.
 
 use crate::{
     measure::{Goal, Row, Subject},
@@ -20,28 +25,41 @@ use futures_util::FutureExt;
 use http::{Method, Request, Response, header};
 use std::{
     convert::Infallible,
+    fmt,
     future::{Ready, ready},
     hint::black_box,
+    io::{self, Write},
     pin::{Pin, pin},
     sync::LazyLock,
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tower::{Layer, Service, ServiceBuilder};
+use tower::{Layer, Service};
 use tower_gateway::{
     context::RequestContext,
     observe::{AccessLog, AccessLogFormat, Metrics, ObserveLayer, RequestEvent, trace::SpanLayer},
 };
 use tower_http::trace::TraceLayer;
-use tracing::{Dispatch, Span, dispatcher::with_default};
+use tracing::{
+    Dispatch, Span, Subscriber,
+    dispatcher::with_default,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+};
+use tracing_subscriber::{
+    layer::{self, SubscriberExt},
+    registry,
+    registry::LookupSpan,
+};
 
-pub const ROWS: [(&str, MakeRow); 6] = [
+pub const ROWS: [(&str, MakeRow); 7] = [
     ("observe-nobody", nobody),
     ("access-log", access_log),
     ("metrics", metrics),
     ("tracing-off", tracing_off),
-    ("observe-all", all),
-    ("observe-all-without-spans", all_without_spans),
+    ("observe-all-spans-unheard", all_unheard),
+    ("observe-all-spans-exported", all_exported),
+    ("observe-all-spans-as-json", all_as_json),
 ];
 
 /// Twelve values; the peer's line has as many.
@@ -111,15 +129,54 @@ where
     }
 }
 
+fn listened<S>(inner: S, subscriber: impl Into<Dispatch>) -> Listened<S> {
+    Listened { dispatch: subscriber.into(), inner: Drained(inner) }
+}
+
 /// One line an event, with the fields of the span it happened in.
-fn listened<S>(inner: S) -> Listened<S> {
-    let json = tracing_subscriber::fmt().json().with_span_list(false).with_writer(std::io::sink);
-    Listened { dispatch: Dispatch::new(json.finish()), inner: Drained(inner) }
+fn json<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl tracing_subscriber::Layer<S> {
+    tracing_subscriber::fmt::layer().json().with_span_list(false).with_writer(io::sink)
+}
+
+/// Keeps the fields of every span until it closes.
+struct Exporter;
+
+#[derive(Default)]
+struct Exported(Vec<(&'static str, String)>);
+
+impl Visit for Exported {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.push((field.name(), value.to_owned()));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.push((field.name(), format!("{value:?}")));
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Exporter {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: layer::Context<'_, S>) {
+        let mut fields = Exported::default();
+        attributes.record(&mut fields);
+        context.span(id).expect("a new span").extensions_mut().insert(fields);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: layer::Context<'_, S>) {
+        let span = context.span(id).expect("an open span");
+        values.record(span.extensions_mut().get_mut::<Exported>().expect("made with the span"));
+    }
+
+    fn on_close(&self, id: Id, context: layer::Context<'_, S>) {
+        black_box(context.span(&id).expect("a closing span").extensions_mut().remove::<Exported>());
+    }
 }
 
 fn log() -> AccessLog {
     let format = AccessLogFormat::json_object(FIELDS).expect("a valid format");
-    AccessLog::new(format, |line: &str, _: &RequestEvent<'_>| _ = black_box(line.len()))
+    AccessLog::new(format, |line: &str, _: &RequestEvent<'_>| {
+        let mut sink = io::sink();
+        sink.write_all(black_box(line.as_bytes())).expect("sinks take all");
+    })
 }
 
 fn over(name: &'static str, ours: Side, peer: Side, goal: Goal) -> Row {
@@ -134,9 +191,9 @@ fn nobody(name: &'static str) -> Row {
 
 fn access_log(name: &'static str) -> Row {
     let ours = with_context(ObserveLayer::new().observer(log()).layer(bare()));
-    let peer = listened(with_context(traced(bare())));
+    let peer = listened(with_context(traced(bare())), registry().with(json()));
     let row = over(name, side(Drained(ours)), side(peer), Goal::OverFloor(0.15));
-    Row { most_allocations: Some(2.0), ..row }
+    Row { most_allocations: Some(2.0), batch: SHORT, ..row }
 }
 
 fn metrics(name: &'static str) -> Row {
@@ -150,23 +207,28 @@ fn tracing_off(name: &'static str) -> Row {
     over(name, side(Drained(with_context(SpanLayer::new().layer(bare())))), None, Goal::Nanos(20.0))
 }
 
-/// Both have spans that the same kind of subscriber listens to; ours needs no event in them.
-fn all(name: &'static str) -> Row {
-    let layers = ServiceBuilder::new().layer(observe_all()).layer(SpanLayer::new());
-    over(name, side(listened(with_context(layers.service(bare())))), everything(), Goal::OverFloor(0.2))
+/// For sides that take ten microseconds.
+const SHORT: usize = 32;
+
+fn all(name: &'static str, ours: impl Into<Dispatch>, peer: impl Into<Dispatch>) -> Row {
+    let observe = ObserveLayer::new().observer(log()).observer(Metrics::new());
+    let layered = with_context(observe.layer(SpanLayer::new().layer(bare())));
+    let everything = with_context(PROMETHEUS.clone().layer(traced(bare())));
+    let (ours, peer) = (side(listened(layered, ours)), side(listened(everything, peer)));
+    Row { batch: SHORT, ..over(name, ours, peer, Goal::OverFloor(0.2)) }
 }
 
-fn all_without_spans(name: &'static str) -> Row {
-    let ours = with_context(observe_all().layer(SpanLayer::new().layer(bare())));
-    over(name, side(Drained(ours)), everything(), Goal::OverFloor(0.2))
+fn all_unheard(name: &'static str) -> Row {
+    all(name, Dispatch::none(), registry().with(json()))
 }
 
-fn observe_all() -> ObserveLayer {
-    ObserveLayer::new().observer(log()).observer(Metrics::new())
+fn all_exported(name: &'static str) -> Row {
+    all(name, registry().with(Exporter), registry().with(Exporter).with(json()))
 }
 
-fn everything() -> Side {
-    side(listened(with_context(PROMETHEUS.clone().layer(traced(bare())))))
+/// Ours needs no event in its span.
+fn all_as_json(name: &'static str) -> Row {
+    all(name, registry().with(json()), registry().with(json()))
 }
 
 /// It installs itself as the recorder of the whole process, so there is one.

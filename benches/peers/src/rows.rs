@@ -5,7 +5,7 @@
 
 use crate::{
     authorizer, cache, jwt,
-    measure::{Goal, MakeRequest, Row, Subject},
+    measure::{BATCH, Goal, MakeRequest, Row, Subject},
     observe, ours,
     peers::{self, API_KEY},
     services::{bare, empty, floor, no_content, posted, request, with_context},
@@ -70,7 +70,7 @@ fn with_keys(keys: usize) -> MakeRequest {
 /// Over the floor that makes the context, each answer being 200.
 pub fn row(name: &'static str, request: MakeRequest, ours: Side, peer: Side, goal: Goal) -> Row {
     let floor = Box::new(floor());
-    Row { name, request, status: 200, warm: 0, floor, ours, peer, goal, most_allocations: None }
+    Row { name, request, status: 200, warm: 0, batch: BATCH, floor, ours, peer, goal, most_allocations: None }
 }
 
 /// What the floor of all other rows costs over the router alone.

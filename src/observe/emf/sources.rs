@@ -9,7 +9,7 @@ use super::{
     request::api,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering::Relaxed},
@@ -20,6 +20,8 @@ use std::{
 const INTERVAL: i64 = 60_000;
 /// Figures that are kept apart.
 const BUDGET: usize = 1_000;
+/// Counters whose last figure is remembered, those of the present round apart.
+const REMEMBERED: usize = 2 * BUDGET;
 
 /// A figure's name and labels in one text.
 type Identity = String;
@@ -49,23 +51,38 @@ impl Sources {
         }
         let mut samples = Samples::new(BUDGET);
         self.sources.iter().for_each(|source| source.collect(&mut samples));
-        // JSON has no number for the others.
-        for one in samples.iter().filter(|one| one.value().is_finite()) {
-            write(&line(event, namespace, one, self.value(one)));
+        for (one, value) in self.values(&samples) {
+            write(&line(event, namespace, one, value));
         }
     }
 
-    /// A gauge as it is; a counter by what it has grown since the last round.
-    fn value(&self, one: Sample<'_>) -> f64 {
-        if one.kind() == SampleKind::Gauge {
-            return one.value();
-        }
-        let labels: Vec<_> = one.labels().collect();
+    /// Every figure that JSON has a number for. Counters that a round leaves out are remembered, in case the next one
+    /// names them again, until there are too many.
+    fn values<'a>(&self, samples: &'a Samples) -> Vec<(Sample<'a>, f64)> {
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = before.insert(format!("{} {labels:?}", one.name()), one.value()).unwrap_or(0.0);
-        // A counter that began anew has grown by what it says.
-        if one.value() < last { one.value() } else { one.value() - last }
+        let finite = samples.iter().filter(|one| one.value().is_finite());
+        let values = finite.map(|one| (one, value(one, &mut before))).collect();
+        if before.len() > REMEMBERED {
+            let named: HashSet<_> = samples.iter().map(identity).collect();
+            before.retain(|identity, _| named.contains(identity));
+        }
+        values
     }
+}
+
+/// A gauge as it is; a counter by what it has grown since the last round.
+fn value(one: Sample<'_>, before: &mut HashMap<Identity, f64>) -> f64 {
+    if one.kind() == SampleKind::Gauge {
+        return one.value();
+    }
+    let last = before.insert(identity(one), one.value()).unwrap_or(0.0);
+    // A counter that began anew has grown by what it says.
+    if one.value() < last { one.value() } else { one.value() - last }
+}
+
+fn identity(one: Sample<'_>) -> Identity {
+    let labels: Vec<_> = one.labels().collect();
+    format!("{} {labels:?}", one.name())
 }
 
 fn line(event: &RequestEvent<'_>, namespace: &str, one: Sample<'_>, value: f64) -> String {
@@ -81,4 +98,39 @@ fn line(event: &RequestEvent<'_>, namespace: &str, one: Sample<'_>, value: f64) 
     push_values(&metrics, &mut line);
     line.push('}');
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One round of counters `c{of}`, each at `figure`.
+    fn round(sources: &Sources, of: std::ops::Range<usize>, figure: u64) -> Vec<f64> {
+        let mut samples = Samples::new(BUDGET);
+        for number in of {
+            samples.counter("calls_total", "Calls.", &[("to", &format!("c{number}"))], figure);
+        }
+        sources.values(&samples).into_iter().map(|(_, value)| value).collect()
+    }
+
+    #[test]
+    fn a_counter_that_a_round_leaves_out_goes_on_where_it_was() {
+        let sources = Sources::default();
+        assert_eq!(round(&sources, 0..2, 10), [10.0, 10.0]);
+        assert_eq!(round(&sources, 1..2, 15), [5.0]);
+        assert_eq!(round(&sources, 0..2, 17), [7.0, 2.0]);
+        assert_eq!(round(&sources, 0..1, 3), [3.0], "began anew");
+    }
+
+    #[test]
+    fn labels_that_change_all_the_time_are_forgotten() {
+        let sources = Sources::default();
+        for number in 0..100 {
+            let fresh = number * 100..(number + 1) * 100;
+            assert!(round(&sources, fresh, 1).iter().all(|grown| *grown == 1.0));
+            let remembered = sources.before.lock().unwrap().len();
+            assert!(remembered <= REMEMBERED, "{remembered}");
+        }
+        assert_eq!(round(&sources, 9_999..10_000, 3), [2.0], "the last round's are there");
+    }
 }

@@ -57,6 +57,7 @@ mod named;
 mod registry;
 mod series;
 mod service;
+mod table;
 mod text;
 
 pub use registry::{CacheLookups, Metrics, MetricsBuilder, Refusals};

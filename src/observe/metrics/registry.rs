@@ -1,4 +1,4 @@
-//! All series, and the label budget.
+//! All that is counted.
 
 use super::{
     super::{
@@ -9,6 +9,7 @@ use super::{
     },
     named::{AuthorizerCounts, Named, PlanCounts},
     series::{Labels, Series, SeriesTotals},
+    table::Table,
 };
 use crate::{
     body::Outcome,
@@ -19,10 +20,10 @@ use crate::{
 use std::{
     collections::HashMap,
     fmt,
-    hash::{BuildHasherDefault, Hash, Hasher},
+    hash::Hash,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -33,31 +34,10 @@ const DEFAULT_BUDGET: usize = 1_000;
 #[derive(Clone)]
 pub struct Metrics(pub(super) Arc<Registry>);
 
-type ByHash = HashMap<u64, Vec<Arc<Series>>, BuildHasherDefault<HashedAlready>>;
-
-/// For keys that are hashes.
-#[derive(Default)]
-struct HashedAlready(u64);
-
-impl Hasher for HashedAlready {
-    fn write(&mut self, _: &[u8]) {}
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 pub(super) struct Registry {
-    /// By the hash of their labels; more than one only where hashes meet.
-    series: RwLock<ByHash>,
+    pub(super) series: Table,
     budget: usize,
-    used: AtomicU64,
-    pub(super) folded: AtomicU64,
-    pub(super) active: AtomicI64,
+    started: AtomicU64,
     pub(super) ended: [AtomicU64; OUTCOMES.len()],
     refusals: Counts<(ResponseType, Cause, &'static str)>,
     lookups: Counts<(&'static str, Option<&'static str>)>,
@@ -67,6 +47,7 @@ pub(super) struct Registry {
     pub(super) log_writer: Option<LogWriter>,
 }
 
+/// As they are declared.
 pub(super) const OUTCOMES: [Outcome; 4] =
     [Outcome::Complete, Outcome::ClientClosed, Outcome::Panicked, Outcome::Failed];
 
@@ -150,7 +131,8 @@ impl Metrics {
 
     /// Requests that have arrived and not ended.
     pub fn in_flight(&self) -> u64 {
-        u64::try_from(self.0.active.load(Relaxed)).unwrap_or(0)
+        let ended: u64 = self.0.ended.iter().map(|count| count.load(Relaxed)).sum();
+        self.0.started.load(Relaxed).saturating_sub(ended)
     }
 
     /// Requests that were refused, by kind, cause and layer, in this order.
@@ -257,11 +239,9 @@ impl<K: Eq + Hash + Clone> Counts<K> {
 impl Registry {
     fn new(settings: MetricsBuilder) -> Self {
         Self {
-            series: RwLock::default(),
+            series: Table::within(settings.budget),
             budget: settings.budget,
-            used: AtomicU64::new(0),
-            folded: AtomicU64::new(0),
-            active: AtomicI64::new(0),
+            started: AtomicU64::new(0),
             ended: Default::default(),
             refusals: Counts::default(),
             lookups: Counts::default(),
@@ -272,59 +252,11 @@ impl Registry {
         }
     }
 
-    /// Records under the labels, where they are known or new and within the budget; else under the folded ones.
-    fn record(&self, event: &RequestEvent<'_>) {
-        let labels = Labels::of(event);
-        let spent = || self.used.load(Relaxed) >= self.budget as u64;
-        if self.record_known(labels, event) {
-            return;
-        }
-        if spent() && self.record_known(labels.folded(), event) {
-            self.folded.fetch_add(1, Relaxed);
-            return;
-        }
-        self.add(labels).record(event);
-    }
-
-    fn record_known(&self, labels: Labels<'_>, event: &RequestEvent<'_>) -> bool {
-        let series = self.series.read().unwrap_or_else(PoisonError::into_inner);
-        let found = series.get(&labels.hash()).and_then(|list| find(list, labels));
-        found.inspect(|series| series.record(event)).is_some()
-    }
-
-    /// The series of these labels, or of the folded ones where the budget is spent: those are few, and do not count.
-    fn add(&self, labels: Labels<'_>) -> Arc<Series> {
-        let mut all = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = all.get(&labels.hash()).and_then(|list| find(list, labels)) {
-            return Arc::clone(found);
-        }
-        if self.used.load(Relaxed) < self.budget as u64 {
-            self.used.fetch_add(1, Relaxed);
-            return insert(&mut all, labels);
-        }
-        self.folded.fetch_add(1, Relaxed);
-        let folded = labels.folded();
-        let known = all.get(&folded.hash()).and_then(|list| find(list, folded)).cloned();
-        known.unwrap_or_else(|| insert(&mut all, folded))
-    }
-
-    pub(super) fn sorted(&self) -> Vec<Arc<Series>> {
-        let all = self.series.read().unwrap_or_else(PoisonError::into_inner);
-        let mut series: Vec<_> = all.values().flatten().cloned().collect();
-        drop(all);
-        series.sort_by(|one, other| key(one).cmp(&key(other)));
+    pub(super) fn sorted(&self) -> Vec<&Series> {
+        let mut series: Vec<_> = self.series.iter().collect();
+        series.sort_unstable_by_key(|series| key(series));
         series
     }
-}
-
-fn insert(all: &mut ByHash, labels: Labels<'_>) -> Arc<Series> {
-    let series = Arc::new(Series::new(labels));
-    all.entry(labels.hash()).or_default().push(Arc::clone(&series));
-    series
-}
-
-fn find<'a>(list: &'a [Arc<Series>], labels: Labels<'_>) -> Option<&'a Arc<Series>> {
-    list.iter().find(|series| series.labels() == labels)
 }
 
 fn key(series: &Series) -> (&str, &str, &str, u16) {
@@ -334,16 +266,13 @@ fn key(series: &Series) -> (&str, &str, &str, u16) {
 
 impl Observer for Metrics {
     fn started(&self, _: &RequestContext) {
-        self.0.active.fetch_add(1, Relaxed);
+        self.0.started.fetch_add(1, Relaxed);
     }
 
     fn ended(&self, event: &RequestEvent<'_>) {
         let registry = &*self.0;
-        registry.active.fetch_sub(1, Relaxed);
-        registry.record(event);
-        if let Some(index) = OUTCOMES.iter().position(|outcome| *outcome == event.outcome()) {
-            registry.ended[index].fetch_add(1, Relaxed);
-        }
+        registry.ended[event.outcome() as usize].fetch_add(1, Relaxed);
+        registry.series.series(Labels::of(event)).record(event);
         if let Some(error) = event.error() {
             registry.refusals.add_to((error.response_type(), error.cause(), event.refusing_layer()));
         }
@@ -365,6 +294,6 @@ impl Observer for Metrics {
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("series", &self.0.used.load(Relaxed)).finish_non_exhaustive()
+        f.debug_struct("Metrics").field("series", &self.0.series.used()).finish_non_exhaustive()
     }
 }

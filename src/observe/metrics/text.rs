@@ -8,7 +8,7 @@ use super::{
 };
 use std::{
     fmt::{self, Display, Write},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::atomic::Ordering::Relaxed,
 };
 
 /// What a series gives to a counter.
@@ -73,7 +73,7 @@ impl Metrics {
         }
         let folded = "tower_gateway_folded_requests_total";
         head(page, folded, "counter", "Requests counted under other because the label budget is spent.")?;
-        writeln!(page, "{folded} {}", self.0.folded.load(Relaxed))
+        writeln!(page, "{folded} {}", self.0.series.folded())
     }
 
     /// What the plans and authorizers of callers did.
@@ -159,7 +159,7 @@ fn counts<'a>(
 fn durations(
     page: &mut String,
     (name, help): (&str, &str),
-    series: &[Arc<Series>],
+    series: &[&Series],
     of: impl Fn(&Series) -> &super::histogram::Durations,
 ) -> fmt::Result {
     head(page, name, "histogram", help)?;

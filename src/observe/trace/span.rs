@@ -2,14 +2,15 @@
 
 use super::detail::Details;
 use crate::{clock::Clock, context::RequestContext, observe::Sampling};
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use pin_project_lite::pin_project;
 use std::{
+    borrow::Cow,
     fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -127,19 +128,62 @@ impl SpanLayer {
         self
     }
 
-    fn new_span<B>(&self, request: &Request<B>) -> Span {
+    /// The span of a request, unless nobody listens.
+    fn open<B>(&self, request: &Request<B>) -> Option<Box<Open>> {
         if !tracing::enabled!(target: "tower_gateway", Level::INFO) {
-            return Span::none();
+            return None;
         }
+        let context = RequestContext::of(request.extensions());
         let mut span = Span::none();
-        match (&self.hook, RequestContext::of(request.extensions())) {
-            (Some(hook), Some(context)) => hook(context, &mut || span = new_span(request)),
-            _ => span = new_span(request),
+        let mut make = || span = self.new_span(request, context);
+        match (&self.hook, context) {
+            (Some(hook), Some(context)) => hook(context, &mut make),
+            _ => make(),
         }
-        if self.received_path {
-            span.record("url.path", request.uri().path());
+        if span.is_disabled() {
+            return None;
         }
-        span
+        if let (Some(_), Some(context)) = (&self.details, context) {
+            context.want_phases();
+        }
+        let Self { at_answer, details, .. } = self.clone();
+        Some(Box::new(Open { span, context: context.cloned(), at_answer, details }))
+    }
+
+    /// All that is known already goes in at once: a subscriber may write every field anew for each that comes later.
+    fn new_span<B>(&self, request: &Request<B>, context: Option<&RequestContext>) -> Span {
+        let address = context.and_then(RequestContext::source_ip).map(|address| address.to_string());
+        let trace = context.and_then(RequestContext::trace);
+        tracing::info_span!(
+            target: "tower_gateway",
+            "request",
+            otel.name = &*span_name(request, context),
+            otel.kind = "server",
+            otel.status_code = Empty,
+            http.request.method = request.method().as_str(),
+            http.route = Empty,
+            http.response.status_code = Empty,
+            error.r#type = Empty,
+            url.scheme = request.uri().scheme_str(),
+            url.path = self.received_path.then(|| request.uri().path()),
+            network.protocol.version = protocol_version(request.version()),
+            client.address = address.as_deref(),
+            aws.request_id = context.map(RequestContext::request_id),
+            aws.extended_request_id = context.map(RequestContext::extended_request_id),
+            trace_id = trace.map(|trace| trace.trace_id().to_hex()).as_deref(),
+            parent_id = trace.map(|trace| trace.span_id().to_string()).as_deref(),
+            tower_gateway.cause = Empty,
+            tower_gateway.layer = Empty,
+            tower_gateway.stage = Empty,
+            tower_gateway.api_key_id = Empty,
+            tower_gateway.cache.status = Empty,
+            tower_gateway.cache.reason = Empty,
+            tower_gateway.waf.latency_ms = Empty,
+            tower_gateway.authenticate.latency_ms = Empty,
+            tower_gateway.authorizer.latency_ms = Empty,
+            tower_gateway.authorize.latency_ms = Empty,
+            tower_gateway.integration.latency_ms = Empty,
+        )
     }
 }
 
@@ -177,69 +221,27 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let span = self.layer.new_span(&request);
-        let context =
-            (!span.is_disabled()).then(|| RequestContext::of(request.extensions()).cloned()).flatten();
-        if let (Some(_), Some(context)) = (&self.layer.details, &context) {
-            context.want_phases();
-        }
-        let future = span.in_scope(|| self.inner.call(request));
-        let SpanLayer { at_answer, details, .. } = &self.layer;
-        SpanFuture { future, span, context, at_answer: at_answer.clone(), details: details.clone() }
+        let Some(open) = self.layer.open(&request) else {
+            return SpanFuture { future: self.inner.call(request), open: None };
+        };
+        let future = open.span.in_scope(|| self.inner.call(request));
+        SpanFuture { future, open: Some(open) }
     }
 }
 
-fn new_span<B>(request: &Request<B>) -> Span {
-    let span = tracing::info_span!(
-        target: "tower_gateway",
-        "request",
-        otel.name = span_name(request),
-        otel.kind = "server",
-        otel.status_code = Empty,
-        http.request.method = request.method().as_str(),
-        http.route = Empty,
-        http.response.status_code = Empty,
-        error.r#type = Empty,
-        url.scheme = request.uri().scheme_str(),
-        url.path = Empty,
-        network.protocol.version = protocol_version(request.version()),
-        client.address = Empty,
-        aws.request_id = Empty,
-        aws.extended_request_id = Empty,
-        trace_id = Empty,
-        parent_id = Empty,
-        tower_gateway.cause = Empty,
-        tower_gateway.layer = Empty,
-        tower_gateway.stage = Empty,
-        tower_gateway.api_key_id = Empty,
-        tower_gateway.cache.status = Empty,
-        tower_gateway.cache.reason = Empty,
-        tower_gateway.waf.latency_ms = Empty,
-        tower_gateway.authenticate.latency_ms = Empty,
-        tower_gateway.authorizer.latency_ms = Empty,
-        tower_gateway.authorize.latency_ms = Empty,
-        tower_gateway.integration.latency_ms = Empty,
-    );
-    if let Some(context) = RequestContext::of(request.extensions()) {
-        span.record("aws.request_id", context.request_id());
-        span.record("aws.extended_request_id", context.extended_request_id());
-        if let Some(address) = context.source_ip() {
-            span.record("client.address", address.to_string());
-        }
-        if let Some(trace) = context.trace() {
-            span.record("trace_id", trace.trace_id().to_hex());
-            span.record("parent_id", trace.span_id().to_string());
-        }
-    }
-    span
+/// A span that somebody listens to.
+struct Open {
+    span: Span,
+    context: Option<RequestContext>,
+    at_answer: Option<Arc<AnswerHook>>,
+    details: Option<Arc<Details>>,
 }
 
 /// The route where it is known already: behind a `StageRouter`.
-fn span_name<B>(request: &Request<B>) -> String {
-    let route = RequestContext::of(request.extensions()).and_then(RequestContext::resource_path);
-    match route {
-        Some(route) => format!("{} {route}", request.method()),
-        None => request.method().to_string(),
+fn span_name<'a, B>(request: &'a Request<B>, context: Option<&RequestContext>) -> Cow<'a, str> {
+    match context.and_then(RequestContext::resource_path) {
+        Some(route) => format!("{} {route}", request.method()).into(),
+        None => request.method().as_str().into(),
     }
 }
 
@@ -259,10 +261,8 @@ pin_project! {
     pub struct SpanFuture<F> {
         #[pin]
         future: F,
-        span: Span,
-        context: Option<RequestContext>,
-        at_answer: Option<Arc<AnswerHook>>,
-        details: Option<Arc<Details>>,
+        // Boxed: without a listener, nothing but the future moves.
+        open: Option<Box<Open>>,
     }
 }
 
@@ -274,43 +274,45 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answer = ready!(this.span.in_scope(|| this.future.poll(cx)));
-        if !this.span.is_disabled() {
-            let status = answer.as_ref().ok().map(Response::status);
-            record(this.span, this.context.as_ref(), status.map(|status| status.as_u16()));
-            if let (Some(details), Some(context)) = (this.details, this.context.as_ref()) {
-                details.record(this.span, context, status);
-            }
+        let Some(open) = this.open else { return this.future.poll(cx) };
+        let polled = open.span.in_scope(|| this.future.poll(cx));
+        if let Poll::Ready(answer) = &polled {
+            open.answered(answer.as_ref().ok().map(Response::status));
         }
-        if let (Some(hook), Some(context)) = (this.at_answer, this.context) {
-            this.span.in_scope(|| hook(context));
-        }
-        Poll::Ready(answer)
+        polled
     }
 }
 
 impl<F> fmt::Debug for SpanFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SpanFuture").field("span", &self.span).finish_non_exhaustive()
+        let span = self.open.as_ref().map(|open| &open.span);
+        f.debug_struct("SpanFuture").field("span", &span).finish_non_exhaustive()
     }
 }
 
-/// What is known once the head is there: the layers inside have matched the route.
-fn record(span: &Span, context: Option<&RequestContext>, status: Option<u16>) {
-    if let Some(status) = status {
-        span.record("http.response.status_code", status);
-    }
-    if status.is_none_or(|status| status >= 500) {
-        span.record("otel.status_code", "ERROR");
-    }
-    let Some(context) = context else { return };
-    if let Some(route) = context.resource_path() {
-        span.record("http.route", route);
-        span.record("otel.name", format!("{} {route}", context.method()));
-    }
-    if let Some(error) = context.error() {
-        span.record("error.type", error.response_type().as_str());
-    } else if status.is_none_or(|status| status >= 500) {
-        span.record("error.type", status.map_or("_OTHER".to_owned(), |status| status.to_string()));
+impl Open {
+    /// What is known once the head is there: the layers inside have matched the route.
+    fn answered(&self, status: Option<StatusCode>) {
+        let context = self.context.as_ref();
+        let failed = status.is_none_or(|status| status.is_server_error());
+        let route = context.and_then(RequestContext::resource_path);
+        let name = context.zip(route).map(|(context, route)| format!("{} {route}", context.method()));
+        let error = context.and_then(RequestContext::error).map(|error| error.response_type().as_str());
+        let unexplained = || status.as_ref().map_or("_OTHER", StatusCode::as_str);
+        // In one call, for the same reason as above.
+        tracing::record_all!(
+            self.span,
+            http.response.status_code = status.map(|status| status.as_u16()),
+            otel.status_code = failed.then_some("ERROR"),
+            http.route = route,
+            otel.name = name.as_deref(),
+            "error.type" = error.or_else(|| failed.then(unexplained)),
+        );
+        if let (Some(details), Some(context)) = (&self.details, context) {
+            details.record(&self.span, context, status);
+        }
+        if let (Some(hook), Some(context)) = (&self.at_answer, context) {
+            self.span.in_scope(|| hook(context));
+        }
     }
 }
