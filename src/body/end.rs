@@ -13,6 +13,9 @@ pub(crate) trait Watch: fmt::Debug + Send + Sync {
 
     /// The client is sent the head of its answer. Gives the time of it, if somebody wants to know.
     fn answered(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Timestamp>;
+
+    /// By the watcher's clock.
+    fn now(&self) -> Timestamp;
 }
 
 /// How a request ended.

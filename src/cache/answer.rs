@@ -18,7 +18,7 @@ use std::{
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
-static HOP_BY_HOP: [HeaderName; 9] = [
+pub(super) static HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     KEEP_ALIVE,
     PROXY_AUTHENTICATE,
@@ -30,27 +30,8 @@ static HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authentication-info"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
-}
-
 /// Takes off what concerns one connection only (RFC 9111 section 3.1), with what `Connection` names.
 pub(super) fn hop_by_hop(headers: &mut HeaderMap) {
-    // One pass over the names: most answers have fewer of them than there are look-ups to make.
-    if !headers.keys().any(is_hop_by_hop) {
-        return;
-    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -74,19 +55,20 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     })
 }
 
-/// The same fields in memory of their own: a value may be a small part of a connection's large buffer, which it would
-/// keep from being freed.
-pub(super) fn compact(headers: &HeaderMap) -> HeaderMap {
+/// A copy of the fields, with the values of both in memory of their own: a value may be a small part of a connection's
+/// large buffer, which it would keep from being freed.
+pub(super) fn compact(headers: &mut HeaderMap) -> HeaderMap {
     let mut text = Vec::with_capacity(text_length(headers));
     push_values(&mut text, headers);
-    with_text(headers, text.into())
+    move_into(headers, text.into());
+    copied(headers)
 }
 
 /// A body of at most that length lies in one block with the values of its head, which then live as long as it does.
 const IN_ONE_BLOCK: usize = 16 * 1024;
 
 /// The fields and the body of a whole answer in memory of their own, of exactly their size.
-pub(super) fn compact_whole(headers: &HeaderMap, body: &Segments) -> (HeaderMap, Bytes) {
+pub(super) fn compact_whole(headers: &mut HeaderMap, body: &Segments) -> (HeaderMap, Bytes) {
     if body.length() > IN_ONE_BLOCK {
         return (compact(headers), body.concat());
     }
@@ -95,7 +77,8 @@ pub(super) fn compact_whole(headers: &HeaderMap, body: &Segments) -> (HeaderMap,
     push_values(&mut block, headers);
     let mut block = Bytes::from(block);
     let body = block.split_to(body.length());
-    (with_text(headers, block), body)
+    move_into(headers, block);
+    (copied(headers), body)
 }
 
 fn text_length(headers: &HeaderMap) -> usize {
@@ -106,11 +89,10 @@ fn push_values(text: &mut Vec<u8>, headers: &HeaderMap) {
     headers.values().for_each(|value| text.extend_from_slice(value.as_bytes()));
 }
 
-/// The map with its values taken from `text`, where they stand in the map's order.
-fn with_text(headers: &HeaderMap, mut text: Bytes) -> HeaderMap {
-    let mut own = copied(headers);
-    own.values_mut().for_each(|value| *value = taken(text.split_to(value.len()), value));
-    own
+/// Has the values lie in `text`, where they stand in the map's order. The first copy of a value that owns its memory
+/// would have asked for memory to count its copies with; a part of `text` has a count already.
+fn move_into(headers: &mut HeaderMap, mut text: Bytes) {
+    headers.values_mut().for_each(|value| *value = taken(text.split_to(value.len()), value));
 }
 
 /// A clone, unless the map has far more room than it needs.
@@ -178,12 +160,13 @@ mod tests {
         headers.append("a", HeaderValue::from_static(""));
         headers.append("b", HeaderValue::from_bytes(b"\xff2").unwrap());
         headers.get_mut("a").unwrap().set_sensitive(true);
-        let copy = compact(&headers);
-        assert_eq!(copy, headers);
-        assert!(copy["a"].is_sensitive());
+        let before = headers.clone();
+        let copy = compact(&mut headers);
+        assert_eq!((&copy, &headers), (&before, &before));
+        assert!(copy["a"].is_sensitive() && headers["a"].is_sensitive());
         assert_eq!(
             copy.get_all("b").iter().collect::<Vec<_>>(),
-            headers.get_all("b").iter().collect::<Vec<_>>()
+            before.get_all("b").iter().collect::<Vec<_>>()
         );
     }
 
@@ -194,14 +177,14 @@ mod tests {
             headers.append("b", HeaderValue::from_static(value));
         }
         headers.append("a", HeaderValue::from_static("3"));
-        let copy = compact(&headers);
+        let copy = compact(&mut headers);
         assert_eq!(copy, headers);
         assert!(copy.capacity() < 10, "{}", copy.capacity());
     }
 
     #[test]
     fn a_whole_answer_is_the_same_in_one_block_and_in_two() {
-        let headers: HeaderMap = [(http::header::ETAG, "\"1\""), (http::header::SERVER, "")]
+        let mut headers: HeaderMap = [(http::header::ETAG, "\"1\""), (http::header::SERVER, "")]
             .map(|(name, value)| (name, HeaderValue::from_static(value)))
             .into_iter()
             .collect();
@@ -209,9 +192,9 @@ mod tests {
             let mut body = Segments::default();
             let whole: Vec<u8> = lengths.iter().flat_map(|length| (0..*length).map(|at| at as u8)).collect();
             lengths.iter().for_each(|length| body.push((0..*length).map(|at| at as u8).collect()));
-            let (fields, stored) = compact_whole(&headers, &body);
+            let (fields, stored) = compact_whole(&mut headers, &body);
             assert_eq!((fields, stored.as_ref()), (headers.clone(), &whole[..]), "{lengths:?}");
-            assert_eq!(body.only().is_some(), lengths.len() == 1);
+            assert_eq!(body.into_only().is_some(), lengths.len() == 1);
         }
     }
 

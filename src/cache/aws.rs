@@ -3,6 +3,7 @@
 
 use super::{
     entry::{Entry, Freshness, Meta},
+    present::Present,
     reason::NoCacheReason,
     rules::{
         BodyPart, Decision, Head, Intake, Lookup, Provenance, RequestView, ResponseView, Rules, StorePlan,
@@ -18,7 +19,7 @@ use crate::{
 use bytes::Bytes;
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
-    header::{CACHE_CONTROL, CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE, SET_COOKIE, VARY},
+    header::{CACHE_CONTROL, CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH, VARY},
 };
 use std::{fmt, sync::Arc};
 
@@ -104,7 +105,7 @@ impl AwsRules {
     }
 
     /// What keeps an answer from being stored.
-    fn objection(&self, response: ResponseView<'_>) -> Option<NoCacheReason> {
+    fn objection(&self, response: ResponseView<'_>, present: Present) -> Option<NoCacheReason> {
         if !(self.statuses)(response.status) || is_partial(response.status) {
             return Some(NoCacheReason::Status);
         }
@@ -114,10 +115,10 @@ impl AwsRules {
         if !self.heeds_service {
             return None;
         }
-        if response.headers.contains_key(SET_COOKIE) {
+        if present.any(Present::SET_COOKIE) {
             return Some(NoCacheReason::SetCookie);
         }
-        directive(response.headers)
+        if present.any(Present::CACHE_CONTROL) { directive(response.headers) } else { None }
     }
 }
 
@@ -184,11 +185,11 @@ impl Rules for AwsRules {
         false
     }
 
-    fn intake(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake {
-        if request.headers.contains_key(RANGE) {
+    fn intake(&self, request: RequestView<'_>, present: Present, settings: &CacheSettings) -> Intake {
+        if present.any(Present::RANGE) {
             return Intake::Bypass(NoCacheReason::Range);
         }
-        if wants_invalidation(request.headers) {
+        if present.any(Present::CACHE_CONTROL) && wants_invalidation(request.headers) {
             return self.invalidation(request, settings);
         }
         Intake::Lookup(Lookup::default())
@@ -211,9 +212,11 @@ impl Rules for AwsRules {
     }
 
     /// The whole answer is fetched, for everybody.
-    fn prepare(&self, request: &mut HeaderMap, _: Option<&Entry>) {
-        request.remove(IF_NONE_MATCH);
-        request.remove(IF_MODIFIED_SINCE);
+    fn prepare(&self, request: &mut HeaderMap, present: Present, _: Option<&Entry>) {
+        if present.any(Present::CONDITION) {
+            request.remove(IF_NONE_MATCH);
+            request.remove(IF_MODIFIED_SINCE);
+        }
     }
 
     fn on_response(
@@ -221,12 +224,13 @@ impl Rules for AwsRules {
         _: RequestView<'_>,
         settings: &CacheSettings,
         response: ResponseView<'_>,
+        present: Present,
         _: Option<&Entry>,
     ) -> Verdict {
-        if let Some(reason) = self.objection(response) {
+        if let Some(reason) = self.objection(response, present) {
             return Verdict::Discard(reason);
         }
-        let vary = match self.heeds_service {
+        let vary = match self.heeds_service && present.any(Present::VARY) {
             true => vary(response.headers),
             false => Ok(None),
         };

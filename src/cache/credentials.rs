@@ -1,6 +1,6 @@
 //! Which credentials a request carries, and whether its key keeps their owners apart.
 
-use super::{key::names, rules::RequestView};
+use super::{key::names, present::Present, rules::RequestView};
 use crate::route::CacheKey;
 use http::{
     HeaderName,
@@ -9,7 +9,8 @@ use http::{
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
-static HEADERS: [HeaderName; 5] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, API_KEY, SECURITY_TOKEN];
+pub(super) static HEADERS: [HeaderName; 5] =
+    [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, API_KEY, SECURITY_TOKEN];
 /// Credentials that stand in a query: presigned requests of SigV4, and RFC 6750 section 2.3.
 const QUERIES: [&str; 4] = ["X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "access_token"];
 
@@ -19,14 +20,19 @@ pub(super) fn is_credential(name: &HeaderName) -> bool {
 }
 
 /// Whether the request carries a credential that its key does not tell apart from another's.
-pub(super) fn uncovered(request: RequestView<'_>, key: &CacheKey, more: &[HeaderName]) -> bool {
+pub(super) fn uncovered(
+    request: RequestView<'_>,
+    present: Present,
+    key: &CacheKey,
+    more: &[HeaderName],
+) -> bool {
     if key.shared || key.principal && request.context.is_some_and(|context| context.principal().is_some()) {
         return false;
     }
-    in_headers(request, key, more) || in_query(request, key)
+    let may_be_in_headers = present.any(Present::CREDENTIAL) || !more.is_empty();
+    may_be_in_headers && in_headers(request, key, more) || in_query(request, key)
 }
 
-/// One pass over the names: most requests have fewer of them than there are look-ups to make.
 fn in_headers(request: RequestView<'_>, key: &CacheKey, more: &[HeaderName]) -> bool {
     request.headers.keys().any(|name| {
         let is_credential = is_credential(name) || more.contains(name);

@@ -124,6 +124,7 @@ mod layer;
 mod memory;
 mod note;
 mod plan;
+mod present;
 mod purge;
 mod reason;
 mod respond;

@@ -6,6 +6,7 @@ use super::{
     entry::Entry,
     flight::FlightKey,
     key::{KeyBuffer, KeyScope, StoreKey, encode},
+    present::Present,
     reason::{CacheStatus, NoCacheReason},
     rules::{Decision, Intake, Lookup, RequestView},
     selection::Selection,
@@ -20,7 +21,7 @@ use crate::{
 };
 use http::{
     HeaderMap, HeaderName, Method,
-    header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, TRANSFER_ENCODING, UPGRADE},
+    header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH},
 };
 use std::sync::Arc;
 
@@ -60,6 +61,8 @@ pub(super) struct Fetch {
     pub(super) key: FlightKey,
     pub(super) settings: CacheSettings,
     pub(super) lookup: Lookup,
+    /// Fields of the request.
+    pub(super) present: Present,
     /// What may be confirmed, or served if the service fails.
     pub(super) entry: Option<Arc<Entry>>,
     pub(super) reason: NoCacheReason,
@@ -90,13 +93,14 @@ impl LayerState {
         let own = self.own_route(request);
         let route = request.context.and_then(RequestContext::route).or(own.as_ref());
         let target = self.target(request, route);
-        if let Some(reason) = self.excluded(request, &target, route) {
+        let present = Present::of(request.headers);
+        if let Some(reason) = self.excluded(request, present, &target, route) {
             return Plan::Forward(reason);
         }
-        match self.core.rules.intake(request, &target.settings) {
+        match self.core.rules.intake(request, present, &target.settings) {
             Intake::Bypass(reason) => Plan::Forward(reason),
             Intake::Refuse(error) => Plan::Refuse(error),
-            Intake::Lookup(lookup) => self.look_up(request, &target, lookup, varies_by, now),
+            Intake::Lookup(lookup) => self.look_up((request, present), &target, lookup, varies_by, now),
         }
     }
 
@@ -129,6 +133,7 @@ impl LayerState {
     fn excluded(
         &self,
         request: RequestView<'_>,
+        present: Present,
         target: &Target<'_>,
         route: Option<&MatchedRoute>,
     ) -> Option<NoCacheReason> {
@@ -141,20 +146,20 @@ impl LayerState {
         if !self.core.rules.caches(request.method) && !is_named() {
             return Some(NoCacheReason::Method);
         }
-        if request.headers.contains_key(UPGRADE) {
+        if present.any(Present::UPGRADE) {
             return Some(NoCacheReason::Upgrade);
         }
-        if carries_body(request) {
+        if carries_body(request, present) {
             return Some(NoCacheReason::RequestBody);
         }
         let bypasses = self.core.rules.bypasses_credentials();
-        (bypasses && uncovered(request, target.key, &self.core.credentials))
+        (bypasses && uncovered(request, present, target.key, &self.core.credentials))
             .then_some(NoCacheReason::IdentityNotInKey)
     }
 
     fn look_up(
         &self,
-        request: RequestView<'_>,
+        (request, present): (RequestView<'_>, Present),
         target: &Target<'_>,
         lookup: Lookup,
         varies_by: Option<&Arc<[HeaderName]>>,
@@ -174,6 +179,7 @@ impl LayerState {
             key: FlightKey { primary: key.to_owned(), variant: found.variant(request.headers, varies_by) },
             settings: target.settings,
             lookup,
+            present,
             entry,
             reason: if found.is_pass() { NoCacheReason::HitForMiss } else { reason },
             // What a `HEAD` brings is of no use to a `GET` that waits under the same key.
@@ -297,12 +303,12 @@ impl Found {
 
 /// What a `GET` carries must not decide what others are told ("fat GET"). A method that is cached by settings of its
 /// own is known to whoever wrote them.
-fn carries_body(request: RequestView<'_>) -> bool {
+fn carries_body(request: RequestView<'_>, present: Present) -> bool {
     let is_read = request.method == Method::GET || request.method == Method::HEAD;
-    let length = request.headers.get(CONTENT_LENGTH);
+    let has_length = || request.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
     // Over HTTP/2 a body needs neither field.
     let announces =
-        length.is_some_and(|length| length != "0") || request.headers.contains_key(TRANSFER_ENCODING);
+        present.any(Present::TRANSFER_ENCODING) || present.any(Present::CONTENT_LENGTH) && has_length();
     is_read && (announces || request.has_body)
 }
 

@@ -15,6 +15,7 @@
 
 use super::{
     entry::{Entry, Freshness, Meta},
+    present::Present,
     reason::{CacheStatus, NoCacheReason},
 };
 use crate::{clock::Timestamp, context::RequestContext, response::GatewayError, route::CacheSettings};
@@ -171,7 +172,7 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
     }
 
     /// Step 1. `settings` are those of the matched method, or the cache's own.
-    fn intake(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake;
+    fn intake(&self, request: RequestView<'_>, present: Present, settings: &CacheSettings) -> Intake;
 
     /// Step 2. `found` is the newest entry under the key whose `Vary` values match; `others` says that there are some
     /// whose values do not.
@@ -185,14 +186,15 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
     ) -> Decision;
 
     /// Step 3: the request that is sent for everybody. `entry`: what [`Decision::Revalidate`] named.
-    fn prepare(&self, request: &mut HeaderMap, entry: Option<&Entry>);
+    fn prepare(&self, request: &mut HeaderMap, present: Present, entry: Option<&Entry>);
 
-    /// Step 4.
+    /// Step 4. `present`: fields of the answer.
     fn on_response(
         &self,
         request: RequestView<'_>,
         settings: &CacheSettings,
         response: ResponseView<'_>,
+        present: Present,
         entry: Option<&Entry>,
     ) -> Verdict;
 

@@ -230,7 +230,7 @@ impl Observers {
 
 impl Watch for Observers {
     fn ended(&self, context: &RequestContext, end: &End) {
-        let event = RequestEvent::new(context, &self.api, end, self.context.clock.now());
+        let event = RequestEvent::new(context, &self.api, end, self.now());
         for observer in &self.observers {
             ignore_panic(|| observer.ended(&event));
         }
@@ -246,7 +246,11 @@ impl Watch for Observers {
         if let Some(log) = &self.execution {
             log.answered(context, headers);
         }
-        self.head_time.then(|| self.context.clock.now())
+        self.head_time.then(|| self.now())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.context.clock.now()
     }
 }
 

@@ -2,6 +2,7 @@
 //! the maps alone; and misses over the floor.
 
 use crate::{
+    http_cache,
     measure::{Goal, MakeRequest, Row, Subject},
     rows::{MakeRow, Side, row, side},
     services::{empty, no_content, request, with_context},
@@ -26,13 +27,16 @@ use std::{
 use tower::{Layer, Service, service_fn};
 use tower_gateway::cache::{Cache, CacheBuilder, CacheLayer, CacheService};
 
-pub const ROWS: [(&str, MakeRow); 7] = [
+pub const ROWS: [(&str, MakeRow); 10] = [
     ("cache-hit-1k", |name| hit(name, 1 << 10)),
     ("cache-hit-100k", |name| hit(name, 100 << 10)),
+    ("cache-hit-1k-http-cache", |name| hit_beside_http_cache(name, 1 << 10)),
+    ("cache-hit-100k-http-cache", |name| hit_beside_http_cache(name, 100 << 10)),
     ("cache-hit-100k-to-1k", hit_of_both_sizes),
     ("cache-hit-1k-quick-cache", |name| hit_beside_map(name, quick_cache())),
     ("cache-hit-1k-moka", |name| hit_beside_map(name, moka())),
     ("cache-miss", |name| miss(name, Goal::Nanos(600.0), |builder| builder)),
+    ("cache-miss-least", miss_beside_the_least),
     ("cache-miss-evicting", |name| miss(name, Goal::None, |builder| builder.capacity(4 << 20))),
 ];
 
@@ -61,6 +65,12 @@ fn our_hits(size: usize) -> Side {
     side(ours(Origin::answering(1, size).router(), |builder| builder))
 }
 
+/// Its own storage is not ours to choose: the map of its documentation, in memory.
+fn hit_beside_http_cache(name: &'static str, size: usize) -> Row {
+    let peer = http_cache::warm(Origin::answering(1, size).router(), || empty(asked()));
+    hits(name, our_hits(size), side(peer), Goal::Whole(0.6))
+}
+
 /// Ours with 100 KB beside ours with 1 KB.
 fn hit_of_both_sizes(name: &'static str) -> Row {
     hits(name, our_hits(100 << 10), our_hits(1 << 10), Goal::Whole(NEARLY_EQUAL))
@@ -74,10 +84,54 @@ fn hit_beside_map(name: &'static str, peer: Side) -> Row {
 
 /// Each request asks for something new.
 fn miss(name: &'static str, goal: Goal, set: fn(CacheBuilder) -> CacheBuilder) -> Row {
-    let origin = || Origin::answering(usize::MAX, 1 << 10).router();
-    let peer = side(with_context(response_cache(origin())));
-    let made = row(name, something_new(), side(with_context(ours(origin(), set))), peer, goal);
-    Row { floor: Box::new(with_context(origin())), warm: ENTRIES, ..made }
+    misses(name, side(with_context(response_cache(origin_of_misses()))), goal, set)
+}
+
+/// The peer is what no miss can do without: a key, two visits to the map, and a copy that keeps no memory of others. Two
+/// requests for the same are two calls, and nothing is looked at that forbids to store.
+fn miss_beside_the_least(name: &'static str) -> Row {
+    let cache: Map = quick_cache::sync::Cache::with_weighter(ENTRIES, 64 << 20, Weigh);
+    let (cache, router) = (Arc::new(cache), origin_of_misses());
+    let peer =
+        service_fn(move |request: Request<Body>| store_and_answer(cache.clone(), router.clone(), request));
+    misses(name, side(with_context(peer)), Goal::None, |builder| builder)
+}
+
+fn misses(name: &'static str, peer: Side, goal: Goal, set: fn(CacheBuilder) -> CacheBuilder) -> Row {
+    let ours = side(with_context(ours(origin_of_misses(), set)));
+    let made = row(name, something_new(), ours, peer, goal);
+    Row { floor: Box::new(with_context(origin_of_misses())), warm: ENTRIES, ..made }
+}
+
+fn origin_of_misses() -> Router {
+    Origin::answering(usize::MAX, 1 << 10).router()
+}
+
+type Map = quick_cache::sync::Cache<Box<str>, Arc<Stored>, Weigh>;
+
+#[derive(Clone)]
+struct Weigh;
+
+impl quick_cache::Weighter<Box<str>, Arc<Stored>> for Weigh {
+    fn weight(&self, key: &Box<str>, value: &Arc<Stored>) -> u64 {
+        (key.len() + value.body.len() + value.headers.len() * 100) as u64
+    }
+}
+
+async fn store_and_answer(
+    cache: Arc<Map>,
+    mut router: Router,
+    request: Request<Body>,
+) -> Result<Response, Infallible> {
+    let key: Box<str> = request.uri().path_and_query().map(|path| path.as_str().into()).expect("a path");
+    if let Some(stored) = cache.get(&key) {
+        return Ok(Stored::clone(&stored).response());
+    }
+    let (parts, body) = router.call(request).await?.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body of ours");
+    let stored = Stored { headers: parts.headers.clone(), body: Bytes::copy_from_slice(&body) };
+    cache.insert(key, Arc::new(stored));
+    Ok(Response::from_parts(parts, Body::from(body)))
 }
 
 fn something_new() -> MakeRequest {

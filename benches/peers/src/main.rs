@@ -17,6 +17,7 @@ mod allocator;
 mod authorizer;
 mod cache;
 mod edits;
+mod http_cache;
 mod jwt;
 mod lease;
 mod measure;

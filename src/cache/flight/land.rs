@@ -11,6 +11,7 @@ use crate::{
     cache::{
         answer::{compact, compact_whole, content_length, hop_by_hop},
         entry::{Content, Entry, Freshness, Meta},
+        present::Present,
         reason::NoCacheReason,
         rules::{ResponseView, StorePlan, Verdict},
         selection::Selection,
@@ -87,13 +88,14 @@ fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
     let job = &flight.job;
     let now = job.core.clock.now();
     let Some(head) = motor.head() else { return failed(job, motor, now) };
-    match verdict(job, head, now) {
+    let present = Present::of(head.headers);
+    match verdict(job, head, present, now) {
         Verdict::Discard(reason) => released(job, motor, reason),
         Verdict::ServeStale => match &job.entry {
             Some(entry) => landed(Landing::Entry(Arc::clone(entry), How::StaleOnError(Some(head.status)))),
             None => released(job, motor, NoCacheReason::Status),
         },
-        Verdict::Freshen { headers, plan } => freshened(flight, motor, &headers, &plan, now),
+        Verdict::Freshen { headers, plan } => freshened(flight, motor, headers, &plan, now),
         Verdict::Store(plan) => {
             let announced = content_length(head.headers);
             if is_too_large(job, announced, &motor) {
@@ -102,7 +104,7 @@ fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
             let announced = announced.or(motor.size_hint().exact());
             let is_end = head.is_end;
             match motor.as_mut().open() {
-                Some(parts) => open(flight, motor, (parts, plan, announced, is_end), now, cx),
+                Some(parts) => open(flight, motor, (parts, present, plan, announced, is_end), now, cx),
                 None => landed(Landing::Failed),
             }
         }
@@ -110,13 +112,14 @@ fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
 }
 
 /// A refusal of a layer inside the cache is not the service's answer, whatever the rules would say to its status.
-fn verdict(job: &Job, head: HeadRef<'_>, now: Timestamp) -> Verdict {
+fn verdict(job: &Job, head: HeadRef<'_>, present: Present, now: Timestamp) -> Verdict {
     if head.extensions.get::<GatewayError>().is_some() {
         return Verdict::Discard(NoCacheReason::GatewayRefusal);
     }
     let response =
         ResponseView { status: head.status, headers: head.headers, requested: job.started, responded: now };
-    job.core.rules.on_response(job.request.view(), &job.settings, response, job.entry.as_deref())
+    let (request, entry) = (job.request.view(), job.entry.as_deref());
+    job.core.rules.on_response(request, &job.settings, response, present, entry)
 }
 
 fn is_too_large(job: &Job, announced: Option<u64>, motor: &Motor) -> bool {
@@ -151,7 +154,7 @@ fn released(job: &Job, mut motor: Motor, reason: NoCacheReason) -> After {
 fn freshened(
     flight: &Flight,
     mut motor: Motor,
-    headers: &HeaderMap,
+    mut headers: HeaderMap,
     plan: &Result<StorePlan, NoCacheReason>,
     now: Timestamp,
 ) -> After {
@@ -162,7 +165,7 @@ fn freshened(
         Err(_) => (Freshness { always_validate: true, ..old.meta.freshness }, old.meta.selection.clone()),
     };
     let meta = Meta::new(old.meta.status, (job.started, now), freshness, selection, old.meta.tags.clone());
-    let content = Content { headers: compact(headers), ..old.content.clone() };
+    let content = Content { headers: compact(&mut headers), ..old.content.clone() };
     let entry = Arc::new(Entry::new(meta, content));
     let stored = match plan {
         Ok(_) => keep(flight, &entry),
@@ -192,37 +195,50 @@ fn selection(job: &Job, plan: &StorePlan) -> Option<Selection> {
     Some(Selection::of(Arc::clone(names), &job.request.headers()))
 }
 
-type Opening = (Parts, StorePlan, Option<u64>, bool);
+type Opening = (Parts, Present, StorePlan, Option<u64>, bool);
 
 /// Goes on to the body, and to its end if it is ready.
 fn open(
     flight: &Flight,
     mut motor: Motor,
-    (parts, plan, announced, is_end): Opening,
+    (parts, present, plan, announced, is_end): Opening,
     now: Timestamp,
     cx: &mut Context<'_>,
 ) -> After {
     let job = &flight.job;
     let Parts { status, mut headers, extensions, .. } = parts;
-    let tags = tags::take(&mut headers, job.core.strips_tags);
-    hop_by_hop(&mut headers);
-    // The trace of the one who asked first is nobody else's; a `TraceLayer` outside writes each caller's own.
-    headers.remove(TRACE_ID);
+    let tags = tags_of(&mut headers, present, job.core.strips_tags);
+    take_off(&mut headers, present);
     plan.remove.iter().for_each(|name| drop(headers.remove(name)));
     plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
     let meta = Meta::new(status, (job.started, now), plan.freshness, selection(job, &plan), tags);
     let mut read = Eager::default();
     if is_end || read.run(&mut motor, cx) {
-        let (fields, body) = compact_whole(&headers, &read.segments);
+        let (fields, body) = compact_whole(&mut headers, &read.segments);
         let content = Content { headers: fields, body, trailers: read.trailers };
         let (entry, stored) = complete(flight, meta, content, announced);
         let landing = Landing::Entry(entry, How::Answered { stored });
-        let own = Own { headers, body: read.segments.only(), extensions };
+        let own = Own { headers, body: read.segments.into_only(), extensions };
         return After::Landed { landing, raw: None, own: Some(own) };
     }
     let hint = read.hint(motor.size_hint());
-    let head = Arc::new(StreamHead { meta, headers: compact(&headers), hint, announced });
+    let head = Arc::new(StreamHead { meta, headers: compact(&mut headers), hint, announced });
     After::Opened { motor, head, own: Own { headers, body: None, extensions }, read }
+}
+
+fn tags_of(headers: &mut HeaderMap, present: Present, strip: bool) -> Box<[Box<str>]> {
+    if present.any(Present::TAGS) { tags::take(headers, strip) } else { Box::default() }
+}
+
+/// Fields that are for one connection or one client.
+fn take_off(headers: &mut HeaderMap, present: Present) {
+    if present.any(Present::HOP_BY_HOP) {
+        hop_by_hop(headers);
+    }
+    // The trace of the one who asked first is nobody else's; a `TraceLayer` outside writes each caller's own.
+    if present.any(Present::TRACE_ID) {
+        headers.remove(TRACE_ID);
+    }
 }
 
 /// What of a body was ready at once.

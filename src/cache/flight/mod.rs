@@ -152,12 +152,12 @@ impl Flight {
         state.motor = MotorPlace::Ready(motor);
         let wakers = state.seats.take_wakers();
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     fn wake_readers(&self) {
         let wakers = self.lock().seats.take_wakers();
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     /// What `ready` finds for a seat; drives the call while it finds nothing.
@@ -172,7 +172,7 @@ impl Flight {
             if let Some(out) = ready(&mut state) {
                 let wakers = state.take_wakers_of_stalled();
                 drop(state);
-                wakers.into_iter().for_each(Waker::wake);
+                wake_all(wakers);
                 return Poll::Ready(out);
             }
             let Some((motor, streams)) = state.take_motor(self.job.core.limits.entry) else {
@@ -281,7 +281,7 @@ impl Flight {
         let wakers = state.seats.take_wakers();
         drop(state);
         drop((motor, unclaimed));
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     fn push(&self, motor: Motor, data: Bytes) -> Option<Motor> {
@@ -384,7 +384,7 @@ impl Flight {
         let wakers = state.take_wakers_of_stalled();
         drop(state);
         drop((left, leaders));
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
         if has_all {
             self.ended(End::Complete, None);
         } else if (is_last || never_made) && !is_over {
@@ -411,6 +411,12 @@ impl Flight {
             Phase::Landed(_) => false,
         };
         goes_on && state.seats.is_last(seat)
+    }
+}
+
+fn wake_all(wakers: Vec<Waker>) {
+    if !wakers.is_empty() {
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

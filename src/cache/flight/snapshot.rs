@@ -9,18 +9,29 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::LazyLock};
 
 /// A request as it arrived.
-#[derive(Default)]
 pub(crate) struct RequestSnapshot {
     pub(crate) method: Method,
+    pub(crate) context: Option<RequestContext>,
+    kept: Kept,
+}
+
+enum Kept {
+    Whole(Box<Whole>),
+    /// The fields alone, in one piece of memory.
+    Packed(Vec<u8>),
+}
+
+#[derive(Default)]
+struct Whole {
     uri: Uri,
     headers: HeaderMap,
-    /// The fields in one piece of memory, where they are not in `headers`.
-    packed: Vec<u8>,
-    pub(crate) context: Option<RequestContext>,
 }
+
+/// What rules see that do not look at the request.
+static NOTHING: LazyLock<Whole> = LazyLock::new(Whole::default);
 
 /// Shows nothing of the fields.
 impl fmt::Debug for RequestSnapshot {
@@ -35,7 +46,8 @@ const FIELD: usize = 9;
 impl RequestSnapshot {
     /// All of it.
     pub(crate) fn whole(request: RequestView<'_>) -> Self {
-        Self { uri: request.uri.clone(), headers: request.headers.clone(), ..Self::default().of(request) }
+        let whole = Whole { uri: request.uri.clone(), headers: request.headers.clone() };
+        Self::of(request, Kept::Whole(Box::new(whole)))
     }
 
     /// For rules that do not look at it: the fields alone are kept, for a `Vary` that may come, in a form that takes
@@ -45,18 +57,22 @@ impl RequestSnapshot {
         let length = request.headers.iter().map(|field| FIELD + text(field)).sum::<usize>();
         let mut packed = Vec::with_capacity(size_of::<u32>() + length);
         put_fields(&mut packed, request.headers);
-        Self { packed, ..Self::default().of(request) }
+        Self::of(request, Kept::Packed(packed))
     }
 
-    fn of(self, request: RequestView<'_>) -> Self {
-        Self { method: request.method.clone(), context: request.context.cloned(), ..self }
+    fn of(request: RequestView<'_>, kept: Kept) -> Self {
+        Self { method: request.method.clone(), context: request.context.cloned(), kept }
     }
 
     pub(crate) fn view(&self) -> RequestView<'_> {
+        let whole = match &self.kept {
+            Kept::Whole(whole) => whole,
+            Kept::Packed(_) => &*NOTHING,
+        };
         RequestView {
             method: &self.method,
-            uri: &self.uri,
-            headers: &self.headers,
+            uri: &whole.uri,
+            headers: &whole.headers,
             context: self.context.as_ref(),
             extensions: None,
             has_body: false,
@@ -65,11 +81,13 @@ impl RequestSnapshot {
 
     /// Its fields, in whatever form they are kept.
     pub(crate) fn headers(&self) -> Cow<'_, HeaderMap> {
-        if self.packed.is_empty() {
-            return Cow::Borrowed(&self.headers);
+        match &self.kept {
+            Kept::Whole(whole) => Cow::Borrowed(&whole.headers),
+            // What was written just now can be read.
+            Kept::Packed(packed) => {
+                Cow::Owned(take_fields(&mut Bytes::copy_from_slice(packed)).unwrap_or_default())
+            }
         }
-        // What was written just now can be read.
-        Cow::Owned(take_fields(&mut Bytes::copy_from_slice(&self.packed)).unwrap_or_default())
     }
 }
 
@@ -92,7 +110,7 @@ mod tests {
             has_body: false,
         };
         let (whole, packed) = (RequestSnapshot::whole(view), RequestSnapshot::packed(view));
-        assert_eq!(packed.packed.len(), packed.packed.capacity());
+        assert!(matches!(&packed.kept, Kept::Packed(text) if text.len() == text.capacity()));
         assert_eq!(&*whole.headers(), request.headers());
         assert_eq!(&*packed.headers(), request.headers());
         assert_eq!((whole.view().uri, whole.view().headers), (request.uri(), request.headers()));

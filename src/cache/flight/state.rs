@@ -26,8 +26,8 @@ pub(super) struct State {
     wakes_stalled: bool,
 }
 
-/// What the request that made the call gets of an answer that is stored or shared: as the service made it, without a
-/// copy.
+/// What the request that made the call gets of an answer that is stored or shared: the service's own map and body,
+/// without a copy.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
     pub(crate) headers: HeaderMap,

@@ -83,8 +83,8 @@ impl Segments {
     }
 
     /// The body, where it came in one piece.
-    pub(crate) fn only(&self) -> Option<Bytes> {
-        if self.more.is_empty() { self.first.clone() } else { None }
+    pub(crate) fn into_only(self) -> Option<Bytes> {
+        if self.more.is_empty() { self.first } else { None }
     }
 
     /// The whole body in one piece of exactly its length: a segment may be a small part of a large buffer.
@@ -115,12 +115,20 @@ pub(super) struct Seats {
     others: Vec<Option<Seat>>,
     free: Vec<usize>,
     taken: usize,
+    /// Somebody may wait. Most calls are over before anybody does.
+    is_watched: bool,
 }
 
 /// The leader has a seat.
 impl Default for Seats {
     fn default() -> Self {
-        Self { leader: Some(Seat::default()), others: Vec::new(), free: Vec::new(), taken: 1 }
+        Self {
+            leader: Some(Seat::default()),
+            others: Vec::new(),
+            free: Vec::new(),
+            taken: 1,
+            is_watched: false,
+        }
     }
 }
 
@@ -174,11 +182,16 @@ impl Seats {
         if seat.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             return None;
         }
-        seat.waker.replace(waker.clone())
+        let replaced = seat.waker.replace(waker.clone());
+        self.is_watched = true;
+        replaced
     }
 
     /// Everybody who waits, to be woken when no lock is held.
     pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
+        if !std::mem::take(&mut self.is_watched) {
+            return Vec::new();
+        }
         let others = self.others.iter_mut().flatten();
         self.leader.iter_mut().chain(others).filter_map(|seat| seat.waker.take()).collect()
     }

@@ -14,6 +14,7 @@ use crate::{
     cache::{
         CacheStatus, NoCacheReason,
         entry::{Content, Entry, Meta},
+        present::Present,
         rules::{
             BodyPart, Decision, Head, Intake, Lookup, Provenance, RequestView, ResponseView, Rules,
             StorePlan, Verdict,
@@ -45,7 +46,7 @@ impl Rules for Rfc9111 {
         invalidation::is_unsafe(method)
     }
 
-    fn intake(&self, request: RequestView<'_>, _: &CacheSettings) -> Intake {
+    fn intake(&self, request: RequestView<'_>, _: Present, _: &CacheSettings) -> Intake {
         let as_get = request.method == Method::HEAD;
         if !(as_get || request.method == Method::GET) {
             Intake::Bypass(NoCacheReason::Method)
@@ -78,7 +79,7 @@ impl Rules for Rfc9111 {
         }
     }
 
-    fn prepare(&self, request: &mut HeaderMap, entry: Option<&Entry>) {
+    fn prepare(&self, request: &mut HeaderMap, _: Present, entry: Option<&Entry>) {
         condition::ask_for_all(request);
         if let Some(entry) = entry {
             condition::validate(request, &entry.content.headers);
@@ -90,6 +91,7 @@ impl Rules for Rfc9111 {
         request: RequestView<'_>,
         _: &CacheSettings,
         response: ResponseView<'_>,
+        _: Present,
         entry: Option<&Entry>,
     ) -> Verdict {
         let is_validation =

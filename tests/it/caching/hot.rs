@@ -1,4 +1,4 @@
-//! What a hit costs: counted allocations, the same for every size.
+//! What a hit and a miss cost: counted allocations, the same for every size of a hit.
 
 use super::*;
 use crate::support::{get, run};
@@ -57,6 +57,38 @@ fn a_whole_hit_is_at_most_nine_allocations() {
             "{} allocations with the request, its context and the read body",
             count.count_total
         );
+    });
+}
+
+/// The allocations of one whole exchange, its body read.
+async fn spent<S, R>(service: &mut S, request: Ask) -> u64
+where
+    S: Service<Ask, Response = Response<R>, Error: std::fmt::Debug>,
+    R: Body,
+{
+    service.ready().await.unwrap();
+    let count = measure(|| {
+        let answer = service.call(request).now_or_never().unwrap().unwrap();
+        drop(answer.into_body().collect().now_or_never().unwrap());
+    });
+    count.count_total
+}
+
+#[test]
+fn a_miss_allocates_what_it_keeps_and_three_times_for_the_call() {
+    run(async {
+        let (mut service, mut origin) = warm(1_000).await;
+        let alone = spent(&mut origin, get("/pets?x=2")).await;
+        let mut misses = Vec::new();
+        for number in 2..200 {
+            misses.push(spent(&mut service, get(&format!("/pets?x={number}"))).await - alone);
+        }
+        assert_eq!(origin.calls(), 200);
+        // Kept: the key, the entry, the table of its fields and the index, one block for texts and body and the count of
+        // it, and the count of the name that is not a standard one. For the call: it, its future, and the request's
+        // fields. The tables of the store and of the calls grow now and then.
+        misses.sort_unstable();
+        assert_eq!(misses[misses.len() / 2], 10, "{misses:?}");
     });
 }
 

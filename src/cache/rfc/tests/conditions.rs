@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     cache::{
         CacheStatus,
+        present::Present,
         rfc::{condition, invalidation, vary},
         rules::{BodyPart, Decision, Head, Provenance, Rules, Verdict},
         selection::Selection,
@@ -222,7 +223,13 @@ fn a_304_freshens_and_a_failure_may_be_covered() {
         let status = StatusCode::from_u16(status).unwrap();
         let response = ResponseView { status, headers: &fields, requested: at(now), responded: at(now) };
         let request = view(&Method::GET, &uri, &request);
-        Rfc9111::new().on_response(request, &CacheSettings::default(), response, Some(&stored))
+        Rfc9111::new().on_response(
+            request,
+            &CacheSettings::default(),
+            response,
+            Present::of(response.headers),
+            Some(&stored),
+        )
     };
     let freshened = |fields: &[(&str, &str)]| match answer(304, fields, 70) {
         Verdict::Freshen { headers, plan } => (headers, plan.map(|plan| plan.freshness.lifetime)),

@@ -1,0 +1,189 @@
+//! From a request to the state of its future: answered at once, forwarded, or with a seat in a call.
+
+use super::{
+    State,
+    passage::Passage,
+    source::{Source, Waiter},
+    view,
+};
+use crate::{
+    body::{BoxError, GatewayBody},
+    cache::{
+        flight::{Call, RequestSnapshot, Rider},
+        plan::{Fetch, LayerState, Plan, Serve},
+        present::Present,
+        reason::{CacheStatus, NoCacheReason},
+        respond::answer_entry,
+        rules::Provenance,
+        seat::{Seat, take_seat},
+        tier::Told,
+    },
+    clock::Timestamp,
+    context::RequestContext,
+};
+use bytes::Bytes;
+use http::{HeaderName, Request, Response};
+use http_body::Body;
+use std::{future::Future, sync::Arc};
+use tower_service::Service;
+
+impl<S, B, R, E, F> State<S, B, R, F>
+where
+    S: Service<Request<B>, Response = Response<R>, Error = E, Future = F> + Clone,
+    B: Body,
+    F: Future<Output = Result<Response<R>, E>> + Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+    E: Send + 'static,
+{
+    /// `varies_by`: what the answer that was waited for turned out to vary by. `told`: what the second tier has said.
+    pub(super) fn begin(
+        layer: &Arc<LayerState>,
+        source: Source<'_, S>,
+        request: Request<B>,
+        varies_by: Option<&Arc<[HeaderName]>>,
+        told: Option<Told>,
+    ) -> Self {
+        let now = layer.core.clock.now();
+        match layer.plan(view(&request), varies_by, now) {
+            Plan::Forward(reason) => Self::forward(layer, source, request, CacheStatus::Bypass, reason),
+            Plan::Refuse(error) => Self::answered(error.refuse_in(RequestContext::of(request.extensions()))),
+            Plan::Serve(serve) => Self::serve(layer, source, request, serve, now),
+            Plan::Fetch(fetch) => Self::ask_or_fetch(layer, source, request, fetch, (varies_by, told), now),
+        }
+    }
+
+    /// Asks the second tier, where there is one and it has not been asked yet.
+    fn ask_or_fetch(
+        layer: &Arc<LayerState>,
+        source: Source<'_, S>,
+        request: Request<B>,
+        mut fetch: Fetch,
+        (varies_by, told): (Option<&Arc<[HeaderName]>>, Option<Told>),
+        now: Timestamp,
+    ) -> Self {
+        match told {
+            None if layer.core.tier.is_some() => {
+                if let Some(asking) = layer.ask_tier(&fetch) {
+                    let waiter = Some(Box::new(Waiter { service: source.take(), request }));
+                    return Self::Asking { asking, waiter, varies_by: varies_by.cloned() };
+                }
+            }
+            Some(Told::Lead(lead)) => fetch.lead = Some(lead),
+            _ => {}
+        }
+        Self::fetch(layer, source, request, fetch, now)
+    }
+
+    /// Begins again with what the second tier said.
+    pub(super) fn asked(
+        layer: &Arc<LayerState>,
+        (service, request): (S, Request<B>),
+        varies_by: Option<&Arc<[HeaderName]>>,
+        told: Told,
+    ) -> Self {
+        let source = Source::Taken(service);
+        match told {
+            // Its answers lie elsewhere, each for other values.
+            Told::Varies(names) => Self::begin(layer, source, request, Some(&names), None),
+            told => Self::begin(layer, source, request, varies_by, Some(told)),
+        }
+    }
+
+    pub(super) fn answered(response: Response<GatewayBody<R>>) -> Self {
+        Self::Answered { response: Some(response) }
+    }
+
+    /// A call for this request alone, whose answer is not stored.
+    pub(super) fn forward(
+        layer: &LayerState,
+        mut source: Source<'_, S>,
+        request: Request<B>,
+        status: CacheStatus,
+        reason: NoCacheReason,
+    ) -> Self {
+        let core = &layer.core;
+        core.counters.answered(status, Some(reason));
+        if let Some(context) = RequestContext::of(request.extensions()) {
+            context.note_cache(status, Some(reason), None);
+        }
+        let watched =
+            core.rules.watches(request.method()).then(|| Box::new(RequestSnapshot::whole(view(&request))));
+        let passage = Passage { status, reason, started: core.clock.now(), watched };
+        Self::Forwarded { future: source.call(request), passage }
+    }
+
+    fn serve(
+        layer: &Arc<LayerState>,
+        source: Source<'_, S>,
+        request: Request<B>,
+        serve: Serve,
+        now: Timestamp,
+    ) -> Self {
+        let Serve { entry, status, warns, refresh } = serve;
+        let provenance =
+            Provenance { status, reason: None, forward_status: None, stored: true, not_stored: None, now };
+        let response = answer_entry(layer, view(&request), &entry, provenance, warns);
+        if let Some(fetch) = refresh {
+            return Self::refresh(layer, source, request, *fetch, response, now);
+        }
+        Self::answered(response)
+    }
+
+    /// Answers, and refreshes the entry in a task of its own, unless somebody else does already.
+    fn refresh(
+        layer: &Arc<LayerState>,
+        source: Source<'_, S>,
+        request: Request<B>,
+        fetch: Fetch,
+        response: Response<GatewayBody<R>>,
+        now: Timestamp,
+    ) -> Self {
+        if tokio::runtime::Handle::try_current().is_err() {
+            // Nobody would drive the refresh.
+            return Self::fetch(layer, source, request, fetch, now);
+        }
+        let present = fetch.present;
+        if let Seat::Leader(rider) = take_seat(layer, view(&request), fetch, now) {
+            let _fetched = Self::fly(layer, source, (request, present), rider).drain();
+        }
+        Self::answered(response)
+    }
+
+    fn fetch(
+        layer: &Arc<LayerState>,
+        source: Source<'_, S>,
+        request: Request<B>,
+        fetch: Fetch,
+        now: Timestamp,
+    ) -> Self {
+        let (warns, present) = (fetch.lookup.warn, fetch.present);
+        match take_seat(layer, view(&request), fetch, now) {
+            Seat::Leader(rider) => {
+                let rider = Self::fly(layer, source, (request, present), rider);
+                Self::Riding { rider: Some(rider), waiter: None, warns }
+            }
+            Seat::Follower(rider) => {
+                let waiter = Box::new(Waiter { service: source.take(), request });
+                Self::Riding { rider: Some(rider), waiter: Some(waiter), warns }
+            }
+            Seat::None(entry) => {
+                let serve = Serve { entry, status: CacheStatus::Hit, warns, refresh: None };
+                Self::serve(layer, source, request, serve, now)
+            }
+        }
+    }
+
+    /// Makes the call of a flight.
+    fn fly(
+        layer: &LayerState,
+        mut source: Source<'_, S>,
+        (mut request, present): (Request<B>, Present),
+        rider: Rider,
+    ) -> Rider {
+        let entry = rider.flight().job().entry.as_deref();
+        layer.core.rules.prepare(request.headers_mut(), present, entry);
+        rider.flight().start(Call::motor(source.call(request)));
+        rider
+    }
+}
