@@ -9,7 +9,7 @@ use crate::{
     route::{Routes, Scope},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use std::{
     fmt,
     sync::Arc,
@@ -151,7 +151,7 @@ impl<K: fmt::Debug> Config<K> {
 
 impl<K: ApiKeyStore> Config<K> {
     fn decide<B>(&self, context: &RequestContext, request: &mut Request<B>) -> Result<(), Cause> {
-        if !self.is_required(context, request.uri().path()) {
+        if !self.is_required(context, request.method(), request.uri().path()) {
             mark(request.headers_mut());
             return Ok(());
         }
@@ -171,24 +171,16 @@ impl<K: ApiKeyStore> Config<K> {
         }
     }
 
-    fn is_required(&self, context: &RequestContext, path: &str) -> bool {
+    fn is_required(&self, context: &RequestContext, method: &Method, path: &str) -> bool {
         let on_stage = context.route().is_some_and(|route| route.scope.stage.is_some());
         match self.requirement {
             Some(KeyRequirement::Always) => true,
             None if !on_stage && self.scope.is_none() => true,
-            Some(KeyRequirement::PerMethod) | None => self.method_requires(context, path),
-        }
-    }
-
-    fn method_requires(&self, context: &RequestContext, path: &str) -> bool {
-        match (context.route_or_match(self.scope.as_ref(), path), &self.scope) {
-            // Another layer matched against a table of its own, which may know nothing of keys.
-            (Some(route), Some(own)) if route.scope.stage.is_none() && !Arc::ptr_eq(&route.scope, own) => {
-                let found = own.routes.search(Some(context.method()), path);
-                found.is_none_or(|(index, _)| own.routes.declared(index).method.api_key_required)
+            Some(KeyRequirement::PerMethod) | None => {
+                // A route that was forgotten stays closed.
+                let declared = context.method_or_match(self.scope.as_ref(), method, path);
+                declared.is_none_or(|method| method.api_key_required)
             }
-            (Some(route), _) => route.declared().method.api_key_required,
-            (None, _) => true,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     future::Next,
     policy::{DenialWording, ExecuteApi, Policy, RequestKeys},
     response::{Cause, GatewayError, ResponseType},
-    route::{Authorization, PathError, Routes, Scope, check_path},
+    route::{Authorization, Routes, Scope, check_path},
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -142,12 +142,17 @@ impl Config {
     }
 
     /// The authorizer that a request needs, if it needs one. A name that nobody has is refused, not let through.
-    fn authorizer(&self, context: &RequestContext, path: &str) -> Result<Option<&Authorizer>, GatewayError> {
+    fn authorizer<B>(
+        &self,
+        context: &RequestContext,
+        request: &Request<B>,
+    ) -> Result<Option<&Authorizer>, GatewayError> {
         let on_stage = context.route().is_some_and(|route| route.scope.stage.is_some());
         if !on_stage && self.scope.is_none() {
             return Ok(Some(&self.first));
         }
-        match context.method_or_match(self.scope.as_ref(), path).map(|method| &method.authorization) {
+        let declared = context.method_or_match(self.scope.as_ref(), request.method(), request.uri().path());
+        match declared.map(|method| &method.authorization) {
             None => Ok(Some(&self.first)),
             Some(Authorization::Custom(name)) => {
                 let unknown = || {
@@ -169,14 +174,13 @@ impl Config {
     }
 
     fn decide<B>(&self, context: &RequestContext, request: &mut Request<B>) -> Result<Step, Refusal> {
-        let path = request.uri().path();
-        let Some(authorizer) = self.authorizer(context, path).map_err(unexplained)? else {
-            return Ok(Step::Pass);
-        };
         // A stage has refused them already: what is authorized would not be what is served.
         if context.stage().is_none() {
-            check_path(path).map_err(bad_path)?;
+            check_path(request.uri().path()).map_err(|error| unexplained(GatewayError::bad_path(error)))?;
         }
+        let Some(authorizer) = self.authorizer(context, request).map_err(unexplained)? else {
+            return Ok(Step::Pass);
+        };
         authorizer.0.mark_credentials(request.headers_mut());
         if self.resource_policy.is_some() {
             let before = self.call(context, request).before_authorizer();
@@ -282,13 +286,6 @@ impl Config {
 
 fn unexplained(error: GatewayError) -> Refusal {
     (error, None)
-}
-
-fn bad_path(error: PathError) -> Refusal {
-    unexplained(GatewayError::bad_request(match error {
-        PathError::DotSegment => Cause::DotSegment,
-        PathError::InvalidEscape => Cause::InvalidEscape,
-    }))
 }
 
 /// The refusal of a request that nobody was asked about.

@@ -1,11 +1,9 @@
 //! What an authorizer established of the caller: `$context.authorizer`.
 
-use super::RequestContext;
 #[cfg(feature = "jwt")]
 use super::claims::{ClaimStyle, Claims};
+use super::{Principal, RequestContext};
 use crate::response::json_string;
-#[cfg(any(feature = "authorizer", feature = "sigv4"))]
-use crate::route::{ApiMethod, Scope};
 use std::{
     borrow::Cow,
     fmt,
@@ -22,7 +20,7 @@ use std::{
 /// `Debug` shows names, not values: a context may hold what a client must not see.
 #[derive(Clone, Default)]
 pub struct AuthorizerContext {
-    principal_id: Option<Arc<str>>,
+    principal: Option<Principal>,
     values: Entries,
     claims: OnceLock<Entries>,
     scopes: OnceLock<Box<[Box<str>]>>,
@@ -108,7 +106,7 @@ impl From<u64> for AuthorizerValue {
 impl AuthorizerContext {
     #[cfg(any(feature = "authorizer", test))]
     pub(crate) fn new(principal_id: Option<Arc<str>>) -> Self {
-        Self { principal_id, ..Self::default() }
+        Self { principal: principal_id.map(Principal::new), ..Self::default() }
     }
 
     /// The `context` of a Lambda-style answer.
@@ -129,15 +127,19 @@ impl AuthorizerContext {
     /// A verified token.
     #[cfg(feature = "jwt")]
     pub(crate) fn of_token(claims: Claims, style: ClaimStyle) -> Self {
-        let principal_id = claims.string("sub").map(Arc::from);
-        Self { principal_id, token: Some((claims, style)), ..Self::default() }
+        let principal = claims.string("sub").map(|subject| Principal::new(subject.into()));
+        Self { principal, token: Some((claims, style)), ..Self::default() }
     }
 }
 
 impl AuthorizerContext {
     /// `$context.authorizer.principalId`; none for a token without a subject.
     pub fn principal_id(&self) -> Option<&str> {
-        self.principal_id.as_deref()
+        self.principal.as_ref().map(Principal::id)
+    }
+
+    pub(super) fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
     }
 
     /// `$context.authorizer.<name>`: a value of a Lambda-style authorizer's context.
@@ -211,11 +213,6 @@ impl AuthorizerContext {
     fn token_scopes(&self) -> Box<[Box<str>]> {
         Box::default()
     }
-
-    #[cfg(any(feature = "authorizer", test))]
-    fn shared_principal_id(&self) -> Option<&Arc<str>> {
-        self.principal_id.as_ref()
-    }
 }
 
 fn find<'a>(entries: &'a [(Box<str>, AuthorizerValue)], name: &str) -> Option<&'a AuthorizerValue> {
@@ -228,7 +225,7 @@ impl fmt::Debug for AuthorizerContext {
             entries.iter().map(|(name, _)| name.to_string()).collect()
         };
         f.debug_struct("AuthorizerContext")
-            .field("principal_id", &self.principal_id)
+            .field("principal_id", &self.principal_id())
             .field("values", &names(&self.values))
             .field("claims", &names(self.all_claims()))
             .finish_non_exhaustive()
@@ -245,29 +242,8 @@ impl RequestContext {
     /// Notes what an authorizer established, and its principal. The first writer wins.
     #[cfg(any(feature = "authorizer", test))]
     pub(crate) fn set_authorizer(&self, established: &Arc<AuthorizerContext>) {
-        if self.0.authorizer.set(Arc::clone(established)).is_ok()
-            && let Some(id) = established.shared_principal_id()
-        {
-            self.set_principal(super::Principal::new(Arc::clone(id)));
-        }
-    }
-
-    /// The declared method that a layer's settings are read from: that of the stage, or where no stage has matched
-    /// that of the layer's `own` table, even if another layer has matched against a table of its own.
-    #[cfg(any(feature = "authorizer", feature = "sigv4"))]
-    pub(crate) fn method_or_match<'a>(
-        &'a self,
-        own: Option<&'a Arc<Scope>>,
-        path: &str,
-    ) -> Option<&'a ApiMethod> {
-        let route = self.route_or_match(own, path)?;
-        match own {
-            Some(own) if route.scope.stage.is_none() && !Arc::ptr_eq(&route.scope, own) => {
-                let (index, _) = own.routes.search(Some(self.method()), path)?;
-                Some(&own.routes.declared(index).method)
-            }
-            _ => Some(&route.declared().method),
-        }
+        self.keep_principal();
+        let _first_writer_wins = self.0.authorizer.set(Arc::clone(established));
     }
 }
 
@@ -307,6 +283,38 @@ mod tests {
             assert_eq!(variable("authorizer.integrationLatency").as_deref(), Some("0"));
             assert_eq!(context.principal().unwrap().id(), principal);
         }
+    }
+
+    #[test]
+    fn the_principal_is_who_was_named_first() {
+        let principal = |id: &str| Principal::new(id.into());
+        let id = |context: &RequestContext| context.principal().map(|principal| principal.id().to_owned());
+        let first = context();
+        first.set_principal(principal("own"));
+        first.set_authorizer(&established("ada", "gold"));
+        assert_eq!(id(&first).as_deref(), Some("own"));
+        let last = context();
+        last.set_authorizer(&established("ada", "gold"));
+        last.set_principal(principal("own"));
+        assert_eq!(id(&last).as_deref(), Some("ada"));
+        let unnamed = context();
+        unnamed.set_authorizer(&Arc::new(AuthorizerContext::new(None)));
+        assert_eq!(id(&unnamed), None);
+        unnamed.set_principal(principal("own"));
+        assert_eq!(id(&unnamed).as_deref(), Some("own"));
+    }
+
+    #[test]
+    #[cfg(feature = "sigv4")]
+    fn a_signature_names_a_principal_before_an_authorizer_does() {
+        let caller = || {
+            let arn = "arn:aws:iam::111122223333:user/ada".to_owned();
+            super::super::CallerIdentity::new(super::super::Caller { arn, ..Default::default() }, ())
+        };
+        let context = context();
+        context.set_caller(caller());
+        context.set_authorizer(&established("bob", "gold"));
+        assert_eq!(context.principal().map(Principal::id), Some("arn:aws:iam::111122223333:user/ada"));
     }
 
     #[test]

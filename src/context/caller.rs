@@ -1,5 +1,6 @@
 //! Who signed the request: `$context.identity.*` of an IAM caller.
 
+use super::Principal;
 #[cfg(feature = "sigv4")]
 use crate::error::ConfigError;
 use std::{any::Any, ops::Deref, sync::Arc};
@@ -177,6 +178,8 @@ pub struct CallerIdentity(Arc<Proven>);
 #[derive(Debug)]
 struct Proven {
     caller: Caller,
+    /// By the ARN.
+    principal: Principal,
     /// What the layer that proved it knows of the caller's rights: its own, and opaque to everybody else.
     #[cfg_attr(not(feature = "sigv4"), allow(dead_code, reason = "read by the layer that wrote it"))]
     rights: Box<dyn Any + Send + Sync>,
@@ -185,12 +188,17 @@ struct Proven {
 impl CallerIdentity {
     #[cfg(feature = "sigv4")]
     pub(crate) fn new(caller: Caller, rights: impl Any + Send + Sync) -> Self {
-        Self(Arc::new(Proven { caller, rights: Box::new(rights) }))
+        let principal = Principal::new(caller.arn.as_str().into());
+        Self(Arc::new(Proven { caller, principal, rights: Box::new(rights) }))
     }
 
     #[cfg(feature = "sigv4")]
     pub(crate) fn rights<T: Any>(&self) -> Option<&T> {
         self.0.rights.downcast_ref()
+    }
+
+    pub(super) fn principal(&self) -> &Principal {
+        &self.0.principal
     }
 
     /// The same without the proof.

@@ -3,14 +3,15 @@
 use super::{
     CognitoAuthorizer, JwtAuthorizer,
     engine::{Engine, Look, Verdict},
+    refusal::Refusal,
     service::TokenService,
 };
 use crate::{
     clock::Clock,
     context::{ApiKind, ContextConfig, RequestContext},
-    route::{ApiMethod, Authorization, Routes, Scope},
+    route::{ApiMethod, Authorization, Routes, Scope, check_path},
 };
-use http::Request;
+use http::{Method, Request};
 use std::{fmt, sync::Arc};
 use tower_layer::Layer;
 
@@ -37,8 +38,8 @@ pub(super) struct Config {
 pub(super) enum Asked {
     Nothing,
     Token(Arc<Engine>, Arc<[Box<str>]>),
-    /// The method names an authorizer that is not here.
-    UnknownAuthorizer(Arc<[Box<str>]>),
+    /// For nothing that could help.
+    Refused(Refusal, Arc<[Box<str>]>),
 }
 
 impl Config {
@@ -54,12 +55,16 @@ impl Config {
         })
     }
 
-    pub(super) fn asked(&self, context: &RequestContext, path: &str) -> Asked {
+    pub(super) fn asked(&self, context: &RequestContext, method: &Method, path: &str) -> Asked {
         let on_stage = context.route().is_some_and(|route| route.scope.stage.is_some());
         if !on_stage && self.scope.is_none() {
             return Asked::Token(Arc::clone(&self.engines[0].1), Arc::clone(&self.scopes));
         }
-        match context.method_or_match(self.scope.as_ref(), path) {
+        // A stage has refused them already.
+        if !on_stage && let Err(error) = check_path(path) {
+            return Asked::Refused(Refusal::Path(error), Arc::clone(&self.scopes));
+        }
+        match context.method_or_match(self.scope.as_ref(), method, path) {
             Some(method) => self.asked_by(method),
             // A route that was forgotten stays closed.
             None => Asked::Token(Arc::clone(&self.engines[0].1), Arc::clone(&self.scopes)),
@@ -75,7 +80,7 @@ impl Config {
         let scopes = Arc::clone(&method.authorization_scopes);
         match self.engines.iter().find(|(own, _)| **own == **name) {
             Some((_, engine)) => Asked::Token(Arc::clone(engine), scopes),
-            None => Asked::UnknownAuthorizer(scopes),
+            None => Asked::Refused(Refusal::Unknown, scopes),
         }
     }
 

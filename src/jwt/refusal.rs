@@ -4,6 +4,7 @@ use super::error::JwtError;
 use crate::{
     context::{AuthorizerRun, ClaimStyle, Reason, RequestContext},
     response::{Cause, GatewayError, ResponseType},
+    route::PathError,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, header::WWW_AUTHENTICATE};
@@ -23,6 +24,8 @@ pub(super) enum Refusal {
     Scope,
     /// The method names an authorizer that nobody configured.
     Unknown,
+    /// What is authorized would not be what is served.
+    Path(PathError),
 }
 
 /// What a refused token lacked: in the extensions of the answer, for operators. Never in the client's answer.
@@ -112,6 +115,7 @@ impl Refusal {
             Self::Unknown => {
                 GatewayError::new(ResponseType::AuthorizerConfigurationError, Cause::AuthorizerUnknown)
             }
+            Self::Path(error) => GatewayError::bad_path(error),
         }
     }
 
@@ -131,7 +135,7 @@ impl Refusal {
 
     fn description(self, scopes: &[Box<str>]) -> Option<String> {
         match self {
-            Self::Missing | Self::Unknown => None,
+            Self::Missing | Self::Unknown | Self::Path(_) => None,
             Self::Repeated => Some(REPEATED.to_owned()),
             Self::Token(error) => Some(error.description().into_owned()),
             Self::Scope => Some(format!("expected scopes: [{}]", scopes.join(" "))),
@@ -142,7 +146,7 @@ impl Refusal {
     fn challenge(self, scopes: &[Box<str>]) -> Option<HeaderValue> {
         let code = match self {
             Self::Missing => return Some(HeaderValue::from_static("Bearer")),
-            Self::Unknown => return None,
+            Self::Unknown | Self::Path(_) => return None,
             Self::Scope => "insufficient_scope",
             Self::Repeated | Self::Token(_) => "invalid_token",
         };

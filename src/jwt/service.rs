@@ -4,7 +4,6 @@ use super::{
     engine::{Engine, Look, Verdict},
     future::TokenFuture,
     layer::{Asked, Config, judge},
-    refusal::Refusal,
     source::Wait,
 };
 use crate::{context::RequestContext, future::Next};
@@ -56,11 +55,11 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = self.config.context.find_or_create(&mut request);
-        let (engine, scopes) = match self.config.asked(&context, request.uri().path()) {
+        let (engine, scopes) = match self.config.asked(&context, request.method(), request.uri().path()) {
             Asked::Nothing => return TokenFuture::new(Next::Forward(self.inner.call(request))),
             Asked::Token(engine, scopes) => (engine, scopes),
-            Asked::UnknownAuthorizer(scopes) => {
-                let answer = Refusal::Unknown.answer(self.config.style(), &scopes, Vec::new(), &context);
+            Asked::Refused(refusal, scopes) => {
+                let answer = refusal.answer(self.config.style(), &scopes, Vec::new(), &context);
                 return TokenFuture::new(Next::Refuse(answer));
             }
         };

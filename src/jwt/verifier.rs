@@ -142,7 +142,7 @@ impl JwtVerifier {
 
     fn check_dates(&self, claims: &Claims, now: Timestamp) -> Result<(), JwtError> {
         let window = self.window(claims)?;
-        let now = now.unix_seconds() as f64;
+        let now = seconds(now);
         match window {
             Window { expires, .. } if now >= expires => Err(JwtError::Expired),
             Window { not_before, .. } if now < not_before => Err(JwtError::NotYetValid),
@@ -178,9 +178,14 @@ pub(super) struct Window {
     pub(super) issued: f64,
 }
 
+/// With fractions: a NumericDate may have them (RFC 7519 section 2).
+fn seconds(now: Timestamp) -> f64 {
+    now.unix_millis() as f64 / 1000.0
+}
+
 impl Window {
     pub(super) fn contains(&self, now: Timestamp) -> bool {
-        let now = now.unix_seconds() as f64;
+        let now = seconds(now);
         self.not_before <= now && self.issued <= now && now < self.expires
     }
 }

@@ -9,8 +9,8 @@ use crate::{
         AccessDenial, Decision, RequestKeys,
         combine::{self, Outcome},
     },
-    response::{Cause, GatewayError},
-    route::{Authorization, MatchedRoute, PathError, Routes, Scope, check_path},
+    response::GatewayError,
+    route::{Authorization, Routes, Scope, check_path},
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -98,28 +98,15 @@ impl Config {
         let route = context.route_or_match(self.scope.as_ref(), path);
         // A stage has refused them already.
         if route.is_none_or(|route| route.scope.stage.is_none()) {
-            check_path(path).map_err(bad_path)?;
+            check_path(path).map_err(|error| (GatewayError::bad_path(error), None))?;
         }
-        let Some(combine) = self.combination(self.authorization(route, context, path)) else { return Ok(()) };
+        let declared = context.method_or_match(self.scope.as_ref(), request.method(), path);
+        let Some(combine) = self.combination(declared.map(|method| &method.authorization)) else {
+            return Ok(());
+        };
         let call = Call { stage: context.stage(), method: request.method().as_str(), path };
         let keys = RequestKeys::new(context, request.headers(), request.extensions());
         self.policy.judge(call, &keys, combine)
-    }
-
-    fn authorization<'a>(
-        &'a self,
-        route: Option<&'a MatchedRoute>,
-        context: &RequestContext,
-        path: &str,
-    ) -> Option<&'a Authorization> {
-        match (route, &self.scope) {
-            // Another layer matched against a table of its own, which may know nothing of authorization.
-            (Some(route), Some(own)) if route.scope.stage.is_none() && !Arc::ptr_eq(&route.scope, own) => {
-                let (index, _) = own.routes.search(Some(context.method()), path)?;
-                Some(&own.routes.declared(index).method.authorization)
-            }
-            (route, _) => Some(&route?.declared().method.authorization),
-        }
     }
 
     /// What makes an outcome of the policy's decision; `None` where others judge.
@@ -137,14 +124,6 @@ impl Config {
             (Phase::PerMethod, Some(Authorization::AwsIam)) => None,
         }
     }
-}
-
-fn bad_path(error: PathError) -> Refusal {
-    let cause = match error {
-        PathError::DotSegment => Cause::DotSegment,
-        PathError::InvalidEscape => Cause::InvalidEscape,
-    };
-    (GatewayError::bad_request(cause), None)
 }
 
 fn refuse<R: From<Bytes>>(context: &RequestContext, (error, denial): Refusal) -> Response<R> {

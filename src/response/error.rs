@@ -7,6 +7,7 @@ use super::{
 #[cfg(feature = "policy")]
 use crate::context::Reason;
 use crate::context::{ApiKind, RequestContext};
+use crate::route::PathError;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::{borrow::Cow, fmt};
@@ -214,9 +215,17 @@ impl GatewayError {
         error
     }
 
-    /// 400 for a path that must not be routed. Wording unconfirmed on AWS.
+    /// 400 for a request that must not go on. Wording unconfirmed on AWS.
     pub(crate) fn bad_request(cause: Cause) -> Self {
         Self::client_error(cause, StatusCode::BAD_REQUEST, "Bad Request", "BadRequestException")
+    }
+
+    /// The same for a path that must not be routed.
+    pub(crate) fn bad_path(error: PathError) -> Self {
+        Self::bad_request(match error {
+            PathError::DotSegment => Cause::DotSegment,
+            PathError::InvalidEscape => Cause::InvalidEscape,
+        })
     }
 
     /// 403 `Forbidden` for an unknown stage, host or base path: not customisable on AWS either.

@@ -90,6 +90,7 @@ fn http_api_answer(error: &GatewayError) -> (u16, Bytes) {
             fixed(403, r#"{"message":"Forbidden"}"#)
         }
         T::MissingAuthenticationToken | T::ResourceNotFound => fixed(404, r#"{"message":"Not Found"}"#),
+        _ if error.cause() == Cause::NoRoute => fixed(404, r#"{"message":"Not Found"}"#),
         T::Default4xx if error.cause() == Cause::UnknownStage => fixed(404, r#"{"message":"Not Found"}"#),
         T::Unauthorized => fixed(401, r#"{"message":"Unauthorized"}"#),
         T::InvalidApiKey | T::AccessDenied | T::WafFiltered | T::InvalidSignature | T::ExpiredToken => {

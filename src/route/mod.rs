@@ -9,6 +9,8 @@
 //! 1. A static segment beats `{name}`, which beats `{name+}`, compared from the left.
 //! 2. Path and method are matched together: where the most specific path lacks the method, the next one is tried.
 //! 3. An explicit method beats `ANY`, which stands for `DELETE GET HEAD OPTIONS PATCH POST PUT`. `HEAD` is not `GET`.
+//!    A layer used alone stands in front of a router of its own rules, which answers a `HEAD` that is not declared by the
+//!    handler of `GET`: it asks such a `HEAD` for what `GET` is asked for.
 //! 4. A trailing slash is ignored, and so are repeated slashes before the first segment. Other double slashes are
 //!    kept: they only match a greedy variable.
 //! 5. Escapes of unreserved characters are equal to the characters (`/%61dmin` is `/admin`), `%2F` is not a slash.

@@ -7,6 +7,8 @@ use super::{
     error::SignatureError,
     fields::{Fields, Found},
 };
+#[cfg(feature = "stage")]
+use crate::response::{Cause, GatewayError};
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{AUTHORIZATION, DATE},
@@ -57,6 +59,16 @@ impl<'a> Claims<'a> {
     }
 }
 
+/// What an unknown route tells a request whose `Authorization` field is no complete signature (rows 3 and 4).
+#[cfg(feature = "stage")]
+pub(crate) fn unreadable(request: &RequestHead<'_>) -> Option<GatewayError> {
+    if !request.headers.contains_key(AUTHORIZATION) {
+        return None;
+    }
+    let error = Claims::read(request).err()?;
+    (error.cause() == Cause::SignatureIncomplete).then(|| error.of_no_route())
+}
+
 #[derive(Default)]
 struct Parameters<'a> {
     credential: Option<&'a str>,
@@ -72,7 +84,7 @@ fn from_header<'a>(
     let text = ascii(field).ok_or_else(|| SignatureError::no_equal_sign(field.as_bytes()))?;
     let text = text.trim_ascii();
     // A bare token is no algorithm without parameters: AWS reads it as a parameter.
-    let (algorithm, rest) = match find(text.as_bytes(), b' ') {
+    let (algorithm, rest) = match find(text.as_bytes(), [b' ']) {
         Some(blank) => (&text[..blank], &text[blank + 1..]),
         None => ("", text),
     };
@@ -103,15 +115,7 @@ impl<'a> Parameters<'a> {
     /// Pieces between commas and blanks, each with `=`; of a repeated name the last counts, unknown ones do not.
     fn read(text: &'a str) -> Result<Self, ()> {
         let mut found = Self::default();
-        for part in pieces(text, b',') {
-            // Nearly every part has one blank before it and no other.
-            let part = part.strip_prefix(' ').unwrap_or(part);
-            if find(part.as_bytes(), b' ').is_none() {
-                found.note(part)?;
-                continue;
-            }
-            pieces(part, b' ').try_for_each(|piece| found.note(piece))?;
-        }
+        pieces(text, [b',', b' ']).try_for_each(|piece| found.note(piece))?;
         Ok(found)
     }
 
@@ -119,7 +123,7 @@ impl<'a> Parameters<'a> {
         if piece.is_empty() {
             return Ok(());
         }
-        let equals = find(piece.as_bytes(), b'=').ok_or(())?;
+        let equals = find(piece.as_bytes(), [b'=']).ok_or(())?;
         let (name, value) = (&piece[..equals], &piece[equals + 1..]);
         match name {
             "Credential" => self.credential = Some(value),
@@ -216,25 +220,24 @@ fn read_expires(text: &str) -> Result<u64, SignatureError> {
 }
 
 /// The session token: in the query of a presigned request, or in a header field. `Err` where it is repeated.
-pub(super) fn session_token<'a>(request: &RequestHead<'a>, form: Form) -> Result<Option<Cow<'a, str>>, ()> {
-    let mut fields = request.headers.get_all(X_AMZ_SECURITY_TOKEN).iter();
-    let field = fields.next().map(|field| String::from_utf8_lossy(field.as_bytes()));
-    if fields.next().is_some() {
-        return Err(());
-    }
-    let in_query = match form {
+pub(super) fn session_token<'a>(
+    request: &RequestHead<'a>,
+    claims: &Claims<'a>,
+) -> Result<Option<Cow<'a, str>>, ()> {
+    let in_query = match claims.form {
         Form::Header => None,
         Form::Query { .. } => parameter(request.query(), SECURITY_TOKEN).map(|pair| pair.value()),
     };
-    match (field, in_query) {
-        (Some(_), Some(_)) => Err(()),
-        (one, other) => Ok(one.or(other)),
+    match (claims.fields.security_token, in_query) {
+        (Found::Absent, in_query) => Ok(in_query),
+        (Found::Once(field), None) => Ok(Some(String::from_utf8_lossy(field.as_bytes()))),
+        (Found::Once(_), Some(_)) | (Found::Repeated, _) => Err(()),
     }
 }
 
 /// The five parts of a credential: access key, date, region, service, terminator.
 pub(super) fn credential_parts<'a>(credential: &'a str) -> Result<[&'a str; 5], SignatureError> {
-    let mut parts = pieces(credential, b'/');
+    let mut parts = pieces(credential, [b'/']);
     let five: [Option<&'a str>; 5] = std::array::from_fn(|_| parts.next());
     match (five, parts.next()) {
         ([Some(key), Some(date), Some(region), Some(service), Some(terminator)], None) => {

@@ -1,25 +1,24 @@
 //! Collects a body while it is hashed.
 
-use super::verifier::Payload;
+use super::{sha::Gathered, sink::Sink, verifier::Payload};
 use crate::response::{Cause, GatewayError};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Body, Frame};
-use sha2::{Digest, Sha256};
 
 /// The data so far. One frame is kept as it is; more are copied together.
-#[derive(Default)]
 pub(super) struct Collector {
     first: Bytes,
     joined: BytesMut,
-    hash: Sha256,
+    hash: Gathered<1>,
     length: u64,
     limit: u64,
 }
 
 impl Collector {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, ..Self::default() }
+        let (first, joined) = (Bytes::new(), BytesMut::new());
+        Self { first, joined, hash: Gathered::new(), length: 0, limit }
     }
 
     /// Trailers are dropped: no signature covers them.
@@ -29,7 +28,7 @@ impl Collector {
         if self.length > self.limit {
             return Err(GatewayError::content_too_long(Cause::BodyTooLarge, self.limit));
         }
-        self.hash.update(&data);
+        self.hash.put(&data);
         if self.first.is_empty() {
             self.first = data;
         } else {
@@ -49,7 +48,7 @@ impl Collector {
 
     pub(super) fn finish(self) -> (Bytes, Payload) {
         let body = if self.joined.is_empty() { self.first } else { self.joined.freeze() };
-        (body, Payload::Sha256(self.hash.finalize().into()))
+        (body, Payload::Sha256(self.hash.finish()))
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     replay::ReplayWindow,
     store::CredentialsStore,
     strip::{strip_headers, strip_query},
-    verifier::{Payload, Prepared, SigV4Verifier, check_token},
+    verifier::{Payload, Prepared, SigV4Verifier, TokenFault, check_token, finish},
 };
 use crate::{
     context::{ContextConfig, Phase, RequestContext},
@@ -80,6 +80,7 @@ impl<'a> Parts<'a> {
 pub(super) struct Pending {
     pub(super) credentials: Credentials,
     prepared: Prepared,
+    token: Result<(), TokenFault>,
     form: Form,
     now: i64,
     replayable_until: i64,
@@ -109,10 +110,15 @@ impl Config {
             Ok(prepared) => prepared,
             Err(error) => return Err(self.explained(error, parts, Payload::EMPTY)),
         };
-        let replayable_until = self.verifier.replayable_until(claims);
-        let is_unsigned = self.verifier.is_unsigned(&signed);
-        let form = claims.form;
-        Ok(Pending { credentials, prepared, form, now, replayable_until, is_unsigned })
+        Ok(Pending {
+            token: check_token(&signed, claims, &credentials, now),
+            credentials,
+            prepared,
+            form: claims.form,
+            now,
+            replayable_until: self.verifier.replayable_until(claims),
+            is_unsigned: self.verifier.is_unsigned(&signed),
+        })
     }
 
     /// The payload is known: the signature, the token, replays, permission, in this order. Then the context knows the
@@ -123,14 +129,14 @@ impl Config {
         pending: &Pending,
         payload: Payload,
     ) -> Result<(), Refusal> {
-        if let Err(error) = self.verifier.finish(&pending.prepared, &payload) {
-            return Err(self.explained(error, parts, payload));
-        }
-        check_token(&parts.signed(), pending.form, &pending.credentials, pending.now)?;
-        self.check_replay(pending)?;
+        let signature = match finish(&pending.prepared, &payload) {
+            Ok(signature) => signature,
+            Err(error) => return Err(self.explained(error, parts, payload)),
+        };
+        pending.token.map_err(SignatureError::from)?;
+        self.check_replay(pending, &signature)?;
         parts.context.end_authentication(&self.context.clock, true);
         parts.context.set_caller(pending.credentials.proof().clone());
-        parts.context.set_principal(pending.credentials.principal().clone());
         let routed = Routed {
             context: parts.context,
             method: parts.method,
@@ -146,10 +152,9 @@ impl Config {
         }
     }
 
-    fn check_replay(&self, pending: &Pending) -> Result<(), Refusal> {
+    fn check_replay(&self, pending: &Pending, signature: &[u8; 32]) -> Result<(), Refusal> {
         match (&self.rules.replay, pending.form) {
             (Some(window), Form::Header) => {
-                let signature = pending.prepared.signature();
                 Ok(window.admit(signature, pending.replayable_until, pending.now)?)
             }
             _ => Ok(()),
@@ -176,29 +181,34 @@ impl Config {
 
     /// Whether this request needs a signature. One that no declared method matches does: a route that was forgotten
     /// stays closed.
-    pub(super) fn is_required(&self, context: &RequestContext, path: &str) -> bool {
+    pub(super) fn is_required(&self, context: &RequestContext, method: &Method, path: &str) -> bool {
         if self.rules.requirement == SignatureRequirement::Always {
             return true;
         }
-        let method = self.method(context, path);
+        let method = self.method(context, method, path);
         method.is_none_or(|method| method.authorization == Authorization::AwsIam)
     }
 
     /// The stage's method, or that of the layer's own table. The table of another layer does not count: it may know
     /// nothing of authorization.
-    fn method<'a>(&'a self, context: &'a RequestContext, path: &str) -> Option<&'a ApiMethod> {
+    fn method<'a>(
+        &'a self,
+        context: &'a RequestContext,
+        method: &Method,
+        path: &str,
+    ) -> Option<&'a ApiMethod> {
         let on_stage = context.route().is_some_and(|route| route.scope.stage.is_some());
         if !on_stage && self.scope.is_none() {
             return None;
         }
-        context.method_or_match(self.scope.as_ref(), path)
+        context.method_or_match(self.scope.as_ref(), method, path)
     }
 
     /// What the request says its body's hash is, where the method has bodies stream; to be believed only if the signature
     /// fits it. Without it the caller would not be known before the body's end, and no service must be called for a
     /// stranger.
     pub(super) fn streamed_hash(&self, parts: &Parts<'_>) -> Option<[u8; 32]> {
-        let method = self.method(parts.context, parts.uri.path())?;
+        let method = self.method(parts.context, parts.method, parts.uri.path())?;
         if !method.stream_signed_payload {
             return None;
         }
@@ -206,8 +216,8 @@ impl Config {
     }
 
     /// The method's own limit, or the layer's.
-    pub(super) fn body_limit(&self, context: &RequestContext, path: &str) -> u64 {
-        let method = self.method(context, path);
+    pub(super) fn body_limit(&self, parts: &Parts<'_>) -> u64 {
+        let method = self.method(parts.context, parts.method, parts.uri.path());
         method.and_then(|method| method.payload_limit).unwrap_or(self.rules.body_limit)
     }
 }

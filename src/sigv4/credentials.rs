@@ -5,7 +5,7 @@ use super::{
     permissions::{Grants, Subject},
 };
 use crate::{
-    context::{Caller, CallerIdentity, Principal},
+    context::{Caller, CallerIdentity},
     error::ConfigError,
     policy::Policy,
 };
@@ -38,7 +38,6 @@ struct Inner {
     /// Seconds since 1970; of temporary credentials.
     expires_at: Option<i64>,
     caller: CallerIdentity,
-    principal: Principal,
     /// In the identity too, for layers inside that ask.
     grants: Arc<Grants>,
     keys: DerivedKeys,
@@ -73,10 +72,6 @@ impl Credentials {
 
     pub(super) fn proof(&self) -> &CallerIdentity {
         &self.0.caller
-    }
-
-    pub(super) fn principal(&self) -> &Principal {
-        &self.0.principal
     }
 
     /// The caller as policies judge it.
@@ -220,13 +215,11 @@ impl CredentialsBuilder {
         let is_temporary = self.session_token.is_some();
         let grants = Arc::new(Grants { policies: self.policies, is_temporary });
         let caller = CallerIdentity::new(self.caller, Arc::clone(&grants));
-        let principal = Principal::new(caller.user_arn().into());
         Ok(Credentials(Arc::new(Inner {
             secret: self.secret,
             session_token: self.session_token,
             expires_at: self.expires_at,
             caller,
-            principal,
             grants,
             keys: DerivedKeys::default(),
         })))

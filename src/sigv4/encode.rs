@@ -103,34 +103,51 @@ pub(super) fn decode(text: &[u8]) -> Vec<u8> {
 
 const EACH: u64 = 0x0101_0101_0101_0101;
 
-/// Where a byte first stands, looked for in eight at a time.
-pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
+/// Where one of some bytes first stands, looked for in eight at a time.
+#[inline]
+pub(super) fn find<const N: usize>(bytes: &[u8], wanted: [u8; N]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let differs = u64::from_le_bytes(*word) ^ (EACH * u64::from(wanted));
-        // The lowest mark is at the first byte that differs in nothing; those above it may be wrong.
-        let marks = differs.wrapping_sub(EACH) & !differs & (EACH << 7);
-        if marks != 0 {
-            return Some(index * 8 + marks.trailing_zeros() as usize / 8);
+        if let Some(at) = find_in_word(*word, wanted) {
+            return Some(index * 8 + at);
         }
     }
-    rest.iter().position(|byte| *byte == wanted).map(|at| words.len() * 8 + at)
+    match bytes.last_chunk() {
+        // What it has in common with the word before was not found there.
+        Some(last) if !rest.is_empty() => find_in_word(*last, wanted).map(|at| bytes.len() - last.len() + at),
+        _ => rest.iter().position(|byte| wanted.contains(byte)),
+    }
+}
+
+#[inline]
+fn find_in_word<const N: usize>(word: [u8; 8], wanted: [u8; N]) -> Option<usize> {
+    let word = u64::from_le_bytes(word);
+    let marks = wanted.iter().fold(0, |marks, byte| {
+        let differs = word ^ (EACH * u64::from(*byte));
+        // The lowest mark is at the first byte that differs in nothing; those above it may be wrong.
+        marks | differs.wrapping_sub(EACH) & !differs & (EACH << 7)
+    });
+    (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
 }
 
 /// Whether a byte is a blank or a control character, eight at a time.
 pub(super) fn has_blank(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let below = |word: u64| word.wrapping_sub(EACH * 0x21) & !word & (EACH << 7);
-    let marks = words.iter().fold(0, |marks, word| marks | below(u64::from_le_bytes(*word)));
-    marks != 0 || rest.iter().any(|byte| *byte <= b' ')
+    let below = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        word.wrapping_sub(EACH * 0x21) & !word & (EACH << 7)
+    };
+    match bytes.last_chunk() {
+        Some(last) => bytes.as_chunks().0.iter().fold(below(last), |marks, word| marks | below(word)) != 0,
+        None => bytes.iter().any(|byte| *byte <= b' '),
+    }
 }
 
 /// The pieces of a text between ASCII separators. On the path of every request, where `str::split` decodes characters.
-pub(super) fn pieces(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+pub(super) fn pieces<const N: usize>(text: &str, separators: [u8; N]) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        let Some(at) = find(text.as_bytes(), separator) else { return rest.take() };
+        let Some(at) = find(text.as_bytes(), separators) else { return rest.take() };
         rest = Some(&text[at + 1..]);
         Some(&text[..at])
     })
@@ -221,15 +238,19 @@ mod tests {
     fn pieces_are_what_split_gives() {
         for text in ["", ";", "a", "a;b", ";a;;b;", "\u{e9};x", "content-type;host;x-amz-date", "12345678;9"]
         {
-            let ours: Vec<_> = pieces(text, b';').collect();
+            let ours: Vec<_> = pieces(text, [b';']).collect();
             assert_eq!(ours, text.split(';').collect::<Vec<_>>());
+            let ours: Vec<_> = pieces(text, [b'-', b';']).collect();
+            assert_eq!(ours, text.split(['-', ';']).collect::<Vec<_>>());
         }
     }
 
     proptest! {
         #[test]
-        fn the_first_of_a_byte_is_found(text in prop::collection::vec(prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83], 0..40), wanted in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83]) {
-            prop_assert_eq!(find(&text, wanted), text.iter().position(|byte| *byte == wanted));
+        fn the_first_of_a_byte_is_found(text in prop::collection::vec(prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83], 0..40), wanted in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83], other in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83]) {
+            prop_assert_eq!(find(&text, [wanted]), text.iter().position(|byte| *byte == wanted));
+            let either = text.iter().position(|byte| *byte == wanted || *byte == other);
+            prop_assert_eq!(find(&text, [wanted, other]), either);
             prop_assert_eq!(has_blank(&text), text.iter().any(|byte| *byte <= b' '));
         }
 

@@ -202,6 +202,12 @@ impl SignatureError {
         self
     }
 
+    /// The same words of a request that no route was found for: that stays the cause.
+    #[cfg(feature = "stage")]
+    pub(super) fn of_no_route(self) -> GatewayError {
+        GatewayError::new(self.response_type(), Cause::NoRoute).with_words(self.message, self.error_type)
+    }
+
     /// Which gateway response answers: AWS does not say for the `IncompleteSignatureException` and
     /// `UnrecognizedClientException` families, which are taken for kinds of `INVALID_SIGNATURE`.
     fn response_type(&self) -> ResponseType {

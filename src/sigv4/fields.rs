@@ -24,6 +24,7 @@ pub(super) struct Fields<'a> {
     pub(super) amz_date: Found<'a>,
     pub(super) date: Found<'a>,
     pub(super) host: Found<'a>,
+    pub(super) security_token: Found<'a>,
 }
 
 impl<'a> Fields<'a> {
@@ -35,6 +36,7 @@ impl<'a> Fields<'a> {
                 "x-amz-date" => fields.amz_date.see(value),
                 "date" => fields.date.see(value),
                 "host" => fields.host.see(value),
+                "x-amz-security-token" => fields.security_token.see(value),
                 _ => {}
             }
         }

@@ -55,7 +55,9 @@
 //! ([`SigV4Verifier::normalize_path`]). Parameters are decoded, encoded and sorted; `+` is itself and not a blank. Signed
 //! fields are trimmed, runs of blanks become one, and fields of one name are joined by commas. The payload is the hash of
 //! the received body, whatever `X-Amz-Content-Sha256` says, unless [`SigV4Verifier::allow_unsigned_payload`] is set. Chunked
-//! (`STREAMING-...`) and asymmetric signatures (SigV4A) are not accepted.
+//! (`STREAMING-...`) and asymmetric signatures (SigV4A) are not accepted. So what may be changed on the way without notice is
+//! what means the same: the case of an escape's digits in the query (not in the path), the order of parameters, blanks
+//! around signed values, and what separates the parameters of `Authorization`.
 //!
 //! Clients that sign otherwise are refused, as by AWS: `curl` before 8.3 does not sort parameters nor encode paths twice.
 //! [`SigV4Verifier::lenient`] lets a `+` that was signed as a blank, and repeated slashes that were left in, pass.
@@ -153,6 +155,8 @@ mod strip;
 mod verifier;
 
 pub use canonical::{CanonicalTexts, RequestHead};
+#[cfg(feature = "stage")]
+pub(crate) use claims::unreadable;
 pub use credentials::{Credentials, CredentialsBuilder};
 pub use error::SignatureError;
 pub use future::SigV4AuthFuture;

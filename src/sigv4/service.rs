@@ -129,7 +129,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let config = &*self.config;
         let context = config.context.find_or_create(&mut request);
-        if !config.is_required(&context, request.uri().path()) {
+        if !config.is_required(&context, request.method(), request.uri().path()) {
             return SigV4AuthFuture::forwarded(self.inner.call(request.map(M::pass)));
         }
         let clock = &config.context.clock;
@@ -220,7 +220,7 @@ pub(super) fn admit<B: Body>(
             refused => refused,
         };
     }
-    let limit = config.body_limit(context, request.uri().path());
+    let limit = config.body_limit(&Parts::of(context, request));
     match check_announced(request.headers(), request.body(), limit) {
         Ok(()) => Step::Collect(Collector::new(limit)),
         Err(error) => Step::Refuse(error.into()),

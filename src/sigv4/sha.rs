@@ -62,6 +62,20 @@ impl<const BLOCKS: usize> Gathered<BLOCKS> {
         self.filled = 0;
     }
 
+    /// More than there is room for: whole blocks are compressed where they stand.
+    fn put_long(&mut self, mut bytes: &[u8]) {
+        if self.filled > 0 {
+            let (first, rest) = bytes.split_at(Self::SIZE - self.filled);
+            self.blocks.as_flattened_mut()[self.filled..].copy_from_slice(first);
+            self.flush();
+            bytes = rest;
+        }
+        let (whole, rest) = bytes.as_chunks();
+        self.state.compress(whole);
+        self.blocks.as_flattened_mut()[..rest.len()].copy_from_slice(rest);
+        self.filled = rest.len();
+    }
+
     /// Puts the text aside until more of it is there.
     pub(super) fn put_aside(mut self) -> Aside {
         let (whole, length) = (self.filled / BLOCK, self.filled % BLOCK);
@@ -83,26 +97,28 @@ impl<const BLOCKS: usize> Gathered<BLOCKS> {
         text[self.filled..end - 8].fill(0);
         text[end - 8..end].copy_from_slice(&bits.to_be_bytes());
         self.state.compress(&self.blocks[..end / BLOCK]);
-        let mut digest = [0; 32];
-        for (bytes, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(self.state.words) {
-            *bytes = word.to_be_bytes();
-        }
-        digest
+        to_bytes(self.state.words)
     }
 }
 
+fn to_bytes(words: [u32; 8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    for (bytes, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+        *bytes = word.to_be_bytes();
+    }
+    digest
+}
+
 impl<const BLOCKS: usize> Sink for Gathered<BLOCKS> {
-    fn put(&mut self, mut bytes: &[u8]) {
-        loop {
-            let free = &mut self.blocks.as_flattened_mut()[self.filled..];
-            let (now, later) = bytes.split_at(bytes.len().min(free.len()));
-            free[..now.len()].copy_from_slice(now);
-            self.filled += now.len();
-            if later.is_empty() {
-                return;
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        let end = self.filled + bytes.len();
+        match self.blocks.as_flattened_mut().get_mut(self.filled..end) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                self.filled = end;
             }
-            self.flush();
-            bytes = later;
+            None => self.put_long(bytes),
         }
     }
 
@@ -149,13 +165,22 @@ impl MacKey {
 
     /// The code of the text that `write` writes.
     pub(super) fn of<const BLOCKS: usize>(&self, write: impl FnOnce(&mut Gathered<BLOCKS>)) -> [u8; 32] {
-        let behind_key = |words| Midstate { words, length: BLOCK as u64 };
-        let mut text = Gathered::behind(behind_key(self.inner));
+        let mut text = Gathered::behind(Midstate { words: self.inner, length: BLOCK as u64 });
         write(&mut text);
-        let mut outer = Gathered::<1>::behind(behind_key(self.outer));
-        outer.put(&text.finish());
-        outer.finish()
+        let mut words = self.outer;
+        compress256(&mut words, &[last_block(&text.finish())]);
+        to_bytes(words)
     }
+}
+
+/// A digest behind one block, with the end of the text.
+fn last_block(digest: &[u8; 32]) -> [u8; BLOCK] {
+    const BITS: u64 = (BLOCK as u64 + 32) * 8;
+    let mut block = [0; BLOCK];
+    block[..32].copy_from_slice(digest);
+    block[32] = 0x80;
+    block[BLOCK - 8..].copy_from_slice(&BITS.to_be_bytes());
+    block
 }
 
 impl fmt::Debug for MacKey {
@@ -164,7 +189,8 @@ impl fmt::Debug for MacKey {
     }
 }
 
-fn sha256(text: &[u8]) -> [u8; 32] {
+/// The hash of a text that is all there.
+pub(super) fn sha256(text: &[u8]) -> [u8; 32] {
     let mut gathered = Gathered::<1>::new();
     gathered.put(text);
     gathered.finish()

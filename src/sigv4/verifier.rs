@@ -2,20 +2,21 @@
 
 use super::{
     canonical::{
-        CanonicalFault, CanonicalTexts, PathRule, Reading, RequestHead, SECURITY_TOKEN, Scope, TERMINATOR,
+        CanonicalFault, CanonicalTexts, PathRule, Reading, RequestHead, SECURITY_TOKEN, TERMINATOR,
         check_escapes, check_list, parameter, signs_host, write_request, write_string_to_sign,
     },
     claims::{Claims, Form, check_algorithm, credential_parts, session_token},
     credentials::Credentials,
     date::SignedTime,
-    encode::{Plus, hex, pieces, unhex},
+    encode::{Plus, find, hex, unhex},
     error::SignatureError,
-    sha::{Aside, Gathered, MacKey},
+    key::SigningKey,
+    sha::{Aside, Gathered, sha256},
     sink::Sink,
 };
 use crate::{context::CallerIdentity, error::ConfigError};
 use http::HeaderName;
-use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq};
 
 /// Rules of verification: whose signatures are accepted, and how a request is read. See the [module docs](super).
@@ -44,7 +45,7 @@ pub enum Payload {
 impl Payload {
     /// The hash of a body.
     pub fn of(body: &[u8]) -> Self {
-        Self::Sha256(Sha256::digest(body).into())
+        Self::Sha256(sha256(body))
     }
 
     /// The hash of no body: `e3b0c442...`.
@@ -164,8 +165,8 @@ impl SigV4Verifier {
         let claims = self.examine(request, now)?;
         let credentials = lookup(claims.access_key()).ok_or_else(SignatureError::unknown_access_key)?;
         let prepared = self.prepare(request, &claims, &credentials)?;
-        self.finish(&prepared, &payload)?;
-        check_token(request, claims.form, &credentials, now)?;
+        finish(&prepared, &payload)?;
+        check_token(request, &claims, &credentials, now)?;
         Ok(credentials.proof().clone())
     }
 
@@ -262,11 +263,11 @@ impl SigV4Verifier {
     }
 
     /// The scope as it is expected: nothing of it comes from the request but the day.
-    fn scope<'a>(&'a self, time: &'a SignedTime) -> Scope<'a> {
-        Scope { date: time.day(), region: &self.region, service: &self.service }
+    fn scope(&self, time: &SignedTime) -> String {
+        [time.day(), &self.region, &self.service, TERMINATOR].join("/")
     }
 
-    /// Hashes everything but the payload, which may still be on its way.
+    /// Hashes everything but the payload, which may still be on its way. The claims have been examined.
     pub(super) fn prepare(
         &self,
         request: &RequestHead<'_>,
@@ -274,7 +275,7 @@ impl SigV4Verifier {
         credentials: &Credentials,
     ) -> Result<Prepared, SignatureError> {
         check_list(&claims.signed_headers).map_err(|_| SignatureError::mismatch())?;
-        let signature = unhex(claims.signature.as_bytes()).ok_or_else(SignatureError::mismatch)?;
+        let signature = claims.signature.as_bytes().try_into().map_err(|_| SignatureError::mismatch())?;
         let canonical = hash_request(request, claims, Reading::new(self.path))?;
         let others = if self.lenient || self.unsigned_query_token {
             let readings = self.other_readings(request, claims.is_presigned());
@@ -283,19 +284,8 @@ impl SigV4Verifier {
             Vec::new()
         };
         let day = claims.time.unix_seconds.div_euclid(86_400);
-        let key = credentials.keys().get(credentials.secret(), &self.scope(&claims.time), day);
-        Ok(Prepared { canonical, others, key, time: claims.time, signature })
-    }
-
-    /// Compares the signature, now that the payload is known, in constant time; the one that would be right is never
-    /// given away.
-    pub(super) fn finish(&self, prepared: &Prepared, payload: &Payload) -> Result<(), SignatureError> {
-        let scope = self.scope(&prepared.time);
-        let fits = |canonical: &Aside| payload.with_text(|payload| prepared.fits(canonical, payload, &scope));
-        if fits(&prepared.canonical) || prepared.others.iter().any(fits) {
-            return Ok(());
-        }
-        Err(SignatureError::mismatch())
+        let key = credentials.keys().get(credentials.secret(), claims.scope(), day);
+        Ok(Prepared { canonical, others, key, timestamp: claims.time.text, signature })
     }
 
     /// The readings that settings add, where they make a difference. Empty, and no allocation, by default.
@@ -348,7 +338,16 @@ impl SigV4Verifier {
 impl Claims<'_> {
     /// The first part of the credential.
     pub(super) fn access_key(&self) -> &str {
-        pieces(&self.credential, b'/').next().unwrap_or_default()
+        &self.credential[..self.key_length()]
+    }
+
+    /// What follows it, `YYYYMMDD/region/service/aws4_request`.
+    fn scope(&self) -> &str {
+        self.credential.get(self.key_length() + 1..).unwrap_or_default()
+    }
+
+    fn key_length(&self) -> usize {
+        find(self.credential.as_bytes(), [b'/']).unwrap_or(self.credential.len())
     }
 }
 
@@ -407,25 +406,41 @@ fn hash_request(
     Ok(hash.put_aside())
 }
 
-/// Steps 8 and 9 of the check: the token belongs to the key, and neither has expired. After the signature, so that
-/// only the key's owner learns anything.
-pub(super) fn check_token(
-    request: &RequestHead<'_>,
-    form: Form,
-    credentials: &Credentials,
-    now: i64,
-) -> Result<(), SignatureError> {
-    let sent = session_token(request, form).map_err(|()| SignatureError::token_invalid())?;
-    match (credentials.session_token(), sent) {
-        (None, None) => Ok(()),
-        (Some(own), Some(sent)) if own.is(&sent) => check_expiry(credentials, now),
-        _ => Err(SignatureError::token_invalid()),
+/// What is wrong with a session token.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TokenFault {
+    Invalid,
+    Expired,
+}
+
+impl From<TokenFault> for SignatureError {
+    fn from(fault: TokenFault) -> Self {
+        match fault {
+            TokenFault::Invalid => Self::token_invalid(),
+            TokenFault::Expired => Self::token_expired(),
+        }
     }
 }
 
-fn check_expiry(credentials: &Credentials, now: i64) -> Result<(), SignatureError> {
+/// Steps 8 and 9 of the check: the token belongs to the key, and neither has expired. What comes of it counts after the
+/// signature, so that only the key's owner learns anything.
+pub(super) fn check_token(
+    request: &RequestHead<'_>,
+    claims: &Claims<'_>,
+    credentials: &Credentials,
+    now: i64,
+) -> Result<(), TokenFault> {
+    let sent = session_token(request, claims).map_err(|()| TokenFault::Invalid)?;
+    match (credentials.session_token(), sent) {
+        (None, None) => Ok(()),
+        (Some(own), Some(sent)) if own.is(&sent) => check_expiry(credentials, now),
+        _ => Err(TokenFault::Invalid),
+    }
+}
+
+fn check_expiry(credentials: &Credentials, now: i64) -> Result<(), TokenFault> {
     if credentials.expires_at().is_some_and(|end| now >= end) {
-        return Err(SignatureError::token_expired());
+        return Err(TokenFault::Expired);
     }
     Ok(())
 }
@@ -435,9 +450,10 @@ pub(super) struct Prepared {
     canonical: Aside,
     /// What settings accept besides; empty by default.
     others: Vec<Aside>,
-    key: MacKey,
-    time: SignedTime,
-    signature: [u8; 32],
+    key: Arc<SigningKey>,
+    timestamp: [u8; 16],
+    /// As it was sent: 64 digits, where it is one.
+    signature: [u8; 64],
 }
 
 /// Blocks of a rest of less than one, the digits of a hash, and the end.
@@ -446,26 +462,31 @@ const PAYLOAD: usize = 3;
 const STRING_TO_SIGN: usize = 3;
 
 impl Prepared {
-    fn fits(&self, canonical: &Aside, payload: &[u8], scope: &Scope<'_>) -> bool {
+    /// The signature, if it is the one that was sent.
+    fn sign(&self, canonical: &Aside, payload: &[u8]) -> Option<[u8; 32]> {
         let mut request = Gathered::<PAYLOAD>::resume(canonical);
         request.put(payload);
         let digest = request.finish();
-        let computed = self.key.of::<STRING_TO_SIGN>(|text| {
-            write_string_to_sign(text, &self.time.text, scope);
+        let computed = self.key.mac.of::<STRING_TO_SIGN>(|text| {
+            write_string_to_sign(text, &self.timestamp, &self.key.scope);
             text.put(&hex(&digest));
         });
-        is_same(&computed, &self.signature)
-    }
-
-    pub(super) fn signature(&self) -> &[u8; 32] {
-        &self.signature
+        is_same(&hex(&computed), &self.signature).then_some(computed)
     }
 }
 
+/// Compares the signature, now that the payload is known, in constant time; the one that would be right is never given
+/// away. The one that is right comes back.
+pub(super) fn finish(prepared: &Prepared, payload: &Payload) -> Result<[u8; 32], SignatureError> {
+    let sign = |canonical: &Aside| payload.with_text(|payload| prepared.sign(canonical, payload));
+    let signature = sign(&prepared.canonical).or_else(|| prepared.others.iter().find_map(sign));
+    signature.ok_or_else(SignatureError::mismatch)
+}
+
 /// In constant time, eight bytes at a time.
-fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
-    let words = |digest: &[u8; 32]| -> [u64; 4] {
-        let words = digest.as_chunks::<8>().0;
+fn is_same(one: &[u8; 64], other: &[u8; 64]) -> bool {
+    let words = |digits: &[u8; 64]| -> [u64; 8] {
+        let words = digits.as_chunks::<8>().0;
         std::array::from_fn(|at| u64::from_ne_bytes(words[at]))
     };
     let pairs = words(one).into_iter().zip(words(other));
@@ -479,14 +500,14 @@ mod tests {
     #[test]
     fn no_body_has_the_hash_of_no_body() {
         assert_eq!(Payload::EMPTY, Payload::of(b""));
-        assert_eq!(Payload::EMPTY.with_text(<[u8]>::to_vec), hex(&Sha256::digest(b"").into()));
+        assert_eq!(Payload::EMPTY.with_text(<[u8]>::to_vec), hex(&sha256(b"")));
     }
 
     #[test]
-    fn digests_are_the_same_in_every_byte() {
-        let one: [u8; 32] = std::array::from_fn(|index| index as u8);
+    fn signatures_are_the_same_in_every_byte() {
+        let one: [u8; 64] = std::array::from_fn(|index| index as u8);
         assert!(is_same(&one, &one));
-        for index in 0..32 {
+        for index in 0..64 {
             let mut other = one;
             other[index] ^= 0x80;
             assert!(!is_same(&one, &other), "{index}");

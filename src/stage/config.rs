@@ -199,7 +199,9 @@ impl Deployment {
 /// What an unmatched path or method is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NoRoute {
-    /// 403 `{"message":"Missing Authentication Token"}`, as a REST API says it (an HTTP API: 404 `Not Found`).
+    /// 403 `{"message":"Missing Authentication Token"}`, as a REST API says it (an HTTP API: 404 `Not Found`). Where the
+    /// request has an `Authorization` field that is no complete signature, a REST API says what it lacks; so does this one,
+    /// with the feature `sigv4`.
     #[default]
     MissingAuthenticationToken,
     /// 404 `RESOURCE_NOT_FOUND`: honest, unlike AWS.

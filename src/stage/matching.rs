@@ -4,7 +4,7 @@ use super::{Stages, config::NoRoute, snapshot::leading_slashes};
 use crate::{
     context::{HostText, RequestContext, without_port},
     response::{Cause, GatewayError, ResponseType},
-    route::{MatchedRoute, PathError, Scope, check_path},
+    route::{MatchedRoute, Scope, check_path},
 };
 use bytes::Bytes;
 use http::{
@@ -58,7 +58,7 @@ impl Stages {
 
     fn find<B>(&self, request: &Request<B>, matched: &mut StageMatch) -> Result<(), GatewayError> {
         let received = request.uri().path();
-        check_path(received).map_err(bad_path)?;
+        check_path(received).map_err(GatewayError::bad_path)?;
         let snapshot = self.snapshot();
         let field = host_field(request.uri(), request.headers())?.and_then(|field| field.to_str().ok());
         matched.host = field.map(HostText::from);
@@ -70,7 +70,7 @@ impl Stages {
         let path = routed_path(&received[target.path_start..]);
         matched.preflight_route = preflight_route(request, scope, path);
         matched.route = MatchedRoute::find(scope, Some(request.method()), path, received);
-        if matched.route.is_some() { Ok(()) } else { Err(no_route(snapshot.no_route)) }
+        if matched.route.is_some() { Ok(()) } else { Err(no_route(snapshot.no_route, request)) }
     }
 }
 
@@ -91,20 +91,27 @@ fn requested_method<B>(request: &Request<B>) -> Option<Option<Method>> {
     Some(Method::from_bytes(requested.as_bytes()).ok())
 }
 
-fn no_route(answer: NoRoute) -> GatewayError {
+fn no_route<B>(answer: NoRoute, request: &Request<B>) -> GatewayError {
     match answer {
         NoRoute::MissingAuthenticationToken => {
-            GatewayError::new(ResponseType::MissingAuthenticationToken, Cause::NoRoute)
+            let missing = || GatewayError::new(ResponseType::MissingAuthenticationToken, Cause::NoRoute);
+            unreadable_signature(request).unwrap_or_else(missing)
         }
         NoRoute::NotFound => GatewayError::new(ResponseType::ResourceNotFound, Cause::NoRoute),
     }
 }
 
-fn bad_path(error: PathError) -> GatewayError {
-    GatewayError::bad_request(match error {
-        PathError::DotSegment => Cause::DotSegment,
-        PathError::InvalidEscape => Cause::InvalidEscape,
-    })
+/// To a REST API an unknown route is an `AWS_IAM` method of nothing: an `Authorization` field is read as a signature, and
+/// its holder told what it lacks.
+#[cfg(feature = "sigv4")]
+fn unreadable_signature<B>(request: &Request<B>) -> Option<GatewayError> {
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    crate::sigv4::unreadable(&crate::sigv4::RequestHead { method, uri, headers })
+}
+
+#[cfg(not(feature = "sigv4"))]
+fn unreadable_signature<B>(_: &Request<B>) -> Option<GatewayError> {
+    None
 }
 
 /// The `Host` field where the URI names no host; two are refused, since it decides which stage is served.

@@ -13,6 +13,7 @@
 //! | dot segment, invalid escape, two `Host` fields | 400 `{"message":"Bad Request"}` | the same |
 //! | unknown stage, host or base path | 403 `{"message":"Forbidden"}`, `ForbiddenException` | 404 `{"message":"Not Found"}` |
 //! | no such path or method | 403 `{"message":"Missing Authentication Token"}`, `MissingAuthenticationTokenException` | 404 `{"message":"Not Found"}` |
+//! | the same, and `Authorization` is no complete signature (feature `sigv4`) | 403 `IncompleteSignatureException`, which says what it lacks, as on AWS | 404 `{"message":"Not Found"}` |
 //! | the same with [`NoRoute::NotFound`] | 404 `{"message":"Resource not found"}` | 404 `{"message":"Not Found"}` |
 //!
 //! [`Stages`] is the handle for changes at run time: deploy, roll back, variables, settings, canary. A request that

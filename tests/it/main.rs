@@ -14,6 +14,8 @@ mod authorizers;
 mod browser;
 #[cfg(all(feature = "cache", feature = "gateway"))]
 mod caching;
+#[cfg(all(feature = "gateway", feature = "sigv4", feature = "authorizer", feature = "jwt"))]
+mod changed;
 #[cfg(feature = "cors")]
 mod cors;
 #[cfg(all(feature = "gateway", feature = "tracing"))]

@@ -39,7 +39,7 @@ pub(crate) fn signs_host(names: &str) -> bool {
 }
 
 fn listed(names: &str) -> impl Iterator<Item = &str> {
-    pieces(names, b';')
+    pieces(names, [b';'])
 }
 
 fn is_host(name: &str) -> bool {

@@ -98,26 +98,14 @@ pub(super) fn write_request(
 pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 pub(super) const TERMINATOR: &str = "aws4_request";
 
-/// What a signature is bound to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scope<'a> {
-    /// `YYYYMMDD`
-    pub(super) date: &'a str,
-    pub(super) region: &'a str,
-    pub(super) service: &'a str,
-}
-
-/// Writes the string to sign up to its last line, the hash of the canonical request.
-pub(super) fn write_string_to_sign(sink: &mut impl Sink, timestamp: &[u8; 16], scope: &Scope<'_>) {
+/// Writes the string to sign up to its last line, the hash of the canonical request. The scope is
+/// `YYYYMMDD/region/service/aws4_request`.
+pub(super) fn write_string_to_sign(sink: &mut impl Sink, timestamp: &[u8; 16], scope: &str) {
     sink.put(ALGORITHM.as_bytes());
     sink.put_byte(b'\n');
     sink.put(timestamp);
     sink.put_byte(b'\n');
-    for part in [scope.date, scope.region, scope.service] {
-        sink.put(part.as_bytes());
-        sink.put_byte(b'/');
-    }
-    sink.put(TERMINATOR.as_bytes());
+    sink.put(scope.as_bytes());
     sink.put_byte(b'\n');
 }
 
@@ -139,12 +127,7 @@ impl CanonicalTexts {
         &self.string_to_sign
     }
 
-    pub(super) fn new(
-        mut canonical: Vec<u8>,
-        payload: &[u8],
-        timestamp: &[u8; 16],
-        scope: &Scope<'_>,
-    ) -> Self {
+    pub(super) fn new(mut canonical: Vec<u8>, payload: &[u8], timestamp: &[u8; 16], scope: &str) -> Self {
         canonical.extend_from_slice(payload);
         let mut to_sign = Vec::new();
         write_string_to_sign(&mut to_sign, timestamp, scope);

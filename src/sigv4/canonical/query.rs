@@ -104,7 +104,7 @@ pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<Pair<'a>> {
 /// A `%` that starts no escape, as AWS words it.
 pub(crate) fn check_escapes(query: &str) -> Result<(), String> {
     let mut rest = query.as_bytes();
-    while let Some(at) = find(rest, b'%') {
+    while let Some(at) = find(rest, [b'%']) {
         rest = &rest[at..];
         if escaped(rest).is_none() {
             return Err(escape_fault(rest));

@@ -3,7 +3,7 @@
 use super::{ARN, Raw, SECRET, vectors};
 use crate::sigv4::{
     Credentials, Payload, RequestHead, SigV4Verifier,
-    canonical::{Scope, write_path_for_tests},
+    canonical::write_path_for_tests,
     key::{Secret, derive},
     sink::Sink,
 };
@@ -108,7 +108,7 @@ impl Setting {
 
     fn sign(&self, string_to_sign: &str) -> String {
         let date = &string_to_sign.lines().nth(1).unwrap()[..8];
-        let scope = Scope { date, region: &self.region, service: &self.service };
+        let scope = [date, &self.region, &self.service, "aws4_request"].join("/");
         let key = derive(&Secret::new(self.secret.clone()), &scope);
         let signature = key.of::<1>(|text| text.put(string_to_sign.as_bytes()));
         signature.iter().map(|byte| format!("{byte:02x}")).collect()

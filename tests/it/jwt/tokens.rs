@@ -80,6 +80,26 @@ fn leeway_stretches_every_date() {
     }
 }
 
+/// RFC 7519 section 2: a NumericDate may have a fraction.
+#[test]
+fn fractions_of_a_second_count() {
+    let (manual, clock) = clock();
+    manual.advance(Duration::from_millis(700));
+    let authorizer = authorizer(source(), clock).build().unwrap();
+    let at = |fraction: f64| NOW as f64 + fraction;
+    for (changes, expected) in [
+        (json!({"exp": at(0.8)}), Ok(())),
+        (json!({"exp": at(0.6)}), Err(JwtError::Expired)),
+        (json!({"nbf": at(0.6)}), Ok(())),
+        (json!({"nbf": at(0.8)}), Err(JwtError::NotYetValid)),
+        (json!({"iat": at(0.6)}), Ok(())),
+        (json!({"iat": at(0.8)}), Err(JwtError::IssuedInFuture)),
+    ] {
+        let token = token(&changes);
+        assert_eq!((ask(&authorizer, &token), ask(&authorizer, &token)), (expected, expected), "{changes}");
+    }
+}
+
 /// Scopes are the method's: one that a token passed with says nothing about another.
 #[test]
 fn a_remembered_token_is_asked_for_its_scopes_every_time() {
