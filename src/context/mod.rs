@@ -37,6 +37,7 @@
 
 mod authorizer;
 mod authorizer_run;
+mod body_fault;
 mod cache;
 mod caller;
 #[cfg(feature = "jwt")]
@@ -85,6 +86,7 @@ pub use proxies::{ForwardedHeader, TrustedProxies};
 
 #[cfg(feature = "authorizer")]
 pub(crate) use authorizer_run::{AuthorizerCall, AuthorizerRun};
+pub(crate) use body_fault::BodyFault;
 pub(crate) use cache::CacheNote;
 #[cfg(all(feature = "tracing", feature = "authorizer"))]
 pub(crate) use execution::CallTexts;
@@ -124,16 +126,10 @@ use http::{Extensions, Method, Uri};
 use ids::RequestIds;
 use std::{
     net::IpAddr,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 #[cfg(feature = "payload-limit")]
-use std::{
-    sync::{Mutex, PoisonError},
-    task::Waker,
-};
+use std::{sync::Mutex, task::Waker};
 
 /// Which kind of API answers: it decides the table of refusals (design D4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -186,13 +182,6 @@ struct Inner {
     /// Who waits for the answer: the body may be read, and cut off, by another task.
     #[cfg(feature = "payload-limit")]
     body_watcher: Mutex<Option<Waker>>,
-}
-
-/// What went wrong with the request body while it streamed, for the layer that watches the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BodyFault {
-    TooLarge { limit: u64 },
-    TooSlow,
 }
 
 /// What a context is made from.
@@ -485,38 +474,6 @@ impl RequestContext {
 
     pub(crate) fn set_error(&self, error: GatewayError) {
         let _first_writer_wins = self.0.error.set(error);
-    }
-
-    /// Notes the first fault and wakes the watcher. The lock orders the note before the watcher's next look.
-    #[cfg(feature = "payload-limit")]
-    pub(crate) fn set_body_fault(&self, fault: BodyFault) {
-        let code = match fault {
-            BodyFault::TooSlow => 1,
-            BodyFault::TooLarge { limit } => limit.saturating_add(2),
-        };
-        let _first_fault_wins = self.0.body_fault.compare_exchange(0, code, Relaxed, Relaxed);
-        let watcher = self.0.body_watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(watcher) = watcher {
-            watcher.wake();
-        }
-    }
-
-    /// Has `waker` woken at the next fault; look at [`Self::body_fault`] afterwards, not before.
-    #[cfg(feature = "payload-limit")]
-    pub(crate) fn watch_body(&self, waker: &Waker) {
-        let mut watcher = self.0.body_watcher.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *watcher {
-            Some(known) => known.clone_from(waker),
-            None => *watcher = Some(waker.clone()),
-        }
-    }
-
-    pub(crate) fn body_fault(&self) -> Option<BodyFault> {
-        match self.0.body_fault.load(Relaxed) {
-            0 => None,
-            1 => Some(BodyFault::TooSlow),
-            code => Some(BodyFault::TooLarge { limit: code - 2 }),
-        }
     }
 
     /// The declared method by which a layer lets a request pass: that of the stage, or where no stage has matched that of

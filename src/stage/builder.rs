@@ -72,9 +72,12 @@ impl StagesBuilder {
         if self.history_limit.0 == 0 {
             return Err(ConfigError::new("history limit", 0, "leaves no room for the deployment that runs"));
         }
-        let mut state = State::default();
-        state.history_limit = self.history_limit;
-        (state.default_endpoint_disabled, state.no_route) = (self.default_endpoint_disabled, self.no_route);
+        let mut state = State {
+            history_limit: self.history_limit,
+            default_endpoint_disabled: self.default_endpoint_disabled,
+            no_route: self.no_route,
+            ..State::default()
+        };
         self.deployments.into_iter().try_for_each(|deployment| state.add_deployment(deployment))?;
         self.stages.into_iter().try_for_each(|stage| state.add_stage(stage))?;
         self.domains.into_iter().try_for_each(|domain| state.add_domain(domain.compile()?))?;

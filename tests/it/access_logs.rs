@@ -24,6 +24,7 @@ use tower_gateway::{
     gateway::Gateway,
     observe::{
         AccessLog, AccessLogFormat, AccessLogLayer, Escaping, LogApi, LogPreset, LogWriter, RequestEvent,
+        Sampling,
     },
     payload_limit::PayloadLimitLayer,
     route::{ApiMethod, Routes},
@@ -278,6 +279,52 @@ fn each_phase_of_the_gateway_leaves_one_entry() {
             format!("ID 429 QUOTA_EXCEEDED Quota prod /pets/{{id}} spent *{masked}"),
             "ID 504 INTEGRATION_TIMEOUT IntegrationTimeout prod /open - -".into(),
             format!("ID 200 - - prod /pets/{{id}} free {masked}"),
+        ]
+    );
+}
+
+#[test]
+fn sampling_is_by_outcome() {
+    let kept = Kept::default();
+    let clock = ManualClock::at_unix_seconds(0);
+    let text = "$context.requestId $context.path $context.status $context.outcome";
+    let log = kept.log(AccessLogFormat::new(LogApi::Rest, text).unwrap());
+    let sampling = Sampling::all().successes(0.0).unwrap().slower_than(Duration::from_secs(1));
+    let filter = FilterLayer::new(|head, _| match head.uri.path() {
+        "/refused" => Verdict::Block,
+        _ => Verdict::Pass,
+    });
+    let inner = {
+        let clock = clock.clone();
+        service_fn(move |request: Request<()>| {
+            let path = request.uri().path();
+            clock.advance(Duration::from_secs(if path == "/slow" { 2 } else { 0 }));
+            let status = if path == "/missing" { 404 } else { 200 };
+            std::future::ready(match path {
+                "/fails" => Err("broken"),
+                _ => Ok(Response::builder().status(status).body(Full::<Bytes>::from("cat")).unwrap()),
+            })
+        })
+    };
+    let service = AccessLogLayer::new(log.sampling(sampling)).clock(clock.clock()).layer(filter.layer(inner));
+    run(async {
+        for path in ["/fine", "/slow", "/missing", "/refused", "/fails", "/left"] {
+            let Ok(answer) = service.clone().oneshot(Request::get(path).body(()).unwrap()).await else {
+                continue;
+            };
+            if path != "/left" {
+                answer.into_body().collect().await.unwrap();
+            }
+        }
+    });
+    assert_eq!(
+        kept.lines(),
+        [
+            "ID /slow 200 complete",
+            "ID /missing 404 complete",
+            "ID /refused 403 complete",
+            "ID /fails - failed",
+            "ID /left 200 client_closed",
         ]
     );
 }

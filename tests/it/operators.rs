@@ -18,7 +18,7 @@ use tower_gateway::{
     observe::{
         Metrics, ObserveLayer,
         admin::{AdminService, Explain},
-        metering::UsageJournal,
+        metering::{PriceTable, UsageJournal, UsageRow},
     },
     route::{ApiMethod, Routes},
     stage::Stages,
@@ -118,6 +118,10 @@ fn use_is_counted_by_key_stage_and_day() {
                2026-11-23,one,prod,1,3,4\n\
                2026-11-23,\"two,\"\"x\",prod,1,3,4\n";
     assert_eq!(shop.journal.to_csv(), csv);
+    let prices = PriceTable::new().requests([(Some(1), 5), (None, 3)]).unwrap();
+    let bill = prices.bill(&UsageRow::read_csv(csv).unwrap());
+    assert_eq!(bill, prices.bill(&shop.journal.rows()), "a month is computed again from what was exported");
+    assert_eq!(bill.iter().map(|line| line.amount_nano).collect::<Vec<_>>(), [8, 8]);
     let lines = shop.journal.to_json_lines();
     let second: serde_json::Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
     let wanted = serde_json::json!({ "day": "2026-11-22", "keyId": "two,\"x", "stage": "prod", "requests": 1, "bytesIn": 3, "bytesOut": 4 });

@@ -97,7 +97,7 @@ impl Observer for UsageJournal {
         let used = entry(entry(day, key.id()), stage);
         used.requests += 1;
         used.bytes_in = used.bytes_in.saturating_add(context.request_length().unwrap_or(0));
-        used.bytes_out += event.response_length();
+        used.bytes_out = used.bytes_out.saturating_add(event.response_length());
     }
 }
 

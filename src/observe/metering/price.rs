@@ -87,9 +87,9 @@ impl PriceTable {
         let mut keys = BTreeMap::<&str, (u64, u64, u64)>::new();
         for row in rows {
             let (requests, bytes_in, bytes_out) = keys.entry(&row.key_id).or_default();
-            *requests += row.requests;
-            *bytes_in += row.bytes_in;
-            *bytes_out += row.bytes_out;
+            *requests = requests.saturating_add(row.requests);
+            *bytes_in = bytes_in.saturating_add(row.bytes_in);
+            *bytes_out = bytes_out.saturating_add(row.bytes_out);
         }
         keys.into_iter().map(|(key, used)| self.line(key, used)).collect()
     }

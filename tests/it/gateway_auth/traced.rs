@@ -147,7 +147,7 @@ fn whole_events_are_shown_without_credentials_and_within_a_line() {
         with_field(with_field(request, "cookie", "session=cookied"), "x-plain", "plain")
     };
     let long = traced(LoggingLevel::Info).max_line_bytes(10_000);
-    let builder = || Authorizer::request("custom", function.clone()).identity_sources(sources);
+    let builder = || Authorizer::request("custom", function).identity_sources(sources);
     let found = lines(builder(), long, [request()]);
     assert_eq!(found[1], "I Incoming identity: *********************ential,********");
     let event = found[2].strip_prefix("I Endpoint request body after transformations: ").unwrap();

@@ -20,6 +20,7 @@ use tower_gateway::{
     },
     route::{ApiMethod, MethodSettings, Routes},
     stage::{Deployment, Stage, Stages},
+    store::{FailurePolicy, StoreOptions},
     throttle::Throttle,
     usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
 };
@@ -38,6 +39,10 @@ struct Process {
 
 impl Process {
     fn start(clock: &ManualClock, store: Double) -> Self {
+        Self::with_options(clock, store, StoreOptions::new())
+    }
+
+    fn with_options(clock: &ManualClock, store: Double, options: StoreOptions) -> Self {
         let still = |burst| Throttle::new(0.0, burst).unwrap();
         let gold = UsagePlan::new("gold")
             .throttle(still(10))
@@ -48,7 +53,8 @@ impl Process {
             .plan(gold)
             .attach("gold", "k")
             .account_throttle(still(50))
-            .store(store.clone());
+            .store(store.clone())
+            .store_options(options);
         let keyed = || ApiMethod::new().api_key_required(true);
         let routes =
             Routes::builder().method("/pets", Method::GET, keyed()).method("/pets", Method::POST, keyed());
@@ -60,6 +66,12 @@ impl Process {
     }
 
     async fn ask(&self, method: Method, times: usize) {
+        for _ in 0..times {
+            assert_eq!(self.status(method.clone()).await, 200);
+        }
+    }
+
+    async fn status(&self, method: Method) -> u16 {
         let gateway = Gateway::builder()
             .stages(self.stages.clone())
             .api_keys(ApiKeys::builder().key(ApiKey::new("k").value(VALUE)).build().unwrap())
@@ -69,13 +81,11 @@ impl Process {
         let service = gateway.build().unwrap().layer(service_fn(|_: Request<_>| async {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets")))
         }));
-        for _ in 0..times {
-            let request = Request::builder().method(method.clone()).uri("/prod/pets");
-            let request = request.header("x-api-key", VALUE).body(Full::<Bytes>::default()).unwrap();
-            let answer = service.clone().oneshot(request).await.unwrap();
-            assert_eq!(answer.status(), 200);
-            answer.into_body().collect().await.unwrap();
-        }
+        let request = Request::builder().method(method).uri("/prod/pets").header("x-api-key", VALUE);
+        let answer = service.oneshot(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        let status = answer.status().as_u16();
+        answer.into_body().collect().await.unwrap();
+        status
     }
 
     /// What is shown at a path, once the time of a store that does not answer is over.
@@ -167,6 +177,22 @@ fn without_the_store_each_figure_says_whose_it_is() {
             let quota = one.shows("/summary").await["quotas"][0].clone();
             assert_eq!((&quota["used"], &quota["scope"]), (&5.into(), &"process".into()));
         }
+    });
+}
+
+#[test]
+fn a_request_that_is_denied_because_the_store_is_away_is_one_entry() {
+    run(async {
+        let options = StoreOptions::new().failure(FailurePolicy::Deny);
+        let clock = ManualClock::at_unix_seconds(NOW);
+        let process = Process::with_options(&clock, Double::new(true), options);
+        process.store.set_link(Link::Refused);
+        assert_eq!(process.status(Method::GET).await, 503);
+        let entry = process.explain.recent();
+        assert_eq!(entry.len(), 1);
+        let shown = process.shows(&format!("/requests/{}", entry[0].request_id)).await;
+        assert_eq!((&shown["status"], &shown["cause"]), (&"503".into(), &"UsageStoreUnavailable".into()));
+        assert_eq!(shown["explanation"]["layer"], "UsagePlanLayer");
     });
 }
 
