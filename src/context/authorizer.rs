@@ -4,11 +4,9 @@
 use super::claims::{ClaimStyle, Claims};
 use super::{Principal, RequestContext};
 use crate::response::json_string;
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, OnceLock},
-};
+#[cfg(any(feature = "authorizer", test))]
+use std::sync::Arc;
+use std::{borrow::Cow, fmt, sync::OnceLock};
 
 /// What an authorizer (Lambda-style, JWT or Cognito) established of the caller. A proof, like
 /// [`Principal`](super::Principal): only an authorizer of this crate can make one.

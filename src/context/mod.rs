@@ -44,6 +44,8 @@ mod caller;
 mod claims;
 #[cfg(feature = "mtls")]
 mod client_certificate;
+#[cfg(any(feature = "api-key", feature = "policy"))]
+mod declared;
 #[cfg(feature = "tracing")]
 mod execution;
 mod explanation;
@@ -115,8 +117,6 @@ pub(crate) use variables::civil_from_days;
 #[cfg(feature = "access-log")]
 pub(crate) use variables::common_log_time;
 
-#[cfg(any(feature = "api-key", feature = "policy"))]
-use crate::route::{ApiMethod, Scope, check_path};
 use crate::{
     clock::{Clock, Timestamp},
     response::GatewayError,
@@ -476,43 +476,6 @@ impl RequestContext {
         let _first_writer_wins = self.0.error.set(error);
     }
 
-    /// The declared method by which a layer lets a request pass: that of the stage, or where no stage has matched that of
-    /// the layer's `own` table, even if another layer has matched against a table of its own.
-    ///
-    /// It is the one of the request that goes on. Where a layer in between has changed the method, what a stage matched
-    /// says nothing of it: there is none. There is none either for a path that no router should be shown. A `HEAD` that is
-    /// not declared is judged as the `GET` by which routers answer it.
-    #[cfg(any(feature = "api-key", feature = "policy"))]
-    pub(crate) fn method_or_match<'a>(
-        &'a self,
-        own: Option<&'a Arc<Scope>>,
-        method: &Method,
-        path: &str,
-    ) -> Option<&'a ApiMethod> {
-        let is_as_received = *method == self.0.method;
-        let route = if is_as_received { self.route_or_match(own, path) } else { self.route() };
-        match (route, own) {
-            (route, Some(own)) if route.is_none_or(|route| route.scope.stage.is_none()) => {
-                let is_settled = is_as_received && *method != Method::HEAD;
-                let found = route.filter(|route| is_settled && self.is_match_of(route, own, path));
-                let index = match found {
-                    Some(route) => route.method,
-                    None => find_declared(own, method, path)?,
-                };
-                check_path(path).ok()?;
-                Some(&own.routes.declared(index).method)
-            }
-            (route, _) => Some(&route.filter(|_| is_as_received)?.declared().method),
-        }
-    }
-
-    /// Whether the route is what this table has for the path: it may have been found before a layer changed the path.
-    #[cfg(any(feature = "api-key", feature = "policy"))]
-    fn is_match_of(&self, route: &MatchedRoute, own: &Arc<Scope>, path: &str) -> bool {
-        let routed = route.base.and_then(|base| self.0.uri.path().get(base as usize..));
-        Arc::ptr_eq(&route.scope, own) && routed == Some(path)
-    }
-
     /// Matches against a layer's own table unless an outer layer already matched.
     pub(crate) fn route_or_match<'a>(
         &'a self,
@@ -526,19 +489,4 @@ impl RequestContext {
         }
         self.route()
     }
-}
-
-/// The index of a declared method in the table of a layer that stands alone.
-#[cfg(any(feature = "api-key", feature = "policy"))]
-fn find_declared(table: &Scope, method: &Method, path: &str) -> Option<u32> {
-    let find = |method| table.routes.search(method, path).map(|(index, _)| index);
-    let own = find(Some(method));
-    if *method != Method::HEAD {
-        return own;
-    }
-    // Routers choose the path first, and then answer by the handler of `GET` where there is none of `HEAD`.
-    let resource = |index| &table.routes.declared(index).resource_path;
-    let (by_get, nearest) = (find(Some(&Method::GET)), find(None).map(resource));
-    let is_nearest = |index: &u32| Some(resource(*index)) == nearest;
-    own.filter(is_nearest).or(by_get.filter(is_nearest)).or(own).or(by_get)
 }
