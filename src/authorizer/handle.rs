@@ -15,6 +15,8 @@ use super::{
     key::{self, CacheKey, CallKey, IdentityDigest},
     peers::{Peers, Revocation},
 };
+#[cfg(feature = "tracing")]
+use crate::context::Credentials;
 use crate::{
     clock::{Clock, Timestamp, timer::Sleep},
     context::AuthorizerCall,
@@ -253,9 +255,17 @@ impl Inner {
         }
     }
 
-    /// By what the caller is known, as far as it is text.
-    pub(super) fn identity(&self, asked: Asked<'_>) -> Vec<String> {
-        self.sources.iter().filter_map(|source| source.value(asked, self.repeated()).ok()).collect()
+    /// By what the caller is known, for an execution log: as far as it is text.
+    #[cfg(feature = "tracing")]
+    pub(super) fn credentials(&self, asked: Asked<'_>) -> Credentials {
+        let shown = self.sources.iter().filter_map(|source| source.value(asked, self.repeated()).ok());
+        let sent = self.sources.iter().flat_map(|source| source.sent(asked));
+        let parameters = self.sources.iter().filter_map(IdentitySource::parameter);
+        Credentials {
+            shown: shown.collect(),
+            sent: sent.collect(),
+            parameters: parameters.map(Into::into).collect(),
+        }
     }
 
     /// The event for a call; also where a token is held against the validation expression. Tokens that do not match

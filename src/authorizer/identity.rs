@@ -60,6 +60,33 @@ impl IdentitySource {
         }
     }
 
+    #[cfg(feature = "tracing")]
+    pub(super) fn parameter(&self) -> Option<&str> {
+        match self {
+            Self::Query(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// What a client has sent under the name, as it stands there: escapes of a query are not decoded.
+    #[cfg(feature = "tracing")]
+    pub(super) fn sent(&self, asked: Asked<'_>) -> Vec<String> {
+        match self {
+            Self::Header(name) => {
+                let fields = asked.headers.get_all(name).iter();
+                fields.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+            }
+            Self::Query(name) => {
+                let pairs = asked.query.unwrap_or_default().split('&');
+                let named = |pair: &&str| {
+                    query::pairs(Some(pair)).next().is_some_and(|(own, _)| *own == *name.as_bytes())
+                };
+                pairs.filter(named).filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())).collect()
+            }
+            Self::StageVariable(_) | Self::Context(_) => Vec::new(),
+        }
+    }
+
     /// Hands every value under the name to `each`, in order; a cache key must tell apart what the function can.
     pub(super) fn visit(&self, asked: Asked<'_>, mut each: impl FnMut(&str)) -> Result<(), Cause> {
         match self {

@@ -188,7 +188,7 @@ impl Config {
         }
         let asked = Asked { headers: request.headers(), query: request.uri().query(), context };
         #[cfg(feature = "tracing")]
-        context.note_identity(|| authorizer.0.identity(asked));
+        context.note_identity(|| authorizer.0.credentials(asked));
         let question =
             Question { asked, method: request.method(), path: request.uri().path(), api: &self.api };
         match authorizer.reply(question).map_err(no_identity)? {

@@ -1,6 +1,6 @@
 //! The call of the function as an execution log's data trace shows it: what identifies the caller is masked.
 
-use super::{AuthorizerAnswer, AuthorizerEvent, function::Answered};
+use super::{AuthorizerAnswer, AuthorizerEvent, function::Answered, query};
 use crate::context::{CallTexts, EndpointTexts, Redact};
 use http::Request;
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub(super) fn called<B>(event: &AuthorizerEvent, request: &Request<B>) {
 pub(super) fn texts(event: &AuthorizerEvent, answered: &Answered) -> Option<CallTexts> {
     let redact = redaction(event)?;
     let identity: Vec<&str> = event.identity().collect();
-    let redactor = Redactor { redact: &**redact, joined: identity.join(","), identity };
+    let redactor = Redactor { redact: &**redact, identity: format!(",{},", identity.join(",")) };
     let answer = answered.as_ref().ok().map(|answer| match answer.shown() {
         Some(shown) => redactor.text(shown),
         // Without names nobody knows what of it is secret.
@@ -42,8 +42,8 @@ pub(super) fn texts(event: &AuthorizerEvent, answered: &Answered) -> Option<Call
 /// Masks what stands in a document under a secret's name, and the caller's credentials wherever they stand.
 struct Redactor<'a> {
     redact: &'a dyn Redact,
-    identity: Vec<&'a str>,
-    joined: String,
+    /// All values of all sources, with a comma before and behind each.
+    identity: String,
 }
 
 impl Redactor<'_> {
@@ -68,16 +68,27 @@ impl Redactor<'_> {
 
     fn redact_member(&self, name: &str, member: &mut Value, secret: bool) {
         match member {
-            Value::String(query) if name == "rawQueryString" => {
-                let masked = self.redact.target("", Some(query));
-                *query = masked.trim_start_matches('?').to_owned();
-            }
+            Value::String(query) if name == "rawQueryString" => *query = self.query(query),
             _ => self.redact_value(member, secret || MASKED.contains(&name) || self.redact.masks(name)),
         }
     }
 
+    /// Without the values that identify the caller, whatever their names, and those of secrets' names.
+    fn query(&self, query: &str) -> String {
+        let masked = |pair: &str| {
+            let (_, value) = query::pairs(Some(pair)).next()?;
+            let (name, sent) = pair.split_once('=')?;
+            let identifies = self.identifies(&String::from_utf8_lossy(&value));
+            identifies.then(|| format!("{name}={}", self.redact.mask(sent)))
+        };
+        let pairs = query.split('&').map(|pair| masked(pair).unwrap_or_else(|| pair.to_owned()));
+        let query = pairs.collect::<Vec<_>>().join("&");
+        self.redact.target("", Some(&query)).trim_start_matches('?').to_owned()
+    }
+
+    /// Whether it is one of the values, or some of them joined.
     fn identifies(&self, text: &str) -> bool {
-        !text.is_empty() && (text == self.joined || self.identity.contains(&text))
+        !text.is_empty() && self.identity.contains(&format!(",{text},"))
     }
 }
 

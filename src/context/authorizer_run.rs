@@ -141,6 +141,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::needless_update, reason = "one member more with `tracing`")]
     fn a_run_shows_its_call_and_its_error() {
         let context = context();
         let call = AuthorizerCall {

@@ -44,6 +44,8 @@ pub(crate) struct ExecutionTexts {
     pub(crate) sent_key: Option<String>,
     /// The `Authorization` field, or what the method's authorizer goes by, masked.
     pub(crate) identity: Option<String>,
+    /// Query parameters that identify the caller, whatever their names say.
+    pub(crate) secret_parameters: Vec<Box<str>>,
     pub(crate) query: String,
     pub(crate) method_headers: String,
     pub(crate) request_body: KeptBody,
@@ -51,6 +53,18 @@ pub(crate) struct ExecutionTexts {
     pub(crate) endpoint_response_headers: Option<String>,
     pub(crate) method_response_headers: Option<String>,
     pub(crate) response_body: KeptBody,
+}
+
+/// What an authorizer goes by.
+#[cfg(feature = "authorizer")]
+#[derive(Debug, Default)]
+pub(crate) struct Credentials {
+    /// The values, as the log names them.
+    pub(crate) shown: Vec<String>,
+    /// The values as they stand in fields and query.
+    pub(crate) sent: Vec<String>,
+    /// Names of query parameters.
+    pub(crate) parameters: Vec<Box<str>>,
 }
 
 /// What the service inside was sent.
@@ -128,17 +142,25 @@ impl RequestContext {
         let _first_writer_wins = self.0.observed.execution.set(Box::new(record));
     }
 
-    /// By what the method's authorizer knows the caller, where an execution log wants to know.
+    /// By what the method's authorizer knows the caller, where an execution log wants to know. What was kept before, by
+    /// nobody who knew which fields those are, is masked now.
     #[cfg(feature = "authorizer")]
-    pub(crate) fn note_identity(&self, values: impl FnOnce() -> Vec<String>) {
-        if let Some(record) = self.execution() {
-            let values = values();
-            let told = values.iter().filter(|value| !value.is_empty());
-            let masked: Vec<_> = told.map(|value| record.redact.mask(value)).collect();
-            if !masked.is_empty() {
-                record.note(|texts| texts.identity = Some(masked.join(",")));
+    pub(crate) fn note_identity(&self, identity: impl FnOnce() -> Credentials) {
+        let Some(record) = self.execution() else { return };
+        let Credentials { shown, sent, parameters } = identity();
+        let told = shown.iter().filter(|value| !value.is_empty());
+        let masked: Vec<_> = told.map(|value| record.redact.mask(value)).collect();
+        record.note(|texts| {
+            for value in sent.iter().filter(|value| !value.is_empty()) {
+                let (from, to) = (format!("={value}"), format!("={}", record.redact.mask(value)));
+                texts.query = texts.query.replace(&from, &to);
+                texts.method_headers = texts.method_headers.replace(&from, &to);
             }
-        }
+            texts.secret_parameters = parameters;
+            if !masked.is_empty() {
+                texts.identity = Some(masked.join(","));
+            }
+        });
     }
 
     pub(crate) fn execution(&self) -> Option<&ExecutionRecord> {

@@ -88,10 +88,11 @@ pub use proxies::{ForwardedHeader, TrustedProxies};
 
 #[cfg(feature = "authorizer")]
 pub(crate) use authorizer_run::{AuthorizerCall, AuthorizerRun};
+#[cfg(feature = "payload-limit")]
 pub(crate) use body_fault::BodyFault;
 pub(crate) use cache::CacheNote;
 #[cfg(all(feature = "tracing", feature = "authorizer"))]
-pub(crate) use execution::CallTexts;
+pub(crate) use execution::{CallTexts, Credentials};
 #[cfg(feature = "tracing")]
 #[cfg_attr(
     not(feature = "gateway"),

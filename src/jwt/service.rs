@@ -66,7 +66,7 @@ where
         engine.source.mark_sensitive(request.headers_mut());
         let look = Look::first(engine.clock.now());
         #[cfg(feature = "tracing")]
-        context.note_identity(|| engine.source.shown(request.headers(), request.uri()));
+        context.note_identity(|| engine.source.credentials(request.headers(), request.uri()));
         TokenFuture::new(match judge(&engine, &context, &scopes, &request, look) {
             Verdict::Pass(established) => {
                 context.set_authorizer(&established);

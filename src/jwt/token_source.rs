@@ -43,11 +43,23 @@ impl TokenSource {
         }
     }
 
-    /// What stands there, for a log.
+    /// What stands there, for an execution log.
     #[cfg(feature = "tracing")]
-    pub(super) fn shown(&self, headers: &HeaderMap, uri: &Uri) -> Vec<String> {
-        let token = self.token(headers, uri).unwrap_or_default();
-        vec![String::from_utf8_lossy(token).into_owned()]
+    pub(super) fn credentials(&self, headers: &HeaderMap, uri: &Uri) -> crate::context::Credentials {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let shown = vec![text(self.token(headers, uri).unwrap_or_default())];
+        match self {
+            Self::Header(name) => {
+                let sent = headers.get_all(name).iter().map(|value| text(value.as_bytes())).collect();
+                crate::context::Credentials { shown, sent, parameters: Vec::new() }
+            }
+            Self::Query(name) => {
+                let pairs =
+                    uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+                let named = pairs.filter(|(own, _)| is_name(own, name)).map(|(_, value)| value.to_owned());
+                crate::context::Credentials { shown, sent: named.collect(), parameters: vec![name.clone()] }
+            }
+        }
     }
 
     /// The one token of a request, without its scheme.

@@ -131,6 +131,7 @@ impl ExecutionLog {
     pub(crate) fn called<B>(&self, context: &RequestContext, request: &http::Request<B>) {
         let Some(record) = context.execution().filter(|record| record.traces_data()) else { return };
         let Config { redaction, max_line, .. } = &*self.0;
+        let redaction = redaction.with(record.note(|texts| texts.secret_parameters.clone()));
         let endpoint = crate::context::EndpointTexts {
             uri: redaction.uri(request.uri().path(), request.uri().query(), *max_line),
             headers: redaction.headers(request.headers(), *max_line),

@@ -45,6 +45,9 @@
 //! error` (a panic), `Client closed the connection before the end of the response`. Requests that wait for the same call of an
 //! authorizer show the same call; a cached answer has none.
 //!
+//! What a method's authorizer goes by (its identity sources, the field or parameter of a token) is masked in every line,
+//! whatever its name.
+//!
 //! **What is not logged.** `Authorization`, cookies, keys, and every field or query parameter whose name says token,
 //! secret, password or signature, print as stars and their last six characters (all stars if they are short, or `Basic`);
 //! [`redact`](ExecutionLog::redact) adds names. The event and the answer of an authorizer's call are documents: in them the

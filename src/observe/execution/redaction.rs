@@ -17,6 +17,12 @@ impl Redaction {
         self.0.push(name.to_ascii_lowercase().into());
     }
 
+    /// The same, and some more.
+    #[cfg(feature = "gateway")]
+    pub(super) fn with(&self, names: Vec<Box<str>>) -> Self {
+        Self(self.0.iter().cloned().chain(names).collect())
+    }
+
     pub(super) fn masks(&self, name: &str) -> bool {
         is_secret_name(name) || self.0.iter().any(|own| name.eq_ignore_ascii_case(own))
     }

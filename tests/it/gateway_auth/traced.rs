@@ -16,7 +16,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
     authorizer::{
         Authorizer, AuthorizerAnswer, AuthorizerBuilder, AuthorizerEvent, AuthorizerLayer, LambdaInvoke,
-        authorizer_fn,
+        PayloadFormat, authorizer_fn,
     },
     observe::{ExecutionLog, ObserveLayer},
     route::{ExecutionLogging, LoggingLevel},
@@ -25,8 +25,8 @@ use tower_gateway::{
 const TOKEN: &str = "Bearer 0123456789abcdef-allow-me";
 const MASKED: &str = "**************************low-me";
 
-/// What the execution log says of the authorizer for some requests.
-fn lines(
+/// Everything that the execution log says of some requests.
+fn whole_log(
     authorizer: AuthorizerBuilder,
     log: ExecutionLog,
     requests: impl IntoIterator<Item = Request<Full<Bytes>>>,
@@ -43,7 +43,16 @@ fn lines(
             }
         });
     });
-    let lines = events.lines();
+    events.lines()
+}
+
+/// What it says of the authorizer.
+fn lines(
+    authorizer: AuthorizerBuilder,
+    log: ExecutionLog,
+    requests: impl IntoIterator<Item = Request<Full<Bytes>>>,
+) -> Vec<String> {
+    let lines = whole_log(authorizer, log, requests);
     let of_method =
         |line: &String| line.contains("Verifying Usage Plan") || line.starts_with("I Method comp");
     let begin = |line: &String| line.contains("Starting authorizer");
@@ -167,4 +176,50 @@ fn whole_events_are_shown_without_credentials_and_within_a_line() {
 
     let short = lines(builder(), traced(LoggingLevel::Info).max_line_bytes(300), [request()]);
     assert!(short[2].ends_with(" [TRUNCATED]") && short[2].len() == 2 + 300 + 12, "{}", short[2]);
+}
+
+#[test]
+fn what_identifies_a_caller_is_masked_in_every_line_whatever_its_name() {
+    let function =
+        authorizer_fn(|_: AuthorizerEvent| async { Ok::<_, &str>(AuthorizerAnswer::allow("ada", ["*"])) });
+    let request = || {
+        let request = get("/prod/custom?%6de=some%20body&page=2");
+        with_field(with_field(request, "x-who", "hidden one"), "x-who", "hidden two")
+    };
+    let log = || traced(LoggingLevel::Info).max_line_bytes(10_000);
+    let rest = Authorizer::request("custom", function)
+        .identity_sources(["method.request.header.x-who", "method.request.querystring.me"]);
+    let http = Authorizer::http_request("custom", PayloadFormat::V2, function)
+        .identity_sources(["$request.header.x-who", "$request.querystring.me"]);
+    for builder in [rest, http] {
+        let found = whole_log(builder, log(), [request()]);
+        for line in ["Method request query string: ", "Method request headers: ", "Endpoint request URI: "] {
+            assert!(found.iter().any(|found| found[2..].starts_with(line)), "{line} {found:#?}");
+        }
+        assert!(found.iter().any(|line| line.contains("page=2")), "{found:#?}");
+        for secret in ["some%20body", "some body", "hidden"] {
+            assert!(found.iter().all(|line| !line.contains(secret)), "{secret} in {found:#?}");
+        }
+    }
+    let keyed = crate::jwt::token(&json!({}));
+    let jwt = tower_gateway::jwt::JwtAuthorizerLayer::new(
+        "jwt",
+        &crate::jwt::authorizer(crate::jwt::source(), clock().1)
+            .identity_source("$request.querystring.door")
+            .build()
+            .unwrap(),
+    );
+    let observe = ObserveLayer::new().execution_log(log());
+    let gateway = authorized(&Record::default()).jwt_authorizer(jwt).stages(stages()).observe(observe);
+    let service = gateway.build().unwrap().layer(service_fn(whose));
+    let events = Events::default();
+    tracing::subscriber::with_default(events.clone(), || {
+        let asked = service.oneshot(get(&format!("/prod/jwt?door={keyed}")));
+        let answer = run(asked).unwrap();
+        assert_eq!(answer.status(), 200);
+        run(answer.into_body().collect()).unwrap();
+    });
+    let lines = events.lines();
+    assert!(lines.iter().any(|line| line.starts_with("I Endpoint request URI: /jwt?door=***")), "{lines:#?}");
+    assert!(lines.iter().all(|line| !line.contains(&keyed)), "{lines:#?}");
 }
