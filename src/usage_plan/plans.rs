@@ -16,7 +16,7 @@ use crate::{
     context::subject,
     error::ConfigError,
     store::StoreOptions,
-    throttle::{SharedBucket, Throttle},
+    throttle::Throttle,
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -275,30 +275,6 @@ impl UsagePlans {
         Ok(())
     }
 
-    /// Sets the throttle that all requests of all stages share; `None` removes it. Its state outlives an edit.
-    pub fn account_throttle(&self, throttle: Option<Throttle>) {
-        let _one_at_a_time = self.edit();
-        self.publish(|directory| {
-            directory.account = throttle.map(|throttle| match directory.account.take() {
-                Some(old) => SharedBucket { throttle, ..old },
-                None => SharedBucket::new(throttle),
-            });
-        });
-    }
-
-    /// Lets the account's throttle only count what it would have refused, or refuse again. Nothing where there is none.
-    pub fn shadow_account_throttle(&self, shadow: bool) {
-        let _one_at_a_time = self.edit();
-        self.publish(|directory| {
-            directory.account.iter_mut().for_each(|account| account.shadow = shadow);
-        });
-    }
-
-    /// How often the account's throttle would have refused in shadow mode.
-    pub fn account_shadow_count(&self) -> u64 {
-        self.directory().account.as_ref().map_or(0, |account| account.slot.shadowed())
-    }
-
     /// What the plan's keys used on each calendar day from `start_date` to `end_date` (`2026-11-22`, both included),
     /// for one key or, with `None`, for all. There is no lag. At most 90 days are kept. Where usage is shared it is the
     /// use of this process; [`shared_usage`](Self::shared_usage) is that of all.
@@ -530,7 +506,7 @@ impl UsagePlansBuilder {
             }
             plans.put_plan(plan)?;
         }
-        plans.account_throttle(self.account);
+        plans.account_throttle(self.account)?;
         self.attachments.iter().try_for_each(|(plan, key)| plans.attach(plan, key))?;
         Ok(plans)
     }
