@@ -68,6 +68,16 @@ impl StateFileError {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 
+    /// The same, for the next who is told.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Io { path, source } => Self::io(path, io::Error::new(source.kind(), source.to_string())),
+            Self::Closed { path } => Self::Closed { path: path.clone() },
+            Self::Damaged { path, problem } => Self::damaged(path, problem.clone()),
+            other => Self::damaged(Path::new(""), other.to_string()),
+        }
+    }
+
     /// What opening says. A file that is no database at all is invalid data to the engine.
     pub(super) fn opening(path: &Path, error: ::redb::DatabaseError) -> Self {
         use ::redb::{DatabaseError, StorageError};
@@ -86,6 +96,7 @@ impl StateFileError {
     pub(super) fn engine(path: &Path, error: &::redb::Error) -> Self {
         match error {
             ::redb::Error::Io(source) => Self::io(path, io::Error::new(source.kind(), source.to_string())),
+            ::redb::Error::DatabaseClosed => Self::Closed { path: path.to_owned() },
             ::redb::Error::PreviousIo => Self::io(path, io::Error::other("an earlier write has failed")),
             error => Self::damaged(path, error.to_string()),
         }

@@ -1,6 +1,7 @@
 //! `StateFile`: opening, writing, closing.
 
 use super::{
+    engine::{Engine, Opener},
     error::StateFileError,
     queue::{Full, Haste, Queue, Refused},
     tables,
@@ -37,7 +38,7 @@ pub(super) struct Inner {
     pub(super) run: u64,
     /// For how long nobody had it open; `None` where throttles start full.
     pub(super) idle: Option<Duration>,
-    database: Mutex<Option<Arc<Database>>>,
+    pub(super) engine: Arc<Engine>,
     pub(super) tasks: Arc<Tasks>,
     pub(super) counts: Arc<Counts>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -57,6 +58,8 @@ pub struct StateFileStats {
     pub failed: u64,
     /// Cache entries that were not written because too much was waiting.
     pub dropped: u64,
+    /// How often the file was opened anew after a write had failed.
+    pub reopened: u64,
 }
 
 /// Opens a [`StateFile`]; every step says its default.
@@ -104,21 +107,28 @@ impl StateFileBuilder {
     /// As [`StateFile::open`].
     pub fn open(self) -> Result<StateFile, StateFileError> {
         create_private(&self.path).map_err(|error| StateFileError::io(&self.path, error))?;
-        let mut builder = Database::builder();
-        builder.set_cache_size(self.pages).set_check_integrity_on_open(true);
-        let opened = builder.create(&self.path);
-        let database = opened.map_err(|error| StateFileError::opening(&self.path, error))?;
+        let (path, pages) = (self.path.clone(), self.pages);
+        let open = move || {
+            let mut builder = Database::builder();
+            builder.set_cache_size(pages).set_check_integrity_on_open(true);
+            builder.create(&path)
+        };
+        self.open_with(Box::new(open))
+    }
+
+    pub(super) fn open_with(self, open: Opener) -> Result<StateFile, StateFileError> {
+        let database = open().map_err(|error| StateFileError::opening(&self.path, error))?;
         let start = tables::start(&database, &self.path)?;
         let idle = (start.run > 1 && !self.full_throttles).then(|| idle_since(start.ended));
-        let (database, tasks, counts) =
-            (Arc::new(database), Arc::new(Queue::new(self.queue)), Arc::default());
-        let writer = spawn(&database, &self.path, (&tasks, &counts), self.pause)
+        let engine = Arc::new(Engine::new(self.path.clone(), open, start.run, database));
+        let (tasks, counts) = (Arc::new(Queue::new(self.queue)), Arc::default());
+        let writer = spawn(&engine, (&tasks, &counts), self.pause)
             .map_err(|error| StateFileError::io(&self.path, error))?;
         Ok(StateFile(Arc::new(Inner {
             path: self.path,
             run: start.run,
             idle,
-            database: Mutex::new(Some(database)),
+            engine,
             tasks,
             counts,
             writer: Mutex::new(Some(writer)),
@@ -155,16 +165,15 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 fn spawn(
-    database: &Arc<Database>,
-    path: &Path,
+    engine: &Arc<Engine>,
     (tasks, counts): (&Arc<Tasks>, &Arc<Counts>),
     pause: Duration,
 ) -> io::Result<JoinHandle<()>> {
-    let (database, path) = (Arc::clone(database), path.to_owned());
+    let engine = Arc::clone(engine);
     let (tasks, counts) = (Arc::clone(tasks), Arc::clone(counts));
     std::thread::Builder::new()
         .name("gateway-state".to_owned())
-        .spawn(move || write_all(&database, &path, (&tasks, &counts), pause))
+        .spawn(move || write_all(&engine, (&tasks, &counts), pause))
 }
 
 impl StateFile {
@@ -204,6 +213,7 @@ impl StateFile {
             writes: counts.writes.load(Relaxed),
             failed: counts.failed.load(Relaxed),
             dropped: counts.dropped.load(Relaxed),
+            reopened: self.0.engine.reopened.load(Relaxed),
         }
     }
 
@@ -262,13 +272,15 @@ impl StateFile {
 
     /// The same where the engine's errors are collected.
     pub(super) fn database_or_closed(&self) -> Result<Arc<Database>, Error> {
-        self.database().map_err(|_| Error::DatabaseClosed)
+        self.database().map_err(|error| match error {
+            StateFileError::Closed { .. } => Error::DatabaseClosed,
+            _ => Error::PreviousIo,
+        })
     }
 
     /// For reading what is committed.
     pub(super) fn database(&self) -> Result<Arc<Database>, StateFileError> {
-        let database = self.0.database.lock().unwrap_or_else(PoisonError::into_inner);
-        database.clone().ok_or_else(|| self.closed())
+        self.0.engine.database()
     }
 }
 
@@ -285,7 +297,7 @@ impl Inner {
             // A writer that has panicked has told nobody that something was written.
             let _ended = writer.join();
         }
-        self.database.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.engine.close();
     }
 }
 

@@ -45,7 +45,10 @@
 //! | the disk fails, none are in hand | 503 `{"message":"Service Unavailable"}` (see [`StateFile::keep_usage`]) |
 //! | a quota is exhausted, or what is left is unknown | 429 `{"message":"Limit Exceeded"}` |
 //!
-//! After a failed write the file takes nothing more until it is opened again: restart the process.
+//! After a failed write the file is opened anew, checked as at a start, and what could not be written is tried once more;
+//! if the disk fails again, after a second at the earliest with what comes next. [`StateFileStats::reopened`] counts, and
+//! with feature `tracing` a warning of target `tower_gateway::redb` says so. If another process has opened the file
+//! meanwhile, this one has lost it: everything is refused as after [`StateFile::close`].
 //!
 //! ```
 //! use tower_gateway::{
@@ -88,6 +91,7 @@
 //! * The form of the tables is in `src/redb/tables.rs`; they may be read with any tool for `redb` 4 files.
 
 mod cache;
+mod engine;
 mod error;
 mod file;
 mod kept;

@@ -3,20 +3,23 @@
 use super::{
     error::StateFileError,
     file::StateFile,
-    kept::{Counts, Row, seed_of, which},
-    tables::{ATTACHMENTS, PLANS, USAGE},
+    kept::{Counts, Row, Seed, seed_of, which},
+    tables::{ATTACHMENTS, META, PLANS, USAGE},
     usage::forget_plan,
 };
 use crate::{
     context::subject,
     error::ConfigError,
-    usage_plan::{PlanChange, PlanObserver, PlansImage, UsagePlan, UsagePlans},
+    usage_plan::{AccountThrottle, PlanChange, PlanObserver, PlansImage, UsagePlan, UsagePlans},
 };
 use ::redb::{Error, ReadableDatabase, ReadableTable, WriteTransaction};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering::SeqCst},
 };
+
+/// Of the account's throttle, in the table of what there is once.
+const ACCOUNT: &str = "account";
 
 /// What a row of an attachment says.
 const ATTACHED: u8 = 1;
@@ -28,7 +31,7 @@ impl StateFile {
     /// Keeps the plans of a handle and the keys attached to them: those of the file come into it, and every change
     /// that is made through it from here on is on the disk before it counts and before the call returns. What there is
     /// in the handle already is its configuration; the rules are those of [`keep_keys`](Self::keep_keys). The
-    /// account's throttle is not kept: it is the configuration's.
+    /// account's throttle is kept like a plan.
     ///
     /// What keys have used is kept by [`usage_store`](Self::usage_store).
     ///
@@ -53,6 +56,7 @@ impl StateFile {
     fn merge_plans(&self, configured: &PlansImage) -> Result<Merged, StateFileError> {
         let (plans, attachments) = self.read_plans().map_err(|error| self.engine(&error))?;
         let mut merged = Merged::default();
+        merged.merge_account(self.account_row()?, configured.account);
         merged.merge_plans(self.decoded(plans)?, &configured.plans)?;
         merged.merge_attachments(attachments, &configured.attachments);
         Ok(merged)
@@ -73,6 +77,20 @@ impl StateFile {
             attachments.push(((plan.into(), key.into()), state.value()));
         }
         Ok((plans, attachments))
+    }
+
+    fn account_row(&self) -> Result<Option<KeptAccount>, StateFileError> {
+        let read = || -> Result<Option<Vec<u8>>, Error> {
+            let meta = self.database_or_closed()?.begin_read()?.open_table(META)?;
+            Ok(meta.get(ACCOUNT)?.map(|row| row.value().to_vec()))
+        };
+        let Some(bytes) = read().map_err(|error| self.engine(&error))? else { return Ok(None) };
+        let kept = Row::from_bytes(&bytes).and_then(|row| {
+            let account = row.record.as_deref().map(AccountThrottle::from_bytes);
+            Some(KeptAccount { seed: row.seed, account: account.map_or(Some(None), |read| read.map(Some))? })
+        });
+        let damaged = || StateFileError::damaged(&self.0.path, "the record of the account's throttle");
+        kept.map(Some).ok_or_else(damaged)
     }
 
     fn decoded(&self, rows: Vec<(String, Vec<u8>)>) -> Result<BTreeMap<String, KeptPlan>, StateFileError> {
@@ -101,9 +119,17 @@ struct KeptPlan {
     plan: Option<UsagePlan>,
 }
 
+/// The row of the account's throttle, read.
+struct KeptAccount {
+    seed: Option<Seed>,
+    account: Option<AccountThrottle>,
+}
+
 /// What is to be written.
 #[derive(Default)]
 struct Writes {
+    /// `Some(None)` is taken out.
+    account: Option<Option<Row>>,
     /// `None` is taken out.
     plans: Vec<(String, Option<Row>)>,
     /// 0 is taken out.
@@ -153,6 +179,17 @@ impl Merged {
         Ok(())
     }
 
+    fn merge_account(&mut self, kept: Option<KeptAccount>, configured: Option<AccountThrottle>) {
+        let record = configured.map(AccountThrottle::to_bytes);
+        let seed = record.as_deref().map(seed_of);
+        match (which(kept.as_ref().map(|kept| kept.seed), seed), kept) {
+            (Counts::File, Some(kept)) => self.changes.push(PlanChange::Account(kept.account)),
+            (Counts::Configuration, _) => self.writes.account = Some(Some(Row { seed, record })),
+            (_, Some(_)) => self.writes.account = Some(None),
+            (_, None) => {}
+        }
+    }
+
     fn put(&mut self, plan: UsagePlan) {
         self.plans.insert(plan.id().to_owned());
         self.changes.push(PlanChange::Put(plan));
@@ -189,6 +226,9 @@ impl Merged {
 
 impl Writes {
     fn write(&self, transaction: &WriteTransaction) -> Result<(), Error> {
+        if let Some(row) = &self.account {
+            write_account(transaction, row.as_ref())?;
+        }
         let mut plans = transaction.open_table(PLANS)?;
         for (id, row) in &self.plans {
             match row {
@@ -222,6 +262,7 @@ impl PlanObserver for Keeper {
             PlanChange::Delete(id) => delete(transaction, id),
             PlanChange::Attach(plan, keys) => attach(transaction, plan, keys),
             PlanChange::Detach(plan, key) => detach(transaction, plan, key),
+            PlanChange::Account(account) => put_account(transaction, *account),
         });
         written.map_err(ConfigError::from)
     }
@@ -232,6 +273,26 @@ fn put(transaction: &WriteTransaction, plan: &UsagePlan) -> Result<(), Error> {
     let seed = table.get(plan.id())?.and_then(|row| Row::from_bytes(row.value())).and_then(|row| row.seed);
     let row = Row { seed, record: Some(plan.to_bytes()) };
     table.insert(plan.id(), row.to_bytes().as_slice())?;
+    Ok(())
+}
+
+/// That it was configured is remembered, so that it does not come back with the configuration.
+fn put_account(transaction: &WriteTransaction, account: Option<AccountThrottle>) -> Result<(), Error> {
+    let seed = {
+        let meta = transaction.open_table(META)?;
+        let row = meta.get(ACCOUNT)?;
+        row.and_then(|row| Row::from_bytes(row.value())).and_then(|row| row.seed)
+    };
+    let row = Row { seed, record: account.map(AccountThrottle::to_bytes) };
+    write_account(transaction, Some(&row).filter(|row| row.seed.is_some() || row.record.is_some()))
+}
+
+fn write_account(transaction: &WriteTransaction, row: Option<&Row>) -> Result<(), Error> {
+    let mut meta = transaction.open_table(META)?;
+    match row {
+        Some(row) => drop(meta.insert(ACCOUNT, row.to_bytes().as_slice())?),
+        None => drop(meta.remove(ACCOUNT)?),
+    }
     Ok(())
 }
 

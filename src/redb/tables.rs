@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `meta` | `format` | `tower-gateway` and the version of the format, 4 bytes |
 //! | `meta` | `run` | how often the file was opened, 8 bytes |
+//! | `meta` | `account` | the account's throttle: whether there is one, the configuration it came from, rate, burst and shadow |
 //! | `meta` | `ended` | when the last process closed it, in milliseconds since 1970, 8 bytes; absent while it is open, and after a crash |
 //! | `keys` | id | whether it exists, the configuration it came from, the record with digests |
 //! | `plans` | id | the same, the plan |
@@ -24,7 +25,7 @@ use std::path::Path;
 pub(super) const FORMAT: u32 = 1;
 const PROGRAM: &[u8] = b"tower-gateway";
 
-const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
 pub(super) const PLANS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("plans");
 pub(super) const ATTACHMENTS: TableDefinition<'_, (&str, &str), u8> = TableDefinition::new("attachments");
@@ -67,6 +68,12 @@ fn format_of(database: &Database) -> Result<Option<u32>, Error> {
     let version = format.as_ref().and_then(|value| value.value().strip_prefix(PROGRAM));
     let version = version.and_then(|version| version.try_into().ok()).map(u32::from_le_bytes);
     Ok(Some(version.unwrap_or(0)))
+}
+
+/// How often the file was opened by a process.
+pub(super) fn run_of(database: &Database) -> Result<Option<u64>, Error> {
+    let meta = database.begin_read()?.open_table(META)?;
+    Ok(meta.get("run")?.and_then(|run| run.value().try_into().ok().map(u64::from_le_bytes)))
 }
 
 fn count_run(database: &Database) -> Result<Option<Start>, Error> {

@@ -15,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+mod disk;
+
 /// A path of its own below the system's temporary directory, gone when the test is over.
 struct Place(PathBuf);
 
@@ -209,6 +211,44 @@ fn plans_and_attachments_survive() {
     assert!(is_attached(&plans, "gold", "alice") && is_attached(&plans, "basic", "bob"));
     assert!(!is_attached(&plans, "gold", "eve") && !is_attached(&plans, "basic", "carol"));
     assert!(is_attached(&plans, "basic", "fred") && !is_attached(&plans, "basic", "gina"));
+}
+
+#[test]
+fn the_accounts_throttle_survives_and_follows_its_configuration() {
+    let place = Place::new("account");
+    let throttle = |burst| Throttle::new(1.0, burst).unwrap();
+    let configured = |burst: Option<u32>| {
+        let builder =
+            burst.into_iter().fold(UsagePlans::builder(), |it, burst| it.account_throttle(throttle(burst)));
+        builder.build().unwrap()
+    };
+    let limit =
+        |plans: &UsagePlans| plans.account().map(|account| (account.throttle.burst_limit(), account.shadow));
+    let start = |burst: Option<u32>| {
+        let plans = configured(burst);
+        (plans_of(&place, &plans), plans)
+    };
+    {
+        let (_file, plans) = start(Some(5));
+        assert_eq!(limit(&plans), Some((5, false)));
+        plans.account_throttle(Some(throttle(9))).unwrap();
+        plans.shadow_account_throttle(true).unwrap();
+    }
+    {
+        let (_file, plans) = start(Some(5));
+        assert_eq!(limit(&plans), Some((9, true)), "it was changed while the process ran");
+        plans.account_throttle(None).unwrap();
+    }
+    assert_eq!(limit(&start(Some(5)).1), None, "it does not come back with the configuration");
+    assert_eq!(limit(&start(Some(6)).1), Some((6, false)), "another configuration");
+    let (file, plans) = start(None);
+    assert_eq!(limit(&plans), None, "it is no longer configured");
+    plans.account_throttle(Some(throttle(3))).unwrap();
+    file.close();
+    assert!(plans.account_throttle(None).is_err());
+    assert_eq!(limit(&plans), Some((3, false)), "what cannot be written is refused");
+    drop((file, plans));
+    assert_eq!(limit(&start(None).1), Some((3, false)));
 }
 
 #[test]

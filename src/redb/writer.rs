@@ -1,10 +1,9 @@
 //! The one thread that writes: a batch is one transaction, and durable when it is answered.
 
-use super::{error::StateFileError, queue::Queue};
+use super::{engine::Engine, error::StateFileError, queue::Queue};
 use ::redb::{Database, Error, WriteTransaction};
 use std::{
     fmt,
-    path::Path,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -74,28 +73,22 @@ impl fmt::Debug for dyn Task {
 }
 
 /// Until the queue is closed and empty.
-pub(super) fn write_all(
-    database: &Database,
-    path: &Path,
-    (tasks, counts): (&Tasks, &Counts),
-    pause: Duration,
-) {
+pub(super) fn write_all(engine: &Engine, (tasks, counts): (&Tasks, &Counts), pause: Duration) {
     while let Some(batch) = tasks.take(pause) {
         let mut batch = Vec::from(batch);
-        let outcome = commit(database, &mut batch);
+        let outcome = engine.write(&mut batch);
         let kept = if outcome.is_ok() { &counts.writes } else { &counts.failed };
         kept.fetch_add(batch.len() as u64, Relaxed);
         counts.batches.fetch_add(1, Relaxed);
         for task in batch {
-            let outcome = outcome.as_ref().map_err(|error| StateFileError::engine(path, error));
-            task.done(outcome.copied());
+            task.done(outcome.as_ref().copied().map_err(StateFileError::again));
         }
     }
 }
 
 /// Two phases: a commit is the newest when the file is read again only after all of it was on the disk, so that no
 /// damage can make the file fall back to an older one unseen.
-fn commit(database: &Database, batch: &mut [Box<dyn Task>]) -> Result<(), Error> {
+pub(super) fn commit(database: &Database, batch: &mut [Box<dyn Task>]) -> Result<(), Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);
     batch.iter_mut().try_for_each(|task| task.run(&transaction))?;

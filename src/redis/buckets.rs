@@ -1,6 +1,6 @@
-//! Token buckets on the wire: how a request's limits are told to `throttle.lua`, and what it answers. Pure.
+//! Token buckets on the wire: how a request's limits are told to `buckets.lua`, and what it answers. Pure.
 
-use super::{error::RedisError, names::Names};
+use super::{counters::EXACT, error::RedisError, names::Names};
 use crate::usage_plan::store::{BucketAsk, BucketId, BucketLevel, Counter, ThrottleAsk, Tokens};
 
 /// Words of a deficit and halves of a product, as the script forms them.
@@ -9,6 +9,10 @@ const HALF: u64 = 10_000_000;
 
 const SHADOW: u8 = 1;
 const FIELD: u8 = 2;
+/// The field of a bucket that has none of its own.
+pub(super) const ONLY: &str = "b";
+/// Bytes of a state: see `scripts/buckets.lua`.
+const STATE: usize = 32;
 
 /// The key of a bucket. All method buckets of a caller lie in one hash, so that they can be forgotten together.
 pub(super) fn key(names: &Names, id: &BucketId) -> String {
@@ -22,21 +26,39 @@ pub(super) fn key(names: &Names, id: &BucketId) -> String {
 
 /// The name of something that belongs to a caller on a plan.
 pub(super) fn of_counter(names: &Names, kind: &str, counter: &Counter) -> String {
-    names.name(kind, &[&counter.plan, &format!("{:032x}", counter.subject)])
+    let digits = digits(counter.subject);
+    names.name(kind, &[&counter.plan, std::str::from_utf8(&digits).unwrap_or_default()])
 }
 
-/// What to do to which buckets, in one argument.
+/// 32 hexadecimal digits.
+fn digits(subject: u128) -> [u8; 32] {
+    std::array::from_fn(|at| b"0123456789abcdef"[(subject >> (124 - 4 * at)) as usize & 15])
+}
+
+/// All that `throttle.lua` is told, but for the instant from which on it must do nothing.
 pub(super) fn encode(ask: &ThrottleAsk) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(19 + ask.buckets.len() * 21);
+    bytes.extend_from_slice(&[0; 7]);
+    bytes.extend_from_slice(&ask.now.unwrap_or(0).min(EXACT).to_be_bytes()[1..]);
+    push_buckets(&mut bytes, ask);
+    bytes
+}
+
+pub(super) fn set_not_after(bytes: &mut [u8], not_after: Option<i64>) {
+    let instant = u64::try_from(not_after.unwrap_or(0)).unwrap_or(0).min(EXACT);
+    bytes[..7].copy_from_slice(&instant.to_be_bytes()[1..]);
+}
+
+/// What to do to which buckets.
+pub(super) fn push_buckets(bytes: &mut Vec<u8>, ask: &ThrottleAsk) {
     let (action, tokens) = match ask.tokens {
         Tokens::Take(tokens) => (0_u8, tokens),
         Tokens::GiveBack(tokens) => (1, tokens),
         Tokens::Overdraw(tokens) => (2, tokens),
     };
-    let mut bytes = Vec::with_capacity(5 + ask.buckets.len() * 21);
     bytes.push(action);
     bytes.extend_from_slice(&tokens.to_be_bytes());
-    ask.buckets.iter().for_each(|bucket| push_bucket(&mut bytes, bucket));
-    bytes
+    ask.buckets.iter().for_each(|bucket| push_bucket(bytes, bucket));
 }
 
 fn push_bucket(bytes: &mut Vec<u8>, bucket: &BucketAsk) {
@@ -57,14 +79,21 @@ fn push_bucket(bytes: &mut Vec<u8>, bucket: &BucketAsk) {
 /// The server's time in microseconds, and the levels.
 pub(super) fn decode(answer: &[u8], buckets: usize) -> Result<(i64, Vec<BucketLevel>), RedisError> {
     let (time, levels) = answer.split_first_chunk::<7>().ok_or(RedisError::Reply)?;
-    if levels.len() != buckets * 19 {
+    Ok((number(time) as i64, levels_of(levels, buckets)?))
+}
+
+/// Levels in the form of states; what lacks the tokens has 0 in place of the version.
+pub(super) fn levels_of(levels: &[u8], buckets: usize) -> Result<Vec<BucketLevel>, RedisError> {
+    if levels.len() != buckets * STATE {
         return Err(RedisError::Reply);
     }
-    let levels = levels.chunks_exact(19).map(|level| BucketLevel {
-        lacked: level[0] == 1,
-        deficit: (number(&level[1..7]) * BASE + number(&level[7..13])) * BASE + number(&level[13..]),
-    });
-    Ok((number(time) as i64, levels.collect()))
+    let levels = levels.chunks_exact(STATE);
+    Ok(levels.map(|level| BucketLevel { deficit: deficit(&level[1..]), lacked: level[0] == 0 }).collect())
+}
+
+/// Three words.
+fn deficit(words: &[u8]) -> u128 {
+    (number(&words[..6]) * BASE + number(&words[6..12])) * BASE + number(&words[12..18])
 }
 
 /// A big-endian number.
@@ -75,7 +104,6 @@ fn number(bytes: &[u8]) -> u128 {
 /// What a bucket's value in Redis says: units missing, and when that was, in microseconds since 1970.
 pub(super) fn decode_state(value: &[u8]) -> Option<(u128, u64)> {
     let [1, words @ ..] = value else { return None };
-    let words: &[u8; 25] = words.try_into().ok()?;
-    let deficit = (number(&words[..6]) * BASE + number(&words[6..12])) * BASE + number(&words[12..18]);
-    Some((deficit, number(&words[18..]) as u64))
+    let words: &[u8; STATE - 1] = words.try_into().ok()?;
+    Some((deficit(words), number(&words[18..25]) as u64))
 }

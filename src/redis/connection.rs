@@ -222,11 +222,11 @@ impl Call<'_> {
         Ok(live)
     }
 
-    /// The end of this call on the server's clock, for a script; empty where that is not known.
-    pub(super) fn not_after(&self) -> String {
+    /// The end of this call on the server's clock, for a script, if that clock is known.
+    pub(super) fn not_after(&self) -> Option<i64> {
         match self.inner.offset.load(Relaxed) {
-            UNKNOWN => String::new(),
-            offset => self.ends.saturating_add(offset).to_string(),
+            UNKNOWN => None,
+            offset => Some(self.ends.saturating_add(offset)),
         }
     }
 

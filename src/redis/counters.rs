@@ -7,7 +7,7 @@ use crate::usage_plan::store::{
 use ::redis::Value;
 
 /// Lua's numbers are exact up to here.
-const EXACT: u64 = (1 << 53) - 1;
+pub(super) const EXACT: u64 = (1 << 53) - 1;
 
 /// A limit and what else is counted: what is larger counts as this. Sums of several are still exact, and nobody uses
 /// a quadrillion in a period.
@@ -57,7 +57,8 @@ impl Arguments {
     }
 }
 
-pub(super) fn lease_arguments(ask: &LeaseAsk, channel: &str, recall: Vec<u8>) -> Arguments {
+/// `buckets`: what to do to them, if there are any.
+pub(super) fn lease_arguments(ask: &LeaseAsk, channel: &str, recall: Vec<u8>, buckets: Vec<u8>) -> Arguments {
     let mut arguments = Arguments::at(ask.now);
     arguments.period(&ask.period);
     arguments.limit(ask.limit);
@@ -68,6 +69,7 @@ pub(super) fn lease_arguments(ask: &LeaseAsk, channel: &str, recall: Vec<u8>) ->
     arguments.exact(u64::try_from(ask.epoch.as_micros()).unwrap_or(u64::MAX));
     arguments.push(channel);
     arguments.push(recall);
+    arguments.push(buckets);
     for used in &ask.used {
         arguments.number(used.day);
         arguments.number(used.units);

@@ -61,10 +61,11 @@ impl Redis {
         days.sort_unstable();
         let fields = self.call(::redis::cmd("HGETALL").arg(key("counter")), within).await?;
         let periods = periods_of(&pairs::<Vec<u8>, Vec<u8>>(fields)?).ok_or(RedisError::Reply)?;
-        let bucket = match self.call(::redis::cmd("GET").arg(key("bucket")), within).await? {
-            Value::BulkString(state) => Some(buckets::decode_state(&state).ok_or(RedisError::Reply)?),
-            _ => None,
-        };
+        let bucket =
+            match self.call(::redis::cmd("HGET").arg(key("bucket")).arg(buckets::ONLY), within).await? {
+                Value::BulkString(state) => Some(buckets::decode_state(&state).ok_or(RedisError::Reply)?),
+                _ => None,
+            };
         Ok(Inspection { days, periods, bucket })
     }
 }

@@ -70,9 +70,9 @@
 //!
 //! | key | type | what | lives | bytes in Redis 7.0 |
 //! |---|---|---|---|---|
-//! | `{prefix}:bucket:PLAN:CALLER` | string | the plan's general bucket: version 1, deficit (3 words of 6 bytes to the base 10^14), microseconds (7) | until it is full, and a second | at most 200 |
+//! | `{prefix}:bucket:PLAN:CALLER` | hash | `b`: the plan's general bucket: version 1, deficit (3 words of 6 bytes to the base 10^14), microseconds of its last change (7), milliseconds until when the key lives at least (6) | until it is full, and a second or two | at most 200 |
 //! | `{prefix}:methods:PLAN:CALLER` | hash | the same for each method, by 8 bytes | until all are full | |
-//! | `{prefix}:stage:STAGE:METHOD`, `{prefix}:account` | string | the same for all callers | until it is full | |
+//! | `{prefix}:stage:STAGE:METHOD`, `{prefix}:account` | hash | `b`: the same for all callers | until it is full | |
 //! | `{prefix}:counter:PLAN:CALLER` | hash | `pSTART`: a period's end, what is charged, when it was first seen; `hSTART:HOLDER`: a holder's sequence, end of lease, units in hand, units used by day | ten minutes beyond its period and leases | at most 500, with the days |
 //! | `{prefix}:days:PLAN:CALLER` | hash | units used by day, counted from 1970-01-01 | 92 days from the last | |
 //! | `{prefix}:news` | channel | recalls and changes of counters | | |

@@ -15,20 +15,24 @@ pub(crate) struct Script {
     digest: String,
 }
 
+/// Arguments beside the keys, and bytes for each key and all else: a command that stays below need not grow.
+const ROOM: (usize, usize) = (6, 128);
+
 impl Script {
     pub(crate) fn new(source: &'static str) -> Self {
         Self { source, digest: ::redis::Script::new(source).get_hash().to_owned() }
     }
 
-    fn command(&self, whole: bool, keys: &[&str], not_after: &str, arguments: &[&[u8]]) -> Cmd {
-        let mut command = Cmd::new();
+    /// Without its arguments.
+    fn command(&self, whole: bool, keys: &[impl AsRef<str>]) -> Cmd {
+        let mut command = Cmd::with_capacity(ROOM.0 + keys.len(), ROOM.1 * (keys.len() + 1));
         match whole {
             true => command.arg("EVAL").arg(self.source),
             false => command.arg("EVALSHA").arg(&self.digest),
         };
-        command.arg(keys.len()).arg(keys).arg(not_after);
-        for argument in arguments {
-            command.arg(*argument);
+        command.arg(keys.len());
+        for key in keys {
+            command.arg(key.as_ref());
         }
         command
     }
@@ -47,13 +51,32 @@ impl Redis {
         arguments: &[&[u8]],
         within: Duration,
     ) -> Result<Value, RedisError> {
+        let write = |command: &mut Cmd, not_after: Option<i64>| {
+            command.arg(not_after.map_or_else(String::new, |instant| instant.to_string()));
+            for argument in arguments {
+                command.arg(*argument);
+            }
+        };
+        self.run_with(script, keys, within, write).await
+    }
+
+    /// The same with arguments that are written when the instant is known from which on the script must do nothing:
+    /// for a script that is told so in a way of its own.
+    pub(super) async fn run_with(
+        &self,
+        script: &Script,
+        keys: &[impl AsRef<str>],
+        within: Duration,
+        mut write: impl FnMut(&mut Cmd, Option<i64>),
+    ) -> Result<Value, RedisError> {
         let mut call = self.begin(within);
         let (mut whole, mut late) = (false, false);
         loop {
             let connection = call.connection().await?;
             // After connecting, which is when the server's clock is first known.
-            let not_after = call.not_after();
-            match call.send(connection, &script.command(whole, keys, &not_after, arguments)).await {
+            let mut command = script.command(whole, keys);
+            write(&mut command, call.not_after());
+            match call.send(connection, &command).await {
                 Err(error) if error.is_server("NOSCRIPT") && !whole => whole = true,
                 // Our idea of the server's clock was old; this answer has brought a new one.
                 Err(error) if error.is_server("LATE") && !late => late = true,

@@ -12,11 +12,11 @@ use super::{
 use crate::{
     store::{StoreError, StoreFuture},
     usage_plan::store::{
-        BucketLevel, Counter, Lease, LeaseAsk, RemainingAsk, StoredUsage, ThrottleAsk, UsageAsk,
+        BucketLevel, Counter, Lease, LeaseAsk, RemainingAsk, StoredUsage, Taken, ThrottleAsk, UsageAsk,
         UsageListener, UsageStore,
     },
 };
-use ::redis::Value;
+use ::redis::{Cmd, Value};
 use std::{
     sync::{Arc, Weak},
     time::Duration,
@@ -57,12 +57,14 @@ impl RedisUsage {
         let channel = redis.names().name("news", &[]);
         let scripts = Scripts {
             throttle: Script::new(concat!(
-                include_str!("scripts/prelude.lua"),
-                include_str!("scripts/throttle.lua")
+                include_str!("scripts/throttle.lua"),
+                include_str!("scripts/buckets.lua"),
+                include_str!("scripts/take.lua")
             )),
             lease: Script::new(concat!(
                 include_str!("scripts/prelude.lua"),
                 include_str!("scripts/settle.lua"),
+                include_str!("scripts/buckets.lua"),
                 include_str!("scripts/lease.lua")
             )),
             usage: Script::new(concat!(
@@ -96,11 +98,13 @@ impl Shared {
     async fn throttle(&self, ask: &ThrottleAsk) -> Result<Vec<BucketLevel>, RedisError> {
         let names = self.redis.names();
         let keys: Vec<_> = ask.buckets.iter().map(|bucket| buckets::key(names, &bucket.id)).collect();
-        let mut arguments = Arguments::at(ask.now);
-        arguments.push(buckets::encode(ask));
-        let Value::BulkString(answer) = self.run(&self.scripts.throttle, &keys, &arguments).await? else {
-            return Err(RedisError::Reply);
+        let mut argument = buckets::encode(ask);
+        let write = |command: &mut Cmd, not_after| {
+            buckets::set_not_after(&mut argument, not_after);
+            command.arg(argument.as_slice());
         };
+        let answer = self.redis.run_with(&self.scripts.throttle, &keys, self.deadline, write).await?;
+        let Value::BulkString(answer) = answer else { return Err(RedisError::Reply) };
         let (time, levels) = buckets::decode(&answer, keys.len())?;
         self.redis.saw_server_time(time);
         Ok(levels)
@@ -109,9 +113,33 @@ impl Shared {
     async fn lease(&self, ask: &LeaseAsk) -> Result<Lease, RedisError> {
         self.newsroom.ensure_open();
         let recall = News::Recalled(ask.counter.clone(), self.newsroom.number()).encode();
-        let arguments = counters::lease_arguments(ask, &self.channel, recall);
+        let arguments = counters::lease_arguments(ask, &self.channel, recall, Vec::new());
         let answer = self.count(&self.scripts.lease, &ask.counter, &arguments).await?;
         counters::lease_of(&answer)
+    }
+
+    async fn take(&self, ask: &LeaseAsk, tokens: &ThrottleAsk) -> Result<Taken, RedisError> {
+        self.newsroom.ensure_open();
+        let recall = News::Recalled(ask.counter.clone(), self.newsroom.number()).encode();
+        let (names, mut buckets) = (self.redis.names(), Vec::new());
+        buckets::push_buckets(&mut buckets, tokens);
+        let arguments = counters::lease_arguments(ask, &self.channel, recall, buckets);
+        let mut keys = self.keys_of_counter(&ask.counter).to_vec();
+        keys.extend(tokens.buckets.iter().map(|bucket| buckets::key(names, &bucket.id)));
+        let Value::Array(mut answer) = self.run(&self.scripts.lease, &keys, &arguments).await? else {
+            return Err(RedisError::Reply);
+        };
+        let levels = match answer.pop_if(|last| matches!(last, Value::BulkString(_))) {
+            Some(Value::BulkString(levels)) => Some(buckets::levels_of(&levels, tokens.buckets.len())?),
+            _ => None,
+        };
+        let answer = counters::integers(Value::Array(answer))?;
+        self.redis.saw_server_time(answer[0]);
+        Ok(Taken { lease: counters::lease_of(&answer)?, levels })
+    }
+
+    fn keys_of_counter(&self, counter: &Counter) -> [String; 2] {
+        ["counter", "days"].map(|kind| buckets::of_counter(self.redis.names(), kind, counter))
     }
 
     async fn usage(&self, ask: &UsageAsk) -> Result<StoredUsage, RedisError> {
@@ -138,7 +166,7 @@ impl Shared {
         counter: &Counter,
         arguments: &Arguments,
     ) -> Result<Vec<i64>, RedisError> {
-        let keys = ["counter", "days"].map(|kind| buckets::of_counter(self.redis.names(), kind, counter));
+        let keys = self.keys_of_counter(counter);
         let answer = counters::integers(self.run(script, &keys, arguments).await?)?;
         self.redis.saw_server_time(answer[0]);
         Ok(answer)
@@ -172,6 +200,11 @@ impl UsageStore for RedisUsage {
     fn throttle(&self, ask: ThrottleAsk) -> StoreFuture<Vec<BucketLevel>> {
         let shared = Arc::clone(&self.shared);
         Box::pin(async move { shared.throttle(&ask).await.map_err(store_error) })
+    }
+
+    fn take(&self, ask: &LeaseAsk, tokens: &ThrottleAsk) -> Option<StoreFuture<Taken>> {
+        let (shared, ask, tokens) = (Arc::clone(&self.shared), ask.clone(), tokens.clone());
+        Some(Box::pin(async move { shared.take(&ask, &tokens).await.map_err(store_error) }))
     }
 
     fn usage(&self, ask: UsageAsk) -> StoreFuture<StoredUsage> {

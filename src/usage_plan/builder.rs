@@ -152,7 +152,7 @@ impl UsagePlansBuilder {
             }
             plans.put_plan(plan)?;
         }
-        plans.account_throttle(self.account);
+        plans.account_throttle(self.account)?;
         self.attachments.iter().try_for_each(|(plan, key)| plans.attach(plan, key))?;
         Ok(plans)
     }

@@ -5,7 +5,7 @@ use super::{
     admit::{Limits, Refusal, Shadowed, SharedThrottle, Spent, whole_seconds},
     directory::{InForce, PlanState},
     leased::{Charge, Leased, alone, unavailable},
-    lending::Lending,
+    lending::{Lending, Taking},
     plans::UsagePlans,
     shard::{Demand, Outcome, Shard, charge_shared},
     store::{BucketAsk, BucketId, BucketLevel, Counter, LeaseAsk, ThrottleAsk, Tokens},
@@ -94,13 +94,31 @@ impl Claim {
                 Step::Tokens => return self.settle_tokens(lending).await,
                 Step::Ask(ask) => {
                     self.asked += 1;
-                    let slot = self.payer.as_ref().map_or(0, |payer| payer.slot);
-                    plans.fly(lending, slot, ask, self.rest(lending)).await;
+                    if let Some(settled) = self.ask(lending, ask).await {
+                        return settled;
+                    }
                 }
                 Step::Follow(done) => self.follow(lending, done).await,
                 Step::Pause => self.pause(lending).await,
             }
         }
+    }
+
+    /// Asks for units, and for the tokens with them: then the store may have decided.
+    async fn ask(&mut self, lending: &Lending, ask: LeaseAsk) -> Option<Settled> {
+        let (plans, rest) = (self.plans.clone(), self.rest(lending));
+        let payer = self.payer.as_ref()?;
+        let (slot, cost) = (payer.slot, self.cost);
+        if !lending.decides_tokens(payer.throttle.is_some(), &self.demand()) {
+            plans.fly(lending, slot, ask, rest).await;
+            return None;
+        }
+        let tokens = self.tokens();
+        let mut levels = None;
+        let (reserved, levels_of) = (&mut self.reserved, &mut levels);
+        let taking = Taking { tokens: &tokens, cost, levels: levels_of, reserved };
+        plans.fly_taking(lending, slot, ask, Some(taking), rest).await;
+        Some(self.settled(lending, tokens.buckets, &levels?))
     }
 
     fn rest(&self, lending: &Lending) -> Duration {
@@ -204,22 +222,25 @@ impl Claim {
         payer.into_iter().chain(others).collect()
     }
 
+    fn tokens(&self) -> ThrottleAsk {
+        let now = self.plans.clock().virtual_unix_micros();
+        ThrottleAsk { buckets: self.buckets(), tokens: Tokens::Take(self.cost), now }
+    }
+
     async fn settle_tokens(mut self, lending: &Lending) -> Settled {
-        let buckets = self.buckets();
-        let ask = ThrottleAsk {
-            buckets: buckets.clone(),
-            tokens: Tokens::Take(self.cost),
-            now: self.plans.clock().virtual_unix_micros(),
-        };
+        let ask = self.tokens();
+        let buckets = ask.buckets.clone();
         let answer: Result<Vec<BucketLevel>, StoreFailure> =
             lending.guard.call(self.rest(lending), || lending.store.throttle(ask)).await;
         match answer {
-            Ok(levels) if levels.len() == buckets.len() => {
-                let outcome = self.answered(lending, &buckets, &levels);
-                Settled { outcome, buckets: Some(charged(buckets, &levels)) }
-            }
+            Ok(levels) if levels.len() == buckets.len() => self.settled(lending, buckets, &levels),
             _ => self.settle_alone(lending),
         }
+    }
+
+    fn settled(&mut self, lending: &Lending, buckets: Vec<BucketAsk>, levels: &[BucketLevel]) -> Settled {
+        let outcome = self.answered(lending, &buckets, levels);
+        Settled { outcome, buckets: Some(charged(buckets, levels)) }
     }
 
     /// The store has decided on the throttles.

@@ -27,6 +27,8 @@ pub(super) struct Entry {
     pub(super) today: i32,
     /// Where the key's id stands in [`Names`]; `NONE`: made on demand, for a principal.
     pub(super) name: u32,
+    /// Where its holding of a shared quota was when it was last used (see `Leases`).
+    pub(super) holding: u32,
 }
 
 impl Entry {
@@ -41,6 +43,7 @@ impl Entry {
             period: NEVER,
             today: NEVER,
             name,
+            holding: NONE,
         }
     }
 

@@ -48,7 +48,7 @@ impl UsagePlan {
     }
 }
 
-fn write_throttle(writer: &mut Writer, throttle: Throttle) {
+pub(super) fn write_throttle(writer: &mut Writer, throttle: Throttle) {
     writer.u64(throttle.nano_rate()).u32(throttle.burst_limit());
 }
 
@@ -69,7 +69,7 @@ fn read_policy(reader: &mut Reader<'_>) -> Option<FailurePolicy> {
     }
 }
 
-fn read_throttle(reader: &mut Reader<'_>) -> Option<Throttle> {
+pub(super) fn read_throttle(reader: &mut Reader<'_>) -> Option<Throttle> {
     Throttle::from_nano_rate(reader.u64()?, reader.u32()?)
 }
 

@@ -75,7 +75,9 @@ impl Shard {
         let (subject, slot) = (entry.subject(), charge.plan.slot);
         let manner = || charge.lending.manner(charge.plan, subject, charge.demand.now);
         let period = period_of(&span);
-        let (holding, due) = leases.present((subject, slot), period, charge.limit(), manner);
+        let place = &mut entry.holding;
+        let (holding, due) = leases.present(place, (subject, slot), period, charge.limit(), manner)?;
+        let place = *place;
         due.soon(holding, subject, slot, now.saturating_add(charge.lending.interval()));
         let usable = if charge.is_bound() { holding.usable(cost, now) } else { Usable::Enough };
         if usable == Usable::Unknown {
@@ -90,7 +92,7 @@ impl Shard {
         }
         let charged = holding.remaining().zip(charge.limit()).map(|(left, limit)| as_charged(limit, left));
         let decided = self.decide(charge, &span, charged, tokens)?;
-        let holding = self.leases.find(subject, slot)?;
+        let holding = self.leases.at(place)?;
         if decided.refusal.is_none() {
             holding.spend(charge.is_bound(), span.day, cost);
         }

@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 /// Empty where usage is not shared.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
-    table: HashTable<Kept>,
+    /// Places in `kept`. A request that knows its place does not come by here.
+    table: HashTable<u32>,
+    kept: Slots,
     due: Due,
     /// Last statements of periods that are over.
     farewells: Vec<LeaseAsk>,
@@ -20,7 +22,7 @@ pub(super) struct Leases {
 struct Kept {
     subject: u128,
     plan: u32,
-    holding: Box<Holding>,
+    holding: Holding,
 }
 
 impl Kept {
@@ -30,6 +32,49 @@ impl Kept {
 
     fn rehash(&self) -> u64 {
         hash(self.subject, self.plan)
+    }
+}
+
+/// Holdings by place; freed places are used again.
+#[derive(Debug, Default)]
+struct Slots {
+    slots: Vec<Option<Box<Kept>>>,
+    free: Vec<u32>,
+}
+
+impl Slots {
+    fn get(&self, place: u32) -> Option<&Kept> {
+        self.slots.get(place as usize)?.as_deref()
+    }
+
+    fn get_mut(&mut self, place: u32) -> Option<&mut Kept> {
+        self.slots.get_mut(place as usize)?.as_deref_mut()
+    }
+
+    fn is(&self, place: u32, subject: u128, plan: u32) -> bool {
+        self.get(place).is_some_and(|kept| kept.is(subject, plan))
+    }
+
+    fn rehash(&self, place: u32) -> u64 {
+        self.get(place).map_or(0, Kept::rehash)
+    }
+
+    fn insert(&mut self, kept: Kept) -> u32 {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as u32
+        });
+        self.slots[place as usize] = Some(Box::new(kept));
+        place
+    }
+
+    fn remove(&mut self, place: u32) {
+        self.slots[place as usize] = None;
+        self.free.push(place);
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Kept> {
+        self.slots.iter_mut().flatten().map(|kept| &mut **kept)
     }
 }
 
@@ -76,26 +121,37 @@ impl Due {
 const IDLE: u64 = KEEP.as_nanos() as u64 / 2;
 
 impl Leases {
-    pub(super) fn find(&mut self, subject: u128, plan: u32) -> Option<&mut Holding> {
-        let found = self.table.find_mut(hash(subject, plan), |kept| kept.is(subject, plan));
-        found.map(|kept| &mut *kept.holding)
+    fn place(&self, subject: u128, plan: u32) -> Option<u32> {
+        let Self { table, kept, .. } = self;
+        table.find(hash(subject, plan), |place| kept.is(*place, subject, plan)).copied()
     }
 
-    /// The holding of a key in the present period and under the present limit.
+    pub(super) fn find(&mut self, subject: u128, plan: u32) -> Option<&mut Holding> {
+        let place = self.place(subject, plan)?;
+        self.at(place)
+    }
+
+    pub(super) fn at(&mut self, place: u32) -> Option<&mut Holding> {
+        self.kept.get_mut(place).map(|kept| &mut kept.holding)
+    }
+
+    /// The holding of a key in the present period and under the present limit. `place` says where it was; afterwards
+    /// it says where it is.
     pub(super) fn present(
         &mut self,
+        place: &mut u32,
         (subject, plan): (u128, u32),
         period: Period,
         limit: Option<u64>,
         manner: impl Fn() -> Manner,
-    ) -> (&mut Holding, &mut Due) {
-        let Self { table, due, farewells } = self;
-        let kept = table.entry(hash(subject, plan), |kept| kept.is(subject, plan), Kept::rehash);
-        let kept = kept.or_insert_with(|| {
-            let holding = Box::new(Holding::new(period, limit, manner().names.holder));
-            Kept { subject, plan, holding }
-        });
-        let holding = &mut *kept.into_mut().holding;
+    ) -> Option<(&mut Holding, &mut Due)> {
+        if !self.kept.is(*place, subject, plan) {
+            let known = self.place(subject, plan);
+            let make = || Holding::new(period, limit, manner().names.holder);
+            *place = known.unwrap_or_else(|| self.insert(Kept { subject, plan, holding: make() }));
+        }
+        let Self { kept, due, farewells, .. } = self;
+        let holding = &mut kept.get_mut(*place)?.holding;
         if holding.period() != period {
             let manner = manner();
             let holder = manner.names.holder;
@@ -103,11 +159,23 @@ impl Leases {
             holding.turn(period, limit, holder);
         }
         holding.set_limit(limit);
-        (holding, due)
+        Some((holding, due))
+    }
+
+    fn insert(&mut self, new: Kept) -> u32 {
+        let Self { table, kept, .. } = self;
+        let hash = new.rehash();
+        let place = kept.insert(new);
+        table.insert_unique(hash, place, |place| kept.rehash(*place));
+        place
     }
 
     pub(super) fn forget(&mut self, subject: u128, plan: u32) {
-        self.table.retain(|kept| !kept.is(subject, plan));
+        let Self { table, kept, .. } = self;
+        let found = table.find_entry(hash(subject, plan), |place| kept.is(*place, subject, plan));
+        if let Ok(found) = found {
+            kept.remove(found.remove().0);
+        }
     }
 
     pub(super) fn take_farewells(&mut self) -> Vec<LeaseAsk> {
@@ -128,11 +196,9 @@ impl Leases {
     ) -> Vec<(u32, LeaseAsk)> {
         let mut asks = Vec::new();
         while let Some(Place { at, subject, plan }) = self.due.pop(now) {
-            let Self { table, due, .. } = self;
-            let Some(kept) = table.find_mut(hash(subject, plan), |kept| kept.is(subject, plan)) else {
-                continue;
-            };
-            let holding = &mut *kept.holding;
+            let found = self.place(subject, plan);
+            let Self { kept, due, .. } = self;
+            let Some(Kept { holding, .. }) = found.and_then(|place| kept.get_mut(place)) else { continue };
             // It was put forward meanwhile.
             if holding.flight.due != Some(at) {
                 continue;
@@ -154,7 +220,7 @@ impl Leases {
 
     /// Every holding that has something to say, for a process that ends.
     pub(super) fn all(&mut self, manner: impl Fn(u128, u32) -> Option<Manner>) -> Vec<(u32, LeaseAsk)> {
-        let open = self.table.iter_mut().filter(|kept| !kept.holding.is_settled());
+        let open = self.kept.iter_mut().filter(|kept| !kept.holding.is_settled());
         open.filter_map(|kept| Some((kept.plan, kept.holding.hand_back(manner(kept.subject, kept.plan)?))))
             .collect()
     }

@@ -2,15 +2,15 @@
 
 use super::{
     directory::{InForce, PlanState},
-    lease::{After, Manner, Names},
+    lease::{After, Holding, Manner, Names},
     plans::UsagePlans,
     quota::Span,
     shard::Demand,
-    store::{Counter, KEEP, Lease, LeaseAsk, Period, UsageListener, UsageStore},
+    store::{BucketLevel, Counter, KEEP, LeaseAsk, Period, Taken, ThrottleAsk, UsageListener, UsageStore},
 };
 use crate::{
     clock::{Clock, Timestamp},
-    store::{FailurePolicy, StoreFailure, StoreGuard, StoreOptions},
+    store::{FailurePolicy, StoreFailure, StoreFuture, StoreGuard, StoreOptions},
 };
 use std::{
     fmt,
@@ -117,6 +117,15 @@ impl Lending {
         self.decides_tokens(in_force.throttle.is_some(), demand)
     }
 
+    /// Asks for units, and where the store can for tokens with them.
+    fn ask(&self, ask: LeaseAsk, tokens: Option<&ThrottleAsk>) -> StoreFuture<Taken> {
+        if let Some(taken) = tokens.and_then(|tokens| self.store.take(&ask, tokens)) {
+            return taken;
+        }
+        let asked = self.store.lease(ask);
+        Box::pin(async { asked.await.map(|lease| Taken { lease, levels: None }) })
+    }
+
     /// Where work in the background is done: the runtime that first asked for it.
     pub(super) fn runtime(&self) -> Option<&Handle> {
         if let Some(runtime) = self.runtime.get() {
@@ -142,6 +151,29 @@ struct Flight<'a> {
     plans: &'a UsagePlans,
     plan: u32,
     ask: Option<LeaseAsk>,
+    taking: Option<Taking<'a>>,
+}
+
+/// A request that needs tokens with its units, and what it got.
+pub(super) struct Taking<'a> {
+    pub(super) tokens: &'a ThrottleAsk,
+    pub(super) cost: u32,
+    /// What the store said of the buckets.
+    pub(super) levels: &'a mut Option<Vec<BucketLevel>>,
+    /// The period in which the units are reserved, if it was admitted.
+    pub(super) reserved: &'a mut Option<i64>,
+}
+
+impl Taking<'_> {
+    /// Under the lock that the units came under: nobody else may spend them, since the tokens are taken.
+    fn landed(&mut self, holding: &mut Holding, period: i64, levels: Option<Vec<BucketLevel>>) {
+        let levels = levels.filter(|levels| levels.len() == self.tokens.buckets.len());
+        if levels.as_ref().is_some_and(|levels| !self.tokens.is_refused(levels)) {
+            holding.reserve(self.cost.into());
+            *self.reserved = Some(period);
+        }
+        *self.levels = levels;
+    }
 }
 
 impl Flight<'_> {
@@ -149,7 +181,7 @@ impl Flight<'_> {
     fn landed(
         &mut self,
         lending: &Lending,
-        answer: &Result<Lease, StoreFailure>,
+        answer: Result<Taken, StoreFailure>,
         sent: u64,
     ) -> Option<LeaseAsk> {
         let ask = self.ask.take()?;
@@ -158,11 +190,14 @@ impl Flight<'_> {
         let mut shard = self.plans.table().lock(subject);
         let own = shard.own_use(subject, self.plan, ask.period.first_day);
         let holding = shard.leases.find(subject, self.plan)?;
-        let Ok(lease) = answer else {
+        let Ok(Taken { lease, levels }) = answer else {
             holding.unanswered(&ask, true);
             return None;
         };
-        let after = holding.answered(&ask, lease, sent, now.monotonic_nanos(), own, lending.names());
+        let after = holding.answered(&ask, &lease, sent, now.monotonic_nanos(), own, lending.names());
+        if let Some(mut taking) = self.taking.take_if(|_| levels.is_some()) {
+            taking.landed(holding, ask.period.start, levels);
+        }
         let manner = lending.manner(directory.at(self.plan)?, subject, now);
         match after {
             After::Done => None,
@@ -186,14 +221,27 @@ impl Drop for Flight<'_> {
 impl UsagePlans {
     /// Makes an ask, and what follows from it, within a time.
     pub(super) async fn fly(&self, lending: &Lending, plan: u32, ask: LeaseAsk, within: Duration) {
+        self.fly_taking(lending, plan, ask, None, within).await;
+    }
+
+    /// The same for a request that needs tokens too, where the store can do both at once.
+    pub(super) async fn fly_taking(
+        &self,
+        lending: &Lending,
+        plan: u32,
+        ask: LeaseAsk,
+        taking: Option<Taking<'_>>,
+        within: Duration,
+    ) {
         let started = self.now();
-        let mut flight = Flight { plans: self, plan, ask: Some(ask) };
+        let mut flight = Flight { plans: self, plan, ask: Some(ask), taking };
         for _ in 0..TRIES {
             let Some(ask) = flight.ask.clone() else { return };
             let sent = self.now();
             let rest = within.saturating_sub(sent.since(started));
-            let answer = lending.guard.call(rest, || lending.store.lease(ask)).await;
-            flight.ask = flight.landed(lending, &answer, sent.monotonic_nanos());
+            let tokens = flight.taking.as_ref().map(|taking| taking.tokens);
+            let answer = lending.guard.call(rest, || lending.ask(ask, tokens)).await;
+            flight.ask = flight.landed(lending, answer, sent.monotonic_nanos());
         }
     }
 

@@ -75,6 +75,7 @@
 //! AWS: "Usage plans and API keys for REST APIs in API Gateway" and "Throttle requests to your REST APIs" in the
 //! developer guide.
 
+mod account;
 mod admit;
 mod builder;
 mod claim;
@@ -134,6 +135,8 @@ pub use shared_limits::SharedLimits;
 #[cfg(feature = "gateway")]
 pub(crate) use verdict::Stop;
 
+#[cfg(feature = "redb")]
+pub(crate) use account::AccountThrottle;
 #[cfg(any(feature = "redb", feature = "redis"))]
 #[allow(unused_imports, reason = "for the stores outside of the process")]
 pub(crate) use observer::{PlanChange, PlanObserver, PlansImage};

@@ -11,12 +11,11 @@
 //! Observers are called under the lock of edits, one change at a time and in order. They may wait (for a disk), since
 //! no request asks for that lock; they must not edit plans.
 //!
-//! What a key has used is not told here, nor what `update_remaining` sets: that is the usage store's. Neither is the
-//! account's throttle, which is set when a process starts.
+//! What a key has used is not told here, nor what `update_remaining` sets: that is the usage store's.
 
-use super::plan::UsagePlan;
 #[cfg(any(feature = "redb", feature = "redis"))]
 use super::plans::{UsagePlans, subject_of_key};
+use super::{account::AccountThrottle, plan::UsagePlan};
 use crate::error::ConfigError;
 use std::sync::Arc;
 
@@ -34,6 +33,8 @@ pub(crate) enum PlanChange {
     /// Keys, by their ids, are attached to a plan, those that are already included.
     Attach(Arc<str>, Vec<Arc<str>>),
     Detach(Arc<str>, Arc<str>),
+    /// The account's throttle, or that there is none.
+    Account(Option<AccountThrottle>),
 }
 
 /// Is told of every change before it counts; see the [module docs](self).
@@ -101,6 +102,7 @@ impl UsagePlans {
                     self.table().lock(subject).detach(subject, plan.slot);
                 }
             }
+            PlanChange::Account(account) => self.set_account(account),
         }
         Ok(())
     }
@@ -117,7 +119,7 @@ impl UsagePlans {
                     .extend(shard.attached(plan.slot, 0).map(|(_, key)| (Arc::clone(&id), key.into())));
             }
         }
-        PlansImage { plans, attachments }
+        PlansImage { plans, attachments, account: self.account() }
     }
 }
 
@@ -129,4 +131,5 @@ pub(crate) struct PlansImage {
     pub(crate) plans: Vec<UsagePlan>,
     /// Plan and key.
     pub(crate) attachments: Vec<(Arc<str>, Arc<str>)>,
+    pub(crate) account: Option<AccountThrottle>,
 }

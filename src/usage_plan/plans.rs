@@ -15,7 +15,6 @@ use crate::{
     clock::{Clock, Timestamp},
     context::subject,
     error::ConfigError,
-    throttle::{SharedBucket, Throttle},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -267,30 +266,6 @@ impl UsagePlans {
         self.0.table.lock(subject).detach(subject, slot);
         self.forget(plan_id, subject);
         Ok(())
-    }
-
-    /// Sets the throttle that all requests of all stages share; `None` removes it. Its state outlives an edit.
-    pub fn account_throttle(&self, throttle: Option<Throttle>) {
-        let _one_at_a_time = self.edit();
-        self.publish(|directory| {
-            directory.account = throttle.map(|throttle| match directory.account.take() {
-                Some(old) => SharedBucket { throttle, ..old },
-                None => SharedBucket::new(throttle),
-            });
-        });
-    }
-
-    /// Lets the account's throttle only count what it would have refused, or refuse again. Nothing where there is none.
-    pub fn shadow_account_throttle(&self, shadow: bool) {
-        let _one_at_a_time = self.edit();
-        self.publish(|directory| {
-            directory.account.iter_mut().for_each(|account| account.shadow = shadow);
-        });
-    }
-
-    /// How often the account's throttle would have refused in shadow mode.
-    pub fn account_shadow_count(&self) -> u64 {
-        self.directory().account.as_ref().map_or(0, |account| account.slot.shadowed())
     }
 
     /// What the plan's keys used on each calendar day from `start_date` to `end_date` (`2026-11-22`, both included),

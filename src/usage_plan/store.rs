@@ -39,7 +39,8 @@
 //!
 //! **Buckets** (throttles), if [`shares_throttles`](UsageStore::shares_throttles) says so. The arithmetic is that of
 //! [`bucket`](crate::throttle::bucket), exactly: one token is 10^18 units, [`Throttle::nano_rate`] units are added each
-//! nanosecond. [`ThrottleAsk`] names all buckets of a request, which are charged together or not at all.
+//! nanosecond. [`ThrottleAsk`] names all buckets of a request, which are charged together or not at all. A
+//! request that needs units and tokens is decided in one call by a store that implements [`UsageStore::take`].
 //!
 //! A store in the process, of two sets of plans that could as well be two processes:
 //!
@@ -137,6 +138,14 @@ pub trait UsageStore: fmt::Debug + Send + Sync + 'static {
     /// Changes all buckets of a request, or, where one refuses a [`Tokens::Take`], none. The answer has one level for
     /// each bucket, in the order of the ask.
     fn throttle(&self, ask: ThrottleAsk) -> StoreFuture<Vec<BucketLevel>>;
+
+    /// Both at once, for a request that has no units in hand and needs tokens too: executes the ask, and takes the tokens
+    /// if [`LeaseAsk::least`] was granted. Where a bucket refuses them no bucket is charged and nothing is granted; the
+    /// rest of the ask stays executed. `None`: this store cannot, and is asked for one after the other.
+    fn take(&self, ask: &LeaseAsk, tokens: &ThrottleAsk) -> Option<StoreFuture<Taken>> {
+        let _cannot = (ask, tokens);
+        None
+    }
 
     /// What is known of a counter's use.
     fn usage(&self, ask: UsageAsk) -> StoreFuture<StoredUsage>;
@@ -329,6 +338,15 @@ pub struct BucketLevel {
     pub lacked: bool,
 }
 
+/// The answer to [`UsageStore::take`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Of the units.
+    pub lease: Lease,
+    /// Of the buckets; `None` where the units are not there, so that nobody looked at them.
+    pub levels: Option<Vec<BucketLevel>>,
+}
+
 /// What a report wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageAsk {
@@ -370,6 +388,13 @@ pub struct RemainingAsk {
     pub remaining: u64,
     /// Microseconds since 1970-01-01T00:00:00Z where time is virtual.
     pub now: Option<u64>,
+}
+
+impl ThrottleAsk {
+    /// Whether a bucket that is not in shadow mode lacks the tokens.
+    pub(super) fn is_refused(&self, levels: &[BucketLevel]) -> bool {
+        self.buckets.iter().zip(levels).any(|(bucket, level)| level.lacked && !bucket.shadow)
+    }
 }
 
 impl Counter {

@@ -304,9 +304,9 @@ fn stage_and_account_throttles_apply_to_all_callers_together() {
         (cause(&refused), text(refused.headers(), "ratelimit-policy")),
         (Some(Cause::AccountThrottle), "")
     );
-    plans.account_throttle(Some(throttle(1.0, 8)));
+    plans.account_throttle(Some(throttle(1.0, 8))).unwrap();
     assert_eq!(admitted(&service, 9, || get("/")), 2, "an edit keeps what was spent");
-    plans.account_throttle(None);
+    plans.account_throttle(None).unwrap();
     assert_eq!(admitted(&service, 9, || get("/")), 9);
 }
 
@@ -388,11 +388,11 @@ fn shared_limits_have_a_shadow_mode_of_their_own() {
     let plans =
         UsagePlans::builder().clock(clock.clock()).account_throttle(throttle(0.0, 5)).build().unwrap();
     let service = UsagePlanLayer::new(plans.clone()).routes(&routes).layer(inner());
-    plans.shadow_account_throttle(true);
+    plans.shadow_account_throttle(true).unwrap();
     assert_eq!(admitted(&service, 9, || get("/a")), 9);
     assert_eq!(["a/GET", "/a/GET", "b/GET", "*/*"].map(|key| routes.shadow_count(key)), [7, 7, 0, 7]);
     assert_eq!(plans.account_shadow_count(), 4);
-    plans.shadow_account_throttle(false);
+    plans.shadow_account_throttle(false).unwrap();
     assert_eq!(admitted(&service, 3, || get("/b")), 0, "its bucket was charged all the while");
     assert_eq!(plans.account_shadow_count(), 4);
 }

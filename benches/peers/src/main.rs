@@ -26,6 +26,7 @@ mod observe;
 mod ours;
 mod peers;
 mod policy;
+mod redis;
 mod rows;
 mod services;
 mod sigv4;
@@ -71,6 +72,10 @@ fn main() -> ExitCode {
     // With the I/O driver, as in every server: registering a timer may have to wake it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let _timers = runtime.enter();
+    if arguments.alone.as_deref() == Some("redis") {
+        redis::run_alone(&arguments.side, arguments.iterations);
+        return ExitCode::SUCCESS;
+    }
     if let Some(name) = &arguments.alone {
         let (name, make) = rows::all().find(|(row, _)| row == name).expect("a row of that name");
         make(name).run_alone(&arguments.side, arguments.iterations);
@@ -93,6 +98,9 @@ fn run_table(arguments: &Arguments) -> bool {
     }
     if arguments.wants("memory") {
         met &= memory::measure();
+    }
+    if arguments.wants("redis") {
+        met &= redis::measure(arguments.rounds);
     }
     if arguments.wants("edits") {
         met &= edits::measure(arguments.rounds / 5);

@@ -16,6 +16,7 @@ use tower_gateway::{
     cors::{Cors, CorsLayer},
     gateway::{Gateway, GatewayBuilder},
     payload_limit::PayloadLimitLayer,
+    redb::StateFile,
     route::{ApiMethod, MethodSettings, Routes},
     stage::{DEFAULT_STAGE, Deployment, Stage, StageRouter, Stages},
     throttle::Throttle,
@@ -137,7 +138,18 @@ pub fn limits_without_fields(keys: usize) -> Side {
 /// The same, the quota shared through a store and spent from leases. Each key's pace is made known first, on a runtime
 /// that then does what is done in the background; no lease ends while it is measured.
 pub fn limits_leased(keys: usize, request: impl Fn(usize) -> Request<Body>) -> Side {
-    let builder = plans_builder(generous_plan(), keys).store(InProcess::default());
+    shared(plans_builder(generous_plan(), keys).store(InProcess::default()), keys, request)
+}
+
+/// The same in a file of its own, which is deleted while it is open.
+pub fn limits_in_file(keys: usize, request: impl Fn(usize) -> Request<Body>) -> Side {
+    let path = std::env::temp_dir().join(format!("tower-gateway-peers-{}-{keys}.state", std::process::id()));
+    let file = StateFile::open(&path).expect("a new file");
+    std::fs::remove_file(&path).expect("it is there");
+    shared(file.keep_usage(plans_builder(generous_plan(), keys)), keys, request)
+}
+
+fn shared(builder: UsagePlansBuilder, keys: usize, request: impl Fn(usize) -> Request<Body>) -> Side {
     let plans = builder.lease_epoch(Duration::from_secs(300)).build().expect("valid plans");
     let service = with_context(limited_by(plans, keys));
     let runtime = Runtime::new().expect("a runtime");

@@ -24,7 +24,7 @@ pub fn all() -> impl Iterator<Item = &'static (&'static str, MakeRow)> {
     subjects.into_iter().flatten()
 }
 
-const ROWS: [(&str, MakeRow); 20] = [
+const ROWS: [(&str, MakeRow); 22] = [
     ("context", context),
     ("cors-simple", cors_simple),
     ("cors-no-origin", cors_no_origin),
@@ -41,6 +41,8 @@ const ROWS: [(&str, MakeRow); 20] = [
     ("limits-1m-keys", limits_1m_keys),
     ("quota-under-lease-1-key", quota_under_lease_1_key),
     ("quota-under-lease-10k-keys", quota_under_lease_10k_keys),
+    ("redb-1-key", redb_1_key),
+    ("redb-100-keys", redb_100_keys),
     ("refusal", refusal),
     ("stack", stack),
     ("stack-over-bare", stack_over_bare),
@@ -172,6 +174,22 @@ fn quota_under_lease_1_key(name: &'static str) -> Row {
 
 fn quota_under_lease_10k_keys(name: &'static str) -> Row {
     quota_under_lease(name, 10_000)
+}
+
+/// Over the same limits in memory: what it costs that use and quotas survive the process.
+fn redb(name: &'static str, keys: usize) -> Row {
+    let made =
+        row(name, with_keys(keys), ours::limits_in_file(keys, with_keys(keys)), None, Goal::Nanos(100.0));
+    Row { warm: keys, floor: ours::limits(keys).expect("ours"), ..made }
+}
+
+fn redb_1_key(name: &'static str) -> Row {
+    redb(name, 1)
+}
+
+/// Each key has a record of its own to be written.
+fn redb_100_keys(name: &'static str) -> Row {
+    redb(name, 100)
 }
 
 /// Too many requests with one key.

@@ -111,6 +111,8 @@ impl PlanObserver for Watching {
                 keys.iter().map(|key| (attachment_field(plan, key), vec![1])).collect()
             }
             PlanChange::Detach(plan, key) => vec![(attachment_field(plan, key), Vec::new())],
+            // Each process's own.
+            PlanChange::Account(_) => Vec::new(),
         };
         state.change(&fields);
         Ok(())

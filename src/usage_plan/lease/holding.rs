@@ -15,31 +15,33 @@ const REFILL_PART: u64 = 4;
 /// By this part a lease ends earlier for its holder than for the store, so that clocks need not be equal.
 const MARGIN_PART: u64 = 8;
 
-/// What a key of this process has of a quota that is shared.
+/// What a key of this process has of a quota that is shared. In the order of need: what a request that is decided at
+/// once looks at lies together.
 #[derive(Debug)]
+#[repr(C)]
 pub(in super::super) struct Holding {
     period: Period,
     limit: Option<u64>,
-    holder: u128,
-    fresh: bool,
     /// In hand, and not promised to a request.
     left: u64,
-    /// Promised to requests that wait for something else.
-    reserved: u64,
     /// Monotonic nanoseconds until which `left` may be spent.
     until: u64,
-    used: Uses,
-    /// What was held when the store last answered: at most so much lapsed if it was not heard of again.
-    held: u64,
+    refill_at: u64,
     pool: u64,
     /// Used without having been in hand, and not yet told to the store.
     owed: u64,
+    anywhere: Option<Anywhere>,
+    pace: Pace,
+    used: Uses,
+    pub(in super::super) flight: Flight,
+    holder: u128,
+    fresh: bool,
+    /// Promised to requests that wait for something else.
+    reserved: u64,
+    /// What was held when the store last answered: at most so much lapsed if it was not heard of again.
+    held: u64,
     /// Processes that hold units of this counter, as the store last said.
     holders: u64,
-    anywhere: Option<Anywhere>,
-    refill_at: u64,
-    pace: Pace,
-    pub(in super::super) flight: Flight,
 }
 
 /// What the store last said of all units: in hand, in the pool, or on other leases.
@@ -51,19 +53,20 @@ struct Anywhere {
 
 /// The one ask that may be under way, and who waits for it.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(in super::super) struct Flight {
+    /// The last that was asked or seen at the end of a lease, in monotonic nanoseconds.
+    pub(in super::super) due: Option<u64>,
     asking: bool,
-    seq: u64,
-    /// Asks that failed, ever: who waits sees that one did.
-    pub(in super::super) failures: u64,
     recalled: bool,
     /// The last ask had no answer: the store may have lent what is not known here.
     unheard: bool,
+    seq: u64,
+    /// Asks that failed, ever: who waits sees that one did.
+    pub(in super::super) failures: u64,
     /// Units that waiting requests need.
     queue: u64,
     waiting: Vec<oneshot::Sender<()>>,
-    /// The last that was asked or seen at the end of a lease, in monotonic nanoseconds.
-    pub(in super::super) due: Option<u64>,
 }
 
 /// Whether a cost can be paid from what is in hand.

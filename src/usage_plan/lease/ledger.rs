@@ -72,11 +72,17 @@ fn signed(units: u64) -> i64 {
 impl LeaseLedger {
     /// Executes an ask at `now`.
     pub fn ask(&mut self, ask: &LeaseAsk, now: u64) -> Lease {
+        self.ask_if(ask, now, || true)
+    }
+
+    /// The same for a request that needs something else too, which `take` takes, or says that it is not there: then
+    /// nothing is granted. It is not called where [`LeaseAsk::least`] is not there.
+    pub fn ask_if(&mut self, ask: &LeaseAsk, now: u64, take: impl FnOnce() -> bool) -> Lease {
         self.settle(now);
         let standing = self.standing(ask);
         if standing == Standing::Current {
             self.replace(ask);
-            return self.grant(ask, now);
+            return self.grant(ask, now, take);
         }
         Lease { standing, ..Lease::default() }
     }
@@ -135,13 +141,14 @@ impl LeaseLedger {
         record.used.clone_from(&ask.used);
     }
 
-    fn grant(&mut self, ask: &LeaseAsk, now: u64) -> Lease {
+    fn grant(&mut self, ask: &LeaseAsk, now: u64, take: impl FnOnce() -> bool) -> Lease {
         let period = self.period(&ask.period);
         let record = period.holders.entry(ask.holder).or_default();
         record.until = now.saturating_add(micros(ask.epoch));
         let (held, holders) = period.live(now);
         let pool = ask.limit.map_or(0, |limit| signed(limit).saturating_sub(period.charged));
         let granted = ask.grant(pool, holders);
+        let granted = if granted >= ask.least.max(1) && !take() { 0 } else { granted };
         let record = period.holders.entry(ask.holder).or_default();
         record.held += granted;
         let out = held - ask.hold;

@@ -1,6 +1,7 @@
 //! What a holder has used and not yet let go of, by day.
 
 use super::super::store::DayUse;
+use std::ops::{Deref, DerefMut};
 
 /// Days that are listed: the present one, and the one before until the store knows its last figure.
 const LISTED: usize = 2;
@@ -8,9 +9,48 @@ const LISTED: usize = 2;
 /// In the order of days. What is listed stands for itself, so it may be told to the store any number of times.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
-    listed: Vec<DayUse>,
+    listed: Days,
     /// As the store last confirmed it.
-    confirmed: Vec<DayUse>,
+    confirmed: Days,
+}
+
+/// A few days in place, so that adding to one looks nowhere else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Days {
+    days: [DayUse; LISTED],
+    count: usize,
+}
+
+impl Days {
+    /// The last ones, where there are too many.
+    fn of(days: impl Iterator<Item = DayUse>) -> Self {
+        let mut kept = Self::default();
+        days.for_each(|day| kept.push(day));
+        kept
+    }
+
+    fn push(&mut self, day: DayUse) {
+        if self.count == LISTED {
+            self.days.rotate_left(1);
+            self.count -= 1;
+        }
+        self.days[self.count] = day;
+        self.count += 1;
+    }
+}
+
+impl Deref for Days {
+    type Target = [DayUse];
+
+    fn deref(&self) -> &[DayUse] {
+        &self.days[..self.count]
+    }
+}
+
+impl DerefMut for Days {
+    fn deref_mut(&mut self) -> &mut [DayUse] {
+        &mut self.days[..self.count]
+    }
 }
 
 fn on(days: &[DayUse], day: i32) -> i64 {
@@ -29,9 +69,9 @@ impl Uses {
     fn begin(&mut self, new: DayUse) {
         if self.listed.len() == LISTED {
             // The store was away for a day: what it does not know of the oldest goes to the next.
-            let oldest = self.listed.remove(0);
+            let oldest = self.listed[0];
             let unknown = oldest.units - on(&self.confirmed, oldest.day);
-            self.listed.iter_mut().for_each(|kept| kept.units += unknown);
+            self.listed[1..].iter_mut().for_each(|kept| kept.units += unknown);
         }
         self.listed.push(new);
     }
@@ -45,15 +85,15 @@ impl Uses {
     /// What is to be told, the present day included.
     pub(super) fn statement(&mut self, today: i32) -> Vec<DayUse> {
         self.add(today, 0);
-        self.listed.clone()
+        self.listed.to_vec()
     }
 
     /// The store knows this. A day before the last that has not changed since is final.
     pub(super) fn confirm(&mut self, told: &[DayUse]) {
-        self.confirmed.clear();
-        self.confirmed.extend_from_slice(told);
+        self.confirmed = Days::of(told.iter().copied());
         let last = self.listed.last().map(|last| last.day);
-        self.listed.retain(|used| Some(used.day) == last || !told.contains(used));
+        let open = |used: &DayUse| Some(used.day) == last || !told.contains(used);
+        self.listed = Days::of(self.listed.iter().copied().filter(open));
     }
 
     pub(super) fn unconfirmed(&self) -> i64 {
@@ -68,7 +108,8 @@ impl Uses {
     /// Starts again for another record.
     pub(super) fn restart(&mut self, day: i32, units: i64) {
         let last = self.listed.last().map_or(day, |last| last.day.max(day));
-        *self = Self { listed: vec![DayUse { day: last, units }], confirmed: Vec::new() };
+        let listed = Days::of([DayUse { day: last, units }].into_iter());
+        *self = Self { listed, confirmed: Days::default() };
     }
 
     #[cfg(test)]
@@ -89,11 +130,11 @@ mod tests {
         uses.add(7, 1);
         uses.add(8, 2);
         uses.confirm(&told);
-        assert_eq!(uses.listed, [DayUse { day: 7, units: 4 }, DayUse { day: 8, units: 2 }]);
+        assert_eq!(*uses.listed, [DayUse { day: 7, units: 4 }, DayUse { day: 8, units: 2 }]);
         assert_eq!(uses.unconfirmed(), 3);
         let told = uses.statement(8);
         uses.confirm(&told);
-        assert_eq!(uses.listed, [DayUse { day: 8, units: 2 }]);
+        assert_eq!(*uses.listed, [DayUse { day: 8, units: 2 }]);
         assert!(uses.is_confirmed());
         assert!(!uses.change(7, -1), "final");
         assert!(uses.change(8, -1));
@@ -109,7 +150,7 @@ mod tests {
         uses.add(1, 2);
         uses.add(2, 10);
         uses.add(3, 100);
-        assert_eq!(uses.listed, [DayUse { day: 2, units: 12 }, DayUse { day: 3, units: 100 }]);
+        assert_eq!(*uses.listed, [DayUse { day: 2, units: 12 }, DayUse { day: 3, units: 100 }]);
         uses.add(2, 1);
         assert_eq!(uses.total(), 113, "a clock that is set back adds to the last day");
     }

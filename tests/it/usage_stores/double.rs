@@ -11,8 +11,8 @@ use tower_gateway::{
     usage_plan::{
         LeaseLedger,
         store::{
-            BucketId, BucketLevel, Counter, Lease, LeaseAsk, RemainingAsk, StoredUsage, ThrottleAsk, Tokens,
-            UsageAsk, UsageListener, UsageStore,
+            BucketId, BucketLevel, Counter, Lease, LeaseAsk, RemainingAsk, StoredUsage, Taken, ThrottleAsk,
+            Tokens, UsageAsk, UsageListener, UsageStore,
         },
     },
 };
@@ -135,8 +135,25 @@ impl Shared {
         self.ledgers.entry(ask.counter.clone()).or_default().ask(ask, ask.now.unwrap())
     }
 
+    fn take(&mut self, ask: &LeaseAsk, tokens: &ThrottleAsk) -> Taken {
+        self.calls += 1;
+        let (mut ledger, mut levels) = (self.ledgers.remove(&ask.counter).unwrap_or_default(), None);
+        let lease = ledger.ask_if(ask, ask.now.unwrap(), || {
+            let found = self.decide(tokens);
+            let taken = !refuses(tokens, &found);
+            levels = Some(found);
+            taken
+        });
+        self.ledgers.insert(ask.counter.clone(), ledger);
+        Taken { lease, levels }
+    }
+
     fn throttle(&mut self, ask: &ThrottleAsk) -> Vec<BucketLevel> {
         self.calls += 1;
+        self.decide(ask)
+    }
+
+    fn decide(&mut self, ask: &ThrottleAsk) -> Vec<BucketLevel> {
         let now = ask.now.unwrap() * 1_000;
         let kept = |id: &BucketId| self.buckets.get(id).copied().unwrap_or_default();
         let mut next: Vec<(Bucket, bool)> = Vec::new();
@@ -166,6 +183,10 @@ impl Shared {
     }
 }
 
+fn refuses(ask: &ThrottleAsk, levels: &[BucketLevel]) -> bool {
+    ask.buckets.iter().zip(levels).any(|(bucket, level)| level.lacked && !bucket.shadow)
+}
+
 impl UsageStore for Double {
     fn shares_throttles(&self) -> bool {
         self.throttles
@@ -178,6 +199,17 @@ impl UsageStore for Double {
         }
         let this = self.clone();
         self.answer(move |shared| shared.lease(&ask).recalling(&ask, this))
+    }
+
+    fn take(&self, ask: &LeaseAsk, tokens: &ThrottleAsk) -> Option<StoreFuture<Taken>> {
+        let this = self.clone();
+        self.throttles.then(|| {
+            self.answer(move |shared| {
+                let Taken { lease, levels } = shared.take(ask, tokens);
+                let refused = levels.as_ref().is_some_and(|levels| refuses(tokens, levels));
+                Taken { lease: if refused { lease } else { lease.recalling(ask, this) }, levels }
+            })
+        })
     }
 
     fn throttle(&self, ask: ThrottleAsk) -> StoreFuture<Vec<BucketLevel>> {

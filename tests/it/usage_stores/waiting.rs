@@ -13,6 +13,7 @@ use std::{convert::Infallible, future::Ready, time::Duration};
 use tower_gateway::{
     clock::ManualClock,
     future::ResponseFuture,
+    response::Cause,
     store::{FailurePolicy, StoreOptions},
     throttle::Throttle,
     usage_plan::{ChargedFuture, Quota, QuotaPeriod, RateLimitFields, UsagePlan, UsagePlanLayer, UsagePlans},
@@ -48,6 +49,28 @@ fn the_service_that_was_ready_is_called_after_the_wait() {
         clock.advance(Duration::from_secs(1));
         let (answer, _) = through(UsagePlanLayer::new(plans), get("/pets")).await;
         assert_eq!(answer.status(), 200);
+    });
+}
+
+/// Near the end of a quota a request asks for its units, and for its tokens with them; neither is taken alone.
+#[test]
+fn units_and_tokens_are_one_call() {
+    run(async {
+        let clock = ManualClock::at_unix_seconds(NOON);
+        let store = Double::new(true);
+        let plan = plan(3).throttle(Throttle::new(0.001, 2).unwrap());
+        let process = Process::with_store(&clock, plan, store.process(), StoreOptions::new());
+        for cause in [None, None, Some(Cause::PlanThrottle)] {
+            let before = store.calls();
+            assert_eq!(process.ask("ann", 1).await.cause, cause);
+            assert_eq!(store.calls() - before, 1, "{cause:?}");
+        }
+        pass(&clock, Duration::from_secs(2_000)).await;
+        assert_eq!(process.report("ann").await, (2, Some(1), 0), "what was refused is not charged");
+        let before = store.calls();
+        assert!(process.ask("ann", 1).await.admitted());
+        assert_eq!(store.calls() - before, 1);
+        assert_eq!(process.ask("ann", 1).await.cause, Some(Cause::Quota), "a token is left, and no unit");
     });
 }
 

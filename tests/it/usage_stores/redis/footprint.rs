@@ -2,10 +2,7 @@
 
 use super::{LONG, is_long};
 use crate::support::{redis_server::RedisServer, run};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 use tower_gateway::{
     redis::{Redis, RedisUsage},
     throttle::Throttle,
@@ -79,42 +76,6 @@ async fn lease(store: Arc<RedisUsage>, counter: Counter) {
         now: None,
     };
     store.lease(ask).await.unwrap();
-}
-
-/// Medians of alternating rounds: `cargo test --release --all-features --test it -- --ignored --nocapture bare_incr`.
-#[test]
-#[ignore = "a measurement; it needs a quiet machine"]
-#[allow(clippy::disallowed_methods, reason = "it measures real time")]
-fn a_decision_beside_a_bare_incr() {
-    let Some(server) = RedisServer::start() else { return };
-    run(async {
-        let store = Arc::new(RedisUsage::new(Redis::new(&server.url()).unwrap()).deadline(LONG));
-        let client = ::redis::Client::open(server.url()).unwrap();
-        let mut bare = client.get_multiplexed_async_connection().await.unwrap();
-        let mut times = [Vec::new(), Vec::new()];
-        for _ in 0..200 {
-            let start = Instant::now();
-            for _ in 0..50 {
-                ::redis::cmd("INCR").arg("bare").query_async::<i64>(&mut bare).await.unwrap();
-            }
-            times[0].push(start.elapsed() / 50);
-            let start = Instant::now();
-            for _ in 0..50 {
-                take(Arc::clone(&store), Counter { plan: "gold".into(), subject: 1 }).await;
-            }
-            times[1].push(start.elapsed() / 50);
-        }
-        let [bare, ours] = times.map(|mut rounds| {
-            rounds.sort();
-            rounds[rounds.len() / 2]
-        });
-        println!("INCR {bare:?}, throttle {ours:?}: {:.2}", ours.as_secs_f64() / bare.as_secs_f64());
-    });
-    let stats: String = server.command(&["INFO", "commandstats"]);
-    stats
-        .lines()
-        .filter(|line| line.contains("evalsha:") || line.contains("incr:"))
-        .for_each(|it| println!("{it}"));
 }
 
 #[test]
