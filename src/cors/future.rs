@@ -16,6 +16,7 @@ pin_project! {
     pub struct CorsFuture<F> {
         #[pin]
         state: State<F>,
+        touch: Option<Touch>,
     }
 }
 
@@ -24,18 +25,18 @@ pin_project! {
     #[project = StateProj]
     #[derive(Debug)]
     enum State<F> {
-        Actual { #[pin] future: F, touch: Option<Touch> },
+        Actual { #[pin] future: F },
         Preflight { headers: Option<HeaderMap> },
     }
 }
 
 impl<F> CorsFuture<F> {
     pub(super) fn actual(future: F, touch: Option<Touch>) -> Self {
-        Self { state: State::Actual { future, touch } }
+        Self { state: State::Actual { future }, touch }
     }
 
     pub(super) fn preflight(headers: HeaderMap) -> Self {
-        Self { state: State::Preflight { headers: Some(headers) } }
+        Self { state: State::Preflight { headers: Some(headers) }, touch: None }
     }
 }
 
@@ -47,12 +48,13 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProj::Actual { future, touch } => {
+        let this = self.project();
+        match this.state.project() {
+            StateProj::Actual { future } => {
                 // In place: an answer is some hundred bytes to move.
                 let mut answer = future.poll(cx);
                 if let Poll::Ready(Ok(response)) = &mut answer
-                    && let Some(touch) = touch.take()
+                    && let Some(touch) = this.touch.take()
                 {
                     touch.apply(response.headers_mut());
                 }

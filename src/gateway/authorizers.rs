@@ -39,18 +39,32 @@ type Tokens<S> = SlotService<TokenService<S>, S>;
 #[cfg(not(feature = "jwt"))]
 type Tokens<S> = S;
 
-/// All authorizers around a service.
-pub type Authorized<S> = Signed<Custom<Tokens<Tokens<S>>>>;
+/// All authorizers around a service, or the service: a gateway without any goes past them in one step, because each slot
+/// moves the future of the request once more.
+#[cfg(any(feature = "sigv4", feature = "authorizer"))]
+pub type Authorized<S> = SlotService<Signed<Custom<Tokens<Tokens<S>>>>, S>;
+/// The service: there is no authorizer.
+#[cfg(not(any(feature = "sigv4", feature = "authorizer")))]
+pub type Authorized<S> = S;
 
 impl Authorizers {
+    #[cfg(not(any(feature = "sigv4", feature = "authorizer")))]
     pub(super) fn layer<S>(&self, service: S) -> Authorized<S> {
+        service
+    }
+
+    #[cfg(any(feature = "sigv4", feature = "authorizer"))]
+    pub(super) fn layer<S>(&self, service: S) -> Authorized<S> {
+        if self.is_empty() {
+            return SlotService::Empty(service);
+        }
         #[cfg(feature = "jwt")]
         let service = Slot(self.cognito.clone()).layer(Slot(self.jwt.clone()).layer(service));
         #[cfg(feature = "authorizer")]
         let service = Slot(self.custom.clone()).layer(service);
         #[cfg(feature = "sigv4")]
         let service = Slot(self.sigv4.clone().map(SigV4AuthLayer::in_gateway)).layer(service);
-        service
+        SlotService::Filled(service)
     }
 
     /// Whether there is one whose result may name an API key.

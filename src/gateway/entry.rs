@@ -34,26 +34,25 @@ impl<S> GatewayService<S> {
 }
 
 impl Phases {
-    /// Makes the context from what the route match found, and wraps the request body: once, for all phases.
-    fn enter<B>(&self, mut request: Request<B>) -> (Request<GatewayBody<B>>, Passage)
+    /// Makes the context from what the route match found.
+    fn enter<B>(&self, request: &mut Request<GatewayBody<B>>) -> Passage
     where
         GatewayBody<B>: Body,
     {
-        let mut matched = self.stages.match_request(&request);
+        let mut matched = self.stages.match_request(request);
         let seen = || (matched.route.take(), matched.host.take());
-        let context = self.context.find_or_create_with(&mut request, seen);
-        matched.note(&context, &mut request);
+        let context = self.context.find_or_create_with(request, seen);
+        matched.note(&context, request);
         let passage = Passage {
-            observed: self.observe(&context, &request),
-            head: self.responses.keep_head(&request),
+            observed: self.observe(&context, request),
+            head: self.responses.keep_head(request),
             context,
             refusal: matched.refusal,
             touch: None,
             watched: false,
         };
-        let mut request = request.map(GatewayBody::new);
-        self.tap(&passage.context, &mut request);
-        (request, passage)
+        self.tap(&passage.context, request);
+        passage
     }
 
     /// The phases in their order; the error is the answer of the one that refuses, or of CORS to a preflight.
@@ -164,19 +163,16 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let phases = &*self.phases;
-        let (mut request, mut passage) = phases.enter(request);
-        let state = match phases.admit(&mut passage, &mut request) {
-            Ok(()) => {
-                let future = passage.observed.inside(|| self.inner.call(request));
-                let phases = Arc::clone(&self.phases);
-                State::Forwarded { future, passage, phases }
-            }
-            Err(mut response) => {
-                phases.leave(&mut passage, &mut response);
-                State::Answered { response: Some(Box::new(response)) }
-            }
-        };
-        GatewayFuture { state }
+        // Once, for all phases.
+        let mut request = request.map(GatewayBody::new);
+        let mut passage = phases.enter(&mut request);
+        if let Err(mut response) = phases.admit(&mut passage, &mut request) {
+            phases.leave(&mut passage, &mut response);
+            return GatewayFuture { state: State::Answered { response: Some(Box::new(response)) } };
+        }
+        let future = passage.observed.call(&mut self.inner, request);
+        let phases = Arc::clone(&self.phases);
+        GatewayFuture { state: State::Forwarded { future, passage, phases } }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
 };
 use http::{Request, Response};
 use http_body::Body;
+use tower_service::Service;
 
 /// The guard of one request, where somebody observes.
 #[derive(Debug)]
@@ -57,6 +58,18 @@ impl Phases {
 }
 
 impl Observed {
+    /// Calls the service, which may panic.
+    pub(super) fn call<S: Service<Request<B>>, B>(
+        &mut self,
+        service: &mut S,
+        request: Request<B>,
+    ) -> S::Future {
+        match &mut self.0 {
+            Some(guard) => guard.inside(|| service.call(request)),
+            None => service.call(request),
+        }
+    }
+
     /// Calls into what may panic.
     pub(super) fn inside<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match &mut self.0 {

@@ -151,7 +151,8 @@ impl Claim {
 
     fn demand(&self) -> Demand<'_> {
         let (stage, account) = (self.stage.as_ref(), self.account.as_ref());
-        Demand { stage, account, now: self.plans.now(), cost: self.cost, resumed: self.plans.resumed() }
+        let (now, resumed) = (self.plans.now(), self.plans.resumed());
+        Demand { stage, account, now, cost: self.cost, reserved: true, resumed }
     }
 
     /// Calls with the entry of the payer under its lock.

@@ -158,6 +158,7 @@ impl Config {
             account: directory.account.as_ref(),
             now: self.now(context),
             cost,
+            reserved,
             resumed: self.plans.resumed(),
         };
         let place = Place { context, stage, route, verb: request.method() };

@@ -26,6 +26,8 @@ pub(super) struct Demand<'a> {
     pub(super) account: Option<&'a SharedBucket>,
     pub(super) now: Timestamp,
     pub(super) cost: u32,
+    /// The cost is an estimate, and what was taken is to be remembered.
+    pub(super) reserved: bool,
     /// How buckets start, where a process before this one may have used them.
     pub(super) resumed: Option<Resumed>,
 }
@@ -35,7 +37,7 @@ pub(super) struct Demand<'a> {
 pub(super) struct Outcome {
     pub(super) refusal: Option<Refusal>,
     pub(super) announced: Announced,
-    /// What was taken from where, if it was admitted.
+    /// What was taken from where, if it was admitted and the cost may still change.
     pub(super) charged: Option<Charged>,
 }
 
@@ -215,9 +217,9 @@ impl Shard {
                 (None, _) => entry.bucket = spent.plan,
             }
         }
-        let charged = Charged::new(entry, &in_force, &span, took_tokens);
+        let charged = demand.reserved.then(|| Charged::new(entry, &in_force, &span, took_tokens));
         let announced = announced(&limits, &spent, now);
-        Some(Outcome { refusal: verdict.err(), announced, charged: Some(charged) })
+        Some(Outcome { refusal: verdict.err(), announced, charged })
     }
 
     /// Gives back or takes more, now that the cost is known: exactly the difference, from where it was taken.
