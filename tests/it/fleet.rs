@@ -18,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One process's membership.
 fn member(url: &str) -> Fleet {
-    Fleet::join(&Redis::new(url).unwrap().prefix("test").unwrap()).unwrap()
+    // A busy machine connects in its own time.
+    let redis = Redis::new(url).unwrap().prefix("test").unwrap().connect_timeout(5 * SECOND);
+    Fleet::join(&redis).unwrap()
 }
 
 /// Until they know of each other.
@@ -26,6 +28,12 @@ async fn meet(fleets: &[&Fleet]) {
     for fleet in fleets {
         eventually_async("they know of each other", || fleet.live() >= fleets.len() as u64).await;
     }
+}
+
+/// Until each can vouch for what it knows.
+#[cfg(feature = "authorizer")]
+async fn in_step(fleets: &[&Fleet]) {
+    eventually_async("they are in step", || fleets.iter().all(|fleet| fleet.is_current())).await;
 }
 
 /// Nothing of the words is anywhere in the server.

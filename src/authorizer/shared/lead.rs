@@ -1,6 +1,7 @@
 //! The right to make the call for all processes.
 
-use super::{Place, SharedAnswers, stats::count, value::SharedText};
+use super::{Asked, Claim, PATIENCE, Place, SharedAnswers, stats::count, value::SharedText};
+use crate::store::StoreFuture;
 use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
@@ -17,13 +18,15 @@ pub(super) struct Lead {
 }
 
 impl Lead {
-    /// Made before it is asked for: who is dropped meanwhile may have got it.
     pub(super) fn new(shared: &Arc<SharedAnswers>, place: Place) -> Self {
-        Self { shared: Arc::clone(shared), place, token: fastrand::u128(..), seen: 0, is_ours: true }
+        Self { shared: Arc::clone(shared), place, token: fastrand::u128(..), seen: 0, is_ours: false }
     }
 
-    pub(super) fn token(&self) -> u128 {
-        self.token
+    /// From here on it may be ours: whoever is dropped, or hears nothing, may have got it.
+    pub(super) fn ask(&mut self, instead: bool) -> StoreFuture<Asked> {
+        self.is_ours = true;
+        let claim = Claim { token: self.token, lasts: PATIENCE, instead };
+        self.shared.store.ask(self.place, claim)
     }
 
     /// The call begins.

@@ -25,7 +25,6 @@ pub use stats::SharedAnswerStats;
 
 use super::{
     Authorizer, AuthorizerError, AuthorizerEvent,
-    answer::{self, AnswerForm},
     cache::{Entry, Finished, Keep},
     handle::Inner,
     key::{self, CacheKey},
@@ -230,10 +229,9 @@ impl Question<'_> {
         if !shared.store.has_numbered() {
             return Err(Told::Alone);
         }
-        let lead = Lead::new(shared, self.place);
+        let mut lead = Lead::new(shared, self.place);
         let asked_at = self.inner.clock.now();
-        let claim = Claim { token: lead.token(), lasts: PATIENCE, instead };
-        let asked = shared.guard.call(shared.guard.deadline(), || shared.store.ask(self.place, claim)).await;
+        let asked = shared.guard.call(shared.guard.deadline(), || lead.ask(instead)).await;
         let Asked { number, found } = asked.map_err(|_away| Told::Alone)?;
         match found {
             Found::Nothing => Err(Told::Lead(lead.begun(number))),
@@ -368,9 +366,4 @@ impl Authorizer {
         self.0.forget(Revocation::All);
         self.0.sharing.answers().into_iter().for_each(|answers| answers.log().reset(number));
     }
-}
-
-/// What is written is what is read.
-fn strictly(answer: super::AuthorizerAnswer, form: AnswerForm) -> Option<Arc<answer::Grant>> {
-    answer::read(answer, form).ok().map(Arc::new)
 }

@@ -409,4 +409,9 @@ async fn a_store_that_is_away_costs_its_deadline_a_few_times_and_then_nothing() 
     }
     let counts = one.authorizer.store_counts().unwrap();
     assert_eq!((counts.timeouts, counts.opened, one.calls()), (5, 1, 50));
+    assert_eq!(
+        one.store.behind.lock().unwrap().len(),
+        5,
+        "claims that it may have made are released, and no others"
+    );
 }

@@ -1,10 +1,9 @@
 //! An answer as it travels: what the function said, not what was made of it, so that every process reads it for itself.
 
-use super::strictly;
 use crate::{
     authorizer::{
         AuthorizerAnswer, AuthorizerError,
-        answer::{AnswerForm, Grant, MAX_ANSWER},
+        answer::{self, AnswerForm, Grant, MAX_ANSWER},
         function::Answered,
     },
     codec::{Reader, Writer},
@@ -56,12 +55,12 @@ impl Shared {
         reader.end().map(|()| Self { seen, ttl, answer })
     }
 
-    /// `None`: malformed; `Some(None)`: the function said `Unauthorized`.
+    /// Read as strictly as if the function had said it to us. `None`: malformed; `Some(None)`: it said `Unauthorized`.
     #[allow(clippy::option_option, reason = "that is what an entry holds")]
     pub(super) fn grant(&self, form: AnswerForm) -> Option<Option<Arc<Grant>>> {
         match &self.answer {
             None => Some(None),
-            Some(answer) => strictly(answer.clone(), form).map(Some),
+            Some(answer) => answer::read(answer.clone(), form).ok().map(|grant| Some(Arc::new(grant))),
         }
     }
 }
@@ -90,7 +89,7 @@ mod tests {
         for answer in [by_hand, AuthorizerAnswer::from_json(json)] {
             let there = travelled(&Ok(answer.clone()));
             assert_eq!((there.seen, there.ttl), (7, Duration::from_secs(3)));
-            let (here, there) = (strictly(answer, REST).unwrap(), there.grant(REST).unwrap().unwrap());
+            let (here, there) = (answer::read(answer, REST).unwrap(), there.grant(REST).unwrap().unwrap());
             let values = |grant: &Grant| {
                 let values = grant.context.values();
                 values.map(|(name, value)| (name.to_owned(), value.clone())).collect::<Vec<_>>()

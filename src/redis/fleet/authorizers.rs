@@ -39,6 +39,30 @@ impl Fleet {
     /// authorizer's function about each request; when it comes back, it first forgets what was revoked meanwhile, or
     /// everything. So 3 s after a revocation was written to Redis it is in force everywhere, whoever was cut off.
     ///
+    /// ```no_run
+    /// use tower_gateway::{
+    ///     authorizer::{Authorizer, AuthorizerAnswer, AuthorizerEvent, AuthorizerLayer, authorizer_fn},
+    ///     redis::{Fleet, Redis},
+    /// };
+    ///
+    /// # async fn shared(secret: [u8; 16]) -> Result<AuthorizerLayer, Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// async fn who(event: AuthorizerEvent) -> Result<AuthorizerAnswer, &'static str> {
+    ///     Ok(AuthorizerAnswer::allow(event.authorization_token(), ["arn:aws:execute-api:*:*:*/prod/*"]))
+    /// }
+    ///
+    /// let fleet = Fleet::join(&Redis::new("redis://127.0.0.1")?.prefix("shop")?)?;
+    /// let who = Authorizer::token("who", authorizer_fn(who)).shared_secret(secret).build()?;
+    /// fleet.share_authorizer(&who).await?;
+    /// who.revoke_principal("ada");
+    /// let told = fleet.settled(Duration::from_secs(5)).await?;
+    /// assert!(told.is_complete(), "{:?} may still use what was said of ada", told.silent);
+    /// // For `Gateway::builder().authorizer(..)`, as any other.
+    /// Ok(AuthorizerLayer::new(who))
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Redis does not answer; the authorizer has no

@@ -120,20 +120,24 @@ async fn a_process_that_was_cut_off_drops_what_it_could_not_hear_of() {
     let (one, other) = (member(&server.url()), member(&proxy.url()));
     meet(&[&one, &other]).await;
     let calls = Arc::default();
-    let (here, there) = (process(&one, &calls, patient), process(&other, &calls, |cache| cache));
-    assert_eq!(text(&here, "/a").await, "call 1");
-    stored(&here, 1).await;
-    assert_eq!(text(&there, "/a").await, "call 1");
+    let both = [process(&one, &calls, patient), process(&other, &calls, patient)];
+    in_step(&both).await;
+    let [here, there] = &both;
+    let (before, written) = (calls.load(SeqCst), here.cache.tier_stats().unwrap().stored);
+    let call = |number: usize| format!("call {}", before + number);
+    assert_eq!(text(here, "/a").await, call(1));
+    stored(here, written + 1).await;
+    assert_eq!(text(there, "/a").await, call(1));
     proxy.cut();
     let told = here.cache.purge_everywhere(&Purge::all(), SECOND / 4).await.unwrap();
     assert_eq!(told.silent, [other.member_id()]);
-    assert_eq!(text(&there, "/a").await, "call 1", "it cannot know");
-    assert_eq!(text(&there, "/b").await, "call 2", "and goes on without Redis");
+    assert_eq!(text(there, "/a").await, call(1), "it cannot know");
+    assert_eq!(text(there, "/b").await, call(2), "and goes on without Redis");
     proxy.heal();
     let told = here.cache.purge_everywhere(&Purge::all().path("/other"), PATIENCE).await.unwrap();
     assert!(told.is_complete());
     eventually_async("it is back", || other.is_current()).await;
-    assert_eq!(text(&there, "/a").await, "call 3");
+    assert_eq!(text(there, "/a").await, call(3));
     server.assert_all_expire();
 }
 

@@ -122,9 +122,7 @@ async fn a_revocation_that_the_server_has_forgotten_still_counts() {
     one.share_authorizer(&here).await.unwrap();
     other.share_authorizer(&there).await.unwrap();
     meet(&[&one, &other]).await;
-    for fleet in [&one, &other] {
-        eventually_async("it is in step", || fleet.is_current()).await;
-    }
+    in_step(&[&one, &other]).await;
     both(&layer).await;
     eventually_async("they are in Redis", || here.shared_answers().unwrap().stored == 2).await;
     snapshot(&server);
@@ -132,6 +130,7 @@ async fn a_revocation_that_the_server_has_forgotten_still_counts() {
     assert!(one.settled(PATIENCE).await.unwrap().is_complete());
     brought_back_older(&server).await;
     let before = calls.load(SeqCst);
+    in_step(&[&one, &other]).await;
     both(&other_layer).await;
     assert_eq!((other_calls.load(SeqCst), there.shared_answers().unwrap().found), (2, 0));
     let (new, (newest, new_layer, new_calls)) = (member(&server.url()), authorizer());

@@ -83,7 +83,7 @@ const LIMIT: u64 = 100_000;
 fn spends_exactly_the_limit(instances: usize, zipf: bool) {
     let Some(server) = RedisServer::start() else { return };
     let options = StoreOptions::new().failure(FailurePolicy::Deny).deadline(LONG);
-    let clients = 2 * instances as u64;
+    let clients = instances as u64;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let nodes = (0..instances).map(|_| Node::new(&server.url(), month("p", LIMIT), options.clone()));
