@@ -1,7 +1,8 @@
 //! The phase that asks who is calling: every kind of authorizer, each for the methods that name it.
 
 #[cfg(any(feature = "sigv4", feature = "authorizer"))]
-use super::slot::{Slot, SlotService};
+use super::slot::Slot;
+use super::slot::SlotService;
 #[cfg(feature = "authorizer")]
 use crate::authorizer::{AuthorizerLayer, AuthorizerService};
 #[cfg(feature = "jwt")]
@@ -41,19 +42,9 @@ type Tokens<S> = S;
 
 /// All authorizers around a service, or the service: a gateway without any goes past them in one step, because each slot
 /// moves the future of the request once more.
-#[cfg(any(feature = "sigv4", feature = "authorizer"))]
 pub type Authorized<S> = SlotService<Signed<Custom<Tokens<Tokens<S>>>>, S>;
-/// The service: there is no authorizer.
-#[cfg(not(any(feature = "sigv4", feature = "authorizer")))]
-pub type Authorized<S> = S;
 
 impl Authorizers {
-    #[cfg(not(any(feature = "sigv4", feature = "authorizer")))]
-    pub(super) fn layer<S>(&self, service: S) -> Authorized<S> {
-        service
-    }
-
-    #[cfg(any(feature = "sigv4", feature = "authorizer"))]
     pub(super) fn layer<S>(&self, service: S) -> Authorized<S> {
         if self.is_empty() {
             return SlotService::Empty(service);
