@@ -155,8 +155,9 @@ fn fifty_kills_never_admit_too_much_and_name_what_is_unknown() {
             assert!(truth <= used + unknown, "round {round}: {truth} > {used} + {unknown}");
             assert!(used + unknown <= LIMIT, "round {round}: {used} + {unknown}");
             most_unknown = most_unknown.max(unknown);
-            // An access log knows what was used; every third operator has none, and takes all of it.
-            let exact = round % 3 != 0;
+            // An access log knows what was used; some operators have none and take all of it, which may be half of what was
+            // left: late, or nothing would be left to be killed at.
+            let exact = round < 40 || round % 3 != 0;
             process.file.reconcile(|unknown| if exact { truth - used } else { unknown.units }).unwrap();
             let (used, unknown) = process.reported().await;
             assert_eq!(unknown, 0);
