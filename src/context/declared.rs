@@ -10,8 +10,9 @@ impl RequestContext {
     /// the layer's `own` table, even if another layer has matched against a table of its own.
     ///
     /// It is the one of the request that goes on. Where a layer in between has changed the method, what a stage matched
-    /// says nothing of it: there is none. There is none either for a path that no router should be shown. A `HEAD` that is
-    /// not declared is judged as the `GET` by which routers answer it.
+    /// says nothing of it: there is none, and none for a path that is no tail of the received one (routers take a prefix
+    /// off for those nested in them). There is none either for a path that no router should be shown. A `HEAD` that is not
+    /// declared is judged as the `GET` by which routers answer it.
     pub(crate) fn method_or_match<'a>(
         &'a self,
         own: Option<&'a Arc<Scope>>,
@@ -31,14 +32,25 @@ impl RequestContext {
                 check_path(path).ok()?;
                 Some(&own.routes.declared(index).method)
             }
-            (route, _) => Some(&route.filter(|_| is_as_received)?.declared().method),
+            (route, _) => {
+                let found = route.filter(|route| is_as_received && self.is_tail_of(route, path))?;
+                Some(&found.declared().method)
+            }
         }
     }
 
     /// Whether the route is what this table has for the path: it may have been found before a layer changed the path.
     fn is_match_of(&self, route: &MatchedRoute, own: &Arc<Scope>, path: &str) -> bool {
-        let routed = route.base.and_then(|base| self.0.uri.path().get(base as usize..));
-        Arc::ptr_eq(&route.scope, own) && routed == Some(path)
+        Arc::ptr_eq(&route.scope, own) && self.routed(route) == Some(path)
+    }
+
+    /// Whether a router may have left this path of the routed one. Of a path that is taken off as a whole a slash is left.
+    fn is_tail_of(&self, route: &MatchedRoute, path: &str) -> bool {
+        path == "/" || self.routed(route).is_none_or(|routed| routed.ends_with(path))
+    }
+
+    fn routed(&self, route: &MatchedRoute) -> Option<&str> {
+        route.base.and_then(|base| self.0.uri.path().get(base as usize..))
     }
 }
 

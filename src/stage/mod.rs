@@ -8,6 +8,10 @@
 //! 4. Resource and method are matched in the deployment the stage points to (see [`route`](crate::route)).
 //! 5. The service sees the path without stage and base path; the path as received stays in the context.
 //!
+//! What was matched decides which credentials the layers inside ask for. So a layer that changes methods or rewrites paths
+//! by what a client says belongs outside of `StageRouter`: inside, a changed method, and a path that is no tail of the one
+//! matched, count as declared nowhere, and stay closed.
+//!
 //! | refused | REST | HTTP API |
 //! |---|---|---|
 //! | dot segment, invalid escape, two `Host` fields | 400 `{"message":"Bad Request"}` | the same |

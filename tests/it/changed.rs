@@ -117,13 +117,16 @@ fn a_layer_alone_looks_up_what_goes_on() {
 
 /// A stage's match is about what was received, so of anything else it says nothing.
 #[test]
-fn behind_a_stage_a_changed_method_is_declared_nowhere() {
+fn behind_a_stage_a_changed_method_or_path_is_declared_nowhere() {
     for Door { name, guarded, place } in doors() {
         let stages = Stages::single("prod", table(&guarded)).unwrap();
         let staged = |inner: Boxed| StageRouter::new(stages.clone()).layer(inner).boxed_clone();
         assert_eq!(status(staged(place(None)), get("/prod/pets")), 200, "{name}");
         let override_method = changed(place(None), delete);
         assert_ne!(status(staged(override_method), get("/prod/pets")), 200, "{name}");
+        assert_ne!(status(staged(changed(place(None), to_admin)), get("/prod/public/x")), 200, "{name}");
+        let nested = |request: &mut Sent| *request.uri_mut() = Uri::from_static("/x");
+        assert_eq!(status(staged(changed(place(None), nested)), get("/prod/public/x")), 200, "{name}");
     }
 }
 
