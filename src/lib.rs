@@ -85,6 +85,8 @@ pub mod future;
 mod keyed_hash;
 pub mod response;
 pub mod route;
+#[cfg(any(feature = "api-key", feature = "sigv4"))]
+mod sha256;
 #[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
 pub mod store;
 pub mod throttle;

@@ -1,6 +1,7 @@
 //! What is kept of a key value: its SHA-256 digest.
 
-use sha2::{Digest, Sha256, block_api::compress256};
+use crate::sha256::short_sha256;
+use sha2::{Digest, Sha256};
 use std::{
     fmt,
     hash::{BuildHasher, Hash, Hasher, RandomState},
@@ -33,31 +34,6 @@ impl KeyDigest {
     fn words(&self) -> impl Iterator<Item = u64> {
         self.0.as_chunks().0.iter().copied().map(u64::from_ne_bytes)
     }
-}
-
-const BLOCK: usize = 64;
-
-/// FIPS 180-4 section 5.3.3.
-const START: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
-
-/// SHA-256 of a text that fits, with its padding, into three blocks, as every valid value does (FIPS 180-4 section 5.1.1):
-/// padded in one go, because the front of `sha2` costs as much as its compression of such a text.
-fn short_sha256(text: &[u8]) -> Option<[u8; 32]> {
-    let mut room = [0; 3 * BLOCK];
-    let end = (text.len() + 1 + size_of::<u64>()).next_multiple_of(BLOCK);
-    let padded = room.get_mut(..end)?;
-    padded[..text.len()].copy_from_slice(text);
-    padded[text.len()] = 0x80;
-    let bits = text.len() as u64 * 8;
-    padded[end - size_of::<u64>()..].copy_from_slice(&bits.to_be_bytes());
-    let mut state = START;
-    compress256(&mut state, padded.as_chunks().0);
-    let mut digest = [0; 32];
-    for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
-        *bytes = u32::to_be_bytes(word);
-    }
-    Some(digest)
 }
 
 impl PartialEq for KeyDigest {

@@ -5,14 +5,9 @@
 //! signature. Both constructions here are held against them in the tests.
 
 use super::sink::Sink;
+use crate::sha256::{BLOCK, START, to_bytes};
 use sha2::block_api::compress256;
 use std::fmt;
-
-const BLOCK: usize = 64;
-
-/// FIPS 180-4 section 5.3.3.
-const START: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// A hash so far: whole blocks.
 #[derive(Clone, Copy)]
@@ -99,14 +94,6 @@ impl<const BLOCKS: usize> Gathered<BLOCKS> {
         self.state.compress(&self.blocks[..end / BLOCK]);
         to_bytes(self.state.words)
     }
-}
-
-fn to_bytes(words: [u32; 8]) -> [u8; 32] {
-    let mut digest = [0; 32];
-    for (bytes, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-        *bytes = word.to_be_bytes();
-    }
-    digest
 }
 
 impl<const BLOCKS: usize> Sink for Gathered<BLOCKS> {
