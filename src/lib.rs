@@ -56,6 +56,7 @@
 //! | [`resource_policy`] | `policy` | who may call from where, by a resource policy |
 //! | [`policy`] | `policy` | what an IAM policy document says to a request |
 //! | [`observe`] | `access-log` | nothing: it writes down what happened |
+//! | [`redb`] | `redb` | nothing: state that survives a restart |
 //! | [`redis`] | `redis` | nothing: state that many processes share |
 //! | [`store`] | | what happens to a request whose store is away |
 //! | [`filter`] | | whatever a function of yours decides |

@@ -6,7 +6,7 @@
 //!    [`Authorization`](crate::route::Authorization) is not `Custom` passes, other layers authorize it. A `Custom` method
 //!    is judged by the authorizer it names, and refused if there is none of that name. Without either, and where no
 //!    declared method matches, the first authorizer judges.
-//! 2. Used alone, paths with dot segments are refused, as a stage does.
+//! 2. Used alone, paths with dot segments or malformed escapes are refused, as a stage does.
 //! 3. An explicit deny of the layer's resource policy, if it has one, ends the request.
 //! 4. Every identity source must be there ([`AuthorizerBuilder::identity_sources`]) and be text; a TOKEN must match
 //!    the validation expression. Otherwise the function is not called.
@@ -22,6 +22,7 @@
 //!
 //! | case | REST | HTTP API | [`Cause`](crate::response::Cause) |
 //! |---|---|---|---|
+//! | dot segment, malformed escape (layer alone) | 400 `{"message":"Bad Request"}` | the same | `DotSegment`, `InvalidEscape` |
 //! | identity source missing (REST: or empty) | 401 `{"message":"Unauthorized"}`, `UnauthorizedException` | 401 `{"message":"Unauthorized"}` | `IdentityMissing` |
 //! | it is not UTF-8, or does not match the expression | the same | the same | `IdentityMalformed` |
 //! | the function throws exactly `Unauthorized` | the same | the same | `AuthorizerUnauthorized` |

@@ -28,7 +28,8 @@ use tower_service::Service;
 ///     .vpc_endpoint("vpce-1a2b3c4d")
 ///     .vpc("vpc-9f8e7d6c")
 ///     .source_ip("10.0.3.7".parse()?)
-///     .secure(true);
+///     .tls("TLSv1.3")
+///     .cipher("TLS_AES_128_GCM_SHA256");
 /// let request = Request::builder().extension(endpoint).body(())?;
 /// # let _ = request;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

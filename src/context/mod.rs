@@ -8,7 +8,7 @@
 //! | request id, extended id, times, method, URI as received, source address, [`Ingress`] | the layer that makes the context |
 //! | host, stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
-//! | [`Principal`] | an authorizer, or [`PrincipalLayer`] |
+//! | [`Principal`] | [`PrincipalLayer`]; implied by an authorizer's answer or a signature |
 //! | [`AuthorizerContext`] | an authorizer |
 //! | [`CallerIdentity`] | `SigV4AuthLayer` |
 //! | error, [`Explanation`] | the layer that refuses |

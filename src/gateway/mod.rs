@@ -8,7 +8,7 @@
 //! | 2 | gateway responses, request ids | [`gateway_responses`](GatewayBuilder::gateway_responses) | re-renders refusals |
 //! | 3 | CORS | [`cors`](GatewayBuilder::cors) | answers preflights, whatever the method |
 //! | 4 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED` |
-//! | 5 | stage and route | [`stages`](GatewayBuilder::stages) | 400, 403 `Forbidden`, 403 `Missing Authentication Token` |
+//! | 5 | stage and route | [`stages`](GatewayBuilder::stages) | 400, 403 `Forbidden`, 403 `Missing Authentication Token`, 403 `IncompleteSignatureException` (feature `sigv4`) |
 //! | 6 | URL, header and payload limits | on by default | 414, 431, 413, 408 |
 //! | 7 | resource policy (feature `policy`) | `resource_policy` | 403 `ACCESS_DENIED` |
 //! | 8 | authorizer of the method (features `sigv4`, `authorizer`, `jwt`) | `sigv4`, `authorizer`, `jwt_authorizer`, `cognito_authorizer` | 401, 403, 500 |

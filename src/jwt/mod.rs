@@ -5,6 +5,7 @@
 //! 1. Behind a stage, or with [`JwtAuthorizerLayer::routes`]: only where the method's
 //!    [`Authorization`](crate::route::Authorization) names one of the layer's authorizers. Without either, every request
 //!    is asked. A request that no declared method matches is asked too: a route that was forgotten stays closed.
+//!    Used alone with `routes`, the layer refuses dot segments and malformed escapes in the path, as a stage does.
 //! 2. There is exactly one token, in the header or query parameter of the identity source; `Bearer ` before it, in any
 //!    case, is dropped.
 //! 3. A token that passed before, with keys that are still in force and within its own dates, passes step 4 at once.
@@ -21,6 +22,7 @@
 //! | refused | 401 `{"message":"Unauthorized"}` | `Bearer scope="<the method's>" error="invalid_token" error_description="<text>"` |
 //! | no such scope | 403 `{"message":"Forbidden"}` | `Bearer scope="a b" error="insufficient_scope" error_description="expected scopes: [a b]"` |
 //! | the method names an authorizer that the layer has not | 500 `{"message":"Internal Server Error"}` | |
+//! | dot segment, malformed escape (layer alone, with `routes`) | 400 `{"message":"Bad Request"}` | |
 //!
 //! | REST API ([`CognitoAuthorizerLayer`]) | answer |
 //! |---|---|
@@ -28,6 +30,7 @@
 //! | expired, the signature being right | 401 `{"message":"The incoming token has expired"}`, `UnauthorizedException` |
 //! | everything else | 401 `{"message":"Unauthorized"}`, `UnauthorizedException`; never a challenge |
 //! | the method names an authorizer that the layer has not | 500 `{"message":null}`, `AuthorizerConfigurationException` |
+//! | dot segment, malformed escape (layer alone, with `routes`) | 400 `{"message":"Bad Request"}` |
 //!
 //! The texts are those of [`JwtError::description`]. The cause is in the answer's extensions for operators:
 //! [`GatewayError`](crate::response::GatewayError) with its `Cause`, and [`TokenRefusal`] with what would have been

@@ -33,19 +33,20 @@ pub trait Observer: Send + Sync + 'static {
     /// A request is over: exactly once for each.
     fn ended(&self, event: &RequestEvent<'_>);
 
-    /// Whether the `User-Agent` field is to be kept until the end, at the cost of an allocation.
+    /// Whether the `User-Agent` field is to be kept until the end, at the cost of an allocation. Default: no.
     fn needs_user_agent(&self) -> bool {
         false
     }
 
     /// Whether the request ids in the service's answer are to be kept until the end (`awsEndpointRequestId`), at the cost
-    /// of an allocation. Only [`Gateway`](crate::gateway) sees them.
+    /// of an allocation. Only [`Gateway`](crate::gateway) sees them. Default: no.
     fn needs_endpoint_request_id(&self) -> bool {
         false
     }
 
     /// Whether what the phases came to, and how long they took, is to be kept until the end (`waf.*`, `authenticate.*`,
     /// `authorize.*`, `integration.timeToFirstContent`), at the cost of an allocation and of readings of the clock.
+    /// Default: no.
     fn needs_phases(&self) -> bool {
         false
     }
@@ -57,6 +58,7 @@ pub trait Observer: Send + Sync + 'static {
     }
 
     /// Whether what a plan has left is to be kept until the end, at the cost of an allocation for requests with a plan.
+    /// Default: no.
     fn needs_headroom(&self) -> bool {
         false
     }

@@ -30,18 +30,21 @@
 //!    in the background once a second.
 //! 3. A store that [`shares_throttles`](store::UsageStore::shares_throttles) is asked for all tokens of a request at
 //!    once; the quota's units are reserved before, and given back where a throttle refuses. So where both would refuse,
-//!    the quota is reported, which costs no question. With other stores buckets stay in this process, and the order is
-//!    the one above.
+//!    the quota is reported, which costs no question. Where no units are in hand, units and tokens are asked for in one
+//!    call, if the store can ([`UsageStore::take`](store::UsageStore::take)). With other stores buckets stay in this
+//!    process, and the order is the one above.
 //! 4. A store that fails costs a request at most the deadline (20 ms), and after a few failures nothing; what then
 //!    happens is the plan's ([`UsagePlan::store_failure`]) or the store's [`FailurePolicy`](crate::store::FailurePolicy).
 //!    503 `{"message": "Service Unavailable"}`, `ServiceUnavailableException`, `Cause::UsageStoreUnavailable` under
 //!    `Deny`. `UsagePlans::store_counts` says how often.
 //! 5. What is left (`RateLimit`) is what this process knows of: in hand and in the pool, without what others hold.
+//! 6. [`UsagePlans::limits`] says what this process knows; [`UsagePlans::shared_limits`] asks the store, within its
+//!    deadline. Each figure says whose it is ([`LimitScope`]).
 //!
 //! Limits are exact at any number of threads: a throttle admits `burst + rate x time`, a quota its limit. Absent is
 //! never zero. An edit of a plan keeps its counts. A quota's day, week or month is a calendar one, in UTC or a given
-//! time zone. State lives in memory: for a key that was never used on an
-//! earlier day about 95 bytes and the length of its id.
+//! time zone. State lives in memory: for a key that was never used on an earlier day about 95 bytes and the length of
+//! its id.
 //!
 //! ```
 //! use bytes::Bytes;

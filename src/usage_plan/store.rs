@@ -42,6 +42,9 @@
 //! nanosecond. [`ThrottleAsk`] names all buckets of a request, which are charged together or not at all. A
 //! request that needs units and tokens is decided in one call by a store that implements [`UsageStore::take`].
 //!
+//! **Deletions.** A plan's deletion calls [`UsageStore::forget_plan`] in the background: no request waits for it, and it
+//! is not called again. What it did not reach ends by itself when its time to live is over.
+//!
 //! A store in the process, of two sets of plans that could as well be two processes:
 //!
 //! ```

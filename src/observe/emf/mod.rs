@@ -27,7 +27,7 @@ use std::{
 /// | extended, of (`ApiName`, `Plan`) | `ThrottleHeadroom`, `QuotaHeadroom`: percent of the caller's limit that is left | the same with `ApiId` |
 ///
 /// `4XXError`, `5XXError` and the cache pair are 0 or 1 on every line, so that averages are rates. The request id is in
-/// every line, to be searched for, and in extended lines `responseType`, `cause` and `cacheReason`.
+/// every line, to be searched for, and in extended lines `responseType`, `cause`, `layer` and `cacheReason`.
 ///
 /// ```
 /// use tower_gateway::observe::{ApiInfo, EmfLog, LogWriter, ObserveLayer};

@@ -1,13 +1,13 @@
 //! Metering: what each key used, as the seed of a bill.
 //!
 //! [`UsageJournal`], an [`Observer`](super::Observer), counts requests and bytes by API key, stage and day (UTC, by
-//! arrival). It exports them as CSV or JSON lines, and a
-//! [`PriceTable`] of yours makes a bill of them: a pure function of rows and prices, so that a month can be computed again
-//! from what was exported ([`UsageRow::read_csv`]).
+//! arrival). It exports them as CSV or JSON lines, and a [`PriceTable`] of yours makes a bill of them: a pure function
+//! of rows and prices, so that a month can be computed again from what was exported ([`UsageRow::read_csv`]).
 //!
 //! 1. Only answered requests of a verified key are counted; refusals are free ([`UsageJournal::with_refusals`] counts
 //!    them too).
-//! 2. Bytes in are the announced length of the request, or what was read of a body without one, bytes out what was handed over of the answer.
+//! 2. Bytes in are the announced length of the request, or what was read of a body without one, bytes out what was
+//!    handed over of the answer.
 //! 3. Money is whole billionths of your currency's unit; nothing is rounded before the end.
 //!
 //! ```

@@ -33,7 +33,7 @@ impl UsageRow {
     }
 
     /// Reads what [`UsageJournal::to_csv`](super::UsageJournal::to_csv) has written, of one day or of many, one export
-    /// after the other: to make a month's bill again. Control characters in names, which an export writes as `\\u000a`, are
+    /// after the other: to make a month's bill again. Control characters in names, which an export writes as `\u000a`, are
     /// not turned back.
     ///
     /// # Errors

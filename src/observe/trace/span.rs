@@ -70,6 +70,16 @@ impl SpanLayer {
     /// there: `Sampling::all().successes(0.0)?.slower_than(..)` takes slow, refused and failed ones only. `clock` is that
     /// of the context. It needs a context from outside (a [`TraceLayer`](super::TraceLayer), an `ObserveLayer`). Default:
     /// of none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_gateway::{clock::Clock, observe::{Sampling, trace::SpanLayer}};
+    ///
+    /// let worth_it = Sampling::all().successes(0.0)?.slower_than(Duration::from_secs(1));
+    /// let layer = SpanLayer::new().details(worth_it, Clock::system());
+    /// # let _ = layer;
+    /// # Ok::<(), tower_gateway::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn details(mut self, sampling: Sampling, clock: Clock) -> Self {
         self.details = Some(Arc::new(Details { sampling, clock }));
