@@ -28,6 +28,8 @@ pub enum Link {
     Frozen,
     /// Asks are executed, and nothing comes back.
     Deaf,
+    /// Asks are executed, and the answers come when the link is up again.
+    Slow,
 }
 
 /// One process's handle. Clones are the same process.
@@ -113,6 +115,15 @@ impl Double {
             Link::Deaf => {
                 execute(&mut self.shared());
                 Box::pin(pending())
+            }
+            Link::Slow => {
+                let (answer, this) = (execute(&mut self.shared()), self.clone());
+                Box::pin(async move {
+                    while this.link() == Link::Slow {
+                        tokio::task::yield_now().await;
+                    }
+                    Ok(answer)
+                })
             }
         }
     }
