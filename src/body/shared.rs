@@ -15,7 +15,6 @@ impl fmt::Debug for Shared {
 }
 
 impl<B> GatewayBody<B> {
-    #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "the cache makes them"))]
     /// A body that stands in for the service's.
     pub(crate) fn shared(body: impl Body<Data = Bytes, Error = BoxError> + Send + Sync + 'static) -> Self {
         Self::of(Kind::Shared { body: Shared(Box::pin(body)) })

@@ -22,7 +22,6 @@ const WRITTEN: u64 = 1 << 63;
 const NONE: u64 = 0xff;
 
 impl CacheSlot {
-    #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "written by the cache layer"))]
     pub(super) fn write(&self, note: CacheNote) {
         let age = note.age.map_or(0, |age| u32::try_from(age.as_secs()).unwrap_or(u32::MAX - 1) + 1);
         let reason = note.reason.map_or(NONE, u64::from);

@@ -27,7 +27,6 @@ pub(super) struct Phases {
     /// Of a phase that may wait.
     #[cfg_attr(not(feature = "sigv4"), allow(dead_code, reason = "nobody verifies signatures"))]
     authentication_began: OnceLock<Timestamp>,
-    #[cfg_attr(not(feature = "access-log"), allow(dead_code, reason = "nobody observes"))]
     pub(super) first_content: OnceLock<Timestamp>,
 }
 

@@ -78,12 +78,20 @@ type FilterFn = dyn Fn(Head<'_>, &RequestContext) -> Verdict + Send + Sync;
 #[derive(Clone)]
 pub struct FilterLayer {
     filter: Arc<FilterFn>,
+    clock: Clock,
 }
 
 impl FilterLayer {
     /// A filter. It runs on every request, so it should be quick, and it must not block.
     pub fn new(filter: impl Fn(Head<'_>, &RequestContext) -> Verdict + Send + Sync + 'static) -> Self {
-        Self { filter: Arc::new(filter) }
+        Self { filter: Arc::new(filter), clock: Clock::system() }
+    }
+
+    /// The clock of `$context.waf.latency`. Default: the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
     }
 }
 
@@ -142,7 +150,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = ContextConfig::default().find_or_create(&mut request);
-        match self.layer.admit(&context, &Clock::system(), &request) {
+        match self.layer.admit(&context, &self.layer.clock, &request) {
             Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Untouched),
             Err(refusal) => ResponseFuture::refused(refusal),
         }

@@ -210,6 +210,11 @@ impl fmt::Debug for RequestEvent<'_> {
     }
 }
 
+/// Whole ones, as logs and spans have them.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Refused, told 4xx or 5xx, or told nothing.
 pub(super) fn is_error(status: Option<StatusCode>, context: &RequestContext) -> bool {
     let told = status.is_none_or(|status| status.is_client_error() || status.is_server_error());

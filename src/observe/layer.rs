@@ -88,7 +88,6 @@ pub(crate) struct Observers {
     observers: Vec<Arc<dyn Observer>>,
     wanted: Wanted,
     head_time: bool,
-    #[cfg_attr(not(feature = "gateway"), allow(dead_code, reason = "the gateway sees the service's answer"))]
     endpoint_ids: bool,
     #[cfg(feature = "tracing")]
     execution: Option<super::ExecutionLog>,

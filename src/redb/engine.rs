@@ -19,12 +19,13 @@ use std::{
     time::Duration,
 };
 
-/// Opens the file.
+/// Opens the file that is there.
 pub(super) type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
 
 pub(super) struct Engine {
     path: PathBuf,
     open: Opener,
+    clock: Clock,
     /// How often the file was opened by a process, this one included.
     run: u64,
     state: Mutex<State>,
@@ -45,9 +46,13 @@ enum State {
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Engine {
-    pub(super) fn new(path: PathBuf, open: Opener, run: u64, database: Database) -> Self {
+    pub(super) fn new(path: PathBuf, database: Database, (open, clock): (Opener, Clock), run: u64) -> Self {
         let state = Mutex::new(State::Open(Arc::new(database)));
-        Self { path, open, run, state, reopened: AtomicU64::new(0) }
+        Self { path, open, clock, run, state, reopened: AtomicU64::new(0) }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.now().monotonic_nanos()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -71,21 +76,19 @@ impl Engine {
         StateFileError::engine(&self.path, &Error::PreviousIo)
     }
 
-    /// Writes a batch; once more in a file that was opened anew, if the disk refused it. What of it was on the disk
-    /// already is not done twice: each piece says what is to be, not what is to be added.
+    /// Writes a batch; once more in a file that was opened anew, if the disk refused it only now. What of it was on the
+    /// disk already is not done twice: each piece says what is to be, not what is to be added.
     pub(super) fn write(&self, batch: &mut [Box<dyn Task>]) -> Result<(), StateFileError> {
         self.open_anew(false);
-        match self.try_write(batch) {
-            Err(error) if is_of_disk(&error) => {
-                self.give_up(&error);
-                self.open_anew(true);
-                self.try_write(batch).map_err(|error| {
-                    self.give_up(&error);
-                    StateFileError::engine(&self.path, &error)
-                })
+        let mut outcome = self.try_write(batch);
+        if outcome.as_ref().is_err_and(|error| self.give_up(error)) {
+            self.open_anew(true);
+            outcome = self.try_write(batch);
+            if let Err(error) = &outcome {
+                self.give_up(error);
             }
-            outcome => outcome.map_err(|error| StateFileError::engine(&self.path, &error)),
         }
+        outcome.map_err(|error| StateFileError::engine(&self.path, &error))
     }
 
     fn try_write(&self, batch: &mut [Box<dyn Task>]) -> Result<(), Error> {
@@ -97,35 +100,48 @@ impl Engine {
         commit(&database, batch)
     }
 
-    /// Lets go of a database whose disk has failed.
-    fn give_up(&self, error: &Error) {
+    /// Lets go of a database whose disk has failed; `false` if the failure is no news, or not the disk's.
+    fn give_up(&self, error: &Error) -> bool {
         let mut state = self.lock();
-        if is_of_disk(error) && matches!(*state, State::Open(_)) {
-            *state = State::Failed { retry_at: now().saturating_add(PAUSE.as_nanos() as u64) };
+        let is_news = is_of_disk(error) && matches!(*state, State::Open(_));
+        if is_news {
+            *state = State::Failed { retry_at: self.next_retry() };
             self.log_failure(error);
+        }
+        is_news
+    }
+
+    fn next_retry(&self) -> u64 {
+        self.now().saturating_add(PAUSE.as_nanos() as u64)
+    }
+
+    /// Opens a database that was let go of, if its time has come or there is haste. Whoever wants to read meanwhile is
+    /// told that it failed and does not wait: all of the file is read here.
+    fn open_anew(&self, in_haste: bool) {
+        if !self.is_due(in_haste) {
+            return;
+        }
+        let Ok(database) = (self.open)() else { return };
+        // Nobody had it locked for a moment: another process that came in between has taken over.
+        let Ok(run) = tables::run_of(&database) else { return };
+        let mut state = self.lock();
+        if run != Some(self.run) {
+            *state = State::Closed;
+        } else if matches!(*state, State::Failed { .. }) {
+            *state = State::Open(Arc::new(database));
+            self.reopened.fetch_add(1, Relaxed);
+            self.log_recovery();
         }
     }
 
-    /// Opens a database that was let go of, if its time has come or there is haste.
-    fn open_anew(&self, now_or_never: bool) {
-        let mut state = self.lock();
-        let State::Failed { retry_at } = &mut *state else { return };
-        let moment = now();
-        if moment < *retry_at && !now_or_never {
-            return;
+    /// Whether to open it now; then not again before another pause.
+    fn is_due(&self, in_haste: bool) -> bool {
+        let State::Failed { retry_at } = &mut *self.lock() else { return false };
+        let is_due = in_haste || self.now() >= *retry_at;
+        if is_due {
+            *retry_at = self.next_retry();
         }
-        *retry_at = moment.saturating_add(PAUSE.as_nanos() as u64);
-        let Ok(database) = (self.open)() else { return };
-        // Nobody had it locked for a moment: another process that came in between has taken over.
-        match tables::run_of(&database) {
-            Ok(run) if run == Some(self.run) => {
-                *state = State::Open(Arc::new(database));
-                self.reopened.fetch_add(1, Relaxed);
-                self.log_recovery();
-            }
-            Ok(_) => *state = State::Closed,
-            Err(_) => {}
-        }
+        is_due
     }
 
     #[cfg(feature = "tracing")]
@@ -148,8 +164,4 @@ impl Engine {
 /// Of the disk, and not of what is in the file.
 fn is_of_disk(error: &Error) -> bool {
     matches!(error, Error::Io(_) | Error::PreviousIo)
-}
-
-fn now() -> u64 {
-    Clock::system().now().monotonic_nanos()
 }

@@ -8,7 +8,7 @@ use super::{
     writer::{Call, Counts, Tasks, write_all},
 };
 use crate::clock::Clock;
-use ::redb::{Database, Error, WriteTransaction};
+use ::redb::{Builder, Database, DatabaseError, Error, WriteTransaction};
 use std::{
     fmt,
     fs::{File, OpenOptions},
@@ -107,20 +107,22 @@ impl StateFileBuilder {
     /// As [`StateFile::open`].
     pub fn open(self) -> Result<StateFile, StateFileError> {
         create_private(&self.path).map_err(|error| StateFileError::io(&self.path, error))?;
-        let (path, pages) = (self.path.clone(), self.pages);
-        let open = move || {
-            let mut builder = Database::builder();
-            builder.set_cache_size(pages).set_check_integrity_on_open(true);
-            builder.create(&path)
-        };
-        self.open_with(Box::new(open))
+        let database = settings(self.pages).create(&self.path);
+        let again = opener(self.path.clone(), self.pages);
+        self.start(database, again, Clock::system())
     }
 
-    pub(super) fn open_with(self, open: Opener) -> Result<StateFile, StateFileError> {
-        let database = open().map_err(|error| StateFileError::opening(&self.path, error))?;
+    /// `again` opens the file after a failure, in pauses of this clock.
+    pub(super) fn start(
+        self,
+        database: Result<Database, DatabaseError>,
+        again: Opener,
+        clock: Clock,
+    ) -> Result<StateFile, StateFileError> {
+        let database = database.map_err(|error| StateFileError::opening(&self.path, error))?;
         let start = tables::start(&database, &self.path)?;
         let idle = (start.run > 1 && !self.full_throttles).then(|| idle_since(start.ended));
-        let engine = Arc::new(Engine::new(self.path.clone(), open, start.run, database));
+        let engine = Arc::new(Engine::new(self.path.clone(), database, (again, clock), start.run));
         let (tasks, counts) = (Arc::new(Queue::new(self.queue)), Arc::default());
         let writer = spawn(&engine, (&tasks, &counts), self.pause)
             .map_err(|error| StateFileError::io(&self.path, error))?;
@@ -136,6 +138,17 @@ impl StateFileBuilder {
             keeps_plans: AtomicBool::new(false),
         })))
     }
+}
+
+fn settings(pages: usize) -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(pages).set_check_integrity_on_open(true);
+    builder
+}
+
+/// Never makes a file: one that was deleted while it was open is not to come back empty.
+pub(super) fn opener(path: PathBuf, pages: usize) -> Opener {
+    Box::new(move || settings(pages).open(&path))
 }
 
 /// A process that died may have served until now.

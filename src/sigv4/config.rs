@@ -10,7 +10,8 @@ use super::{
     replay::ReplayWindow,
     store::CredentialsStore,
     strip::{strip_headers, strip_query},
-    verifier::{Payload, Prepared, SigV4Verifier, TokenFault, check_token, finish},
+    token::{TokenFault, check_token},
+    verifier::{Payload, Prepared, SigV4Verifier, finish},
 };
 use crate::{
     context::{ContextConfig, Phase, RequestContext},

@@ -152,6 +152,7 @@ mod sink;
 mod store;
 mod stream;
 mod strip;
+mod token;
 mod verifier;
 
 pub use canonical::{CanonicalTexts, RequestHead};

@@ -5,7 +5,7 @@ use super::{
         CanonicalFault, CanonicalTexts, PathRule, Reading, RequestHead, SECURITY_TOKEN, TERMINATOR,
         check_escapes, check_list, parameter, signs_host, write_request, write_string_to_sign,
     },
-    claims::{Claims, Form, check_algorithm, credential_parts, session_token},
+    claims::{Claims, Form, check_algorithm, credential_parts},
     credentials::Credentials,
     date::SignedTime,
     encode::{Plus, find, hex, unhex},
@@ -13,6 +13,7 @@ use super::{
     key::SigningKey,
     sha::{Aside, Gathered, sha256},
     sink::Sink,
+    token::check_token,
 };
 use crate::{context::CallerIdentity, error::ConfigError};
 use http::HeaderName;
@@ -404,45 +405,6 @@ fn hash_request(
     let mut hash = Gathered::<USUAL_REQUEST>::new();
     write_canonical(&mut hash, request, claims, reading)?;
     Ok(hash.put_aside())
-}
-
-/// What is wrong with a session token.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum TokenFault {
-    Invalid,
-    Expired,
-}
-
-impl From<TokenFault> for SignatureError {
-    fn from(fault: TokenFault) -> Self {
-        match fault {
-            TokenFault::Invalid => Self::token_invalid(),
-            TokenFault::Expired => Self::token_expired(),
-        }
-    }
-}
-
-/// Steps 8 and 9 of the check: the token belongs to the key, and neither has expired. What comes of it counts after the
-/// signature, so that only the key's owner learns anything.
-pub(super) fn check_token(
-    request: &RequestHead<'_>,
-    claims: &Claims<'_>,
-    credentials: &Credentials,
-    now: i64,
-) -> Result<(), TokenFault> {
-    let sent = session_token(request, claims).map_err(|()| TokenFault::Invalid)?;
-    match (credentials.session_token(), sent) {
-        (None, None) => Ok(()),
-        (Some(own), Some(sent)) if own.is(&sent) => check_expiry(credentials, now),
-        _ => Err(TokenFault::Invalid),
-    }
-}
-
-fn check_expiry(credentials: &Credentials, now: i64) -> Result<(), TokenFault> {
-    if credentials.expires_at().is_some_and(|end| now >= end) {
-        return Err(TokenFault::Expired);
-    }
-    Ok(())
 }
 
 /// A signature that waits for the payload's hash.

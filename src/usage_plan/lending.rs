@@ -165,11 +165,14 @@ pub(super) struct Taking<'a> {
 }
 
 impl Taking<'_> {
-    /// Under the lock that the units came under: nobody else may spend them, since the tokens are taken.
+    /// Under the lock that the units came under: nobody else may spend them, since the tokens are taken. Those of a
+    /// period that is over did not come in hand, and the next one's are not promised for them.
     fn landed(&mut self, holding: &mut Holding, period: i64, levels: Option<Vec<BucketLevel>>) {
         let levels = levels.filter(|levels| levels.len() == self.tokens.buckets.len());
         if levels.as_ref().is_some_and(|levels| !self.tokens.is_refused(levels)) {
-            holding.reserve(self.cost.into());
+            if holding.period().start == period {
+                holding.reserve(self.cost.into());
+            }
             *self.reserved = Some(period);
         }
         *self.levels = levels;

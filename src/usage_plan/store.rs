@@ -394,8 +394,9 @@ pub struct RemainingAsk {
 }
 
 impl ThrottleAsk {
-    /// Whether a bucket that is not in shadow mode lacks the tokens.
-    pub(super) fn is_refused(&self, levels: &[BucketLevel]) -> bool {
+    /// Whether a bucket that is not in shadow mode lacks the tokens, by the levels of all buckets in their order: then a
+    /// store charges no bucket, and [`UsageStore::take`] grants nothing.
+    pub fn is_refused(&self, levels: &[BucketLevel]) -> bool {
         self.buckets.iter().zip(levels).any(|(bucket, level)| level.lacked && !bucket.shadow)
     }
 }

@@ -281,7 +281,7 @@ fn spans_of_slow_refused_and_failed_requests_have_details() {
     let block = |head: tower_gateway::filter::Head<'_>, _: &tower_gateway::context::RequestContext| {
         if head.headers.contains_key("x-block") { Verdict::Block } else { Verdict::Pass }
     };
-    let filter = FilterLayer::new(block);
+    let filter = FilterLayer::new(block).clock(manual.clock());
     let sampling = Sampling::all().successes(0.0).unwrap().slower_than(Duration::from_secs(1));
     let ask = |details: bool, name: &'static str, seconds: &'static str| {
         let (takes, fails) = (manual.clone(), name == "x-fail");

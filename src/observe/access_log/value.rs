@@ -1,12 +1,12 @@
 //! From a compiled name to its value at the end of a request.
 
-use super::super::event::RequestEvent;
+use super::super::event::{RequestEvent, millis};
 use crate::{
     clock::Timestamp,
     context::{RequestContext, common_log_time},
 };
 use http::{HeaderValue, StatusCode};
-use std::{borrow::Cow, cell::RefCell, fmt::Write, net::IpAddr, time::Duration};
+use std::{borrow::Cow, cell::RefCell, fmt::Write, net::IpAddr};
 
 /// A name of a format, looked up once. What has no place of its own here is asked of the context by name, so that
 /// variables of layers to come appear by themselves.
@@ -159,10 +159,6 @@ fn named<'a>(context: &'a RequestContext, name: &str) -> Option<Value<'a>> {
 
 fn status<'a>(status: StatusCode) -> Value<'a> {
     Value::Number(status.as_u16().into())
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// `GET /pets/{id}`, as it was declared. What a later layer knows better (WebSocket) comes first.

@@ -3,7 +3,10 @@
 use super::series::{Labels, Series};
 use std::sync::{
     Mutex, OnceLock, PoisonError,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 /// Chains at most: above, they grow longer.
@@ -56,7 +59,7 @@ impl Table {
 
     /// Series that are kept apart.
     pub(super) fn used(&self) -> u64 {
-        self.used.load(Relaxed)
+        self.used.load(Acquire)
     }
 
     /// Requests that went to folded labels.
@@ -87,7 +90,8 @@ impl Table {
     /// `None` where the budget is spent.
     fn add(&self, labels: Labels<'_>, hash: u64) -> Option<&Series> {
         if self.used() >= self.budget as u64 {
-            return None;
+            // Who took the last place meanwhile may have taken it for the same labels.
+            return self.find(labels, hash);
         }
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = self.find(labels, hash) {
@@ -96,8 +100,10 @@ impl Table {
         if self.used() >= self.budget as u64 {
             return None;
         }
-        self.used.fetch_add(1, Relaxed);
-        Some(self.append(labels, hash))
+        let added = self.append(labels, hash);
+        // Afterwards: who finds the budget spent finds all that it was spent for.
+        self.used.fetch_add(1, Release);
+        Some(added)
     }
 
     /// Folded labels are few, and do not count against the budget.

@@ -3,7 +3,10 @@
 use crate::{
     clock::Clock,
     context::RequestContext,
-    observe::{Sampling, event::is_error},
+    observe::{
+        Sampling,
+        event::{is_error, millis},
+    },
 };
 use http::StatusCode;
 use tracing::Span;
@@ -47,8 +50,4 @@ impl Details {
             }
         }
     }
-}
-
-fn millis(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

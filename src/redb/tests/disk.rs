@@ -2,16 +2,17 @@
 
 use super::{Place, a_key, keys, start};
 use crate::{
-    clock::Clock,
-    redb::{StateFile, StateFileError},
+    clock::ManualClock,
+    redb::{StateFile, StateFileError, file::opener},
 };
 use ::redb::{Database, StorageBackend, backends::FileBackend};
 use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 /// A disk that fails when it is told to.
@@ -59,33 +60,54 @@ impl StorageBackend for Disk {
     }
 }
 
-/// A file on such a disk, and how to make the disk fail and work; `once` fails until the file is opened anew.
-fn on_a_bad_disk(place: &Place, once: bool) -> (StateFile, Arc<AtomicBool>) {
-    let (path, fails) = (place.0.clone(), Arc::new(AtomicBool::new(false)));
-    let told = Arc::clone(&fails);
-    let open = move || {
-        let mut options = std::fs::OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path).unwrap();
-        told.fetch_and(!once, SeqCst);
-        let disk = Disk { file: FileBackend::new(file)?, fails: Arc::clone(&told) };
-        let mut builder = Database::builder();
-        builder.set_check_integrity_on_open(true);
-        builder.create_with_backend(disk)
-    };
-    (StateFile::builder(&place.0).open_with(Box::new(open)).unwrap(), fails)
+/// A file on such a disk, the time it knows, and how often it was opened after it had been made.
+struct Bad {
+    file: StateFile,
+    fails: Arc<AtomicBool>,
+    clock: ManualClock,
+    opened: Arc<AtomicU64>,
+}
+
+impl Bad {
+    /// `once`: the disk fails until the file is opened anew.
+    fn new(place: &Place, once: bool) -> Self {
+        let (path, fails, opened) = (place.0.clone(), Arc::<AtomicBool>::default(), Arc::default());
+        let (told, counted) = (Arc::clone(&fails), Arc::<AtomicU64>::clone(&opened));
+        let open = move || {
+            let mut options = std::fs::OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(false).open(&path).unwrap();
+            told.fetch_and(!once, SeqCst);
+            let disk = Disk { file: FileBackend::new(file)?, fails: Arc::clone(&told) };
+            let mut builder = Database::builder();
+            builder.set_check_integrity_on_open(true);
+            builder.create_with_backend(disk)
+        };
+        let database = open();
+        let again = move || {
+            counted.fetch_add(1, SeqCst);
+            open()
+        };
+        let clock = ManualClock::at_unix_seconds(0);
+        let file = StateFile::builder(&place.0).start(database, Box::new(again), clock.clock()).unwrap();
+        Self { file, fails, clock, opened }
+    }
+
+    fn opened(&self) -> u64 {
+        self.opened.load(SeqCst)
+    }
 }
 
 #[test]
 fn a_write_that_failed_is_made_in_a_file_that_is_opened_anew() {
     let place = Place::new("once");
-    let (file, fails) = on_a_bad_disk(&place, true);
+    let bad = Bad::new(&place, true);
     let keys = keys([a_key("a")]);
-    file.keep_keys(&keys).unwrap();
-    fails.store(true, SeqCst);
+    bad.file.keep_keys(&keys).unwrap();
+    bad.fails.store(true, SeqCst);
     keys.set_enabled("a", false).unwrap();
-    assert_eq!((file.stats().reopened, file.stats().failed), (1, 0));
+    assert_eq!((bad.file.stats().reopened, bad.file.stats().failed), (1, 0));
     keys.add(a_key("b")).map(drop).unwrap();
-    file.close();
+    bad.file.close();
     let (_file, keys) = start(&place, [a_key("a")]);
     assert!(!keys.get("a").unwrap().enabled() && keys.get("b").is_some());
 }
@@ -93,37 +115,55 @@ fn a_write_that_failed_is_made_in_a_file_that_is_opened_anew() {
 #[test]
 fn a_disk_that_fails_for_long_refuses_changes_until_it_works_again() {
     let place = Place::new("for-long");
-    let (file, fails) = on_a_bad_disk(&place, false);
+    let bad = Bad::new(&place, false);
     let keys = keys([a_key("a")]);
-    file.keep_keys(&keys).unwrap();
-    fails.store(true, SeqCst);
+    bad.file.keep_keys(&keys).unwrap();
+    bad.fails.store(true, SeqCst);
     assert!(keys.set_enabled("a", false).is_err());
     assert!(keys.get("a").unwrap().enabled(), "nothing has changed");
-    assert!(file.stats().failed >= 1);
-    fails.store(false, SeqCst);
-    // It is opened anew with the first change that comes a second later.
-    let deadline = Clock::system().now().monotonic_nanos() + 20_000_000_000;
-    while keys.set_enabled("a", false).is_err() {
-        assert!(Clock::system().now().monotonic_nanos() < deadline, "it works again");
-        std::thread::yield_now();
+    assert_eq!((bad.file.stats().failed, bad.opened()), (1, 1));
+    bad.clock.advance(Duration::from_millis(999));
+    for failed in 2..5 {
+        assert!(keys.set_enabled("a", false).is_err());
+        assert_eq!((bad.file.stats().failed, bad.opened()), (failed, 1), "a pause between two attempts");
     }
-    assert!(file.stats().reopened >= 1);
+    bad.clock.advance(Duration::from_millis(1));
+    assert!(keys.set_enabled("a", false).is_err());
+    assert_eq!(bad.opened(), 2);
+    bad.fails.store(false, SeqCst);
+    assert!(
+        keys.set_enabled("a", false).is_err(),
+        "whether it works again is not asked before another pause"
+    );
+    assert_eq!((bad.opened(), bad.file.stats().reopened), (2, 0));
+    bad.clock.advance(Duration::from_secs(1));
+    keys.set_enabled("a", false).unwrap();
+    assert_eq!((bad.opened(), bad.file.stats().reopened), (3, 1));
+    assert!(!keys.get("a").unwrap().enabled());
 }
 
 #[test]
 fn who_has_opened_the_file_meanwhile_has_it() {
     let place = Place::new("taken");
-    let (file, fails) = on_a_bad_disk(&place, false);
+    let bad = Bad::new(&place, false);
     let keys = keys([a_key("a")]);
-    file.keep_keys(&keys).unwrap();
-    fails.store(true, SeqCst);
+    bad.file.keep_keys(&keys).unwrap();
+    bad.fails.store(true, SeqCst);
     assert!(keys.set_enabled("a", false).is_err());
     drop(place.open().unwrap());
-    fails.store(false, SeqCst);
-    let deadline = Clock::system().now().monotonic_nanos() + 20_000_000_000;
-    while !matches!(file.flush(), Err(StateFileError::Closed { .. })) {
-        assert!(Clock::system().now().monotonic_nanos() < deadline, "it is taken for closed");
-        std::thread::yield_now();
-    }
+    bad.fails.store(false, SeqCst);
+    assert!(matches!(bad.file.flush(), Err(StateFileError::Io { .. })), "it is not looked at yet");
+    bad.clock.advance(Duration::from_secs(1));
+    assert!(matches!(bad.file.flush(), Err(StateFileError::Closed { .. })));
     assert!(keys.set_enabled("a", false).is_err());
+}
+
+#[test]
+fn a_file_that_was_deleted_is_not_made_anew() {
+    let place = Place::new("deleted");
+    drop(place.open().unwrap());
+    let again = opener(place.0.clone(), 1 << 20);
+    assert!(again().is_ok());
+    std::fs::remove_file(&place.0).unwrap();
+    assert!(again().is_err() && !place.0.exists());
 }

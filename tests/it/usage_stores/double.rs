@@ -28,6 +28,8 @@ pub enum Link {
     Frozen,
     /// Asks are executed, and nothing comes back.
     Deaf,
+    /// Asks are executed, and the answers come when the link is up again.
+    Slow,
 }
 
 /// One process's handle. Clones are the same process.
@@ -114,6 +116,15 @@ impl Double {
                 execute(&mut self.shared());
                 Box::pin(pending())
             }
+            Link::Slow => {
+                let (answer, this) = (execute(&mut self.shared()), self.clone());
+                Box::pin(async move {
+                    while this.link() == Link::Slow {
+                        tokio::task::yield_now().await;
+                    }
+                    Ok(answer)
+                })
+            }
         }
     }
 
@@ -140,7 +151,7 @@ impl Shared {
         let (mut ledger, mut levels) = (self.ledgers.remove(&ask.counter).unwrap_or_default(), None);
         let lease = ledger.ask_if(ask, ask.now.unwrap(), || {
             let found = self.decide(tokens);
-            let taken = !refuses(tokens, &found);
+            let taken = !tokens.is_refused(&found);
             levels = Some(found);
             taken
         });
@@ -183,10 +194,6 @@ impl Shared {
     }
 }
 
-fn refuses(ask: &ThrottleAsk, levels: &[BucketLevel]) -> bool {
-    ask.buckets.iter().zip(levels).any(|(bucket, level)| level.lacked && !bucket.shadow)
-}
-
 impl UsageStore for Double {
     fn shares_throttles(&self) -> bool {
         self.throttles
@@ -206,7 +213,7 @@ impl UsageStore for Double {
         self.throttles.then(|| {
             self.answer(move |shared| {
                 let Taken { lease, levels } = shared.take(ask, tokens);
-                let refused = levels.as_ref().is_some_and(|levels| refuses(tokens, levels));
+                let refused = levels.as_ref().is_some_and(|levels| tokens.is_refused(levels));
                 Taken { lease: if refused { lease } else { lease.recalling(ask, this) }, levels }
             })
         })

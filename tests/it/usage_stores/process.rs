@@ -26,6 +26,7 @@ use tower_gateway::{
 /// Noon of a day.
 pub const NOON: i64 = 1_795_348_800;
 pub const TODAY: &str = "2026-11-22";
+pub const TOMORROW: &str = "2026-11-23";
 pub const KEYS: [&str; 2] = ["ann", "bob"];
 
 /// The service inside: it answers, and keeps the reservation of the last request.

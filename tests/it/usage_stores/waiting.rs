@@ -2,7 +2,7 @@
 
 use super::{
     double::{Double, Link},
-    process::{NOON, Process, pass, settle},
+    process::{NOON, Process, TOMORROW, pass, settle},
 };
 use crate::support::{Strict, get, run, through};
 use bytes::Bytes;
@@ -138,6 +138,29 @@ fn dropping_a_request_that_waits_leaks_nothing() {
         assert_eq!(admitted, 20);
         process.plans.hand_back().await;
         assert_eq!(process.report("ann").await, (20, Some(0), 0));
+    });
+}
+
+/// The answer to the first request's ask is of a day that is over: nothing of the new one is kept for it.
+#[test]
+fn units_that_come_after_midnight_are_not_reserved_in_the_new_day() {
+    run(async {
+        let clock = ManualClock::at_unix_seconds(NOON + 12 * 3_600 - 1);
+        let store = Double::new(true);
+        let throttled = plan(20).throttle(Throttle::new(0.0, 1_000).unwrap());
+        let process = Process::with_store(&clock, throttled, store.clone(), StoreOptions::new());
+        clock.advance(Duration::from_millis(999));
+        store.set_link(Link::Slow);
+        let mut first = Box::pin(process.request("ann", 1));
+        assert!(first.as_mut().now_or_never().is_none(), "it waits for the store");
+        store.set_link(Link::Up);
+        clock.advance(Duration::from_millis(2));
+        assert!(process.ask("ann", 1).await.admitted());
+        assert_eq!(first.await.status(), 200);
+        process.plans.hand_back().await;
+        let report = process.plans.shared_usage("p", "ann", TOMORROW, TOMORROW).await.unwrap();
+        let day = report.of("ann").unwrap()[0];
+        assert_eq!((day.used, day.remaining, report.unknown()), (2, Some(18), 0));
     });
 }
 
