@@ -346,11 +346,10 @@ impl Authorizer {
         }));
     }
 
-    /// The revocation of that number. `own`: it was made here, and has long been in force.
-    pub(crate) fn heard(&self, number: u64, revocation: Revocation, own: bool) {
-        if !own {
-            self.0.forget(revocation);
-        }
+    /// The revocation of that number. One of our own has long been in force; it is put in force again, so that nothing
+    /// hangs on what was read in between.
+    pub(crate) fn heard(&self, number: u64, revocation: Revocation) {
+        self.0.forget(revocation);
         if let Some(answers) = self.0.sharing.answers() {
             answers.log().push(number, revocation);
         }

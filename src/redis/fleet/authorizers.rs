@@ -94,13 +94,13 @@ impl Holder for AuthorizerHolder {
         Vec::new()
     }
 
-    fn heard(&self, number: u64, fields: Others, own: bool) {
+    fn heard(&self, number: u64, fields: Others) {
         // Each is told in a record of its own.
         let revocation = match &*fields {
             [(revocation, _)] => Revocation::from_bytes(revocation),
             _ => Revocation::All,
         };
-        self.0.heard(number, revocation, own);
+        self.0.heard(number, revocation);
     }
 
     fn passed(&self, number: u64) {
