@@ -1,9 +1,9 @@
 //! State that all processes hold whole and Redis keeps for new ones: fields of a hash, and who is told of them.
 //!
-//! A change that is made here counts here at once. It is written behind, in order, together with its record; until that
-//! record comes back, what others say of the same field is passed over, since theirs stands before ours in the log and
-//! ours will count in the end. So all processes come to the same, which is what Redis took last ([`Versions`]); and where
-//! Redis has forgotten it, whoever still knows it says it again.
+//! A change that is made here counts here at once. It is written behind, in order, together with its record; until Redis
+//! has said its version, or that record comes back, what others say of the same field is passed over, since ours will count
+//! in the end, and taken afterwards if it is the newer one. So all processes come to the same, which is what Redis took last
+//! ([`Versions`]); and where Redis has forgotten it, whoever still knows it says it again.
 
 use super::{
     listener::{Listener, Reloading},
@@ -167,6 +167,8 @@ impl State {
         let announced = member.announce(&self.topic, &words, writes).await?;
         if self.hash.is_some() {
             self.versions().sent(fields, announced.version);
+            // Its record does not come back where all is read anew meanwhile.
+            self.returned(step);
         }
         self.sent.send_replace((step, announced.number));
         Ok(())
@@ -183,6 +185,14 @@ impl State {
         });
     }
 
+    /// Redis has our changes up to that step.
+    fn returned(&self, step: u64) {
+        let passed_over = self.versions().returned(step);
+        if !passed_over.is_empty() {
+            self.apply(passed_over);
+        }
+    }
+
     /// All that the handle has.
     pub(super) fn fields(&self) -> Vec<Field> {
         self.holder.fields()
@@ -191,8 +201,6 @@ impl State {
     /// All of the hash into the handle, and what the hash lacks or has older into it.
     async fn reload(&self, hash: &str) -> Result<(), RedisError> {
         let member = self.member.upgrade().ok_or(RedisError::Away)?;
-        // What was sent is in the hash, or known by its version.
-        self.versions().returned(self.sent.borrow().0);
         let all = scan(&member, hash).await?;
         let there: HashMap<_, _> = all.iter().map(|other| (other.field.clone(), other.version)).collect();
         self.apply(all);
@@ -256,7 +264,7 @@ impl Listener for State {
             return true;
         }
         if own {
-            self.versions().returned(step);
+            self.returned(step);
         }
         self.apply(fields.into_iter().map(|(field, stored)| Versioned::new(field, stored)).collect());
         true
