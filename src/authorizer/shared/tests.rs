@@ -249,6 +249,19 @@ async fn an_answer_is_used_for_the_rest_of_its_time_and_not_longer() {
     }
 }
 
+/// The store says that they have a minute left, as it would if somebody had put them back.
+#[tokio::test]
+async fn an_answer_that_was_put_back_long_after_its_time_is_refused() {
+    let (_, one, other) = two();
+    for token in ["ada", "bob"] {
+        one.ask(token).await;
+    }
+    other.clock.advance(2 * MINUTE);
+    assert_eq!((other.ask("ada").await, other.calls()), (200, 0), "clocks may stand so far apart");
+    other.clock.advance(Duration::from_millis(1));
+    assert_eq!((other.ask("bob").await, other.calls(), other.stats().unusable), (200, 1, 1));
+}
+
 /// Before the write: whoever revokes has not told anybody yet, and its own process uses nothing that may be older.
 #[tokio::test]
 async fn a_revocation_without_a_number_keeps_its_process_from_what_is_shared() {
