@@ -10,7 +10,7 @@ use std::{
 
 mod properties;
 #[path = "../../tests/it/support/redis_server.rs"]
-mod server;
+pub(super) mod server;
 
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(50);

@@ -1,11 +1,8 @@
 //! The right to make the call for all processes.
 
 use super::{Asked, Claim, PATIENCE, Place, SharedAnswers, stats::count, value::SharedText};
-use crate::store::StoreFuture;
-use std::{
-    sync::{Arc, atomic::Ordering::SeqCst},
-    time::Duration,
-};
+use crate::{authorizer::cache::Entry, clock::Timestamp, store::StoreFuture};
+use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 /// A claim, held by the call that may bring an answer. Dropped without one, it ends, and the next process may try.
 pub(super) struct Lead {
@@ -41,10 +38,10 @@ impl Lead {
     }
 
     /// Writes what the function said behind the request's back, for what is left of its time.
-    pub(super) fn keep(mut self, said: &SharedText, ttl: Duration, age: Duration) {
+    pub(super) fn keep(mut self, said: &SharedText, entry: &Entry, now: Timestamp) {
         let shared = Arc::clone(&self.shared);
-        let text = said.to_bytes(self.seen, ttl);
-        let left = ttl.saturating_sub(age);
+        let text = said.to_bytes(self.seen, entry.invoked, entry.ttl);
+        let left = entry.ttl.saturating_sub(now.since(entry.invoked));
         let sealed = shared.seal.seal(self.place, &text).filter(|_| left.as_millis() > 0);
         let Some(sealed) = sealed.filter(|sealed| shared.has_room(sealed.len())) else {
             return count(&shared.counters.not_stored);

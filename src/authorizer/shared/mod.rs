@@ -12,6 +12,10 @@
 //! A revocation counts from when it was asked for here, and elsewhere from when the store has its number: an answer knows
 //! the number of the last record before its call began, so whatever is read later, by whomever, is held against it. While
 //! one of our own revocations has no number yet, nothing is read and nothing written.
+//!
+//! Who can write to the store, and does not know the secret, can forge nothing there, and can put an answer back that lay in
+//! the same place before: until its TTL and 60 s are over since its call, by the clocks of the two processes, which may
+//! stand so far apart.
 
 mod lead;
 mod seal;
@@ -180,10 +184,9 @@ pub(super) async fn call(
     count(if lead.is_some() { &shared.counters.led } else { &shared.counters.alone });
     let told = inner.ask(event).await;
     let lead = lead.map(|lead| (lead, value::said(&told.answered)));
-    let invoked = told.invoked;
     let finished = inner.finish(told, identity);
     if let (Some((lead, Some(said))), Keep::Answer(entry)) = (lead, &finished.keep) {
-        lead.keep(&said, entry.ttl, inner.clock.now().since(invoked));
+        lead.keep(&said, entry, inner.clock.now());
     }
     finished
 }
@@ -265,6 +268,9 @@ impl Question<'_> {
     /// What the value says, for as long as it may still be used: by the store's time, by what the process that made it
     /// would have used it for, and by what this one would.
     fn entry(&self, value: &SharedValue, found: &FoundValue) -> Option<Entry> {
+        if value.is_over(found.asked_at) {
+            return None;
+        }
         let grant = value.grant(self.inner.form)?;
         let age = value.ttl.saturating_sub(found.left);
         let own = self.inner.ttl_of(grant.as_deref()).saturating_sub(age);
@@ -346,11 +352,10 @@ impl Authorizer {
         }));
     }
 
-    /// The revocation of that number. `own`: it was made here, and has long been in force.
-    pub(crate) fn heard(&self, number: u64, revocation: Revocation, own: bool) {
-        if !own {
-            self.0.forget(revocation);
-        }
+    /// The revocation of that number. One of our own has long been in force; it is put in force again, so that nothing
+    /// hangs on what was read in between.
+    pub(crate) fn heard(&self, number: u64, revocation: Revocation) {
+        self.0.forget(revocation);
         if let Some(answers) = self.0.sharing.answers() {
             answers.log().push(number, revocation);
         }

@@ -6,11 +6,15 @@ use crate::{
         answer::{self, AnswerForm, Grant, MAX_ANSWER},
         function::Answered,
     },
+    clock::Timestamp,
     codec::{Reader, Writer},
 };
 use std::{sync::Arc, time::Duration};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// So far the clocks of two processes may stand apart.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// Larger ones are not shared: the context that was added by hand has no limit of its own.
 const MOST: usize = 2 * MAX_ANSWER;
@@ -30,10 +34,10 @@ pub(super) fn said(answered: &Answered) -> Option<SharedText> {
 }
 
 impl SharedText {
-    /// With the last record before the call, and for how long it is used from its call on.
-    pub(super) fn to_bytes(&self, seen: u64, ttl: Duration) -> Vec<u8> {
+    /// With the last record before the call, when that was, and for how long the answer is used from then on.
+    pub(super) fn to_bytes(&self, seen: u64, invoked: Timestamp, ttl: Duration) -> Vec<u8> {
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        Writer::new(VERSION).u64(seen).u64(ttl).raw(&self.0).finish()
+        Writer::new(VERSION).u64(seen).i64(invoked.unix_millis()).u64(ttl).raw(&self.0).finish()
     }
 }
 
@@ -42,6 +46,8 @@ impl SharedText {
 pub(super) struct Shared {
     /// The last record before its call began.
     pub(super) seen: u64,
+    /// When it began: Unix milliseconds, by the clock of the process that made it.
+    invoked: i64,
     pub(super) ttl: Duration,
     /// `None`: the function said `Unauthorized`.
     answer: Option<AuthorizerAnswer>,
@@ -50,9 +56,15 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::of_version(bytes, VERSION)?;
-        let (seen, ttl) = (reader.u64()?, Duration::from_millis(reader.u64()?));
+        let (seen, invoked, ttl) = (reader.u64()?, reader.i64()?, Duration::from_millis(reader.u64()?));
         let answer = reader.option(AuthorizerAnswer::read)?;
-        reader.end().map(|()| Self { seen, ttl, answer })
+        reader.end().map(|()| Self { seen, invoked, ttl, answer })
+    }
+
+    /// Whether its time must be over, whatever the store says: who can write there can put an old one back.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        let age = u64::try_from(now.unix_millis().saturating_sub(self.invoked)).unwrap_or(0);
+        Duration::from_millis(age) > self.ttl.saturating_add(SKEW)
     }
 
     /// Read as strictly as if the function had said it to us. `None`: malformed; `Some(None)`: it said `Unauthorized`.
@@ -75,7 +87,9 @@ mod tests {
     const SIMPLE: AnswerForm = AnswerForm { event: EventForm::Http2, simple_responses: true };
 
     fn travelled(answered: &Answered) -> Shared {
-        Shared::from_bytes(&said(answered).unwrap().to_bytes(7, Duration::from_secs(3))).unwrap()
+        let text = said(answered).unwrap();
+        Shared::from_bytes(&text.to_bytes(7, Timestamp::new(0, 5_000_000_000), Duration::from_secs(3)))
+            .unwrap()
     }
 
     #[test]
@@ -106,6 +120,19 @@ mod tests {
     }
 
     #[test]
+    fn its_time_is_over_after_its_ttl_and_what_clocks_may_stand_apart() {
+        let answer = travelled(&Ok(AuthorizerAnswer::allow("ada", ["*"])));
+        let at = |millis: i64| Timestamp::new(0, millis * 1_000_000);
+        for (now, is_over) in [(68_000, false), (68_001, true), (5_000, false), (-1_000_000, false)] {
+            assert_eq!(answer.is_over(at(now)), is_over, "{now}");
+        }
+        for (invoked, now) in [(i64::MIN, i64::MAX), (i64::MAX, i64::MIN)] {
+            let answer = Shared { seen: 0, invoked, ttl: Duration::MAX, answer: None };
+            assert!(!answer.is_over(Timestamp::new(0, now)));
+        }
+    }
+
+    #[test]
     fn failures_and_giants_do_not_travel() {
         for error in [AuthorizerError::Timeout, AuthorizerError::Failed("x".into())] {
             assert!(said(&Err(error)).is_none());
@@ -120,7 +147,8 @@ mod tests {
             if let Some(value) = Shared::from_bytes(&bytes) {
                 let _any = value.grant(REST);
             }
-            let whole = said(&Ok(AuthorizerAnswer::allow("ada", ["*"]))).unwrap().to_bytes(1, Duration::MAX);
+            let text = said(&Ok(AuthorizerAnswer::allow("ada", ["*"]))).unwrap();
+            let whole = text.to_bytes(1, Timestamp::new(0, 0), Duration::MAX);
             prop_assert!(Shared::from_bytes(&whole[..whole.len() - cut]).is_none());
             prop_assert!(Shared::from_bytes(&[&whole[..], &[0]].concat()).is_none());
         }

@@ -31,7 +31,8 @@ impl Fleet {
     /// function has said to one process need not be asked again by another, for as long as it is kept; the function is
     /// called once, whichever process is asked first. What lies in Redis is the answer and not a verdict, encrypted, under
     /// keyed digests: neither tokens nor principals nor policies can be read or forged there without the secret. An answer
-    /// takes its JSON and about 250 bytes, and lives no longer than its TTL. A Redis that is away costs a request that
+    /// takes its JSON and about 250 bytes, and lives no longer than its TTL; one that somebody puts back there later is
+    /// refused 60 s after that, so the clocks of the processes should not stand further apart than that. A Redis that is away costs a request that
     /// would have called the function anyway at most the deadline, and after a few nothing. A revoked answer is used
     /// by nobody, whether it was written before the revocation or by a call that had begun before it.
     ///
@@ -94,13 +95,13 @@ impl Holder for AuthorizerHolder {
         Vec::new()
     }
 
-    fn heard(&self, number: u64, fields: Others, own: bool) {
+    fn heard(&self, number: u64, fields: Others) {
         // Each is told in a record of its own.
         let revocation = match &*fields {
             [(revocation, _)] => Revocation::from_bytes(revocation),
             _ => Revocation::All,
         };
-        self.0.heard(number, revocation, own);
+        self.0.heard(number, revocation);
     }
 
     fn passed(&self, number: u64) {

@@ -50,6 +50,8 @@ pub(super) struct Member {
     names: [String; 3],
     channel: String,
     applied: AtomicU64,
+    /// The greatest number that a record of ours was given.
+    announced: AtomicU64,
     /// Of the last record that was applied; empty where that is not known.
     mark: Mutex<Bytes>,
     /// On our monotonic clock: until then, no record can have been acknowledged without us.
@@ -85,6 +87,7 @@ impl Fleet {
             names: ["number", "log", "members"].map(name),
             channel: name("news"),
             applied: AtomicU64::new(0),
+            announced: AtomicU64::new(0),
             mark: Mutex::default(),
             current_until: AtomicU64::new(0),
             live: AtomicU64::new(1),
@@ -217,7 +220,10 @@ impl Member {
         let keys = [number, log, writes.hash.unwrap_or(log)];
         let answer = self.redis.run(&self.scripts.announce, &keys, &arguments, PATIENCE).await?;
         let mut answer = reply::list(answer)?;
-        Ok(Announced { number: reply::number(answer.next())?, version: reply::number(answer.next())? })
+        let announced =
+            Announced { number: reply::number(answer.next())?, version: reply::number(answer.next())? };
+        self.announced.fetch_max(announced.number, SeqCst);
+        Ok(announced)
     }
 
     /// Waits until every live process has applied a number.
@@ -255,10 +261,16 @@ impl Member {
         let mut listeners = self.listeners.lock().await;
         listeners.retain(|(_, listener)| listener.is_alive());
         let sent = now();
-        let before = self.applied.load(SeqCst);
+        // Looked at before it asks: a server that has given these numbers knows them when it answers.
+        let (before, announced) = (self.applied.load(SeqCst), self.announced.load(SeqCst));
         let Heard { number, standing, live, last, records } = self.ask(before).await?;
         self.live.store(live, SeqCst);
         match standing {
+            // A record of ours was answered and then lost, before anybody had applied it.
+            Standing::InStep if number < announced => {
+                self.begin_anew(announced).await?;
+                return Ok(true);
+            }
             Standing::InStep => {}
             Standing::Missing => {
                 for (_, listener) in &*listeners {
@@ -292,12 +304,13 @@ impl Member {
         Heard::of(self.redis.run(&self.scripts.beat, &keys, &arguments, PATIENCE).await?)
     }
 
-    /// The server has come back older than it was: no number of before may be taken for one of after.
-    async fn begin_anew(&self, applied: u64) -> Result<(), RedisError> {
+    /// The server has come back older than it was, and does not know that number: none of before may be taken for one of
+    /// after.
+    async fn begin_anew(&self, known: u64) -> Result<(), RedisError> {
         let [number, log, _] = &self.names;
-        let (applied, mark) = (applied.to_string(), self.mark());
+        let (known, mark) = (known.to_string(), self.mark());
         let record = Record::to_bytes(&self.id, "", &[]);
-        let arguments = [applied.as_bytes(), &mark, &record, KEEP.as_bytes(), self.channel.as_bytes()];
+        let arguments = [known.as_bytes(), &mark, &record, KEEP.as_bytes(), self.channel.as_bytes()];
         self.redis.run(&self.scripts.anew, &[number, log], &arguments, PATIENCE).await.map(drop)
     }
 
@@ -420,4 +433,27 @@ async fn pause(fleet: &Weak<Member>, news: &mut Subscription) {
         }
     };
     let _either = within(BEAT, waiting).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::tests::server::{RedisServer, eventually_async};
+
+    #[tokio::test]
+    async fn a_record_that_was_lost_before_anybody_had_applied_it_is_noticed() {
+        let Some(server) = RedisServer::start() else { return };
+        let redis = Redis::new(&server.url()).unwrap().prefix("test").unwrap();
+        let fleet = Fleet::join(&redis.connect_timeout(5 * LEASE)).unwrap();
+        eventually_async("it is in step", || fleet.is_current()).await;
+        // No beat hears of it.
+        let listeners = fleet.0.listeners.lock().await;
+        let announced = fleet.0.announce("topic", b"words", Writes::default()).await.unwrap();
+        let [number, log, _] = &fleet.0.names;
+        server.command::<()>(&["SET", number, &(announced.number - 1).to_string()]);
+        server.command::<()>(&["RPOP", log]);
+        drop(listeners);
+        eventually_async("all begin anew", || fleet.0.applied.load(SeqCst) > announced.number).await;
+        assert!(server.command::<u64>(&["GET", number]) > announced.number);
+    }
 }

@@ -39,11 +39,13 @@
 //! | `authorizer:<name>:c:<digest>` | whose call is under way | 1 s |
 //!
 //! A server that comes back *older* than it was (a snapshot, `everysec`, a replica that was behind) undoes nothing that a
-//! living process has taken note of: the first one to notice, by the mark of the last record that it knows, has all begin
-//! anew, and each puts back what it knows in a newer version. Answers of caches and authorizers that lie in it from before
-//! are used by nobody. It takes a second at most; a process that starts in that second may believe the old state for as
-//! long. What no process knows any more is lost: run the server with `appendfsync always` and without asynchronous failover
-//! where that matters also when everything goes down at once.
+//! living process has taken note of: the first one to notice, by the mark of the last record that it knows or by a number
+//! that one of its own records was given, has all begin anew, and each puts back what it knows in a newer version. Answers
+//! of caches and authorizers that lie in it from before are used by nobody. It takes a second at most; a process that starts
+//! in that second may believe the old state for as long. One thing goes unnoticed: a change that Redis had answered and
+//! then lost before any process had heard of it, if another process's change has been given its number meanwhile. What no
+//! process knows any more is lost: run the server with `appendfsync always` and without asynchronous failover where that
+//! matters also when everything goes down at once.
 //!
 //! Keys and plans have an end as everything has. It moves away while any process lives, so a fleet loses them only when
 //! all of it has been down for 30 days; and who runs no fleet any more leaves nothing behind.

@@ -1,9 +1,9 @@
 //! State that all processes hold whole and Redis keeps for new ones: fields of a hash, and who is told of them.
 //!
-//! A change that is made here counts here at once. It is written behind, in order, together with its record; until that
-//! record comes back, what others say of the same field is passed over, since theirs stands before ours in the log and
-//! ours will count in the end. So all processes come to the same, which is what Redis took last ([`Versions`]); and where
-//! Redis has forgotten it, whoever still knows it says it again.
+//! A change that is made here counts here at once. It is written behind, in order, together with its record; until Redis
+//! has said its version, or that record comes back, what others say of the same field is passed over, since ours will count
+//! in the end, and taken afterwards if it is the newer one. So all processes come to the same, which is what Redis took last
+//! ([`Versions`]); and where Redis has forgotten it, whoever still knows it says it again.
 
 use super::{
     listener::{Listener, Reloading},
@@ -30,6 +30,10 @@ pub(super) type Field = (Vec<u8>, Vec<u8>);
 /// Fields that come from elsewhere.
 pub(super) type Others = Vec<(Bytes, Option<Bytes>)>;
 
+/// A change on its way, by its number in this process.
+type Step = (u64, Vec<Field>);
+type Steps = mpsc::UnboundedReceiver<Step>;
+
 /// A handle whose state this is.
 pub(super) trait Holder: Send + Sync + 'static {
     /// Puts fields in force that come from elsewhere. Asks which, once, under the lock under which changes are made here:
@@ -40,7 +44,7 @@ pub(super) trait Holder: Send + Sync + 'static {
     fn fields(&self) -> Vec<Field>;
 
     /// Of a state that is kept nowhere: a record.
-    fn heard(&self, _number: u64, _fields: Others, _own: bool) {}
+    fn heard(&self, _number: u64, _fields: Others) {}
 
     /// The others' records have passed up to that number.
     fn passed(&self, _number: u64) {}
@@ -56,7 +60,8 @@ pub(super) struct State {
     /// `None`: changes are told, and kept nowhere.
     hash: Option<String>,
     holder: Box<dyn Holder>,
-    queue: mpsc::UnboundedSender<(u64, Vec<Field>)>,
+    queue: mpsc::UnboundedSender<Step>,
+    /// Under its lock changes get their steps and go into the queue: so they stand there in the order of these.
     versions: Mutex<Versions>,
     steps: AtomicU64,
     /// The last step that was sent, and the number of the last record.
@@ -81,6 +86,19 @@ impl State {
     }
 
     fn build(member: &Arc<Member>, topic: String, hash: Option<String>, holder: impl Holder) -> Arc<Self> {
+        let (state, steps) = Self::unsent(member, topic, hash, holder);
+        member.add_state(&state);
+        member.runtime.spawn(send_all(Arc::downgrade(&state), steps));
+        state
+    }
+
+    /// One whose changes nobody sends yet.
+    fn unsent(
+        member: &Arc<Member>,
+        topic: String,
+        hash: Option<String>,
+        holder: impl Holder,
+    ) -> (Arc<Self>, Steps) {
         let (queue, steps) = mpsc::unbounded_channel();
         let state = Arc::new(Self {
             member: Arc::downgrade(member),
@@ -92,9 +110,7 @@ impl State {
             steps: AtomicU64::new(0),
             sent: watch::Sender::new((0, 0)),
         });
-        member.add_state(&state);
-        member.runtime.spawn(send_all(Arc::downgrade(&state), steps));
-        state
+        (state, steps)
     }
 
     /// Whether Redis has the state of the fleet to begin with: nothing is begun without.
@@ -111,12 +127,13 @@ impl State {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a change behind. Called in the order in which changes count here.
+    /// Writes a change behind. Called in the order in which changes count here, where there is one.
     pub(super) fn change(&self, fields: &[Field]) {
+        let mut versions = self.versions();
         for chunk in fields.chunks(MOST_FIELDS) {
             let step = self.steps.fetch_add(1, SeqCst) + 1;
             if self.hash.is_some() {
-                self.versions().begin(chunk, step);
+                versions.begin(chunk, step);
             }
             // The queue ends with the state itself.
             let _is_open = self.queue.send((step, chunk.to_vec()));
@@ -150,6 +167,8 @@ impl State {
         let announced = member.announce(&self.topic, &words, writes).await?;
         if self.hash.is_some() {
             self.versions().sent(fields, announced.version);
+            // Its record does not come back where all is read anew meanwhile.
+            self.returned(step);
         }
         self.sent.send_replace((step, announced.number));
         Ok(())
@@ -166,6 +185,14 @@ impl State {
         });
     }
 
+    /// Redis has our changes up to that step.
+    fn returned(&self, step: u64) {
+        let passed_over = self.versions().returned(step);
+        if !passed_over.is_empty() {
+            self.apply(passed_over);
+        }
+    }
+
     /// All that the handle has.
     pub(super) fn fields(&self) -> Vec<Field> {
         self.holder.fields()
@@ -174,8 +201,6 @@ impl State {
     /// All of the hash into the handle, and what the hash lacks or has older into it.
     async fn reload(&self, hash: &str) -> Result<(), RedisError> {
         let member = self.member.upgrade().ok_or(RedisError::Away)?;
-        // What was sent is in the hash, or known by its version.
-        self.versions().returned(self.sent.borrow().0);
         let all = scan(&member, hash).await?;
         let there: HashMap<_, _> = all.iter().map(|other| (other.field.clone(), other.version)).collect();
         self.apply(all);
@@ -235,11 +260,11 @@ impl Listener for State {
         if self.hash.is_none() {
             let given = |value: Bytes| (!value.is_empty()).then_some(value);
             let fields = fields.into_iter().map(|(field, value)| (field, given(value))).collect();
-            self.holder.heard(number, fields, own);
+            self.holder.heard(number, fields);
             return true;
         }
         if own {
-            self.versions().returned(step);
+            self.returned(step);
         }
         self.apply(fields.into_iter().map(|(field, stored)| Versioned::new(field, stored)).collect());
         true
@@ -261,7 +286,7 @@ impl Listener for State {
 }
 
 /// Sends what is changed here, in order, each step until Redis has it.
-async fn send_all(state: Weak<State>, mut steps: mpsc::UnboundedReceiver<(u64, Vec<Field>)>) {
+async fn send_all(state: Weak<State>, mut steps: Steps) {
     while let Some((step, fields)) = steps.recv().await {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -272,6 +297,42 @@ async fn send_all(state: Weak<State>, mut steps: mpsc::UnboundedReceiver<(u64, V
             drop(state);
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::{Fleet, Redis};
+    use std::thread;
+
+    struct Nothing;
+
+    impl Holder for Nothing {
+        fn fields(&self) -> Vec<Field> {
+            Vec::new()
+        }
+    }
+
+    /// Revocations are made without a lock. One that overtook another would leave `sent` behind `steps` for good.
+    #[tokio::test]
+    async fn changes_of_many_threads_are_queued_in_the_order_of_their_steps() {
+        const THREADS: u64 = 4;
+        const EACH: u64 = 5_000;
+        // Nobody listens there.
+        let fleet = Fleet::join(&Redis::new("redis://127.0.0.1:1").unwrap()).unwrap();
+        for hash in [None, Some("hash".to_owned())] {
+            let (state, mut steps) = State::unsent(&fleet.0, "topic".to_owned(), hash, Nothing);
+            thread::scope(|scope| {
+                for _ in 0..THREADS {
+                    scope.spawn(|| (0..EACH).for_each(|_| state.change(&[(vec![1], vec![1])])));
+                }
+            });
+            for step in 1..=THREADS * EACH {
+                assert_eq!(steps.try_recv().unwrap().0, step);
+            }
+            assert!(steps.try_recv().is_err());
         }
     }
 }

@@ -9,6 +9,7 @@ use bytes::{Buf, BufMut, Bytes};
 use std::collections::HashMap;
 
 /// A field that comes from elsewhere; without a value it was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Versioned {
     pub(super) field: Bytes,
     pub(super) version: u64,
@@ -50,14 +51,25 @@ struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Versions {
     known: HashMap<Box<[u8]>, Known>,
-    /// By field: the last step of ours whose record has not come back.
-    pending: HashMap<Vec<u8>, u64>,
+    /// By field: the last step of ours that has no version yet.
+    pending: HashMap<Vec<u8>, Pending>,
+}
+
+/// A change of ours on its way.
+#[derive(Debug)]
+struct Pending {
+    step: u64,
+    /// The newest that others said meanwhile. It is newer than ours where that had been taken without our knowing.
+    passed_over: Option<Versioned>,
 }
 
 impl Versions {
     /// A change is made here.
     pub(super) fn begin(&mut self, fields: &[Field], step: u64) {
-        self.pending.extend(fields.iter().map(|(field, _)| (field.clone(), step)));
+        for (field, _) in fields {
+            let pending = self.pending.entry(field.clone());
+            pending.or_insert(Pending { step, passed_over: None }).step = step;
+        }
     }
 
     /// Redis has taken a change of ours, as that version.
@@ -67,9 +79,10 @@ impl Versions {
         }
     }
 
-    /// All changes up to that step count, for whoever reads Redis.
-    pub(super) fn returned(&mut self, step: u64) {
-        self.pending.retain(|_, last| *last > step);
+    /// Redis has all changes up to that step; what was passed over for them, and is to be taken if it is newer.
+    pub(super) fn returned(&mut self, step: u64) -> Vec<Versioned> {
+        let done = self.pending.extract_if(|_, pending| pending.step <= step);
+        done.filter_map(|(_, pending)| pending.passed_over).collect()
     }
 
     /// Whether nothing newer was known.
@@ -87,7 +100,11 @@ impl Versions {
     /// key that was still attached elsewhere).
     pub(super) fn take(&mut self, other: &Versioned) -> bool {
         let known = Known { version: other.version, is_deleted: other.value.is_none() };
-        self.note(&other.field, known) && !self.pending.contains_key(&*other.field)
+        if !self.note(&other.field, known) {
+            return false;
+        }
+        let pending = self.pending.get_mut(&*other.field);
+        pending.map(|pending| pending.passed_over = Some(other.clone())).is_none()
     }
 
     /// What Redis lacks or has older than it is known here, as it is to be stored. `there`: the versions in Redis; `own`:
@@ -130,9 +147,38 @@ mod tests {
         assert!(!versions.take(&from_elsewhere("a", 6, "y")), "ours comes after it");
         versions.sent(&[field("a", "z")], 7);
         assert!(!versions.take(&from_elsewhere("a", 7, "z")), "a later one of ours might be on its way");
-        versions.returned(1);
+        let passed_over = versions.returned(1);
+        assert_eq!(passed_over, [from_elsewhere("a", 7, "z")]);
         assert!(!versions.take(&from_elsewhere("a", 6, "y")) && versions.take(&from_elsewhere("a", 7, "z")));
         assert!(versions.take(&from_elsewhere("a", 8, "y")));
+    }
+
+    /// Redis took our change and then another one, and a scan told of that before we had its answer to ours.
+    #[test]
+    fn what_was_passed_over_for_a_change_counts_if_it_came_after_it() {
+        let mut versions = Versions::default();
+        versions.begin(&[field("a", "ours")], 1);
+        versions.begin(&[field("b", "ours")], 2);
+        for name in ["a", "b"] {
+            assert!(!versions.take(&from_elsewhere(name, 8, "theirs")));
+        }
+        versions.sent(&[field("a", "ours")], 7);
+        let passed_over = versions.returned(1);
+        assert_eq!(
+            passed_over,
+            [from_elsewhere("a", 8, "theirs")],
+            "it is kept for as long as ours may be newer"
+        );
+        assert!(versions.take(&passed_over[0]));
+        versions.sent(&[field("b", "ours")], 9);
+        let passed_over = versions.returned(2);
+        assert!(!versions.take(&passed_over[0]), "ours is newer");
+        // One that is changed again keeps what was passed over until the last one has its version.
+        versions.begin(&[field("a", "again")], 3);
+        assert!(!versions.take(&from_elsewhere("a", 10, "theirs")));
+        versions.begin(&[field("a", "and again")], 4);
+        assert_eq!(versions.returned(3), []);
+        assert_eq!(versions.returned(4), [from_elsewhere("a", 10, "theirs")]);
     }
 
     #[test]
