@@ -19,9 +19,13 @@ use crate::{
 use fastrand::Rng;
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
-const SCHEDULES: u64 = 10_000;
 const WORKERS: u64 = 16;
 const NOON: u64 = 1_795_348_800_000_000;
+
+/// How many schedules: `$SCHEDULES`, which `./test.sh` sets to 10,000 where all features are on.
+fn schedules() -> u64 {
+    std::env::var("SCHEDULES").map_or(500, |number| number.parse().unwrap())
+}
 
 /// Runs all schedules, some at a time, each worker with a connection and a prefix of its own.
 fn all_schedules<F: Future<Output = ()> + Send>(
@@ -34,7 +38,7 @@ fn all_schedules<F: Future<Output = ()> + Send>(
             let (store, schedule) = (RedisUsage::new(redis.clone()).deadline(LONG), schedule.clone());
             let store = Arc::new(store);
             tokio::spawn(async move {
-                for number in (worker..SCHEDULES).step_by(WORKERS as usize) {
+                for number in (worker..schedules()).step_by(WORKERS as usize) {
                     schedule(Arc::clone(&store), redis.clone(), number).await;
                 }
             })
@@ -138,7 +142,7 @@ async fn throttle_schedule(store: Arc<RedisUsage>, redis: Redis, number: u64) {
 }
 
 #[test]
-fn ten_thousand_random_schedules_take_the_tokens_that_memory_takes() {
+fn random_schedules_take_the_tokens_that_memory_takes() {
     let Some(server) = RedisServer::start() else { return };
     all_schedules(&server, throttle_schedule);
 }
@@ -281,13 +285,13 @@ async fn take_schedule(store: Arc<RedisUsage>, _: Redis, number: u64) {
 }
 
 #[test]
-fn ten_thousand_random_schedules_take_units_and_tokens_together_or_not_at_all() {
+fn random_schedules_take_units_and_tokens_together_or_not_at_all() {
     let Some(server) = RedisServer::start() else { return };
     all_schedules(&server, take_schedule);
 }
 
 #[test]
-fn ten_thousand_random_schedules_lend_the_units_that_the_ledger_lends() {
+fn random_schedules_lend_the_units_that_the_ledger_lends() {
     let Some(server) = RedisServer::start() else { return };
     all_schedules(&server, lease_schedule);
 }
