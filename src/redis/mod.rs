@@ -1,5 +1,5 @@
 //! State that many processes share, in Redis 7 or Valkey: [`Redis`] is the connection, [`RedisUsage`] keeps quotas, use
-//! and throttles.
+//! and throttles, [`Fleet`] makes processes one gateway.
 //!
 //! What becomes of a request whose plan has limits?
 //!
@@ -8,7 +8,7 @@
 //!    the limit is admitted, however many processes there are.
 //! 2. If others hold what is missing they are told, and hand it back.
 //! 3. *Throttles* (plan, method, stage, account) are decided in one script and one round trip, by the server's time, together
-//!    or not at all, exactly as memory decides.
+//!    or not at all, exactly as memory decides. A request that needs units and tokens asks for both in that one script.
 //! 4. A process that died: what it held counts as used when its lease ends. A process that is cut off, a server that is
 //!    frozen or gone: what then happens says the [`FailurePolicy`](crate::store::FailurePolicy).
 //!

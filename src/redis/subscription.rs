@@ -2,7 +2,6 @@
 
 use super::{
     connection::Redis,
-    error::RedisError,
     race::{sleep, within},
 };
 use ::redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, Value, aio::MultiplexedConnection};
@@ -118,23 +117,23 @@ impl Redis {
         self.feed().subscribe(channel)
     }
 
-    #[allow(dead_code, reason = "scripts publish what concerns usage; caches publish by this")]
-    /// Publishes; how many subscribers (of this server) were told.
+    /// Publishes, as scripts do; how many subscribers (of this server) were told.
     ///
     /// # Errors
     ///
-    /// See [`RedisError`].
+    /// See [`RedisError`](super::RedisError).
+    #[cfg(test)]
     pub(crate) async fn publish(
         &self,
         channel: &str,
         message: &[u8],
         within: Duration,
-    ) -> Result<u64, RedisError> {
+    ) -> Result<u64, super::RedisError> {
         let mut command = ::redis::cmd("PUBLISH");
         command.arg(channel).arg(message);
         match self.call(&command, within).await? {
             Value::Int(told) => Ok(told.unsigned_abs()),
-            _ => Err(RedisError::Reply),
+            _ => Err(super::RedisError::Reply),
         }
     }
 }

@@ -28,26 +28,26 @@ pub(super) struct Seal {
 const NONCE: usize = 12;
 const VERSION: u8 = 1;
 
-/// Everything but the last part has a fixed length, so no two lists are written alike.
-fn digest(parts: [&[u8]; 3]) -> [u8; 32] {
+/// Each use has a label of its own, all of one length, and a key of a fixed length: so no two lists are written alike.
+fn digest(label: &[u8; 9], key: &[u8], of: &[u8]) -> [u8; 32] {
     let mut digest = Sha256::new();
     digest.update(b"tower-gateway authorizer answers");
-    parts.into_iter().for_each(|part| digest.update(part));
+    [label, key, of].into_iter().for_each(|part| digest.update(part));
     digest.finalize().into()
 }
 
 impl Seal {
     pub(super) fn new(secret: &[u8; 16], authorizer: &str) -> Self {
-        let key = |purpose| digest([purpose, secret, authorizer.as_bytes()]);
-        Self { places: key(b"place"), values: key(b"value") }
+        let key = |label| digest(label, secret, authorizer.as_bytes());
+        Self { places: key(b"place-key"), values: key(b"value-key") }
     }
 
     pub(super) fn place(&self, key: CacheKey) -> Place {
-        Place(digest([b"place", &self.places, &key.to_bytes()]))
+        Place(digest(b"one-place", &self.places, &key.to_bytes()))
     }
 
     fn cipher(&self, place: Place) -> Aes256Gcm {
-        Aes256Gcm::new(&digest([b"value", &self.values, &place.0]).into())
+        Aes256Gcm::new(&digest(b"one-value", &self.values, &place.0).into())
     }
 
     /// `None`: the machine has no random numbers.

@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | stored answers, purges | [`Fleet::cache`], a [`CacheTier`](crate::cache::CacheTier) | serves what it has in memory, fetches the rest itself |
 //! | API keys | [`Fleet::share_keys`] | goes on with the keys it knows; its own changes follow when it is back |
-//! | usage plans, attachments | [`Fleet::share_plans`] | the same |
+//! | usage plans, attachments; not the account's throttle, which is set in each process | [`Fleet::share_plans`] | the same |
 //! | answers and revocations of authorizers | `Fleet::share_authorizer` | uses no cached answer after 2.7 s: every request is authorized anew |
 //!
 //! Every change of a key, a plan or an attachment has a **version**, an instant of the server's clock that is greater than

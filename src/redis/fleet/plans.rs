@@ -22,7 +22,8 @@ const ATTACHED: u8 = b'1';
 impl Fleet {
     /// Shares the plans: what is put, deleted, attached or detached in one process is so in all, and a process that comes
     /// later begins with it. Counters are not touched by that. As with [`share_keys`](Self::share_keys), what Redis knows
-    /// of a plan counts, and not what the program was built with.
+    /// of a plan counts, and not what the program was built with. The account's throttle is each process's own: set it in
+    /// all of them.
     ///
     /// # Errors
     ///

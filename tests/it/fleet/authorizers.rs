@@ -4,12 +4,14 @@
 use super::*;
 use crate::support::{get, through};
 use bytes::Bytes;
+use futures_util::future::{join, join_all};
 use http::{HeaderValue, Request};
 use http_body_util::Full;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
+use tokio::sync::Semaphore;
 use tower_gateway::{
     authorizer::{Authorizer, AuthorizerAnswer, AuthorizerEvent, AuthorizerLayer, authorizer_fn},
     store::StoreOptions,
@@ -145,15 +147,17 @@ async fn what_one_process_was_told_the_others_need_not_ask() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_requests_in_three_processes_are_one_call_a_caller() {
+    const REQUESTS: usize = 102;
     let Some(server) = RedisServer::start() else { return };
     let fleets = [0; 3].map(|_| member(&server.url()));
-    let calls = Arc::new(AtomicUsize::new(0));
+    let (calls, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
     let layers = [0; 3].map(|_| {
-        let calls = Arc::clone(&calls);
+        let (calls, gate) = (Arc::clone(&calls), Arc::clone(&gate));
         let function = authorizer_fn(move |event: AuthorizerEvent| {
             calls.fetch_add(1, SeqCst);
+            let gate = Arc::clone(&gate);
             async move {
-                tokio::time::sleep(SECOND / 10).await;
+                drop(gate.acquire().await);
                 Ok::<_, String>(AuthorizerAnswer::allow(event.authorization_token(), ["*"]))
             }
         });
@@ -166,9 +170,16 @@ async fn a_hundred_requests_in_three_processes_are_one_call_a_caller() {
     meet(&fleets.each_ref()).await;
     in_step(&fleets.each_ref()).await;
     let layers = layers.map(AuthorizerLayer::new);
-    let ask = |at: usize| through(layers[at % 3].clone(), by(["ada", "bob"][at / 3 % 2]));
-    let answers = futures_util::future::join_all((0..102).map(ask)).await;
-    assert!(answers.iter().all(|(answer, _)| answer.status() == 200));
+    let asked = AtomicUsize::new(0);
+    // Nobody is answered before all have asked.
+    let opened = async || {
+        if asked.fetch_add(1, SeqCst) + 1 == REQUESTS {
+            gate.add_permits(1);
+        }
+    };
+    let ask = |at: usize| join(through(layers[at % 3].clone(), by(["ada", "bob"][at / 3 % 2])), opened());
+    let answers = join_all((0..REQUESTS).map(ask)).await;
+    assert!(answers.iter().all(|((answer, _), ())| answer.status() == 200));
     assert_eq!(calls.load(SeqCst), 2);
     server.assert_all_expire();
 }
@@ -216,7 +227,7 @@ async fn answers_stay_at_home_where_only_revocations_are_shared() {
     for authorizer in [&here, &there] {
         both(&AuthorizerLayer::new(authorizer.clone())).await;
     }
-    assert!((here.calls(), there.calls()) >= (2, 2) && here.shared_answers().is_none());
+    assert!(here.calls() >= 2 && there.calls() >= 2 && here.shared_answers().is_none());
     assert!(!server.keys().iter().any(|key| key.contains("authorizer")), "{:?}", server.keys());
     here.revoke_principal("ada");
     assert!(one.settled(PATIENCE).await.unwrap().is_complete());
