@@ -169,7 +169,7 @@ for theme, page in json.load(open(sys.argv[1])).items():
     assert not page["bad"] and not page["foreign"] and not page["inline"] and not page["overflow"], (theme, page)
     assert page["shown"]["state"] == "live" and float(page["shown"]["rate"]) > 0, (theme, page["shown"])
     assert quota[0][0] == "gold-key" and int(quota[0][4]) > 0 and len(recent) == 20, (theme, page["tables"])
-    assert ["INVALID_API_KEY", "ApiKeyMissing"] in [row[:2] for row in page["tables"]["refusals"]], (theme, page["tables"])
+    assert ["INVALID_API_KEY", "ApiKeyMissing, ApiKeyLayer"] in [row[:2] for row in page["tables"]["refusals"]], (theme, page["tables"])
 END
 }
 
