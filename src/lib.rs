@@ -84,6 +84,7 @@ mod expression;
 pub mod future;
 #[cfg(any(feature = "authorizer", feature = "jwt"))]
 mod keyed_hash;
+mod percent;
 pub mod response;
 pub mod route;
 #[cfg(any(feature = "api-key", feature = "sigv4"))]

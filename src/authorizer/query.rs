@@ -1,6 +1,6 @@
 //! The query string as events and identity sources show it: decoded pairs, in order.
 
-use crate::route::escape_at;
+use crate::percent::{Plus, decode};
 use std::borrow::Cow;
 
 /// Name and value of every parameter, decoded. Nothing is allocated where nothing is escaped.
@@ -8,31 +8,8 @@ pub(super) fn pairs(query: Option<&str>) -> impl Iterator<Item = (Cow<'_, [u8]>,
     let parts = query.unwrap_or_default().split('&').filter(|part| !part.is_empty());
     parts.map(|part| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        (decode(name, true), decode(value, true))
+        (decode(name.as_bytes(), Plus::Blank), decode(value.as_bytes(), Plus::Blank))
     })
-}
-
-/// Undoes percent-encoding, and `+` for a blank where `plus` says so. An escape that is none stays as it is.
-pub(super) fn decode(text: &str, plus: bool) -> Cow<'_, [u8]> {
-    let bytes = text.as_bytes();
-    if !bytes.iter().any(|byte| *byte == b'%' || (plus && *byte == b'+')) {
-        return Cow::Borrowed(bytes);
-    }
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((first, tail)) = rest.split_first() {
-        match escape_at(rest) {
-            Some(byte) => {
-                out.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                out.push(if plus && *first == b'+' { b' ' } else { *first });
-                rest = tail;
-            }
-        }
-    }
-    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -50,7 +27,7 @@ mod tests {
         assert_eq!(read("%74oken=a%2Bb+c&&x"), [pair("token", "a+b c"), pair("x", "")]);
         assert_eq!(read("a=%&b=%4&c=%zz=1"), [pair("a", "%"), pair("b", "%4"), pair("c", "%zz=1")]);
         assert_eq!(pairs(None).count(), 0);
-        assert!(matches!(decode("plain", true), Cow::Borrowed(_)));
-        assert_eq!(&*decode("%ff+", false), b"\xff+");
+        assert!(matches!(decode(b"plain", Plus::Blank), Cow::Borrowed(_)));
+        assert_eq!(&*decode(b"%ff+", Plus::Literal), b"\xff+");
     }
 }

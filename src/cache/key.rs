@@ -7,6 +7,7 @@
 use super::{credentials::is_credential, rules::RequestView};
 use crate::{
     context::RequestContext,
+    percent::{Decoded, Plus},
     route::{CacheKey, MatchedRoute},
 };
 use http::{
@@ -262,31 +263,10 @@ fn identities(buffer: &mut KeyBuffer, context: &RequestContext) {
 pub(super) fn names(pair: &str, name: &str) -> bool {
     pair.split(';').any(|part| {
         let raw = part.split('=').next().unwrap_or_default();
-        decoded(raw.as_bytes())
+        Decoded::new(raw.as_bytes(), Plus::Blank)
             .map(|byte| byte.to_ascii_lowercase())
             .eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))
     })
-}
-
-fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    let mut rest = raw;
-    std::iter::from_fn(move || {
-        let (byte, after) = match rest {
-            [b'%', high, low, after @ ..] => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, after),
-                _ => (b'%', &rest[1..]),
-            },
-            [b'+', after @ ..] => (b' ', after),
-            [byte, after @ ..] => (*byte, after),
-            [] => return None,
-        };
-        rest = after;
-        Some(byte)
-    })
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 /// Reads keys back, for purges.

@@ -1,9 +1,11 @@
 //! Where the token is found: one header or one query parameter.
 
 use super::refusal::Refusal;
-use crate::ConfigError;
+use crate::{
+    ConfigError,
+    percent::{Decoded, Plus},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
-use std::borrow::Cow;
 
 /// The identity source of a JWT or Cognito authorizer: exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,26 +91,7 @@ fn parameter<'r>(query: &'r str, name: &str) -> Result<Option<&'r str>, Refusal>
 }
 
 fn is_name(escaped: &str, name: &str) -> bool {
-    if escaped.contains(['%', '+']) { unescaped(escaped) == name.as_bytes() } else { escaped == name }
-}
-
-fn unescaped(text: &str) -> Cow<'_, [u8]> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok());
-        match (byte, digits.and_then(|pair| u8::from_str_radix(pair, 16).ok())) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                at += 2;
-            }
-            (b'+', _) => out.push(b' '),
-            _ => out.push(*byte),
-        }
-        at += 1;
-    }
-    out.into()
+    Decoded::new(escaped.as_bytes(), Plus::Blank).eq(name.bytes())
 }
 
 /// Drops `Bearer` and its blank, in any case (which cases AWS takes is unconfirmed); a bare token is one too.

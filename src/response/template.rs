@@ -1,6 +1,10 @@
 //! Gateway-response templates and parameters: plain substitution, no VTL.
 
-use crate::{context::RequestContext, error::ConfigError, route::escape_at};
+use crate::{
+    context::RequestContext,
+    error::ConfigError,
+    percent::{Plus, decode_lossy},
+};
 use http::HeaderMap;
 use std::borrow::Cow;
 
@@ -81,23 +85,9 @@ impl Source {
 fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let pairs = query.split(['&', ';']).rev().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs
-        .map(|(key, value)| (decode_query(key), value))
+        .map(|(key, value)| (decode_lossy(key, Plus::Blank), value))
         .find(|(key, _)| key == name)
-        .map(|(_, value)| decode_query(value))
-}
-
-fn decode_query(text: &str) -> Cow<'_, str> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text);
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escape = escape_at(rest);
-        bytes.push(escape.unwrap_or(if first == b'+' { b' ' } else { first }));
-        rest = if escape.is_some() { &tail[2..] } else { tail };
-    }
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+        .map(|(_, value)| decode_lossy(value, Plus::Blank))
 }
 
 /// A compiled template: literal text and references in turn. What is no reference stays text (`#if` is emitted).

@@ -53,9 +53,6 @@ pub use settings::MethodSettings;
 pub(crate) use params::PathParams;
 #[cfg(feature = "stage")]
 pub(crate) use path::decode_unreserved;
-#[cfg(any(feature = "admin", feature = "tracing"))]
-pub(crate) use path::decoded;
-pub(crate) use path::escape_at;
 #[cfg(feature = "policy")]
 pub(crate) use path::{decoded_path, matched_path};
 #[cfg(any(feature = "stage", test))]

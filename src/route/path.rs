@@ -1,5 +1,6 @@
 //! Paths as they arrive: what is refused before anything looks at them, and how they are cut into segments.
 
+use crate::percent::{self, Plus, escape_at};
 use std::borrow::Cow;
 
 /// Why a path is refused before routing.
@@ -52,7 +53,7 @@ fn is_dot_segment(segment: &str) -> bool {
     if !(0..segment.len()).any(|at| may_be(&segment.as_bytes()[at..])) {
         return false;
     }
-    let decoded = decode(segment, |_| true);
+    let decoded = percent::decode(segment.as_bytes(), Plus::Literal);
     decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|part| matches!(part, b"." | b".."))
 }
 
@@ -91,13 +92,7 @@ pub(crate) fn matched_path(path: &str) -> Cow<'_, str> {
 /// A path with every escape decoded: what a service that decodes before it routes would see.
 #[cfg(feature = "policy")]
 pub(crate) fn decoded_path(path: &str) -> Cow<'_, str> {
-    match decode(path, |_| true) {
-        Cow::Borrowed(_) => Cow::Borrowed(path),
-        Cow::Owned(bytes) => Cow::Owned(
-            String::from_utf8(bytes)
-                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-        ),
-    }
+    percent::decode_lossy(path, Plus::Literal)
 }
 
 #[cfg(feature = "policy")]
@@ -127,26 +122,6 @@ fn decode(segment: &str, wanted: impl Fn(u8) -> bool) -> Cow<'_, [u8]> {
         }
     }
     Cow::Owned(out)
-}
-
-/// The byte that an escape at the start of `bytes` stands for.
-pub(crate) fn escape_at(bytes: &[u8]) -> Option<u8> {
-    let [b'%', high, low, ..] = bytes else { return None };
-    let digit = |byte: &u8| (*byte as char).to_digit(16);
-    Some((digit(high)? * 16 + digit(low)?) as u8)
-}
-
-/// The bytes that a text with percent escapes stands for; a `%` that begins none stands for itself.
-#[cfg(any(feature = "admin", feature = "tracing"))]
-pub(crate) fn decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut at = text.as_bytes();
-    while let [first, ..] = at {
-        let escaped = escape_at(at);
-        bytes.push(escaped.unwrap_or(*first));
-        at = &at[if escaped.is_some() { 3 } else { 1 }..];
-    }
-    bytes
 }
 
 #[cfg(test)]

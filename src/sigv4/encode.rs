@@ -1,5 +1,6 @@
 //! Percent-encoding and hexadecimal, the way signatures spell them.
 
+use crate::percent::{Decoded, Plus};
 use std::iter::FusedIterator;
 
 /// RFC 3986 section 2.3: everything else is written `%XX`, in capitals.
@@ -28,28 +29,10 @@ pub(super) fn escape(byte: u8) -> [u8; 3] {
     [b'%', CAPITALS[usize::from(byte >> 4)], CAPITALS[usize::from(byte & 15)]]
 }
 
-/// The byte that an escape at the start of `bytes` stands for.
-pub(super) fn escaped(bytes: &[u8]) -> Option<u8> {
-    let [b'%', high, low, ..] = bytes else { return None };
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    Some((digit(high)? * 16 + digit(low)?) as u8)
-}
-
-/// What a `+` in a query stands for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Plus {
-    /// Itself, `%2B`.
-    #[default]
-    Literal,
-    /// A blank, `%20`, as in HTML forms.
-    Blank,
-}
-
 /// The bytes of a text decoded and encoded again: what a canonical query consists of.
 #[derive(Clone, Debug)]
 pub(super) struct Recoded<'a> {
-    rest: &'a [u8],
-    plus: Plus,
+    bytes: Decoded<'a>,
     /// Digits of an escape still to be given out, last first.
     digits: [u8; 2],
     waiting: u8,
@@ -57,17 +40,7 @@ pub(super) struct Recoded<'a> {
 
 impl<'a> Recoded<'a> {
     pub(super) fn new(text: &'a [u8], plus: Plus) -> Self {
-        Self { rest: text, plus, digits: [0; 2], waiting: 0 }
-    }
-
-    fn decoded_byte(&mut self) -> Option<u8> {
-        let (first, tail) = self.rest.split_first()?;
-        if let Some(byte) = escaped(self.rest) {
-            self.rest = &self.rest[3..];
-            return Some(byte);
-        }
-        self.rest = tail;
-        Some(if *first == b'+' && self.plus == Plus::Blank { b' ' } else { *first })
+        Self { bytes: Decoded::new(text, plus), digits: [0; 2], waiting: 0 }
     }
 }
 
@@ -79,7 +52,7 @@ impl Iterator for Recoded<'_> {
             self.waiting -= 1;
             return Some(self.digits[usize::from(self.waiting)]);
         }
-        let byte = self.decoded_byte()?;
+        let byte = self.bytes.next()?;
         if unreserved(byte) {
             return Some(byte);
         }
@@ -90,16 +63,6 @@ impl Iterator for Recoded<'_> {
 }
 
 impl FusedIterator for Recoded<'_> {}
-
-/// The text without its escapes; `+` stays.
-pub(super) fn decode(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut recoded = Recoded::new(text, Plus::Literal);
-    while let Some(byte) = recoded.decoded_byte() {
-        out.push(byte);
-    }
-    out
-}
 
 const EACH: u64 = 0x0101_0101_0101_0101;
 
@@ -222,7 +185,6 @@ mod tests {
         assert_eq!(recoded("%61%7e%2f+ ", Plus::Literal), "a~%2F%2B%20");
         assert_eq!(recoded("a+b%2B", Plus::Blank), "a%20b%2B");
         assert_eq!(recoded("\u{1234}", Plus::Literal), "%E1%88%B4");
-        assert_eq!(decode(b"a%2Fb+%zz"), b"a/b+%zz");
     }
 
     #[test]

@@ -8,14 +8,14 @@ use super::{
     claims::{Claims, Form, check_algorithm, credential_parts},
     credentials::Credentials,
     date::SignedTime,
-    encode::{Plus, find, hex, unhex},
+    encode::{find, hex, unhex},
     error::SignatureError,
     key::SigningKey,
     sha::{Aside, Gathered, sha256},
     sink::Sink,
     token::check_token,
 };
-use crate::{context::CallerIdentity, error::ConfigError};
+use crate::{context::CallerIdentity, error::ConfigError, percent::Plus};
 use http::HeaderName;
 use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq};

@@ -1,7 +1,12 @@
 //! Events as JSON, member for member as AWS sends them.
 
 use super::{EventForm, Inner};
-use crate::{authorizer::query, context::RequestContext, route::Declared};
+use crate::{
+    authorizer::query,
+    context::RequestContext,
+    percent::{Plus, decode_lossy},
+    route::Declared,
+};
 use http::{HeaderMap, HeaderName, header};
 use serde_json::{Map, Value, json};
 
@@ -153,7 +158,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn decoded(text_in_url: &str) -> String {
-    text(&query::decode(text_in_url, false))
+    decode_lossy(text_in_url, Plus::Literal).into_owned()
 }
 
 fn headers(headers: &HeaderMap, name: fn(&HeaderName) -> &str) -> Vec<(String, String)> {

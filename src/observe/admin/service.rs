@@ -6,7 +6,7 @@ use super::{
     handles::Handles,
     summary::{list, summary},
 };
-use crate::route::decoded;
+use crate::percent::{Plus, decode};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
@@ -255,7 +255,7 @@ impl Config {
 
 /// Ids may have any characters: their escapes are decoded. `None` for what is no text then.
 fn text_of(rest: &str) -> Option<String> {
-    String::from_utf8(decoded(rest)).ok()
+    String::from_utf8(decode(rest.as_bytes(), Plus::Literal).into_owned()).ok()
 }
 
 #[cfg(all(test, feature = "api-key"))]

@@ -2,7 +2,7 @@
 
 use crate::{
     observe::access_log::{Escaping, is_secret_name, mask},
-    route::decoded,
+    percent::{Plus, decode_lossy},
 };
 use http::{HeaderMap, HeaderValue};
 use std::borrow::Cow;
@@ -29,7 +29,7 @@ impl Redaction {
 
     /// The same of the name of a query parameter, which may be written with escapes.
     fn masks_parameter(&self, name: &str) -> bool {
-        self.masks(name) || (name.contains('%') && self.masks(&String::from_utf8_lossy(&decoded(name))))
+        self.masks(name) || (name.contains('%') && self.masks(&decode_lossy(name, Plus::Literal)))
     }
 
     /// `{k=v, k2=v2}`, as Java prints a map. Stops a little beyond `limit` bytes: the line is cut there.

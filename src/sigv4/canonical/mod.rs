@@ -8,11 +8,8 @@ pub(super) use headers::{HeaderFault, check_list, signs_host};
 pub(super) use path::{AboveRoot, PathRule};
 pub(super) use query::{check_escapes, pairs, parameter};
 
-use super::{
-    encode::{Plus, hex},
-    fields::Fields,
-    sink::Sink,
-};
+use super::{encode::hex, fields::Fields, sink::Sink};
+use crate::percent::Plus;
 use http::{HeaderMap, Method, Uri};
 use sha2::{Digest, Sha256};
 

@@ -1,9 +1,10 @@
 //! The canonical path.
 
 use super::super::{
-    encode::{escape, escaped, unreserved},
+    encode::{escape, unreserved},
     sink::Sink,
 };
+use crate::percent::escape_at;
 
 /// How the path is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ fn write_encoded(sink: &mut impl Sink, mut rest: &[u8]) {
 
 fn write_single(sink: &mut impl Sink, mut rest: &[u8]) {
     while let Some((first, tail)) = rest.split_first() {
-        let escaped = escaped(rest);
+        let escaped = escape_at(rest);
         let byte = escaped.unwrap_or(*first);
         if unreserved(byte) || (escaped.is_none() && byte == b'/') {
             sink.put_byte(byte);

@@ -1,9 +1,10 @@
 //! The canonical query, and how a parameter is found in it.
 
 use super::super::{
-    encode::{Plus, Recoded, decode, escaped, find, unreserved},
+    encode::{Recoded, find, unreserved},
     sink::Sink,
 };
+use crate::percent::{Plus, decode, escape_at};
 use std::{borrow::Cow, cmp::Ordering};
 
 /// A parameter as received: still encoded.
@@ -42,7 +43,8 @@ impl<'a> Text<'a> {
     }
 
     fn is(&self, name: &str) -> bool {
-        self.raw == name.as_bytes() || (!self.is_canonical && decode(self.raw) == name.as_bytes())
+        self.raw == name.as_bytes()
+            || (!self.is_canonical && *decode(self.raw, Plus::Literal) == *name.as_bytes())
     }
 }
 
@@ -78,7 +80,7 @@ impl<'a> Pair<'a> {
         if self.value.is_canonical {
             return String::from_utf8_lossy(self.value.raw);
         }
-        Cow::Owned(String::from_utf8_lossy(&decode(self.value.raw)).into_owned())
+        Cow::Owned(String::from_utf8_lossy(&decode(self.value.raw, Plus::Literal)).into_owned())
     }
 }
 
@@ -106,7 +108,7 @@ pub(crate) fn check_escapes(query: &str) -> Result<(), String> {
     let mut rest = query.as_bytes();
     while let Some(at) = find(rest, [b'%']) {
         rest = &rest[at..];
-        if escaped(rest).is_none() {
+        if escape_at(rest).is_none() {
             return Err(escape_fault(rest));
         }
         rest = &rest[3..];
