@@ -5,6 +5,8 @@ use super::{Cached, Gateway, Phases, Uncached, authorizers::Authorizers};
 use crate::authorizer::AuthorizerLayer;
 #[cfg(feature = "jwt")]
 use crate::jwt::{CognitoAuthorizerLayer, JwtAuthorizerLayer};
+#[cfg(feature = "mtls")]
+use crate::mtls::MutualTlsLayer;
 #[cfg(feature = "policy")]
 use crate::resource_policy::ResourcePolicyLayer;
 #[cfg(feature = "sigv4")]
@@ -86,6 +88,8 @@ struct Parts {
     routes: Option<Routes>,
     observe: Option<ObserveLayer>,
     responses: GatewayResponses,
+    #[cfg(feature = "mtls")]
+    mutual_tls: Option<MutualTlsLayer>,
     cors: Option<CorsLayer>,
     filter: Option<FilterLayer>,
     payload_limit: Option<PayloadLimitLayer>,
@@ -114,6 +118,8 @@ impl Default for Parts {
             routes: None,
             observe: None,
             responses: GatewayResponses::new(),
+            #[cfg(feature = "mtls")]
+            mutual_tls: None,
             cors: None,
             filter: None,
             payload_limit: Some(PayloadLimitLayer::default()),
@@ -145,21 +151,22 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// The kind of API. Default: REST.
+    /// The kind of API, unless a layer around the gateway was told another. Default: REST.
     #[must_use]
     pub fn api_kind(mut self, kind: ApiKind) -> Self {
-        self.parts.context.kind = kind;
+        self.parts.context.kind = Some(kind);
         self
     }
 
-    /// Whose word counts for a client's address. Default: nobody's.
+    /// Whose word counts for a client's address, unless a layer around the gateway was told. Default: nobody's.
     #[must_use]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
-        self.parts.context.proxies = proxies;
+        self.parts.context.proxies = Some(proxies);
         self
     }
 
-    /// Finds the peer's address in another extension than [`PeerAddr`](crate::context::PeerAddr); for axum:
+    /// Finds the peer's address in another extension than [`PeerAddr`](crate::context::PeerAddr), unless a layer around
+    /// the gateway has found one; for axum:
     /// `|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())`.
     #[must_use]
     pub fn peer_addr(mut self, find: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
@@ -196,6 +203,15 @@ impl<C> GatewayBuilder<C> {
     #[must_use]
     pub fn explanation_id(mut self, name: HeaderName) -> Self {
         self.parts.explanation_id = Some(name);
+        self
+    }
+
+    /// Asks for a client certificate before anything else. Refusals have request ids and stand in the access log, which
+    /// those of a layer around the gateway do not. Default: none is asked for.
+    #[cfg(feature = "mtls")]
+    #[must_use]
+    pub fn mutual_tls(mut self, layer: MutualTlsLayer) -> Self {
+        self.parts.mutual_tls = Some(layer);
         self
     }
 
@@ -349,17 +365,19 @@ impl Parts {
     fn assemble(self) -> Result<Phases, BuildError> {
         let routes = self.routes.unwrap_or_else(Routes::catch_all);
         let stages = self.stages.map_or_else(|| Stages::single(DEFAULT_STAGE, routes), Ok)?;
-        let (clock, kind) = (self.context.clock.clone(), self.context.kind);
-        let responses = GatewayResponseLayer::new(self.responses).clock(clock.clone()).api_kind(kind);
+        let clock = self.context.clock.clone();
+        let responses = GatewayResponseLayer::new(self.responses).clock(clock.clone());
         let responses = match self.explanation_id {
             Some(name) => responses.explanation_id(name),
             None => responses,
         };
         Ok(Phases {
-            context: self.context,
+            context: self.context.complete(),
             stages,
             observers: self.observe.map(|observe| observe.clock(clock.clone()).observers()),
             responses: responses.bare_413(self.aws_exact),
+            #[cfg(feature = "mtls")]
+            mutual_tls: self.mutual_tls,
             cors: self.cors,
             filter: self.filter,
             payload_limit: self.payload_limit.map(|layer| layer.clock(clock.clone())),

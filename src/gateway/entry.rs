@@ -1,5 +1,5 @@
-//! The outermost phases: context and route match, CORS, filter, refusal of what did not match, limits; and every
-//! answer on its way out.
+//! The outermost phases: context and route match, client certificate, CORS, filter, refusal of what did not match,
+//! limits; and every answer on its way out.
 
 use super::{Phases, observed::Observed};
 use crate::{
@@ -41,7 +41,7 @@ impl Phases {
     {
         let mut matched = self.stages.match_request(request);
         let seen = || (matched.route.take(), matched.host.take());
-        let context = self.context.find_or_create_with(request, seen);
+        let context = self.context.establish_with(request, seen);
         matched.note(&context, request);
         let passage = Passage {
             observed: self.observe(&context, request),
@@ -65,6 +65,11 @@ impl Phases {
         GatewayBody<B>: Body,
     {
         let Passage { context, refusal, touch, watched, .. } = passage;
+        // In the place of the handshake: who has no certificate is told nothing of the API.
+        #[cfg(feature = "mtls")]
+        if let Some(mutual_tls) = &self.mutual_tls {
+            mutual_tls.admit(request).map_err(|error| error.refuse(context))?;
+        }
         // Preflights carry no key and are nobody's traffic; refusals need CORS headers to be readable.
         if let Some(cors) = &self.cors {
             *touch = match cors.decide(context, request) {

@@ -51,7 +51,7 @@ impl Config {
             engines: vec![(name.into(), Arc::clone(engine))],
             scopes: Arc::new([]),
             scope: None,
-            context: ContextConfig { kind: api_kind, clock, ..ContextConfig::default() },
+            context: ContextConfig { kind: Some(api_kind), clock, ..ContextConfig::default() },
         })
     }
 

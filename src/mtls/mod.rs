@@ -22,6 +22,11 @@
 //! `examples/mtls.rs`. Whether AWS answers with an alert or with 403 is unconfirmed. Revocation is not checked, as on
 //! AWS; do it in an authorizer, which finds the serial number in the context.
 //!
+//! Around a [`Gateway`](crate::gateway) the layer stands in
+//! [`GatewayBuilder::mutual_tls`](crate::gateway::GatewayBuilder::mutual_tls): its refusals then have request ids and
+//! stand in the access log. Used as a layer of its own outside of a gateway or another layer with settings, it leaves kind
+//! of API, trusted proxies and peer address to them.
+//!
 //! ```
 //! use bytes::Bytes;
 //! use http::{Request, Response};
