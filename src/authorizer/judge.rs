@@ -37,16 +37,18 @@ impl Call<'_> {
         self.arns.decide(|arn| policy.evaluate(&AccessRequest::new(INVOKE, arn, &self.keys)))
     }
 
-    /// Phase one: an explicit deny of the resource policy, before anybody is asked.
+    /// Phase one: an explicit deny of the resource policy, or a private entry without one, before anybody is asked.
     pub(super) fn before_authorizer(&self) -> Result<(), Refusal> {
-        let Some(policy) = self.resource_policy else { return Ok(()) };
-        match combine::before_authorizer(Some(self.ask(policy).0)) {
-            Outcome::Allowed => Ok(()),
-            outcome => {
-                let message = not_authorized(None, INVOKE, self.arns.matched(), outcome, self.wording);
-                Err(self.refuse(outcome, message, Some(policy)))
-            }
+        let resource = self.resource_policy.map(|policy| self.ask(policy).0);
+        let outcome = match combine::before_authorizer(resource) {
+            passed if self.keys.is_private() => combine::through_private_entry(passed, resource),
+            outcome => outcome,
+        };
+        if outcome.is_allowed() {
+            return Ok(());
         }
+        let message = not_authorized(None, INVOKE, self.arns.matched(), outcome, self.wording);
+        Err(self.refuse(outcome, message, self.resource_policy))
     }
 
     /// Phase two: what the grant and the resource policy say together.
@@ -70,6 +72,7 @@ impl Call<'_> {
     fn refuse(&self, outcome: Outcome, message: String, decisive: Option<&Policy>) -> Refusal {
         let cause = match outcome {
             Outcome::ExplicitlyDenied(_) => Cause::AuthorizerExplicitDeny,
+            Outcome::ImplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicySilent,
             Outcome::ImplicitlyDenied(_) | Outcome::Allowed => Cause::AuthorizerImplicitDeny,
         };
         let denial = decisive.map(|policy| {

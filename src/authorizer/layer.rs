@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    context::{AuthorizerRun, ContextConfig, Phase, RequestContext},
+    context::{AuthorizerRun, ContextConfig, Ingress, Phase, RequestContext},
     error::ConfigError,
     future::Next,
     policy::{DenialWording, ExecuteApi, Policy, RequestKeys},
@@ -104,7 +104,8 @@ impl AuthorizerLayer {
 
     /// A resource policy that decides together with the authorizers
     /// ([`combine::lambda_authorizer`](crate::policy::combine::lambda_authorizer)): its explicit deny ends a request before the function is called, and its allow
-    /// counts where the authorizer's policy says nothing. Default: none.
+    /// counts where the authorizer's policy says nothing. Default: none; calls through a
+    /// [private](Ingress::private) entry are refused then.
     pub fn resource_policy(self, policy: Policy) -> Self {
         self.change(|config| config.resource_policy = Some(policy))
     }
@@ -182,7 +183,7 @@ impl Config {
             return Ok(Step::Pass);
         };
         authorizer.0.mark_credentials(request.headers_mut());
-        if self.resource_policy.is_some() {
+        if self.resource_policy.is_some() || is_private(request) {
             let before = self.call(context, request).before_authorizer();
             before.inspect_err(|_| context.refused_early(Phase::Authorize))?;
         }
@@ -282,6 +283,11 @@ impl Config {
             error: error.map(|error| error.to_string().into()),
         });
     }
+}
+
+/// Whether a call came through a private entry, which is closed without a resource policy.
+fn is_private<B>(request: &Request<B>) -> bool {
+    request.extensions().get::<Ingress>().is_some_and(Ingress::is_private)
 }
 
 fn unexplained(error: GatewayError) -> Refusal {

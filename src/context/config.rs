@@ -56,6 +56,9 @@ impl ContextConfig {
     ) -> RequestContext {
         if let Some(found) = request.extensions().get::<RequestContext>() {
             self.settle(found, request.extensions(), request.headers());
+            if let (None, Some(ingress)) = (found.ingress(), request.extensions().get()) {
+                found.set_ingress(Clone::clone(ingress));
+            }
             return found.clone();
         }
         let (route, host) = seen();
@@ -95,15 +98,15 @@ impl ContextConfig {
             ids: RequestIds::random(),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            peer: peer.map_or_else(OnceLock::new, |peer| OnceLock::from(peer.to_canonical())),
+            peer: slot(peer.map(|peer| peer.to_canonical())),
             client: OnceLock::new(),
-            ingress: request.extensions().get().cloned(),
+            ingress: slot(request.extensions().get().cloned()),
             #[cfg(feature = "mtls")]
             client_certificate: request.extensions().get().cloned(),
-            route: route.map_or_else(OnceLock::new, OnceLock::from),
+            route: slot(route),
             preflight_route: OnceLock::new(),
             base_path: OnceLock::new(),
-            host: host.map_or_else(OnceLock::new, OnceLock::from),
+            host: slot(host),
             api_key: OnceLock::new(),
             principal: OnceLock::new(),
             authorizer: OnceLock::new(),
@@ -123,4 +126,9 @@ impl ContextConfig {
             body_watcher: std::sync::Mutex::default(),
         }))
     }
+}
+
+/// A slot that is written already, or open.
+fn slot<T>(value: Option<T>) -> OnceLock<T> {
+    value.map_or_else(OnceLock::new, OnceLock::from)
 }

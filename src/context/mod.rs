@@ -5,7 +5,8 @@
 //!
 //! | slot | written by |
 //! |---|---|
-//! | request id, extended id, times, method, URI as received, [`Ingress`] | the layer that makes the context |
+//! | request id, extended id, times, method, URI as received | the layer that makes the context |
+//! | [`Ingress`] | the same, or [`IngressLayer`] |
 //! | kind of API, source address | the first layer that has been told of them: [`RequestContextLayer`], `Gateway` and others with such settings. Until then the API is a REST API and the address the peer's |
 //! | host, stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
@@ -158,7 +159,7 @@ struct Inner {
     peer: OnceLock<IpAddr>,
     /// Who stands behind the proxies, once a layer has said which are trusted.
     client: OnceLock<IpAddr>,
-    ingress: Option<Ingress>,
+    ingress: OnceLock<Ingress>,
     #[cfg(feature = "mtls")]
     client_certificate: Option<ClientCertificate>,
     route: OnceLock<MatchedRoute>,
@@ -242,9 +243,13 @@ impl RequestContext {
         self.0.client.get().or_else(|| self.0.peer.get()).copied()
     }
 
-    /// How the request came in, where the listener or an [`IngressLayer`] outside of our layers has said so.
+    /// How the request came in, where the listener or an [`IngressLayer`] has said so.
     pub fn ingress(&self) -> Option<&Ingress> {
-        self.0.ingress.as_ref()
+        self.0.ingress.get()
+    }
+
+    pub(crate) fn set_ingress(&self, ingress: Ingress) {
+        let _first_writer_wins = self.0.ingress.set(ingress);
     }
 
     /// The certificate that the listener found the client to have.

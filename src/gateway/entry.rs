@@ -4,9 +4,10 @@
 use super::{Phases, observed::Observed};
 use crate::{
     body::GatewayBody,
-    context::RequestContext,
+    context::{Ingress, RequestContext},
     cors::{CorsDecision, PendingTouch, no_content},
     response::{Cause, GatewayError, RequestHead, ResponseType},
+    route::Authorization,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -92,9 +93,9 @@ impl Phases {
         // Before the authorizer, which it spares the requests that no identity can save.
         #[cfg(feature = "policy")]
         if let Some(policy) = &self.resource_policy {
-            policy.admit(context, request)?;
+            return policy.admit(context, request);
         }
-        Ok(())
+        check_private(context).map_err(|error| error.refuse(context))
     }
 
     /// The builder has refused methods that want a key or an authorizer where there is none; a later deployment may
@@ -232,6 +233,18 @@ where
                 None => Poll::Pending,
             },
         }
+    }
+}
+
+/// A private entry is closed without a resource policy (developer guide, "Private REST APIs"). Signatures and Lambda-style
+/// authorizers may have been given one: they look themselves.
+fn check_private(context: &RequestContext) -> Result<(), GatewayError> {
+    if !context.ingress().is_some_and(Ingress::is_private) {
+        return Ok(());
+    }
+    match context.route().map(|route| &route.declared().method.authorization) {
+        Some(Authorization::AwsIam | Authorization::Custom(_)) => Ok(()),
+        _ => Err(GatewayError::new(ResponseType::AccessDenied, Cause::ResourcePolicySilent)),
     }
 }
 

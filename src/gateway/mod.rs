@@ -11,7 +11,7 @@
 //! | 5 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED` |
 //! | 6 | stage and route | [`stages`](GatewayBuilder::stages) | 400, 403 `Forbidden`, 403 `Missing Authentication Token`, 403 `IncompleteSignatureException` (feature `sigv4`) |
 //! | 7 | URL, header and payload limits | on by default | 414, 431, 413, 408 |
-//! | 8 | resource policy (feature `policy`) | `resource_policy` | 403 `ACCESS_DENIED` |
+//! | 8 | resource policy (feature `policy`) | `resource_policy` | 403 `ACCESS_DENIED`; without one all calls through a [private](crate::context::Ingress::private) entry |
 //! | 9 | authorizer of the method (features `sigv4`, `authorizer`, `jwt`) | `sigv4`, `authorizer`, `jwt_authorizer`, `cognito_authorizer` | 401, 403, 500 |
 //! | 10 | principal | [`principal`](GatewayBuilder::principal) | nothing: it only says who |
 //! | 11 | API key | [`api_keys`](GatewayBuilder::api_keys) | 403 `INVALID_API_KEY` |

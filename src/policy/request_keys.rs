@@ -29,6 +29,12 @@ impl<'a> RequestKeys<'a> {
         Self { context, headers, ingress: extensions.get() }
     }
 
+    /// Whether the call came through a VPC endpoint.
+    #[cfg(any(feature = "sigv4", feature = "authorizer"))]
+    pub(crate) fn is_private(&self) -> bool {
+        self.ingress.is_some_and(Ingress::is_private)
+    }
+
     fn header(&self, name: &HeaderName) -> Option<ConditionValue<'_>> {
         let mut fields = self.headers.get_all(name).iter();
         let first = fields.next()?;

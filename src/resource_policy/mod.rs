@@ -18,6 +18,9 @@
 //! | `CUSTOM` | passes, the authorizer is asked next | passes; the authorizer must allow | 403, the authorizer is not asked |
 //! | `AWS_IAM` | passes | passes | passes: the signature comes first |
 //!
+//! A call through a [private](crate::context::Ingress::private) entry is refused where no policy is attached: in `Gateway`,
+//! `SigV4AuthLayer` and `AuthorizerLayer`.
+//!
 //! The policy of an `AWS_IAM` method is judged by `SigV4AuthLayer`, which knows the caller: give it the same policy.
 //! [`ResourcePolicyLayer::phase`] replaces the table by one row for all requests.
 //!

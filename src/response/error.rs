@@ -126,7 +126,7 @@ pub enum Cause {
     AuthorizerImplicitDeny,
     /// The resource policy denies explicitly.
     ResourcePolicyDenied,
-    /// The resource policy does not allow.
+    /// The resource policy does not allow, or there is none where there must be one: for a call through a private entry.
     ResourcePolicySilent,
     /// The connection has no client certificate.
     ClientCertificateMissing,

@@ -126,15 +126,19 @@ impl Permissions {
         let resource = self.resource_policy.as_ref();
         let resource =
             resource.map(|policy| (policy, case.arns.decide(|arn| policy.evaluate(&case.question(arn)))));
-        let outcome = self.combine(identity, resource.map(|(_, (decision, _))| decision), case.subject);
+        let outcome = self.combine(identity, resource.map(|(_, (decision, _))| decision), case);
         Weighed { outcome, identity_arn, resource: resource.map(|(policy, (_, arn))| (policy, arn)) }
     }
 
-    fn combine(&self, identity: Decision, resource: Option<Decision>, subject: Subject<'_>) -> Outcome {
-        if subject.caller.account_id() == self.api.account_id() {
+    fn combine(&self, identity: Decision, resource: Option<Decision>, case: &Case<'_>) -> Outcome {
+        let outcome = if case.subject.caller.account_id() == self.api.account_id() {
             combine::same_account(identity, resource, self.account_grant)
         } else {
             combine::cross_account(identity, resource)
+        };
+        match case.keys.1.is_private() {
+            true => combine::through_private_entry(outcome, resource),
+            false => outcome,
         }
     }
 

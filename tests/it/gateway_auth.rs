@@ -7,6 +7,7 @@ mod keys;
 #[cfg(feature = "tracing")]
 mod logged;
 mod order;
+mod private;
 #[cfg(feature = "tracing")]
 mod traced;
 #[cfg(feature = "tracing")]
