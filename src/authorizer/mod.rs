@@ -16,7 +16,8 @@
 //!    context values that are scalars, no member twice, at most 65,536 bytes.
 //! 7. Policy and resource policy decide together ([`combine`](crate::policy::combine)) about the method and path that
 //!    are called, on a hit as on a miss: what is cached is the policy, not the verdict. The path is the one that is
-//!    routed; another spelling of it (`/%61dmin/` for `/admin`) must be allowed in both spellings.
+//!    routed, as the function is told it in the method ARN, whatever its spelling (`/%61dmin/` for `/admin`); an explicit
+//!    deny of the path as received, or decoded, counts too.
 //! 8. Who passes has [`RequestContext::authorizer`](crate::context::RequestContext::authorizer), its principal, and its
 //!    `usageIdentifierKey` for an `ApiKeyLayer` whose source is the authorizer.
 //!

@@ -5,8 +5,8 @@
 //! a request is judged:
 //!
 //! 1. The ARN of the call is made from what is *routed*: the stage, the method, and the path as this layer sees it.
-//!    Where the path as received is spelled differently from the one that is matched (`/admin/`, `//admin`, `/%61dmin`),
-//!    both ARNs must be allowed, and an explicit deny of the decoded path counts too. Without a stage around it, the
+//!    It is spelled as it is matched (`/admin` for `/admin/`, `//admin` and `/%61dmin`); an explicit deny of the path as
+//!    received, or decoded, counts too. Without a stage around it, the
 //!    layer refuses dot segments as `StageRouter` does.
 //! 2. The caller is anonymous: only statements for `"*"` name it.
 //! 3. Which answer is final depends on the method's [`Authorization`](crate::route::Authorization):
