@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    context::{AuthorizerRun, ContextConfig, Ingress, Phase, RequestContext},
+    context::{ApiKind, AuthorizerRun, ContextConfig, Ingress, Phase, RequestContext},
     error::ConfigError,
     future::Next,
     policy::{DenialWording, ExecuteApi, Policy, RequestKeys},
@@ -52,8 +52,13 @@ pub(super) struct Config {
 impl AuthorizerLayer {
     /// One authorizer: behind a stage or with [`routes`](Self::routes) for the methods that name it
     /// ([`Authorization::custom`]), otherwise for every request.
+    ///
+    /// Where no layer outside says which kind of API answers, it is the one that the authorizer is made for: an HTTP API
+    /// with [`Authorizer::http_request`], else a REST API.
     pub fn new(authorizer: Authorizer) -> Self {
-        let context = ContextConfig::with_clock(authorizer.0.clock.clone());
+        // Alone, it answers as the kind of API that its authorizer is made for.
+        let kind = Some(ApiKind::Http).filter(|_| authorizer.0.form.event.is_http_api());
+        let context = ContextConfig { kind, ..ContextConfig::with_clock(authorizer.0.clock.clone()) };
         let config = Config {
             first: authorizer,
             others: Vec::new(),
