@@ -5,7 +5,7 @@ use crate::{
     context::RequestContext,
     policy::{
         AccessDenial, AccessRequest, CallArns, Decision, DenialWording, ExecuteApi, INVOKE, Policy,
-        RequestKeys,
+        RequestKeys, check_arn_length,
         combine::{self, Outcome, PolicyKind},
         not_authorized, not_authorized_by_authorizer,
     },
@@ -22,6 +22,16 @@ pub(super) type Refusal = (GatewayError, Option<AccessDenial>);
 /// The ARNs of a call, from method and path as they reach the service.
 pub(super) fn arns(api: &ExecuteApi, context: &RequestContext, method: &Method, path: &str) -> CallArns {
     CallArns::new(api, context.stage().unwrap_or(NO_STAGE), method.as_str(), path)
+}
+
+/// Refuses what AWS asks no authorizer about.
+pub(super) fn check_length(
+    api: &ExecuteApi,
+    context: &RequestContext,
+    method: &Method,
+    path: &str,
+) -> Result<(), GatewayError> {
+    check_arn_length(api, context.stage().unwrap_or(NO_STAGE), method.as_str(), path)
 }
 
 /// A call of the API, as policies are asked about it.

@@ -187,6 +187,8 @@ impl Config {
         let Some(authorizer) = self.authorizer(context, request).map_err(unexplained)? else {
             return Ok(Step::Pass);
         };
+        judge::check_length(&self.api, context, request.method(), request.uri().path())
+            .map_err(unexplained)?;
         authorizer.0.mark_credentials(request.headers_mut());
         if self.resource_policy.is_some() || is_private(request) {
             let before = self.call(context, request).before_authorizer();

@@ -24,6 +24,7 @@
 //! | case | REST | HTTP API | [`Cause`](crate::response::Cause) |
 //! |---|---|---|---|
 //! | dot segment, malformed escape (layer alone) | 400 `{"message":"Bad Request"}` | the same | `DotSegment`, `InvalidEscape` |
+//! | method ARN above 1,600 bytes | 414 `{"message":"Request URI too long"}`, `BadRequestException` | 414 `{"message":"Request URI too long"}` | `ResourceArnTooLong` |
 //! | identity source missing (REST: or empty) | 401 `{"message":"Unauthorized"}`, `UnauthorizedException` | 401 `{"message":"Unauthorized"}` | `IdentityMissing` |
 //! | it is not UTF-8, or does not match the expression | the same | the same | `IdentityMalformed` |
 //! | the function throws exactly `Unauthorized` | the same | the same | `AuthorizerUnauthorized` |

@@ -1,7 +1,31 @@
 //! The ARN of a call as it was routed, whatever its spelling.
 
 use super::{Decision, ExecuteApi, ExecuteApiArn};
-use crate::route::{decoded_path, matched_path};
+use crate::{
+    response::GatewayError,
+    route::{decoded_path, matched_path},
+};
+
+/// Longest ARN of an authorized method, in bytes, that AWS judges.
+const LONGEST_ARN: usize = 1600;
+
+/// Refuses a call whose ARN nobody is asked about: it is too long.
+#[allow(dead_code, reason = "not every feature set has a layer that authorizes")]
+pub(crate) fn check_arn_length(
+    api: &ExecuteApi,
+    stage: &str,
+    method: &str,
+    path: &str,
+) -> Result<(), GatewayError> {
+    // The path as it is matched is no longer than the path as received.
+    if api.arn_length(stage, method, path) <= LONGEST_ARN {
+        return Ok(());
+    }
+    match api.arn_length(stage, method, &matched_path(path)) <= LONGEST_ARN {
+        true => Ok(()),
+        false => Err(GatewayError::arn_too_long()),
+    }
+}
 
 /// The ARNs under which a call is judged. One, for nearly every request.
 ///
@@ -73,6 +97,20 @@ mod tests {
             assert_eq!(decide("Deny", "v1/GET/caf\u{e9}", path), Decision::ExplicitDeny, "{path}");
         }
         assert_eq!(decide("Deny", "v1/GET/admin", "/administrator"), Decision::Allow);
+    }
+
+    #[test]
+    fn the_longest_arn_has_1600_bytes() {
+        let api = ExecuteApi::new("eu-west-1", "111122223333", "a1").unwrap();
+        let rest = LONGEST_ARN - api.arn("v1", "GET", "/").as_str().len();
+        let check = |path: &str| check_arn_length(&api, "v1", "GET", path).is_ok();
+        for (unit, length) in [("x", 1), ("%78", 1), ("%2F", 3)] {
+            let longest = rest / length;
+            assert!(check(&format!("/{}", unit.repeat(longest))), "{unit}");
+            assert!(!check(&format!("/{}", unit.repeat(longest + 1))), "{unit}");
+        }
+        let longest = CallArns::new(&api, "v1", "GET", &format!("/{}", "x".repeat(rest)));
+        assert_eq!(longest.matched().len(), LONGEST_ARN);
     }
 
     #[test]

@@ -245,6 +245,13 @@ impl GatewayError {
         error
     }
 
+    /// 414 for a call whose ARN is longer than policies may judge. The body's shape is unconfirmed on AWS.
+    #[cfg(feature = "policy")]
+    pub(crate) fn arn_too_long() -> Self {
+        let (status, text) = (StatusCode::URI_TOO_LONG, "Request URI too long");
+        Self::client_error(Cause::ResourceArnTooLong, status, text, "BadRequestException")
+    }
+
     /// A 403 `ACCESS_DENIED` in its own words.
     #[cfg(feature = "policy")]
     pub(crate) fn access_denied(cause: Cause, message: String) -> Self {

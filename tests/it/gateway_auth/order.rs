@@ -18,6 +18,7 @@ use tower_gateway::{
     gateway::GatewayBuilder,
     resource_policy::{ResourcePolicy, ResourcePolicyLayer},
     response::Cause,
+    route::{ApiMethod, Routes},
     throttle::Throttle,
     usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlanLayer, UsagePlans},
 };
@@ -73,6 +74,32 @@ fn guarded(record: &Record, plans: &UsagePlans) -> GatewayBuilder {
         .sigv4(signatures().resource_policy(&policy()).build().unwrap())
         .authorizer(authorizer)
         .usage_plan(plan)
+}
+
+#[test]
+fn an_authorized_method_has_an_arn_of_at_most_1600_bytes() {
+    let every = |kind: &str| {
+        let method = ApiMethod::new().authorization(super::authorization(kind));
+        Routes::builder().method("/{proxy+}", Method::GET, method).build().unwrap()
+    };
+    let record = Record::default();
+    let (fits, long) = (format!("/{}", "x".repeat(1_500)), format!("/{}", "x".repeat(1_600)));
+    run(async {
+        for kind in KINDS.into_iter().chain(["open"]) {
+            let service = authorized(&record).routes(every(kind)).build().unwrap().layer(Strict::default());
+            assert_eq!(ask(&service, request(kind, "ada", &fits)).await.status, 200, "{kind}");
+            record.take();
+            let answer = ask(&service, request(kind, "ada", &long)).await;
+            if kind == "open" {
+                assert_eq!(answer.status, 200, "nobody is asked");
+                continue;
+            }
+            assert_eq!((answer.status, answer.cause), (414, Some(Cause::ResourceArnTooLong)), "{kind}");
+            assert_eq!(answer.body, r#"{"message":"Request URI too long"}"#, "{kind}");
+            assert!(!answer.headers.contains_key("www-authenticate"), "{kind}");
+            assert_eq!(record.take(), [""; 0], "{kind}");
+        }
+    });
 }
 
 /// Faults of one request, outermost phase first.
