@@ -10,6 +10,8 @@ use super::{
     judge::{self, Call, Refusal},
     key::CallKey,
 };
+#[cfg(feature = "gateway")]
+use crate::resource_policy::ResourcePolicy;
 use crate::{
     clock::Timestamp,
     context::{ApiKind, AuthorizerRun, ContextConfig, Ingress, Phase, RequestContext},
@@ -102,7 +104,7 @@ impl AuthorizerLayer {
     }
 
     /// Region, account and API id of the ARNs that policies are asked about. Default: those of
-    /// [`ExecuteApi::default`].
+    /// [`ExecuteApi::default`]; inside a gateway with a resource policy, those of the policy.
     pub fn api(self, api: ExecuteApi) -> Self {
         self.change(|config| config.api = api)
     }
@@ -110,7 +112,7 @@ impl AuthorizerLayer {
     /// A resource policy that decides together with the authorizers
     /// ([`combine::lambda_authorizer`](crate::policy::combine::lambda_authorizer)): its explicit deny ends a request before the function is called, and its allow
     /// counts where the authorizer's policy says nothing. Default: none; calls through a
-    /// [private](Ingress::private) entry are refused then.
+    /// [private](Ingress::private) entry are refused then. Inside a gateway the default is the gateway's own.
     pub fn resource_policy(self, policy: Policy) -> Self {
         self.change(|config| config.resource_policy = Some(policy))
     }
@@ -118,6 +120,22 @@ impl AuthorizerLayer {
     /// How much a refusal says. Default: [`DenialWording::Classic`].
     pub fn denial_wording(self, wording: DenialWording) -> Self {
         self.change(|config| config.wording = wording)
+    }
+}
+
+#[cfg(feature = "gateway")]
+impl AuthorizerLayer {
+    /// The layer inside a gateway with a resource policy: without one of its own it decides together with the gateway's.
+    /// `None`: it was told of another API than the policy is attached to, and would ask it about ARNs that it cannot name.
+    pub(crate) fn with_policy_of(self, policy: &ResourcePolicy) -> Option<Self> {
+        if self.config.resource_policy.is_some() {
+            return Some(self);
+        }
+        let is_told = self.config.api != ExecuteApi::default();
+        if is_told && self.config.api != *policy.api() {
+            return None;
+        }
+        Some(self.api(policy.api().clone()).resource_policy(policy.policy().clone()))
     }
 }
 

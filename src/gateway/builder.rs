@@ -236,8 +236,9 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Who may call from where. Judged before the authorizer; for methods with `AWS_IAM` the signature comes first, and
-    /// the layer of [`sigv4`](Self::sigv4) judges by the same policy. Default: none.
+    /// Who may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) without a policy of its
+    /// own decides together with this one. For methods with `AWS_IAM` the signature comes first, and the layer of
+    /// [`sigv4`](Self::sigv4) judges by the same policy. Default: none.
     #[cfg(feature = "policy")]
     #[must_use]
     pub fn resource_policy(mut self, policy: ResourcePolicyLayer) -> Self {
@@ -337,7 +338,7 @@ impl<C> GatewayBuilder<C> {
     /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
     /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a
     /// method whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy
-    /// that the layer of signatures was not given, keys from an authorizer that is not there, a plan's method throttle
+    /// that the layer of signatures was not given, or of another API than the authorizer's, keys from an authorizer that is not there, a plan's method throttle
     /// for a stage that there is not or for a method that no deployment declares.
     ///
     /// A later deployment that wants what is not there is closed: 403 `INVALID_API_KEY` for keys, 500
@@ -362,7 +363,9 @@ impl GatewayBuilder<Uncached> {
 }
 
 impl Parts {
-    fn assemble(self) -> Result<Phases, BuildError> {
+    fn assemble(mut self) -> Result<Phases, BuildError> {
+        #[cfg(feature = "authorizer")]
+        self.hand_policy_down()?;
         let routes = self.routes.unwrap_or_else(Routes::catch_all);
         let stages = self.stages.map_or_else(|| Stages::single(DEFAULT_STAGE, routes), Ok)?;
         let clock = self.context.clock.clone();
@@ -391,6 +394,23 @@ impl Parts {
             }),
             authorizers: self.authorizers,
             timeout: self.timeout.map(|layer| layer.clock(clock)),
+        })
+    }
+
+    /// Resource policy and Lambda-style authorizer decide together, whichever of them allows.
+    #[cfg(feature = "authorizer")]
+    fn hand_policy_down(&mut self) -> Result<(), BuildError> {
+        let (Some(policy), Some(custom)) = (&self.resource_policy, self.authorizers.custom.take()) else {
+            return Ok(());
+        };
+        self.authorizers.custom = custom.with_policy_of(policy.policy());
+        if self.authorizers.custom.is_some() {
+            return Ok(());
+        }
+        Err(BuildError::Conflict {
+            part: "resource_policy".into(),
+            other: "authorizer",
+            problem: "the policy is attached to another API than the authorizer's",
         })
     }
 

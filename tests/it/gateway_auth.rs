@@ -106,6 +106,12 @@ fn judge(token: &str) -> Result<AuthorizerAnswer, &'static str> {
     })
 }
 
+/// One that nobody listens to.
+fn authorizer_named(name: &str) -> Authorizer {
+    let function = authorizer_fn(|event: AuthorizerEvent| async move { judge(event.authorization_token()) });
+    Authorizer::token(name, function).clock(clock().1).build().unwrap()
+}
+
 fn custom(record: &Record) -> AuthorizerLayer {
     let record = record.clone();
     let function = authorizer_fn(move |event: AuthorizerEvent| {

@@ -15,7 +15,8 @@ use tower::Layer;
 use tower_gateway::{
     authorizer::AuthorizerLayer,
     filter::{FilterLayer, Verdict},
-    gateway::GatewayBuilder,
+    gateway::{BuildError, Gateway, GatewayBuilder},
+    policy::ExecuteApi,
     resource_policy::{ResourcePolicy, ResourcePolicyLayer},
     response::Cause,
     route::{ApiMethod, Routes},
@@ -74,6 +75,37 @@ fn guarded(record: &Record, plans: &UsagePlans) -> GatewayBuilder {
         .sigv4(signatures().resource_policy(&policy()).build().unwrap())
         .authorizer(authorizer)
         .usage_plan(plan)
+}
+
+/// Table A: what the authorizer says nothing about is allowed by the policy, though only the gateway was given it.
+#[test]
+fn the_gateways_policy_and_the_authorizer_decide_together() {
+    let allow = r#"{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke",
+        "Resource": "execute-api:/*/GET/*"}]}"#;
+    let policy = ResourcePolicyLayer::new(ResourcePolicy::new(&api(), allow).unwrap());
+    let authorizer = |layer: AuthorizerLayer| Gateway::builder().authorizer(layer);
+    let routes = || {
+        let method = ApiMethod::new().authorization(super::authorization("custom"));
+        Routes::builder().any("/pets", method).build().unwrap()
+    };
+    let silent = |method: Method| {
+        let mut request = with_field(get("/pets"), "authorization", "silent");
+        *request.method_mut() = method;
+        request
+    };
+    let nameless = AuthorizerLayer::new(super::authorizer_named("custom"));
+    run(async {
+        for layer in [custom(&Record::default()), nameless] {
+            let gateway = authorizer(layer).routes(routes()).resource_policy(policy.clone());
+            let service = gateway.build().unwrap().layer(Strict::default());
+            assert_eq!(ask(&service, silent(Method::GET)).await.status, 200);
+            let refused = ask(&service, silent(Method::POST)).await;
+            assert_eq!((refused.status, refused.cause), (403, Some(Cause::AuthorizerImplicitDeny)));
+        }
+    });
+    let other = ExecuteApi::new("us-east-1", "111122223333", "other").unwrap();
+    let foreign = authorizer(custom(&Record::default()).api(other)).routes(routes()).resource_policy(policy);
+    assert!(matches!(foreign.build(), Err(BuildError::Conflict { other: "authorizer", .. })));
 }
 
 #[test]
