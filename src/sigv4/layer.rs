@@ -237,9 +237,9 @@ impl SigV4AuthBuilder {
         self.rules(|rules| rules.dot_segments = allow)
     }
 
-    /// Accepts each signature in an `Authorization` field once only, remembering up to `capacity` of them (about 80
-    /// bytes each) for as long as they would be accepted, twice the clock skew at most; with more, requests are refused
-    /// with 429. Presigned requests are meant to be used again and not remembered. Clients that send the same request
+    /// Accepts each signature in an `Authorization` field once only, remembering `capacity` of them (about 80
+    /// bytes each; at least one) for as long as they would be accepted, twice the clock skew at most; with more, requests
+    /// are refused with 429. Presigned requests are meant to be used again and not remembered. Clients that send the same request
     /// twice within a second sign it alike, and are refused the second time. Default: off.
     #[must_use]
     pub fn refuse_replays(self, capacity: usize) -> Self {
