@@ -429,6 +429,8 @@ fn settings_that_cannot_work_are_named() {
         (token().ttl(second * 3601), "authorizer TTL", "3601s"),
         (token().negative_ttl(second * 3601), "authorizer TTL", "3601s"),
         (token().ttl(Duration::ZERO).stale_while_revalidate(second), "stale-while-revalidate", "1s"),
+        (token().ttl(Duration::ZERO).negative_ttl(second), "negative TTL", "1s"),
+        (http_2().negative_ttl(second), "negative TTL", "1s"),
         (token().timeout(Duration::ZERO), "authorizer timeout", "0ns"),
         (token().capacity(0), "authorizer cache capacity", "0"),
         (token().simple_responses(true), "simple responses", "true"),
