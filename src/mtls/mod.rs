@@ -2,7 +2,8 @@
 //!
 //! The TLS library does the proof, in the listener; it puts a
 //! [`ClientCertificate`](crate::context::ClientCertificate) into the extensions of every request. The context shows
-//! it as `$context.identity.clientCert.*`. How [`MutualTlsLayer`] judges a request:
+//! it as `$context.identity.clientCert.*`, and policies ask for it by condition keys of the same names
+//! (`context:identity.clientCert.subjectDN`, see `policy::RequestKeys`). How [`MutualTlsLayer`] judges a request:
 //!
 //! 1. If the layer is only for some [domains](MutualTlsLayer::domains): a request for another host passes. The host is
 //!    that of the request target, or of the one `Host` field.

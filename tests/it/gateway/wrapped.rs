@@ -159,6 +159,58 @@ fn what_an_outer_layer_was_told_stands() {
     });
 }
 
+fn by_certificate(resource: &str, condition: &str) -> ResourcePolicyLayer {
+    let document = format!(
+        r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": "*",
+            "Action": "execute-api:Invoke", "Resource": "execute-api:/{resource}", "Condition": {{{condition}}}}}]}}"#
+    );
+    ResourcePolicyLayer::new(ResourcePolicy::new(&ExecuteApi::default(), document).unwrap())
+}
+
+#[test]
+fn policies_ask_for_the_client_certificate() {
+    let certificate = certificate();
+    let serial = certificate.serial_number().to_owned();
+    let with = |path: &str, certificate: Option<&ClientCertificate>| {
+        let mut request = crate::support::get(path);
+        request.extensions_mut().extend(
+            certificate
+                .cloned()
+                .map(|found| {
+                    let mut extensions = http::Extensions::new();
+                    extensions.insert(found);
+                    extensions
+                })
+                .unwrap_or_default(),
+        );
+        request
+    };
+    let verdict = |policy: ResourcePolicyLayer, request| {
+        run(crate::support::through(policy, request)).0.status().as_u16()
+    };
+    let own = format!(r#""StringEquals": {{"context:identity.clientCert.serialNumber": "{serial}"}}"#);
+    for (condition, status) in [
+        (own.as_str(), 200),
+        (r#""StringLike": {"context:identity.clientCert.subjectDN": "CN=rcgen*"}"#, 200),
+        (r#""StringLike": {"CONTEXT:IDENTITY.clientcert.ISSUERDN": "CN=rcgen*"}"#, 200),
+        (r#""StringEquals": {"context:identity.clientCert.serialNumber": "00"}"#, 403),
+        (r#""Null": {"context:identity.clientCert.other": "false"}"#, 403),
+    ] {
+        assert_eq!(
+            verdict(by_certificate("*", condition), with("/pets", Some(&certificate))),
+            status,
+            "{condition}"
+        );
+        assert_eq!(verdict(by_certificate("*", condition), with("/pets", None)), 403, "{condition}: nobody");
+    }
+    // As a policy variable: each client below its own serial number.
+    let own = || by_certificate("*/GET/of/${context:identity.clientCert.serialNumber}", "");
+    let path = format!("/of/{serial}");
+    assert_eq!(verdict(own(), with(&path, Some(&certificate))), 200);
+    assert_eq!(verdict(own(), with("/of/00:01", Some(&certificate))), 403);
+    assert_eq!(verdict(own(), with(&path, None)), 403);
+}
+
 /// A gateway that asks for certificates itself, and what its observer is told.
 fn observed() -> (GatewayBuilder, Arc<Mutex<Vec<String>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
