@@ -238,7 +238,7 @@ impl AuthorizerBuilder {
 
     /// Called once with the authorizer's name when an answer is cached whose policy allows a single method: behind an
     /// authorizer of several methods the next one would be refused until the TTL is over. See
-    /// [`Authorizer::single_method_policies`] for the count.
+    /// [`Authorizer::single_method_policies`] for the count. With the feature `tracing` a warning is written besides.
     pub fn on_single_method_policy(mut self, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.single_method_hook = Some(Box::new(warn));
         self
