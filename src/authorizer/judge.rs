@@ -44,7 +44,11 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     fn ask(&self, policy: &Policy) -> (Decision, &str) {
-        self.arns.decide(|arn| policy.evaluate(&AccessRequest::new(INVOKE, arn, &self.keys)))
+        self.arns.decide(|arn| policy.evaluate(&self.question(arn)))
+    }
+
+    fn question<'a>(&'a self, arn: &'a str) -> AccessRequest<'a> {
+        AccessRequest::new(INVOKE, arn, &self.keys).also_spelled(self.arns.spellings())
     }
 
     /// Phase one: an explicit deny of the resource policy, or a private entry without one, before anybody is asked.
@@ -87,7 +91,7 @@ impl Call<'_> {
         };
         let denial = decisive.map(|policy| {
             let (_, arn) = self.ask(policy);
-            let evaluation = policy.explain(&AccessRequest::new(INVOKE, arn, &self.keys));
+            let evaluation = policy.explain(&self.question(arn));
             AccessDenial::new("AuthorizerLayer", outcome, arn.to_owned(), evaluation)
         });
         (GatewayError::access_denied(cause, message), denial)

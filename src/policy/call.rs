@@ -32,7 +32,8 @@ pub(crate) fn check_arn_length(
 /// The router takes `/admin`, `/admin/`, `//admin` and `/%61dmin` for the same resource, so one ARN stands for all of
 /// them: that of the path as it is matched. An allow rests on it alone, and it is what authorizers, logs and refusals
 /// are told. The service behind may look at the path as received, or decode what the router does not (`/admin%2Fkeys`);
-/// a deny must not be avoided by another spelling, so an explicit deny of either counts too.
+/// a deny must not be avoided by another spelling, so an explicit deny of either counts too, and so does what an allow
+/// excepts (`NotResource`).
 pub(crate) struct CallArns {
     matched: ExecuteApiArn,
     received: Option<ExecuteApiArn>,
@@ -55,14 +56,18 @@ impl CallArns {
         self.matched.as_str()
     }
 
+    /// The other spellings.
+    pub(crate) fn spellings(&self) -> [Option<&str>; 2] {
+        [&self.received, &self.decoded].map(|arn| arn.as_ref().map(ExecuteApiArn::as_str))
+    }
+
     /// The decision, and the ARN that it was made about: the matched one, or another spelling that is denied.
     pub(crate) fn decide(&self, evaluate: impl Fn(&str) -> Decision) -> (Decision, &str) {
         let decision = (evaluate(self.matched()), self.matched());
         if decision.0.is_explicit_deny() {
             return decision;
         }
-        let others = [&self.received, &self.decoded].into_iter().flatten().map(ExecuteApiArn::as_str);
-        let denied = others.into_iter().find(|arn| evaluate(arn).is_explicit_deny());
+        let denied = self.spellings().into_iter().flatten().find(|arn| evaluate(arn).is_explicit_deny());
         denied.map_or(decision, |arn| (Decision::ExplicitDeny, arn))
     }
 }
@@ -76,12 +81,15 @@ mod tests {
         let api = ExecuteApi::new("eu-west-1", "111122223333", "a1").unwrap();
         let everything = r#"{"Effect": "Allow", "Action": "*", "Resource": "*"}"#;
         let others = if effect == "Deny" { format!("{everything},") } else { String::new() };
+        let element = if resource.starts_with('!') { "NotResource" } else { "Resource" };
+        let resource = resource.trim_start_matches('!');
         let statement =
-            format!(r#"{{"Effect": "{effect}", "Action": "*", "Resource": "execute-api:/{resource}"}}"#);
+            format!(r#"{{"Effect": "{effect}", "Action": "*", "{element}": "execute-api:/{resource}"}}"#);
         let policy =
             Policy::identity_for(&api, format!(r#"{{"Statement": [{others}{statement}]}}"#)).unwrap();
         let arns = CallArns::new(&api, "v1", "GET", path);
-        arns.decide(|arn| policy.evaluate(&AccessRequest::new(INVOKE, arn, &()))).0
+        let question = |arn| AccessRequest::new(INVOKE, arn, &()).also_spelled(arns.spellings());
+        arns.decide(|arn| policy.evaluate(&question(arn))).0
     }
 
     #[test]
@@ -97,6 +105,21 @@ mod tests {
             assert_eq!(decide("Deny", "v1/GET/caf\u{e9}", path), Decision::ExplicitDeny, "{path}");
         }
         assert_eq!(decide("Deny", "v1/GET/admin", "/administrator"), Decision::Allow);
+    }
+
+    #[test]
+    fn what_an_allow_excepts_is_not_let_in_by_another_spelling() {
+        let but_admin = "!v1/GET/admin/*";
+        for path in
+            ["/admin/keys", "/admin%2Fkeys", "/%61dmin/keys", "//admin/keys", "/%61dmin%2fkeys", "/admin/"]
+        {
+            assert_eq!(decide("Allow", but_admin, path), Decision::ImplicitDeny, "{path}");
+        }
+        for path in ["/pets", "/pets/", "/pets%2Fadmin", "/administrator"] {
+            assert_eq!(decide("Allow", but_admin, path), Decision::Allow, "{path}");
+        }
+        assert_eq!(decide("Deny", "!v1/GET/pets/*", "/pets%2F7"), Decision::ExplicitDeny, "not below");
+        assert_eq!(decide("Deny", "!v1/GET/pets/*", "/pets/7"), Decision::Allow);
     }
 
     #[test]

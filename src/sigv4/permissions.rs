@@ -70,7 +70,7 @@ struct Case<'a> {
 impl Case<'_> {
     fn question<'b>(&'b self, arn: &'b str) -> AccessRequest<'b> {
         let caller = policy::RequestPrincipal::Aws(self.subject.caller.user_arn());
-        AccessRequest::new(self.action, arn, &self.keys).caller(caller)
+        AccessRequest::new(self.action, arn, &self.keys).caller(caller).also_spelled(self.arns.spellings())
     }
 }
 
