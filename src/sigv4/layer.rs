@@ -122,7 +122,7 @@ impl SigV4AuthBuilder {
             api,
             stage: DEFAULT_STAGE.to_owned(),
             resource_policy: None,
-            account_grant: AccountGrant::default(),
+            account_grant: AccountGrant::Allows,
             wording: DenialWording::default(),
             explain: true,
         });
@@ -170,7 +170,8 @@ impl SigV4AuthBuilder {
     }
 
     /// What a resource policy that names the caller by the account alone grants. Default:
-    /// [`Delegates`](AccountGrant::Delegates).
+    /// [`Allows`](AccountGrant::Allows), as API Gateway's table A says; with [`Delegates`](AccountGrant::Delegates) an
+    /// identity policy must allow as well, as with other services.
     #[must_use]
     pub fn account_grant(self, grant: AccountGrant) -> Self {
         self.permissions(|permissions| permissions.account_grant = grant)

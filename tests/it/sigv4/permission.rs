@@ -152,6 +152,10 @@ fn a_resource_policy_decides_with_the_identity_policies() {
         staged(layer, get("/prod/pets")).0
     };
     assert_eq!((granting(AccountGrant::Delegates), granting(AccountGrant::Allows)), (403, 200), "P4b");
+    for principal in [r#"{"AWS": "arn:aws:iam::111122223333:root"}"#, account] {
+        let layer = layer_of([silent()]).resource_policy(&resource("Allow", principal));
+        assert_eq!(staged(layer, get("/prod/pets")).0, 200, "P4b by default: {principal}");
+    }
 }
 
 #[test]
