@@ -1,6 +1,7 @@
 //! The resource policy and every kind of authorizer in the assembled gateway: who asks whom, and in which order.
 
 mod closed;
+mod conformance;
 #[cfg(feature = "admin")]
 mod explained;
 mod keys;
