@@ -88,8 +88,11 @@ mod tests {
         let policy =
             Policy::identity_for(&api, format!(r#"{{"Statement": [{others}{statement}]}}"#)).unwrap();
         let arns = CallArns::new(&api, "v1", "GET", path);
-        let question = |arn| AccessRequest::new(INVOKE, arn, &()).also_spelled(arns.spellings());
-        arns.decide(|arn| policy.evaluate(&question(arn))).0
+        let keys = ();
+        let evaluate = |arn: &str| {
+            policy.evaluate(&AccessRequest::new(INVOKE, arn, &keys).also_spelled(arns.spellings()))
+        };
+        arns.decide(evaluate).0
     }
 
     #[test]
