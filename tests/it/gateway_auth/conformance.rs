@@ -5,11 +5,13 @@ use crate::support::Strict;
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
+use std::sync::{Arc, Mutex};
 use tower::Layer;
 use tower_gateway::{
     authorizer::{Authorizer, AuthorizerAnswer, AuthorizerEvent, AuthorizerLayer, authorizer_fn},
     context::ApiKind,
     gateway::GatewayBuilder,
+    observe::{ObserveLayer, RequestEvent},
     response::{GatewayResponse, GatewayResponses, ResponseType},
 };
 
@@ -100,6 +102,23 @@ fn a_gateway_response_may_challenge_under_the_fields_own_name() {
     let answer = one(with(&[(ResponseType::Unauthorized, basic)]), get("/prod/custom"));
     assert_eq!((answer.status, field(&answer, "www-authenticate")), (401, Some(r#"Basic realm="api""#)));
     assert_eq!(field(&answer, "x-amzn-remapped-www-authenticate"), None);
+}
+
+#[test]
+fn an_unsigned_request_to_an_http_api_is_explained_in_the_log() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&told);
+    let observe = ObserveLayer::new().observer(move |event: &RequestEvent<'_>| {
+        let error = event.context().variable("authorizer.error").map(std::borrow::Cow::into_owned);
+        kept.lock().unwrap().push(error);
+    });
+    let builder = |kind| authorized(&Record::default()).api_kind(kind).observe(observe.clone());
+    let answer = one(builder(ApiKind::Http), get("/prod/signed"));
+    assert_eq!((answer.status, answer.body.as_str()), (403, r#"{"message":"Forbidden"}"#));
+    assert_eq!(one(builder(ApiKind::Rest), get("/prod/signed")).status, 403);
+    assert_eq!(one(builder(ApiKind::Http), get("/prod/open")).status, 200);
+    let text = "The request for the IAM Authorizer doesn't match the format that API Gateway expects.";
+    assert_eq!(*told.lock().unwrap(), [Some(text.to_owned()), None, None]);
 }
 
 #[test]
