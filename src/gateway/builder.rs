@@ -400,9 +400,8 @@ impl Parts {
     /// Resource policy and Lambda-style authorizer decide together, whichever of them allows.
     #[cfg(feature = "authorizer")]
     fn hand_policy_down(&mut self) -> Result<(), BuildError> {
-        let (Some(policy), Some(custom)) = (&self.resource_policy, self.authorizers.custom.take()) else {
-            return Ok(());
-        };
+        let Some(policy) = &self.resource_policy else { return Ok(()) };
+        let Some(custom) = self.authorizers.custom.take() else { return Ok(()) };
         self.authorizers.custom = custom.with_policy_of(policy.policy());
         if self.authorizers.custom.is_some() {
             return Ok(());

@@ -259,13 +259,15 @@ fn a_resource_policy_judges_a_signed_request_after_its_signature() {
 fn what_the_authorizer_is_silent_about_the_resource_policy_may_allow() {
     let record = Record::default();
     let with_policy = guarded(&record, &plans()).build().unwrap().layer(Strict::default());
-    let alone = guarded(&record, &plans()).authorizer(custom(&record)).build().unwrap();
-    let alone = alone.layer(Strict::default());
+    let handed_down = guarded(&record, &plans()).authorizer(custom(&record)).build().unwrap();
+    let handed_down = handed_down.layer(Strict::default());
+    let alone = authorized(&record).stages(stages()).build().unwrap().layer(Strict::default());
     run(async {
         let silent = || request("custom", "silent", "/prod/custom");
         assert_eq!(ask(&with_policy, silent()).await.status, 200);
+        assert_eq!(ask(&handed_down, silent()).await.status, 200);
         assert_eq!(ask(&alone, silent()).await.cause, Some(Cause::AuthorizerImplicitDeny));
-        for service in [with_policy, alone] {
+        for service in [with_policy, handed_down, alone] {
             let denied = ask(&service, request("custom", "deny", "/prod/custom")).await;
             assert_eq!((denied.status, denied.cause), (403, Some(Cause::AuthorizerExplicitDeny)));
         }
