@@ -177,7 +177,7 @@ impl AuthorizerBuilder {
 
     /// For how long an answer that allows nothing is used: `Unauthorized`, a simple no, a policy without `Allow`.
     /// Default, as on AWS: `Unauthorized` is asked anew each time, the others have the [`ttl`](Self::ttl). Failures
-    /// and malformed answers are never kept.
+    /// and malformed answers are never kept. Without a TTL nothing is kept, so that it needs one.
     pub fn negative_ttl(mut self, ttl: Duration) -> Self {
         self.negative_ttl = Some(ttl);
         self
@@ -238,7 +238,7 @@ impl AuthorizerBuilder {
 
     /// Called once with the authorizer's name when an answer is cached whose policy allows a single method: behind an
     /// authorizer of several methods the next one would be refused until the TTL is over. See
-    /// [`Authorizer::single_method_policies`] for the count.
+    /// [`Authorizer::single_method_policies`] for the count. With the feature `tracing` a warning is written besides.
     pub fn on_single_method_policy(mut self, warn: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.single_method_hook = Some(Box::new(warn));
         self
@@ -250,7 +250,7 @@ impl AuthorizerBuilder {
     ///
     /// An empty name, an identity source of an unknown form, none where answers are cached, other than one header for
     /// TOKEN, a validation expression that does not compile or belongs to no TOKEN authorizer, simple responses
-    /// without payload format 2.0, a TTL above 3600 s, a stale period without a TTL, a timeout or capacity of 0; a
+    /// without payload format 2.0, a TTL above 3600 s, a stale period or a negative TTL without a TTL, a timeout or capacity of 0; a
     /// system without randomness.
     pub fn build(self) -> Result<Authorizer, ConfigError> {
         let sources =
@@ -316,6 +316,10 @@ impl AuthorizerBuilder {
         }
         if self.ttl.is_zero() && !self.stale_while_revalidate.is_zero() {
             return fail("stale-while-revalidate", self.stale_while_revalidate, "needs a TTL");
+        }
+        if let Some(negative) = self.negative_ttl.filter(|negative| self.ttl.is_zero() && !negative.is_zero())
+        {
+            return fail("negative TTL", negative, "needs a TTL: with 0 no answer is kept");
         }
         if self.timeout.is_zero() {
             return fail("authorizer timeout", self.timeout, "must not be 0");

@@ -325,10 +325,16 @@ impl Inner {
     }
 
     fn warn_of_single_method(&self, grant: &Grant) {
-        if grant.single_method
-            && self.single_method_policies.fetch_add(1, Relaxed) == 0
-            && let Some(hook) = &self.single_method_hook
-        {
+        if !grant.single_method || self.single_method_policies.fetch_add(1, Relaxed) > 0 {
+            return;
+        }
+        #[cfg(feature = "tracing")]
+        tracing::warn!(
+            target: "tower_gateway::authorizer",
+            authorizer = &*self.name,
+            "a cached policy allows a single method: the next one is refused until the TTL is over"
+        );
+        if let Some(hook) = &self.single_method_hook {
             hook(&self.name);
         }
     }

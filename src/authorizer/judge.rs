@@ -5,7 +5,7 @@ use crate::{
     context::RequestContext,
     policy::{
         AccessDenial, AccessRequest, CallArns, Decision, DenialWording, ExecuteApi, INVOKE, Policy,
-        RequestKeys,
+        RequestKeys, check_arn_length,
         combine::{self, Outcome, PolicyKind},
         not_authorized, not_authorized_by_authorizer,
     },
@@ -24,6 +24,16 @@ pub(super) fn arns(api: &ExecuteApi, context: &RequestContext, method: &Method, 
     CallArns::new(api, context.stage().unwrap_or(NO_STAGE), method.as_str(), path)
 }
 
+/// Refuses what AWS asks no authorizer about.
+pub(super) fn check_length(
+    api: &ExecuteApi,
+    context: &RequestContext,
+    method: &Method,
+    path: &str,
+) -> Result<(), GatewayError> {
+    check_arn_length(api, context.stage().unwrap_or(NO_STAGE), method.as_str(), path)
+}
+
 /// A call of the API, as policies are asked about it.
 pub(super) struct Call<'a> {
     pub(super) arns: CallArns,
@@ -34,19 +44,25 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     fn ask(&self, policy: &Policy) -> (Decision, &str) {
-        self.arns.decide(|arn| policy.evaluate(&AccessRequest::new(INVOKE, arn, &self.keys)))
+        self.arns.decide(|arn| policy.evaluate(&self.question(arn)))
     }
 
-    /// Phase one: an explicit deny of the resource policy, before anybody is asked.
+    fn question<'a>(&'a self, arn: &'a str) -> AccessRequest<'a> {
+        AccessRequest::new(INVOKE, arn, &self.keys).also_spelled(self.arns.spellings())
+    }
+
+    /// Phase one: an explicit deny of the resource policy, or a private entry without one, before anybody is asked.
     pub(super) fn before_authorizer(&self) -> Result<(), Refusal> {
-        let Some(policy) = self.resource_policy else { return Ok(()) };
-        match combine::before_authorizer(Some(self.ask(policy).0)) {
-            Outcome::Allowed => Ok(()),
-            outcome => {
-                let message = not_authorized(None, INVOKE, self.arns.matched(), outcome, self.wording);
-                Err(self.refuse(outcome, message, Some(policy)))
-            }
+        let resource = self.resource_policy.map(|policy| self.ask(policy).0);
+        let outcome = match combine::before_authorizer(resource) {
+            passed if self.keys.is_private() => combine::through_private_entry(passed, resource),
+            outcome => outcome,
+        };
+        if outcome.is_allowed() {
+            return Ok(());
         }
+        let message = not_authorized(None, INVOKE, self.arns.matched(), outcome, self.wording);
+        Err(self.refuse(outcome, message, self.resource_policy))
     }
 
     /// Phase two: what the grant and the resource policy say together.
@@ -70,11 +86,12 @@ impl Call<'_> {
     fn refuse(&self, outcome: Outcome, message: String, decisive: Option<&Policy>) -> Refusal {
         let cause = match outcome {
             Outcome::ExplicitlyDenied(_) => Cause::AuthorizerExplicitDeny,
+            Outcome::ImplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicySilent,
             Outcome::ImplicitlyDenied(_) | Outcome::Allowed => Cause::AuthorizerImplicitDeny,
         };
         let denial = decisive.map(|policy| {
             let (_, arn) = self.ask(policy);
-            let evaluation = policy.explain(&AccessRequest::new(INVOKE, arn, &self.keys));
+            let evaluation = policy.explain(&self.question(arn));
             AccessDenial::new("AuthorizerLayer", outcome, arn.to_owned(), evaluation)
         });
         (GatewayError::access_denied(cause, message), denial)

@@ -10,9 +10,11 @@ use super::{
     judge::{self, Call, Refusal},
     key::CallKey,
 };
+#[cfg(feature = "gateway")]
+use crate::resource_policy::ResourcePolicy;
 use crate::{
     clock::Timestamp,
-    context::{AuthorizerRun, ContextConfig, Phase, RequestContext},
+    context::{ApiKind, AuthorizerRun, ContextConfig, Ingress, Phase, RequestContext},
     error::ConfigError,
     future::Next,
     policy::{DenialWording, ExecuteApi, Policy, RequestKeys},
@@ -52,8 +54,13 @@ pub(super) struct Config {
 impl AuthorizerLayer {
     /// One authorizer: behind a stage or with [`routes`](Self::routes) for the methods that name it
     /// ([`Authorization::custom`]), otherwise for every request.
+    ///
+    /// Where no layer outside says which kind of API answers, it is the one that the authorizer is made for: an HTTP API
+    /// with [`Authorizer::http_request`], else a REST API.
     pub fn new(authorizer: Authorizer) -> Self {
-        let context = ContextConfig::with_clock(authorizer.0.clock.clone());
+        // Alone, it answers as the kind of API that its authorizer is made for.
+        let kind = Some(ApiKind::Http).filter(|_| authorizer.0.form.event.is_http_api());
+        let context = ContextConfig { kind, ..ContextConfig::with_clock(authorizer.0.clock.clone()) };
         let config = Config {
             first: authorizer,
             others: Vec::new(),
@@ -97,14 +104,15 @@ impl AuthorizerLayer {
     }
 
     /// Region, account and API id of the ARNs that policies are asked about. Default: those of
-    /// [`ExecuteApi::default`].
+    /// [`ExecuteApi::default`]; inside a gateway with a resource policy, those of the policy.
     pub fn api(self, api: ExecuteApi) -> Self {
         self.change(|config| config.api = api)
     }
 
     /// A resource policy that decides together with the authorizers
     /// ([`combine::lambda_authorizer`](crate::policy::combine::lambda_authorizer)): its explicit deny ends a request before the function is called, and its allow
-    /// counts where the authorizer's policy says nothing. Default: none.
+    /// counts where the authorizer's policy says nothing. Default: none; calls through a
+    /// [private](Ingress::private) entry are refused then. Inside a gateway the default is the gateway's own.
     pub fn resource_policy(self, policy: Policy) -> Self {
         self.change(|config| config.resource_policy = Some(policy))
     }
@@ -112,6 +120,22 @@ impl AuthorizerLayer {
     /// How much a refusal says. Default: [`DenialWording::Classic`].
     pub fn denial_wording(self, wording: DenialWording) -> Self {
         self.change(|config| config.wording = wording)
+    }
+}
+
+#[cfg(feature = "gateway")]
+impl AuthorizerLayer {
+    /// The layer inside a gateway with a resource policy: without one of its own it decides together with the gateway's.
+    /// `None`: it was told of another API than the policy is attached to, and would ask it about ARNs that it cannot name.
+    pub(crate) fn with_policy_of(self, policy: &ResourcePolicy) -> Option<Self> {
+        if self.config.resource_policy.is_some() {
+            return Some(self);
+        }
+        let is_told = self.config.api != ExecuteApi::default();
+        if is_told && self.config.api != *policy.api() {
+            return None;
+        }
+        Some(self.api(policy.api().clone()).resource_policy(policy.policy().clone()))
     }
 }
 
@@ -181,8 +205,10 @@ impl Config {
         let Some(authorizer) = self.authorizer(context, request).map_err(unexplained)? else {
             return Ok(Step::Pass);
         };
+        judge::check_length(&self.api, context, request.method(), request.uri().path())
+            .map_err(unexplained)?;
         authorizer.0.mark_credentials(request.headers_mut());
-        if self.resource_policy.is_some() {
+        if self.resource_policy.is_some() || is_private(request) {
             let before = self.call(context, request).before_authorizer();
             before.inspect_err(|_| context.refused_early(Phase::Authorize))?;
         }
@@ -282,6 +308,11 @@ impl Config {
             error: error.map(|error| error.to_string().into()),
         });
     }
+}
+
+/// Whether a call came through a private entry, which is closed without a resource policy.
+fn is_private<B>(request: &Request<B>) -> bool {
+    request.extensions().get::<Ingress>().is_some_and(Ingress::is_private)
 }
 
 fn unexplained(error: GatewayError) -> Refusal {

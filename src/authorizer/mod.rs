@@ -16,13 +16,15 @@
 //!    context values that are scalars, no member twice, at most 65,536 bytes.
 //! 7. Policy and resource policy decide together ([`combine`](crate::policy::combine)) about the method and path that
 //!    are called, on a hit as on a miss: what is cached is the policy, not the verdict. The path is the one that is
-//!    routed; another spelling of it (`/%61dmin/` for `/admin`) must be allowed in both spellings.
+//!    routed, as the function is told it in the method ARN, whatever its spelling (`/%61dmin/` for `/admin`); an explicit
+//!    deny of the path as received, or decoded, counts too.
 //! 8. Who passes has [`RequestContext::authorizer`](crate::context::RequestContext::authorizer), its principal, and its
 //!    `usageIdentifierKey` for an `ApiKeyLayer` whose source is the authorizer.
 //!
 //! | case | REST | HTTP API | [`Cause`](crate::response::Cause) |
 //! |---|---|---|---|
 //! | dot segment, malformed escape (layer alone) | 400 `{"message":"Bad Request"}` | the same | `DotSegment`, `InvalidEscape` |
+//! | method ARN above 1,600 bytes | 414 `{"message":"Request URI too long"}`, `BadRequestException` | 414 `{"message":"Request URI too long"}` | `ResourceArnTooLong` |
 //! | identity source missing (REST: or empty) | 401 `{"message":"Unauthorized"}`, `UnauthorizedException` | 401 `{"message":"Unauthorized"}` | `IdentityMissing` |
 //! | it is not UTF-8, or does not match the expression | the same | the same | `IdentityMalformed` |
 //! | the function throws exactly `Unauthorized` | the same | the same | `AuthorizerUnauthorized` |

@@ -1,6 +1,7 @@
 //! What an authorizer did for a request, and `$context.authorizer.*` of it.
 
-use super::{AuthorizerContext, RequestContext};
+use super::{ApiKind, AuthorizerContext, RequestContext};
+use crate::response::Cause;
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 /// The work of an authorizer for one request. Absent where a cached answer, or a remembered token, was used.
@@ -27,6 +28,10 @@ pub(crate) struct AuthorizerCall {
     #[cfg(all(feature = "tracing", feature = "authorizer"))]
     pub(crate) texts: Option<super::CallTexts>,
 }
+
+/// `$context.authorizer.error` of an HTTP API's request that is not signed, as AWS's documentation has it.
+const UNSIGNED: &str =
+    "The request for the IAM Authorizer doesn't match the format that API Gateway expects.";
 
 impl RequestContext {
     #[cfg(any(feature = "authorizer", test))]
@@ -61,10 +66,17 @@ impl RequestContext {
             "status" => self.authorizer_status(),
             "error" => match self.authorizer_run() {
                 Some(run) => run.error.as_deref().map(Cow::Borrowed),
-                None => self.is_rejected_by_cache().then_some("Unauthorized".into()),
+                None if self.is_rejected_by_cache() => Some("Unauthorized".into()),
+                None => self.is_unsigned_on_http().then_some(UNSIGNED.into()),
             },
             other => self.authorizer_value(other),
         }
+    }
+
+    /// Whether an HTTP API asked for a signature, and there was none.
+    fn is_unsigned_on_http(&self) -> bool {
+        let is_unsigned = self.error().is_some_and(|error| error.cause() == Cause::SignatureMissing);
+        is_unsigned && self.api_kind() == ApiKind::Http
     }
 
     fn authorizer_call(&self) -> Option<&AuthorizerCall> {

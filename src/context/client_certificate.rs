@@ -14,6 +14,10 @@ use x509_parser::{
 
 /// Longest chain, the client's own certificate included (API Gateway quotas).
 const MAX_CHAIN: usize = 4;
+/// What [`ClientCertificate::variable`] knows.
+#[cfg(feature = "policy")]
+const FIELDS: [&str; 6] =
+    ["clientCertPem", "subjectDN", "issuerDN", "serialNumber", "validity.notBefore", "validity.notAfter"];
 /// Bytes of a line of base64 in PEM: 64 characters.
 const PEM_LINE: usize = 48;
 
@@ -126,6 +130,13 @@ impl ClientCertificate {
     /// The name of the server that the client asked for, in lower case.
     pub fn server_name(&self) -> Option<&str> {
         self.0.server_name.as_deref()
+    }
+
+    /// The same for a condition key, whose name has no case.
+    #[cfg(feature = "policy")]
+    pub(crate) fn condition_value(&self, field: &str) -> Option<&str> {
+        let named = |name: &&&str| name.eq_ignore_ascii_case(field);
+        FIELDS.iter().find(named).and_then(|name| self.variable(name))
     }
 
     /// `$context.identity.clientCert.<field>`.

@@ -4,7 +4,7 @@
 //! a proxy that is trusted, through [`IngressLayer`]. A client cannot: no header is read that is not named, and none
 //! from a peer that is not trusted.
 
-use super::{TrustedProxies, layer::PeerSource};
+use super::{RequestContext, TrustedProxies, layer::PeerSource};
 use http::{Extensions, HeaderMap, HeaderName, Request};
 use std::{
     net::IpAddr,
@@ -56,7 +56,8 @@ impl Ingress {
     }
 
     /// A call through a VPC endpoint: a private API. `aws:SourceIp` is absent, as on AWS, even where the address is
-    /// known; what is not said is absent too.
+    /// known; what is not said is absent too. `Gateway`, `SigV4AuthLayer` and `AuthorizerLayer` refuse it where they have
+    /// no resource policy: a private API without one is closed.
     pub fn private() -> Self {
         Self::public().change(|entry| entry.private = true)
     }
@@ -293,6 +294,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if let Some(ingress) = self.config.ingress(request.extensions(), request.headers()) {
+            if let Some(context) = RequestContext::of(request.extensions()) {
+                context.set_ingress(ingress.clone());
+            }
             request.extensions_mut().insert(ingress);
         }
         self.inner.call(request)

@@ -44,8 +44,9 @@ impl fmt::Debug for PeerSource {
     }
 }
 
-/// Makes the [`RequestContext`](super::RequestContext). Needed alone only to set what is not the default: kind of
-/// API, trusted proxies, clock. `Gateway` has it built in.
+/// Makes the [`RequestContext`](super::RequestContext), or completes one that an outer layer made which was not told what
+/// this one is. Needed alone only to set what is not the default: kind of API, trusted proxies, clock. `Gateway` has it
+/// built in.
 #[derive(Clone, Debug, Default)]
 pub struct RequestContextLayer {
     config: Arc<ContextConfig>,
@@ -65,13 +66,13 @@ impl RequestContextLayer {
     /// Which kind of API answers. Default: [`ApiKind::Rest`].
     #[must_use]
     pub fn api_kind(self, kind: ApiKind) -> Self {
-        self.change(|config| config.kind = kind)
+        self.change(|config| config.kind = Some(kind))
     }
 
     /// Whose word counts for a client's address. Default: nobody's.
     #[must_use]
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
-        self.change(|config| config.proxies = proxies)
+        self.change(|config| config.proxies = Some(proxies))
     }
 
     /// The clock of arrival times. Default: the system's.
@@ -116,7 +117,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        self.config.find_or_create(&mut request);
+        self.config.establish(&mut request);
         self.inner.call(request)
     }
 }

@@ -5,7 +5,9 @@
 //!
 //! | slot | written by |
 //! |---|---|
-//! | request id, extended id, times, method, URI as received, source address, [`Ingress`] | the layer that makes the context |
+//! | request id, extended id, times, method, URI as received | the layer that makes the context |
+//! | [`Ingress`] | the same, or [`IngressLayer`] |
+//! | kind of API, source address | the first layer that has been told of them: [`RequestContextLayer`], `Gateway` and others with such settings. Until then the API is a REST API and the address the peer's |
 //! | host, stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | [`PrincipalLayer`]; implied by an authorizer's answer or a signature |
@@ -44,6 +46,7 @@ mod caller;
 mod claims;
 #[cfg(feature = "mtls")]
 mod client_certificate;
+mod config;
 #[cfg(any(feature = "api-key", feature = "policy"))]
 mod declared;
 #[cfg(feature = "tracing")]
@@ -91,6 +94,7 @@ pub(crate) use authorizer_run::{AuthorizerCall, AuthorizerRun};
 #[cfg(feature = "payload-limit")]
 pub(crate) use body_fault::BodyFault;
 pub(crate) use cache::CacheNote;
+pub(crate) use config::ContextConfig;
 #[cfg(all(feature = "tracing", feature = "authorizer"))]
 pub(crate) use execution::{CallTexts, Credentials};
 #[cfg(feature = "tracing")]
@@ -118,11 +122,7 @@ pub(crate) use variables::civil_from_days;
 #[cfg(feature = "access-log")]
 pub(crate) use variables::common_log_time;
 
-use crate::{
-    clock::{Clock, Timestamp},
-    response::GatewayError,
-    route::MatchedRoute,
-};
+use crate::{clock::Timestamp, response::GatewayError, route::MatchedRoute};
 use http::{Extensions, Method, Uri};
 use ids::RequestIds;
 use std::{
@@ -148,13 +148,18 @@ pub struct RequestContext(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    kind: ApiKind,
+    /// What a layer has said that has a say in it.
+    kind: OnceLock<ApiKind>,
+    /// What it is until then.
+    assumed_kind: ApiKind,
     arrived: Timestamp,
     ids: RequestIds,
     method: Method,
     uri: Uri,
-    source_ip: Option<IpAddr>,
-    ingress: Option<Ingress>,
+    peer: OnceLock<IpAddr>,
+    /// Who stands behind the proxies, once a layer has said which are trusted.
+    client: OnceLock<IpAddr>,
+    ingress: OnceLock<Ingress>,
     #[cfg(feature = "mtls")]
     client_certificate: Option<ClientCertificate>,
     route: OnceLock<MatchedRoute>,
@@ -183,82 +188,6 @@ struct Inner {
     /// Who waits for the answer: the body may be read, and cut off, by another task.
     #[cfg(feature = "payload-limit")]
     body_watcher: Mutex<Option<Waker>>,
-}
-
-/// What a context is made from.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ContextConfig {
-    pub(crate) kind: ApiKind,
-    pub(crate) clock: Clock,
-    pub(crate) proxies: TrustedProxies,
-    pub(crate) peer: layer::PeerSource,
-}
-
-impl ContextConfig {
-    pub(crate) fn with_clock(clock: Clock) -> Self {
-        Self { clock, ..Self::default() }
-    }
-
-    /// The request's context: the one that an outer layer made, or a new one.
-    pub(crate) fn find_or_create<B>(&self, request: &mut http::Request<B>) -> RequestContext {
-        self.find_or_create_with(request, || (None, None))
-    }
-
-    /// The same, a new one with route and `Host` field, which have been looked at before.
-    pub(crate) fn find_or_create_with<B>(
-        &self,
-        request: &mut http::Request<B>,
-        seen: impl FnOnce() -> (Option<MatchedRoute>, Option<HostText>),
-    ) -> RequestContext {
-        if let Some(found) = request.extensions().get::<RequestContext>() {
-            return found.clone();
-        }
-        let (route, host) = seen();
-        let context = self.create(request, route, host);
-        request.extensions_mut().insert(context.clone());
-        context
-    }
-
-    fn create<B>(
-        &self,
-        request: &http::Request<B>,
-        route: Option<MatchedRoute>,
-        host: Option<HostText>,
-    ) -> RequestContext {
-        let peer = self.peer.of(request.extensions());
-        RequestContext(Arc::new(Inner {
-            kind: self.kind,
-            arrived: self.clock.now(),
-            ids: RequestIds::random(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            source_ip: peer.map(|peer| self.proxies.client(peer, request.headers())),
-            ingress: request.extensions().get().cloned(),
-            #[cfg(feature = "mtls")]
-            client_certificate: request.extensions().get().cloned(),
-            route: route.map_or_else(OnceLock::new, OnceLock::from),
-            preflight_route: OnceLock::new(),
-            base_path: OnceLock::new(),
-            host: host.map_or_else(OnceLock::new, OnceLock::from),
-            api_key: OnceLock::new(),
-            principal: OnceLock::new(),
-            authorizer: OnceLock::new(),
-            authorizer_run: OnceLock::new(),
-            caller: OnceLock::new(),
-            #[cfg(feature = "usage-plan")]
-            rate_limit: OnceLock::new(),
-            #[cfg(feature = "usage-plan")]
-            refused_limit: OnceLock::new(),
-            error: OnceLock::new(),
-            reason: OnceLock::new(),
-            cache: cache::CacheSlot::default(),
-            #[cfg(feature = "access-log")]
-            observed: observed::Observed::default(),
-            body_fault: AtomicU64::new(0),
-            #[cfg(feature = "payload-limit")]
-            body_watcher: Mutex::default(),
-        }))
-    }
 }
 
 /// A `Host` field.
@@ -290,7 +219,7 @@ impl RequestContext {
 
     /// Which kind of API answers.
     pub fn api_kind(&self) -> ApiKind {
-        self.0.kind
+        self.0.kind.get().copied().unwrap_or(self.0.assumed_kind)
     }
 
     /// When the first of our layers saw the request.
@@ -311,12 +240,16 @@ impl RequestContext {
     /// `$context.identity.sourceIp`: the connection's peer, or who stands behind the proxies that are trusted.
     /// `None` where the server tells no address (see [`PeerAddr`]).
     pub fn source_ip(&self) -> Option<IpAddr> {
-        self.0.source_ip
+        self.0.client.get().or_else(|| self.0.peer.get()).copied()
     }
 
-    /// How the request came in, where the listener or an [`IngressLayer`] outside of our layers has said so.
+    /// How the request came in, where the listener or an [`IngressLayer`] has said so.
     pub fn ingress(&self) -> Option<&Ingress> {
-        self.0.ingress.as_ref()
+        self.0.ingress.get()
+    }
+
+    pub(crate) fn set_ingress(&self, ingress: Ingress) {
+        let _first_writer_wins = self.0.ingress.set(ingress);
     }
 
     /// The certificate that the listener found the client to have.

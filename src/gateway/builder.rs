@@ -5,6 +5,8 @@ use super::{Cached, Gateway, Phases, Uncached, authorizers::Authorizers};
 use crate::authorizer::AuthorizerLayer;
 #[cfg(feature = "jwt")]
 use crate::jwt::{CognitoAuthorizerLayer, JwtAuthorizerLayer};
+#[cfg(feature = "mtls")]
+use crate::mtls::MutualTlsLayer;
 #[cfg(feature = "policy")]
 use crate::resource_policy::ResourcePolicyLayer;
 #[cfg(feature = "sigv4")]
@@ -86,6 +88,8 @@ struct Parts {
     routes: Option<Routes>,
     observe: Option<ObserveLayer>,
     responses: GatewayResponses,
+    #[cfg(feature = "mtls")]
+    mutual_tls: Option<MutualTlsLayer>,
     cors: Option<CorsLayer>,
     filter: Option<FilterLayer>,
     payload_limit: Option<PayloadLimitLayer>,
@@ -114,6 +118,8 @@ impl Default for Parts {
             routes: None,
             observe: None,
             responses: GatewayResponses::new(),
+            #[cfg(feature = "mtls")]
+            mutual_tls: None,
             cors: None,
             filter: None,
             payload_limit: Some(PayloadLimitLayer::default()),
@@ -145,21 +151,22 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// The kind of API. Default: REST.
+    /// The kind of API, unless a layer around the gateway was told another. Default: REST.
     #[must_use]
     pub fn api_kind(mut self, kind: ApiKind) -> Self {
-        self.parts.context.kind = kind;
+        self.parts.context.kind = Some(kind);
         self
     }
 
-    /// Whose word counts for a client's address. Default: nobody's.
+    /// Whose word counts for a client's address, unless a layer around the gateway was told. Default: nobody's.
     #[must_use]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
-        self.parts.context.proxies = proxies;
+        self.parts.context.proxies = Some(proxies);
         self
     }
 
-    /// Finds the peer's address in another extension than [`PeerAddr`](crate::context::PeerAddr); for axum:
+    /// Finds the peer's address in another extension than [`PeerAddr`](crate::context::PeerAddr), unless a layer around
+    /// the gateway has found one; for axum:
     /// `|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())`.
     #[must_use]
     pub fn peer_addr(mut self, find: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
@@ -199,6 +206,15 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
+    /// Asks for a client certificate before anything else. Refusals have request ids and stand in the access log, which
+    /// those of a layer around the gateway do not. Default: none is asked for.
+    #[cfg(feature = "mtls")]
+    #[must_use]
+    pub fn mutual_tls(mut self, layer: MutualTlsLayer) -> Self {
+        self.parts.mutual_tls = Some(layer);
+        self
+    }
+
     /// CORS. Default: none.
     #[must_use]
     pub fn cors(mut self, cors: CorsLayer) -> Self {
@@ -220,8 +236,9 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Who may call from where. Judged before the authorizer; for methods with `AWS_IAM` the signature comes first, and
-    /// the layer of [`sigv4`](Self::sigv4) judges by the same policy. Default: none.
+    /// Who may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) without a policy of its
+    /// own decides together with this one. For methods with `AWS_IAM` the signature comes first, and the layer of
+    /// [`sigv4`](Self::sigv4) judges by the same policy. Default: none.
     #[cfg(feature = "policy")]
     #[must_use]
     pub fn resource_policy(mut self, policy: ResourcePolicyLayer) -> Self {
@@ -321,7 +338,7 @@ impl<C> GatewayBuilder<C> {
     /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
     /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a
     /// method whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy
-    /// that the layer of signatures was not given, keys from an authorizer that is not there, a plan's method throttle
+    /// that the layer of signatures was not given, or of another API than the authorizer's, keys from an authorizer that is not there, a plan's method throttle
     /// for a stage that there is not or for a method that no deployment declares.
     ///
     /// A later deployment that wants what is not there is closed: 403 `INVALID_API_KEY` for keys, 500
@@ -346,20 +363,24 @@ impl GatewayBuilder<Uncached> {
 }
 
 impl Parts {
-    fn assemble(self) -> Result<Phases, BuildError> {
+    fn assemble(mut self) -> Result<Phases, BuildError> {
+        #[cfg(feature = "authorizer")]
+        self.hand_policy_down()?;
         let routes = self.routes.unwrap_or_else(Routes::catch_all);
         let stages = self.stages.map_or_else(|| Stages::single(DEFAULT_STAGE, routes), Ok)?;
-        let (clock, kind) = (self.context.clock.clone(), self.context.kind);
-        let responses = GatewayResponseLayer::new(self.responses).clock(clock.clone()).api_kind(kind);
+        let clock = self.context.clock.clone();
+        let responses = GatewayResponseLayer::new(self.responses).clock(clock.clone());
         let responses = match self.explanation_id {
             Some(name) => responses.explanation_id(name),
             None => responses,
         };
         Ok(Phases {
-            context: self.context,
+            context: self.context.complete(),
             stages,
             observers: self.observe.map(|observe| observe.clock(clock.clone()).observers()),
             responses: responses.bare_413(self.aws_exact),
+            #[cfg(feature = "mtls")]
+            mutual_tls: self.mutual_tls,
             cors: self.cors,
             filter: self.filter,
             payload_limit: self.payload_limit.map(|layer| layer.clock(clock.clone())),
@@ -373,6 +394,22 @@ impl Parts {
             }),
             authorizers: self.authorizers,
             timeout: self.timeout.map(|layer| layer.clock(clock)),
+        })
+    }
+
+    /// Resource policy and Lambda-style authorizer decide together, whichever of them allows.
+    #[cfg(feature = "authorizer")]
+    fn hand_policy_down(&mut self) -> Result<(), BuildError> {
+        let Some(policy) = &self.resource_policy else { return Ok(()) };
+        let Some(custom) = self.authorizers.custom.take() else { return Ok(()) };
+        self.authorizers.custom = custom.with_policy_of(policy.policy());
+        if self.authorizers.custom.is_some() {
+            return Ok(());
+        }
+        Err(BuildError::Conflict {
+            part: "resource_policy".into(),
+            other: "authorizer",
+            problem: "the policy is attached to another API than the authorizer's",
         })
     }
 

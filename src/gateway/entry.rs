@@ -1,12 +1,13 @@
-//! The outermost phases: context and route match, CORS, filter, refusal of what did not match, limits; and every
-//! answer on its way out.
+//! The outermost phases: context and route match, client certificate, CORS, filter, refusal of what did not match,
+//! limits; and every answer on its way out.
 
 use super::{Phases, observed::Observed};
 use crate::{
     body::GatewayBody,
-    context::RequestContext,
+    context::{Ingress, RequestContext},
     cors::{CorsDecision, PendingTouch, no_content},
     response::{Cause, GatewayError, RequestHead, ResponseType},
+    route::Authorization,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -41,7 +42,7 @@ impl Phases {
     {
         let mut matched = self.stages.match_request(request);
         let seen = || (matched.route.take(), matched.host.take());
-        let context = self.context.find_or_create_with(request, seen);
+        let context = self.context.establish_with(request, seen);
         matched.note(&context, request);
         let passage = Passage {
             observed: self.observe(&context, request),
@@ -65,6 +66,11 @@ impl Phases {
         GatewayBody<B>: Body,
     {
         let Passage { context, refusal, touch, watched, .. } = passage;
+        // In the place of the handshake: who has no certificate is told nothing of the API.
+        #[cfg(feature = "mtls")]
+        if let Some(mutual_tls) = &self.mutual_tls {
+            mutual_tls.admit(request).map_err(|error| error.refuse(context))?;
+        }
         // Preflights carry no key and are nobody's traffic; refusals need CORS headers to be readable.
         if let Some(cors) = &self.cors {
             *touch = match cors.decide(context, request) {
@@ -87,9 +93,9 @@ impl Phases {
         // Before the authorizer, which it spares the requests that no identity can save.
         #[cfg(feature = "policy")]
         if let Some(policy) = &self.resource_policy {
-            policy.admit(context, request)?;
+            return policy.admit(context, request);
         }
-        Ok(())
+        check_private(context).map_err(|error| error.refuse(context))
     }
 
     /// The builder has refused methods that want a key or an authorizer where there is none; a later deployment may
@@ -227,6 +233,18 @@ where
                 None => Poll::Pending,
             },
         }
+    }
+}
+
+/// A private entry is closed without a resource policy (developer guide, "Private REST APIs"). Signatures and Lambda-style
+/// authorizers may have been given one: they look themselves.
+fn check_private(context: &RequestContext) -> Result<(), GatewayError> {
+    if !context.ingress().is_some_and(Ingress::is_private) {
+        return Ok(());
+    }
+    match context.route().map(|route| &route.declared().method.authorization) {
+        Some(Authorization::AwsIam | Authorization::Custom(_)) => Ok(()),
+        _ => Err(GatewayError::new(ResponseType::AccessDenied, Cause::ResourcePolicySilent)),
     }
 }
 

@@ -6,17 +6,18 @@
 //! |---|---|---|---|
 //! | 1 | context, route match, body; access log and other observers | always; [`observe`](GatewayBuilder::observe) | nothing yet |
 //! | 2 | gateway responses, request ids | [`gateway_responses`](GatewayBuilder::gateway_responses) | re-renders refusals |
-//! | 3 | CORS | [`cors`](GatewayBuilder::cors) | answers preflights, whatever the method |
-//! | 4 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED` |
-//! | 5 | stage and route | [`stages`](GatewayBuilder::stages) | 400, 403 `Forbidden`, 403 `Missing Authentication Token`, 403 `IncompleteSignatureException` (feature `sigv4`) |
-//! | 6 | URL, header and payload limits | on by default | 414, 431, 413, 408 |
-//! | 7 | resource policy (feature `policy`) | `resource_policy` | 403 `ACCESS_DENIED` |
-//! | 8 | authorizer of the method (features `sigv4`, `authorizer`, `jwt`) | `sigv4`, `authorizer`, `jwt_authorizer`, `cognito_authorizer` | 401, 403, 500 |
-//! | 9 | principal | [`principal`](GatewayBuilder::principal) | nothing: it only says who |
-//! | 10 | API key | [`api_keys`](GatewayBuilder::api_keys) | 403 `INVALID_API_KEY` |
-//! | 11 | throttles, then quota | [`usage_plans`](GatewayBuilder::usage_plans) | 429 |
-//! | 12 | cache (feature `cache`) | `cache` | nothing: it answers |
-//! | 13 | integration timeout | on by default | 504 |
+//! | 3 | client certificate (feature `mtls`) | `mutual_tls` | 403 `Forbidden` |
+//! | 4 | CORS | [`cors`](GatewayBuilder::cors) | answers preflights, whatever the method |
+//! | 5 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED` |
+//! | 6 | stage and route | [`stages`](GatewayBuilder::stages) | 400, 403 `Forbidden`, 403 `Missing Authentication Token`, 403 `IncompleteSignatureException` (feature `sigv4`) |
+//! | 7 | URL, header and payload limits | on by default | 414, 431, 413, 408 |
+//! | 8 | resource policy (feature `policy`) | `resource_policy` | 403 `ACCESS_DENIED`; without one all calls through a [private](crate::context::Ingress::private) entry |
+//! | 9 | authorizer of the method (features `sigv4`, `authorizer`, `jwt`) | `sigv4`, `authorizer`, `jwt_authorizer`, `cognito_authorizer` | 401, 403, 500 |
+//! | 10 | principal | [`principal`](GatewayBuilder::principal) | nothing: it only says who |
+//! | 11 | API key | [`api_keys`](GatewayBuilder::api_keys) | 403 `INVALID_API_KEY` |
+//! | 12 | throttles, then quota | [`usage_plans`](GatewayBuilder::usage_plans) | 429 |
+//! | 13 | cache (feature `cache`) | `cache` | nothing: it answers |
+//! | 14 | integration timeout | on by default | 504 |
 //!
 //! The payload limit stands after the route because limits are per method; the filter stands where AWS WAF does,
 //! before every access control. A refused request is charged nothing.
@@ -71,6 +72,8 @@ pub use entry::{GatewayFuture, GatewayService};
 pub use integration::{IntegrationFuture, IntegrationService};
 pub use slot::{SlotFuture, SlotService};
 
+#[cfg(feature = "mtls")]
+use crate::mtls::MutualTlsLayer;
 #[cfg(feature = "policy")]
 use crate::resource_policy::ResourcePolicyLayer;
 use crate::{
@@ -113,6 +116,8 @@ struct Phases {
     stages: Stages,
     observers: Option<Arc<Observers>>,
     responses: GatewayResponseLayer,
+    #[cfg(feature = "mtls")]
+    mutual_tls: Option<MutualTlsLayer>,
     cors: Option<CorsLayer>,
     filter: Option<FilterLayer>,
     payload_limit: Option<PayloadLimitLayer>,

@@ -38,10 +38,11 @@ impl UserPool {
         if region.is_empty() || name.is_empty() || !is_plain(region) || !is_plain(name) {
             return Err(ConfigError::new("user pool", id, format!("not an id of a pool in {region}")));
         }
-        Ok(Self { issuer: format!("https://cognito-idp.{region}.amazonaws.com/{id}") })
+        Ok(Self { issuer: format!("https://cognito-idp.{region}.{}/{id}", dns_suffix(region)) })
     }
 
-    /// The pool that an ARN names: `arn:aws:cognito-idp:<region>:<account>:userpool/<id>` (`providerARNs`).
+    /// The pool that an ARN names: `arn:aws:cognito-idp:<region>:<account>:userpool/<id>` (`providerARNs`), of any
+    /// partition (`aws-us-gov`, `aws-cn`).
     ///
     /// # Errors
     ///
@@ -49,8 +50,8 @@ impl UserPool {
     pub fn from_arn(arn: &str) -> Result<Self, ConfigError> {
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
         match parts[..] {
-            ["arn", "aws", "cognito-idp", region, _account, resource]
-                if resource.starts_with("userpool/") =>
+            ["arn", partition, "cognito-idp", region, _account, resource]
+                if partition == partition_of(region) && resource.starts_with("userpool/") =>
             {
                 Self::new(region, &resource["userpool/".len()..])
             }
@@ -80,6 +81,20 @@ impl UserPool {
     pub fn jwks_url(&self) -> String {
         format!("{}/.well-known/jwks.json", self.issuer.trim_end_matches('/'))
     }
+}
+
+/// The partition of a Region, as ARNs name it.
+fn partition_of(region: &str) -> &'static str {
+    match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// Where the services of a Region are found.
+fn dns_suffix(region: &str) -> &'static str {
+    if partition_of(region) == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
 /// A Cognito authorizer (`COGNITO_USER_POOLS`): one or more user pools, their keys, and the tokens that were

@@ -9,11 +9,15 @@ use super::{
 use crate::{
     clock::Clock,
     context::{ApiKind, ContextConfig, RequestContext},
+    policy::{ExecuteApi, check_arn_length},
     route::{ApiMethod, Authorization, Routes, Scope, check_path},
 };
 use http::{Method, Request};
 use std::{fmt, sync::Arc};
 use tower_layer::Layer;
+
+/// The stage segment of an ARN where there is no stage.
+const NO_STAGE: &str = "$default";
 
 /// Which layer's methods are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub(super) struct Config {
     /// For use without a table of methods.
     scopes: Arc<[Box<str>]>,
     scope: Option<Arc<Scope>>,
+    /// Whose ARNs may not be too long. No policy names them, so it is nobody's in particular.
+    api: ExecuteApi,
     pub(super) context: ContextConfig,
 }
 
@@ -51,11 +57,26 @@ impl Config {
             engines: vec![(name.into(), Arc::clone(engine))],
             scopes: Arc::new([]),
             scope: None,
-            context: ContextConfig { kind: api_kind, clock, ..ContextConfig::default() },
+            api: ExecuteApi::default(),
+            context: ContextConfig { kind: Some(api_kind), clock, ..ContextConfig::default() },
         })
     }
 
     pub(super) fn asked(&self, context: &RequestContext, method: &Method, path: &str) -> Asked {
+        match self.asked_of(context, method, path) {
+            Asked::Token(_, scopes) if self.is_too_long(context, method, path) => {
+                Asked::Refused(Refusal::TooLong, scopes)
+            }
+            asked => asked,
+        }
+    }
+
+    fn is_too_long(&self, context: &RequestContext, method: &Method, path: &str) -> bool {
+        let stage = context.stage().unwrap_or(NO_STAGE);
+        check_arn_length(&self.api, stage, method.as_str(), path).is_err()
+    }
+
+    fn asked_of(&self, context: &RequestContext, method: &Method, path: &str) -> Asked {
         let on_stage = context.route().is_some_and(|route| route.scope.stage.is_some());
         if !on_stage && self.scope.is_none() {
             return Asked::Token(Arc::clone(&self.engines[0].1), Arc::clone(&self.scopes));

@@ -26,6 +26,8 @@ pub(super) enum Refusal {
     Unknown,
     /// What is authorized would not be what is served.
     Path(PathError),
+    /// The ARN of the method is longer than AWS has authorized.
+    TooLong,
 }
 
 /// What a refused token lacked: in the extensions of the answer, for operators. Never in the client's answer.
@@ -116,6 +118,7 @@ impl Refusal {
                 GatewayError::new(ResponseType::AuthorizerConfigurationError, Cause::AuthorizerUnknown)
             }
             Self::Path(error) => GatewayError::bad_path(error),
+            Self::TooLong => GatewayError::arn_too_long(),
         }
     }
 
@@ -135,7 +138,7 @@ impl Refusal {
 
     fn description(self, scopes: &[Box<str>]) -> Option<String> {
         match self {
-            Self::Missing | Self::Unknown | Self::Path(_) => None,
+            Self::Missing | Self::Unknown | Self::Path(_) | Self::TooLong => None,
             Self::Repeated => Some(REPEATED.to_owned()),
             Self::Token(error) => Some(error.description().into_owned()),
             Self::Scope => Some(format!("expected scopes: [{}]", scopes.join(" "))),
@@ -146,7 +149,7 @@ impl Refusal {
     fn challenge(self, scopes: &[Box<str>]) -> Option<HeaderValue> {
         let code = match self {
             Self::Missing => return Some(HeaderValue::from_static("Bearer")),
-            Self::Unknown | Self::Path(_) => return None,
+            Self::Unknown | Self::Path(_) | Self::TooLong => return None,
             Self::Scope => "insufficient_scope",
             Self::Repeated | Self::Token(_) => "invalid_token",
         };

@@ -50,6 +50,21 @@ impl MutualTlsLayer {
     }
 }
 
+impl Config {
+    fn decide<B>(&self, request: &Request<B>) -> Result<(), GatewayError> {
+        let host = host(request.uri(), request.headers());
+        judge(&self.domains, host.as_deref(), request.extensions().get()).map_err(GatewayError::forbidden)
+    }
+}
+
+#[cfg(feature = "gateway")]
+impl MutualTlsLayer {
+    /// The phase of `Gateway`.
+    pub(crate) fn admit<B>(&self, request: &Request<B>) -> Result<(), GatewayError> {
+        self.config.decide(request)
+    }
+}
+
 /// The decision. `host` is `None` where the request has no host, or more than one.
 fn judge(
     domains: &[Box<str>],
@@ -128,13 +143,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = self.config.context.find_or_create(&mut request);
-        let verdict = {
-            let host = host(request.uri(), request.headers());
-            judge(&self.config.domains, host.as_deref(), request.extensions().get())
-        };
-        match verdict {
+        match self.config.decide(&request) {
             Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Untouched),
-            Err(cause) => ResponseFuture::refused(GatewayError::forbidden(cause).refuse(&context)),
+            Err(error) => ResponseFuture::refused(error.refuse(&context)),
         }
     }
 }

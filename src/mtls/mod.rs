@@ -2,7 +2,8 @@
 //!
 //! The TLS library does the proof, in the listener; it puts a
 //! [`ClientCertificate`](crate::context::ClientCertificate) into the extensions of every request. The context shows
-//! it as `$context.identity.clientCert.*`. How [`MutualTlsLayer`] judges a request:
+//! it as `$context.identity.clientCert.*`, and policies ask for it by condition keys of the same names
+//! (`context:identity.clientCert.subjectDN`, see `policy::RequestKeys`). How [`MutualTlsLayer`] judges a request:
 //!
 //! 1. If the layer is only for some [domains](MutualTlsLayer::domains): a request for another host passes. The host is
 //!    that of the request target, or of the one `Host` field.
@@ -21,6 +22,11 @@
 //! default endpoint is disabled. A listener that only *asks* for one lets this layer answer 403. Both are in
 //! `examples/mtls.rs`. Whether AWS answers with an alert or with 403 is unconfirmed. Revocation is not checked, as on
 //! AWS; do it in an authorizer, which finds the serial number in the context.
+//!
+//! Around a [`Gateway`](crate::gateway) the layer stands in
+//! [`GatewayBuilder::mutual_tls`](crate::gateway::GatewayBuilder::mutual_tls): its refusals then have request ids and
+//! stand in the access log. Used as a layer of its own outside of a gateway or another layer with settings, it leaves kind
+//! of API, trusted proxies and peer address to them.
 //!
 //! ```
 //! use bytes::Bytes;

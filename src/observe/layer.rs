@@ -148,20 +148,21 @@ impl ObserveLayer {
         self.change(|watch| watch.context.clock = clock)
     }
 
-    /// The kind of API, where this is the first of our layers. Default: REST.
+    /// The kind of API, where no layer outside has said one. Default: what a layer inside says, or REST.
     #[must_use]
     pub fn api_kind(self, kind: ApiKind) -> Self {
-        self.change(|watch| watch.context.kind = kind)
+        self.change(|watch| watch.context.kind = Some(kind))
     }
 
-    /// Whose word counts for a client's address, where this is the first of our layers. Default: nobody's.
+    /// Whose word counts for a client's address, where no layer outside has said it. Default: what a layer inside says,
+    /// or nobody's.
     #[must_use]
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
-        self.change(|watch| watch.context.proxies = proxies)
+        self.change(|watch| watch.context.proxies = Some(proxies))
     }
 
-    /// Finds the peer's address in another extension than [`PeerAddr`](crate::context::PeerAddr), where this is the
-    /// first of our layers.
+    /// Finds the peer's address in another extension than [`PeerAddr`](crate::context::PeerAddr), where no layer
+    /// outside has found one.
     #[must_use]
     pub fn peer_addr(self, find: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
         self.change(|watch| watch.context.peer = PeerSource::new(find))
@@ -185,7 +186,7 @@ impl<S> Layer<S> for ObserveLayer {
 impl Observers {
     /// The guard of one request, whose context may have been made already.
     pub(crate) fn start<B>(self: &Arc<Self>, request: &mut Request<B>) -> Box<EndGuard> {
-        let context = self.context.find_or_create(request);
+        let context = self.context.establish(request);
         self.begin(context, request.headers())
     }
 
@@ -284,7 +285,7 @@ impl AccessLogLayer {
         Self { observe: self.observe.clock(clock) }
     }
 
-    /// The kind of API, where this is the first of our layers. Default: REST.
+    /// The kind of API, where no layer outside has said one. Default: what a layer inside says, or REST.
     #[must_use]
     pub fn api_kind(self, kind: ApiKind) -> Self {
         Self { observe: self.observe.api_kind(kind) }

@@ -19,7 +19,8 @@ use super::Decision;
 
 /// What a resource policy that names a caller by its account alone grants inside that account. AWS documents that it
 /// "delegates authority to the account"; whether that is enough without an identity policy is not confirmed by a
-/// recording for API Gateway. Other services ask for both.
+/// recording for API Gateway. Other services ask for both, which is the default here; `SigV4AuthLayer` follows table A
+/// unless it is told otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AccountGrant {
     /// An identity policy must allow as well.
@@ -105,6 +106,15 @@ pub fn before_authorizer(resource: Option<Decision>) -> Outcome {
     }
 }
 
+/// What an outcome is where the call came through a private entry (a VPC endpoint): of an API without a resource policy
+/// it is a refusal, whoever calls.
+pub fn through_private_entry(outcome: Outcome, resource: Option<Decision>) -> Outcome {
+    match (outcome, resource) {
+        (Outcome::Allowed, None) => Outcome::ImplicitlyDenied(PolicyKind::Resource),
+        (outcome, _) => outcome,
+    }
+}
+
 /// A method without authorizer: the resource policy, where there is one, must allow.
 pub fn no_authorizer(resource: Option<Decision>) -> Outcome {
     match resource {
@@ -143,6 +153,16 @@ mod tests {
         assert!(!cross_account(Allow, None).is_allowed());
         assert!(lambda_authorizer(Allow, None).is_allowed());
         assert!(no_authorizer(None).is_allowed() && cognito(None).is_allowed());
+    }
+
+    #[test]
+    fn a_private_entry_is_closed_without_a_resource_policy() {
+        let closed = Outcome::ImplicitlyDenied(PolicyKind::Resource);
+        assert_eq!(through_private_entry(same_account(Allow, None, AccountGrant::Allows), None), closed);
+        assert_eq!(through_private_entry(no_authorizer(None), None), closed);
+        assert!(through_private_entry(Outcome::Allowed, Some(ImplicitDeny)).is_allowed());
+        let denied = Outcome::ExplicitlyDenied(PolicyKind::Identity);
+        assert_eq!(through_private_entry(denied, None), denied);
     }
 
     #[test]

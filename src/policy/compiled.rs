@@ -104,7 +104,7 @@ impl Policy {
             if decision == Decision::Allow && statement.effect == Effect::Allow {
                 continue;
             }
-            let includes = includes(statement, entry.pattern, request.resource, &variables);
+            let includes = includes(statement, entry.pattern, request, &variables);
             match statement.say(request, includes, &variables) {
                 Some(Decision::ExplicitDeny) => return Decision::ExplicitDeny,
                 Some(said) => decision = decision.min(said),
@@ -132,10 +132,15 @@ impl Policy {
     }
 }
 
-fn includes(statement: &Statement, pattern: Option<u32>, resource: &str, variables: &Variables<'_>) -> Truth {
-    let Some(index) = pattern else { return statement.resources.include(resource, variables) };
+fn includes(
+    statement: &Statement,
+    pattern: Option<u32>,
+    request: &AccessRequest<'_>,
+    variables: &Variables<'_>,
+) -> Truth {
+    let Some(index) = pattern else { return statement.includes(request, variables) };
     let pattern = &statement.resources.patterns[index as usize];
-    Truth::of_match(pattern.matches_behind_prefix(resource, variables), variables)
+    Truth::of_match(pattern.matches_behind_prefix(request.resource, variables), variables)
 }
 
 /// Each pattern under its literal prefix; `NotResource` under the empty one, since it is about every other resource.

@@ -112,7 +112,7 @@ pub(super) fn explain(statements: &[Statement], request: &AccessRequest<'_>) -> 
 
 fn report(index: usize, statement: &Statement, request: &AccessRequest<'_>) -> StatementReport {
     let variables = Variables::new(request.keys);
-    let includes_resource = statement.resources.include(request.resource, &variables);
+    let includes_resource = statement.includes(request, &variables);
     let said = statement.say(request, includes_resource, &variables);
     StatementReport {
         index,

@@ -98,6 +98,12 @@ impl ExecuteApi {
         ExecuteApiArn::join([&self.prefix, stage, "/", method, "/", path])
     }
 
+    /// How long [`arn`](Self::arn) is, in bytes.
+    pub(super) fn arn_length(&self, stage: &str, method: &str, path: &str) -> usize {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        self.prefix.len() + stage.len() + method.len() + path.len() + 2
+    }
+
     /// The long form of `execute-api:/stage/METHOD/path`; `None` for anything else.
     pub(super) fn expand(&self, resource: &str) -> Option<String> {
         Some(format!("{}{}", self.prefix, short_form(resource)?))

@@ -8,6 +8,8 @@ use std::fmt;
 pub struct AccessRequest<'a> {
     pub(super) action: &'a str,
     pub(super) resource: &'a str,
+    /// How else the resource may be read: what `NotResource` excepts, it excepts in every spelling.
+    pub(super) spellings: [Option<&'a str>; 2],
     pub(super) caller: RequestPrincipal<'a>,
     pub(super) keys: &'a dyn ConditionKeys,
 }
@@ -16,7 +18,14 @@ impl<'a> AccessRequest<'a> {
     /// May somebody take `action` (`execute-api:Invoke`) on `resource` (an ARN)? `keys` answers for the condition
     /// keys; `&()` has none. The caller is [anonymous](RequestPrincipal::Anonymous) unless [`caller`](Self::caller) says who.
     pub fn new(action: &'a str, resource: &'a str, keys: &'a dyn ConditionKeys) -> Self {
-        Self { action, resource, caller: RequestPrincipal::Anonymous, keys }
+        Self { action, resource, spellings: [None; 2], caller: RequestPrincipal::Anonymous, keys }
+    }
+
+    /// Other spellings of the resource.
+    #[allow(dead_code, reason = "not every feature set has a layer that asks")]
+    pub(crate) fn also_spelled(mut self, spellings: [Option<&'a str>; 2]) -> Self {
+        self.spellings = spellings;
+        self
     }
 
     /// Who asks. Identity policies do not look at it: they are attached to the caller.

@@ -4,6 +4,10 @@ use super::{ConditionKey, ConditionKeys, ConditionValue};
 use crate::context::{Ingress, RequestContext};
 use http::{Extensions, HeaderMap, HeaderName, header};
 
+/// What the keys of a client certificate begin with. AWS documents none.
+#[cfg(feature = "mtls")]
+const CLIENT_CERTIFICATE: &str = "context:identity.clientCert.";
+
 /// The condition keys of a request, read where they are asked for.
 ///
 /// | key | value |
@@ -13,6 +17,7 @@ use http::{Extensions, HeaderMap, HeaderName, header};
 /// | `aws:SecureTransport` | what [`Ingress`] says; `false` where nobody says anything |
 /// | `aws:SourceVpc`, `aws:SourceVpce`, `aws:VpcSourceIp` | what [`Ingress`] says |
 /// | `aws:Referer`, `aws:UserAgent` | the header, if it is there once; two fields, or bytes that are not UTF-8, are [unreadable](ConditionValue::Unreadable). Clients can write what they like into both |
+/// | `context:identity.clientCert.subjectDN`, `.issuerDN`, `.serialNumber`, `.validity.notBefore`, `.validity.notAfter`, `.clientCertPem` | what [`ClientCertificate`](crate::context::ClientCertificate) says (feature `mtls`); absent without a certificate. AWS has no such keys; these are named after its `$context` variables |
 ///
 /// Keys of the caller (`aws:PrincipalArn` and others) come from whoever established the caller; join both as a pair:
 /// `(caller, RequestKeys::new(..))`.
@@ -27,6 +32,20 @@ impl<'a> RequestKeys<'a> {
     /// The keys of one request, given its context, headers and extensions.
     pub fn new(context: &'a RequestContext, headers: &'a HeaderMap, extensions: &'a Extensions) -> Self {
         Self { context, headers, ingress: extensions.get() }
+    }
+
+    /// Whether the call came through a VPC endpoint.
+    #[cfg(any(feature = "sigv4", feature = "authorizer"))]
+    pub(crate) fn is_private(&self) -> bool {
+        self.ingress.is_some_and(Ingress::is_private)
+    }
+
+    #[cfg(feature = "mtls")]
+    fn client_certificate(&self, key: &str) -> Option<ConditionValue<'_>> {
+        let (prefix, field) = key.split_at_checked(CLIENT_CERTIFICATE.len())?;
+        let certificate =
+            self.context.client_certificate().filter(|_| prefix.eq_ignore_ascii_case(CLIENT_CERTIFICATE))?;
+        certificate.condition_value(field).map(ConditionValue::Text)
     }
 
     fn header(&self, name: &HeaderName) -> Option<ConditionValue<'_>> {
@@ -57,6 +76,8 @@ impl ConditionKeys for RequestKeys<'_> {
             ConditionKey::VpcSourceIp => self.ingress?.vpc_source_ip().map(ConditionValue::Ip),
             ConditionKey::Referer => self.header(&header::REFERER),
             ConditionKey::UserAgent => self.header(&header::USER_AGENT),
+            #[cfg(feature = "mtls")]
+            ConditionKey::Other(name) => self.client_certificate(name),
             _ => None,
         }
     }

@@ -77,6 +77,17 @@ impl Statement {
         }
     }
 
+    /// Whether its resources include the request's. What an `Allow` excepts by `NotResource` it must not let in by
+    /// another spelling: all of them must be outside.
+    pub(super) fn includes(&self, request: &AccessRequest<'_>, variables: &Variables<'_>) -> Truth {
+        let included = self.resources.include(request.resource, variables);
+        if !self.resources.negated || self.effect == Effect::Deny {
+            return included;
+        }
+        let others = request.spellings.iter().flatten();
+        others.fold(included, |truth, arn| truth.and(|| self.resources.include(arn, variables)))
+    }
+
     /// No condition and no variable: the request's keys are not asked.
     #[cfg(feature = "authorizer")]
     pub(super) fn decides_by_resource_alone(&self) -> bool {

@@ -120,13 +120,13 @@ impl ResourcePolicy {
         let config = &*self.config;
         let stage = call.stage.or(config.stage.as_deref()).unwrap_or(NO_STAGE);
         let arns = CallArns::new(&config.api, stage, call.method, call.path);
-        let (decision, decided_on) = arns.decide(|arn| config.policy.evaluate(&question(arn, keys)));
+        let (decision, decided_on) = arns.decide(|arn| config.policy.evaluate(&question(&arns, arn, keys)));
         let outcome = combine(Some(decision));
         if outcome.is_allowed() {
             return Ok(());
         }
         let denial = config.explain.then(|| {
-            let evaluation = config.policy.explain(&question(decided_on, keys));
+            let evaluation = config.policy.explain(&question(&arns, decided_on, keys));
             AccessDenial::new("ResourcePolicyLayer", outcome, decided_on.to_owned(), evaluation)
         });
         Err((self.refusal(arns.matched(), outcome), denial))
@@ -141,6 +141,6 @@ impl ResourcePolicy {
     }
 }
 
-fn question<'a>(arn: &'a str, keys: &'a dyn ConditionKeys) -> AccessRequest<'a> {
-    AccessRequest::new(INVOKE, arn, keys).caller(RequestPrincipal::Anonymous)
+fn question<'a>(arns: &'a CallArns, arn: &'a str, keys: &'a dyn ConditionKeys) -> AccessRequest<'a> {
+    AccessRequest::new(INVOKE, arn, keys).caller(RequestPrincipal::Anonymous).also_spelled(arns.spellings())
 }

@@ -80,6 +80,11 @@ impl ResourcePolicyLayer {
 
 #[cfg(feature = "gateway")]
 impl ResourcePolicyLayer {
+    #[cfg(feature = "authorizer")]
+    pub(crate) fn policy(&self) -> &ResourcePolicy {
+        &self.config.policy
+    }
+
     /// The phase of `Gateway`: the answer to a request that is refused.
     pub(crate) fn admit<B, R: From<Bytes>>(
         &self,

@@ -5,8 +5,8 @@
 //! a request is judged:
 //!
 //! 1. The ARN of the call is made from what is *routed*: the stage, the method, and the path as this layer sees it.
-//!    Where the path as received is spelled differently from the one that is matched (`/admin/`, `//admin`, `/%61dmin`),
-//!    both ARNs must be allowed, and an explicit deny of the decoded path counts too. Without a stage around it, the
+//!    It is spelled as it is matched (`/admin` for `/admin/`, `//admin` and `/%61dmin`); an explicit deny of the path as
+//!    received, or decoded, counts too. Without a stage around it, the
 //!    layer refuses dot segments as `StageRouter` does.
 //! 2. The caller is anonymous: only statements for `"*"` name it.
 //! 3. Which answer is final depends on the method's [`Authorization`](crate::route::Authorization):
@@ -17,6 +17,9 @@
 //! | `COGNITO_USER_POOLS`, `JWT` | passes, the token is judged next | 403 | 403 |
 //! | `CUSTOM` | passes, the authorizer is asked next | passes; the authorizer must allow | 403, the authorizer is not asked |
 //! | `AWS_IAM` | passes | passes | passes: the signature comes first |
+//!
+//! A call through a [private](crate::context::Ingress::private) entry is refused where no policy is attached: in `Gateway`,
+//! `SigV4AuthLayer` and `AuthorizerLayer`.
 //!
 //! The policy of an `AWS_IAM` method is judged by `SigV4AuthLayer`, which knows the caller: give it the same policy.
 //! [`ResourcePolicyLayer::phase`] replaces the table by one row for all requests.

@@ -126,7 +126,7 @@ pub enum Cause {
     AuthorizerImplicitDeny,
     /// The resource policy denies explicitly.
     ResourcePolicyDenied,
-    /// The resource policy does not allow.
+    /// The resource policy does not allow, or there is none where there must be one: for a call through a private entry.
     ResourcePolicySilent,
     /// The connection has no client certificate.
     ClientCertificateMissing,
@@ -243,6 +243,13 @@ impl GatewayError {
         let mut error = Self::client_error(cause, StatusCode::FORBIDDEN, "Forbidden", "ForbiddenException");
         error.form = Form::Fixed;
         error
+    }
+
+    /// 414 for a call whose ARN is longer than policies may judge. The body's shape is unconfirmed on AWS.
+    #[cfg(feature = "policy")]
+    pub(crate) fn arn_too_long() -> Self {
+        let (status, text) = (StatusCode::URI_TOO_LONG, "Request URI too long");
+        Self::client_error(Cause::ResourceArnTooLong, status, text, "BadRequestException")
     }
 
     /// A 403 `ACCESS_DENIED` in its own words.

@@ -53,10 +53,10 @@ impl GatewayResponseLayer {
         self
     }
 
-    /// The kind of API, where this is the first of our layers. Default: REST.
+    /// The kind of API, where no layer outside has said one. Default: what a layer inside says, or REST.
     #[must_use]
     pub fn api_kind(mut self, kind: ApiKind) -> Self {
-        Arc::make_mut(&mut self.config).context.kind = kind;
+        Arc::make_mut(&mut self.config).context.kind = Some(kind);
         self
     }
 
@@ -123,7 +123,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let context = self.config.context.find_or_create(&mut request);
+        let context = self.config.context.establish(&mut request);
         let head = self.config.keep_head(&request);
         let finish = Finish { config: Arc::clone(&self.config), context, head };
         ResponseFuture::forwarded(self.inner.call(request), finish)

@@ -122,7 +122,7 @@ impl SigV4AuthBuilder {
             api,
             stage: DEFAULT_STAGE.to_owned(),
             resource_policy: None,
-            account_grant: AccountGrant::default(),
+            account_grant: AccountGrant::Allows,
             wording: DenialWording::default(),
             explain: true,
         });
@@ -170,7 +170,8 @@ impl SigV4AuthBuilder {
     }
 
     /// What a resource policy that names the caller by the account alone grants. Default:
-    /// [`Delegates`](AccountGrant::Delegates).
+    /// [`Allows`](AccountGrant::Allows), as API Gateway's table A says; with [`Delegates`](AccountGrant::Delegates) an
+    /// identity policy must allow as well, as with other services.
     #[must_use]
     pub fn account_grant(self, grant: AccountGrant) -> Self {
         self.permissions(|permissions| permissions.account_grant = grant)
@@ -237,9 +238,9 @@ impl SigV4AuthBuilder {
         self.rules(|rules| rules.dot_segments = allow)
     }
 
-    /// Accepts each signature in an `Authorization` field once only, remembering up to `capacity` of them (about 80
-    /// bytes each) for as long as they would be accepted, twice the clock skew at most; with more, requests are refused
-    /// with 429. Presigned requests are meant to be used again and not remembered. Clients that send the same request
+    /// Accepts each signature in an `Authorization` field once only, remembering `capacity` of them (about 80
+    /// bytes each; at least one) for as long as they would be accepted, twice the clock skew at most; with more, requests
+    /// are refused with 429. Presigned requests are meant to be used again and not remembered. Clients that send the same request
     /// twice within a second sign it alike, and are refused the second time. Default: off.
     #[must_use]
     pub fn refuse_replays(self, capacity: usize) -> Self {

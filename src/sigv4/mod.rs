@@ -18,8 +18,8 @@
 //! 8. The session token is the access key's, and has not expired. It may be unsigned, since it is compared itself.
 //! 9. Where replays are refused ([`SigV4AuthBuilder::refuse_replays`]), the signature is new.
 //! 10. Identity policies and the API's resource policy allow the call ([`policy::combine`](crate::policy::combine)). The
-//!     ARN is made from the path that is *routed*; where that is spelled otherwise than it is matched (`/admin/`,
-//!     `/%61dmin`), both spellings must be allowed. What the condition keys stand for:
+//!     ARN is made from the path that is *routed*, in the spelling that is matched (`/admin` for `/admin/` and `/%61dmin`);
+//!     an explicit deny of the path as received, or decoded, counts too. What the condition keys stand for:
 //!     [`RequestKeys`](crate::policy::RequestKeys), and the caller's.
 //! 11. [`CallerIdentity`](crate::context::CallerIdentity) and a [`Principal`](crate::context::Principal) (the caller's ARN)
 //!     are set in the context, the signature is taken off, and the service is called, on the instance that was ready.

@@ -5,13 +5,13 @@ use crate::{
     context::{Caller, CallerIdentity, RequestContext},
     policy::{
         self, AccessDenial, AccessRequest, CallArns, Decision, DenialWording, ExecuteApi, INVOKE, Policy,
-        RequestKeys,
+        RequestKeys, check_arn_length,
         combine::{self, AccountGrant, Outcome, PolicyKind},
         not_authorized,
     },
     response::{Cause, GatewayError},
 };
-use http::{Extensions, HeaderMap, Method, StatusCode, Uri};
+use http::{Extensions, HeaderMap, Method, Uri};
 use std::sync::Arc;
 
 /// The settings of authorization.
@@ -35,9 +35,6 @@ pub(crate) struct Routed<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) extensions: &'a Extensions,
 }
-
-/// Longest ARN, in bytes, that AWS judges.
-const LONGEST_ARN: usize = 1600;
 
 /// What a caller's credentials bring along.
 #[derive(Debug)]
@@ -73,7 +70,7 @@ struct Case<'a> {
 impl Case<'_> {
     fn question<'b>(&'b self, arn: &'b str) -> AccessRequest<'b> {
         let caller = policy::RequestPrincipal::Aws(self.subject.caller.user_arn());
-        AccessRequest::new(self.action, arn, &self.keys).caller(caller)
+        AccessRequest::new(self.action, arn, &self.keys).caller(caller).also_spelled(self.arns.spellings())
     }
 }
 
@@ -87,7 +84,7 @@ struct Weighed<'a> {
 impl Permissions {
     /// Judges a call by the ARN of the path that is routed, which need not be the one that was signed.
     pub(super) fn decide(&self, routed: &Routed<'_>, subject: Subject<'_>) -> Result<(), Refusal> {
-        let case = self.case(INVOKE, routed, subject).ok_or_else(arn_too_long)?;
+        let case = self.case(INVOKE, routed, subject)?;
         let Weighed { outcome, identity_arn, resource } = self.weigh(&case);
         if outcome.is_allowed() {
             return Ok(());
@@ -105,18 +102,24 @@ impl Permissions {
     /// Whether a caller may do something else with what a call is routed to.
     pub(super) fn permits(&self, action: &str, routed: &Routed<'_>) -> bool {
         let subject = routed.context.caller().and_then(Subject::of);
-        let case = subject.and_then(|subject| self.case(action, routed, subject));
+        let case = subject.and_then(|subject| self.case(action, routed, subject).ok());
         case.is_some_and(|case| self.weigh(&case).outcome.is_allowed())
     }
 
-    /// `None`: the ARN is too long to be judged.
-    fn case<'a>(&self, action: &'a str, routed: &Routed<'a>, subject: Subject<'a>) -> Option<Case<'a>> {
-        let stage = routed.context.stage().unwrap_or(&self.stage);
-        let arns = CallArns::new(&self.api, stage, routed.method.as_str(), routed_path(routed));
+    /// Fails where the ARN is too long to be judged.
+    fn case<'a>(
+        &self,
+        action: &'a str,
+        routed: &Routed<'a>,
+        subject: Subject<'a>,
+    ) -> Result<Case<'a>, GatewayError> {
+        let (stage, method) = (routed.context.stage().unwrap_or(&self.stage), routed.method.as_str());
+        let path = routed_path(routed);
+        check_arn_length(&self.api, stage, method, path)?;
+        let arns = CallArns::new(&self.api, stage, method, path);
         let request = RequestKeys::new(routed.context, routed.headers, routed.extensions);
         let now = routed.context.arrived().unix_seconds();
-        let is_short = arns.matched().len() <= LONGEST_ARN;
-        is_short.then_some(Case { action, subject, arns, keys: (CallerKeys { subject, now }, request) })
+        Ok(Case { action, subject, arns, keys: (CallerKeys { subject, now }, request) })
     }
 
     fn weigh<'a>(&'a self, case: &'a Case<'_>) -> Weighed<'a> {
@@ -126,15 +129,19 @@ impl Permissions {
         let resource = self.resource_policy.as_ref();
         let resource =
             resource.map(|policy| (policy, case.arns.decide(|arn| policy.evaluate(&case.question(arn)))));
-        let outcome = self.combine(identity, resource.map(|(_, (decision, _))| decision), case.subject);
+        let outcome = self.combine(identity, resource.map(|(_, (decision, _))| decision), case);
         Weighed { outcome, identity_arn, resource: resource.map(|(policy, (_, arn))| (policy, arn)) }
     }
 
-    fn combine(&self, identity: Decision, resource: Option<Decision>, subject: Subject<'_>) -> Outcome {
-        if subject.caller.account_id() == self.api.account_id() {
+    fn combine(&self, identity: Decision, resource: Option<Decision>, case: &Case<'_>) -> Outcome {
+        let outcome = if case.subject.caller.account_id() == self.api.account_id() {
             combine::same_account(identity, resource, self.account_grant)
         } else {
             combine::cross_account(identity, resource)
+        };
+        match case.keys.1.is_private() {
+            true => combine::through_private_entry(outcome, resource),
+            false => outcome,
         }
     }
 
@@ -173,9 +180,4 @@ fn routed_path<'a>(routed: &Routed<'a>) -> &'a str {
     let received = routed.context.received_uri().path();
     let base = routed.context.route().and_then(|route| route.base);
     base.and_then(|base| received.get(base as usize..)).unwrap_or(routed.uri.path())
-}
-
-fn arn_too_long() -> GatewayError {
-    let (status, text) = (StatusCode::URI_TOO_LONG, "Request URI too long");
-    GatewayError::client_error(Cause::ResourceArnTooLong, status, text, "BadRequestException")
 }

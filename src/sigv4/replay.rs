@@ -5,7 +5,10 @@ use crate::response::{Cause, GatewayError, ResponseType};
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 const SHARDS: usize = 16;
@@ -13,7 +16,8 @@ const SHARDS: usize = 16;
 /// Remembers each signature until nobody would accept it any more, up to a number of them.
 pub(super) struct ReplayWindow {
     shards: [Mutex<BTreeSet<Used>>; SHARDS],
-    /// Of one shard.
+    /// Of all shards together.
+    remembered: AtomicUsize,
     capacity: usize,
 }
 
@@ -24,31 +28,53 @@ type Used = (i64, [u8; 32]);
 impl ReplayWindow {
     pub(super) fn new(capacity: usize) -> Self {
         let shards = std::array::from_fn(|_| Mutex::default());
-        Self { shards, capacity: capacity.div_ceil(SHARDS).max(1) }
+        Self { shards, remembered: AtomicUsize::new(0), capacity: capacity.max(1) }
     }
 
     /// Notes a signature that was just verified. A second use is refused; and so is a first one that there is no room
     /// to remember, because it could be repeated.
     pub(super) fn admit(&self, signature: &[u8; 32], until: i64, now: i64) -> Result<(), GatewayError> {
-        let shard = &self.shards[usize::from(signature[0]) % SHARDS];
-        let mut used = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        while used.first().is_some_and(|first| first.0 < now) {
-            used.pop_first();
+        let full = Err(GatewayError::new(ResponseType::Throttled, Cause::ReplayWindowFull));
+        if self.note(signature, until, now)? {
+            return Ok(());
         }
+        // Others may hold room for what has expired.
+        for shard in &self.shards {
+            self.forget(&mut lock(shard), now);
+        }
+        if self.note(signature, until, now)? { Ok(()) } else { full }
+    }
+
+    /// Whether there was room.
+    fn note(&self, signature: &[u8; 32], until: i64, now: i64) -> Result<bool, GatewayError> {
+        let mut used = lock(&self.shards[usize::from(signature[0]) % SHARDS]);
+        self.forget(&mut used, now);
         if used.contains(&(until, *signature)) {
             return Err(SignatureError::replayed().into());
         }
-        if used.len() >= self.capacity {
-            return Err(GatewayError::new(ResponseType::Throttled, Cause::ReplayWindowFull));
+        let one_more = |count: usize| (count < self.capacity).then_some(count + 1);
+        let has_room = self.remembered.fetch_update(Relaxed, Relaxed, one_more).is_ok();
+        if has_room {
+            used.insert((until, *signature));
         }
-        used.insert((until, *signature));
-        Ok(())
+        Ok(has_room)
     }
+
+    fn forget(&self, used: &mut BTreeSet<Used>, now: i64) {
+        while used.first().is_some_and(|first| first.0 < now) {
+            used.pop_first();
+            self.remembered.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+fn lock(shard: &Mutex<BTreeSet<Used>>) -> MutexGuard<'_, BTreeSet<Used>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for ReplayWindow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplayWindow").field("capacity", &(self.capacity * SHARDS)).finish_non_exhaustive()
+        f.debug_struct("ReplayWindow").field("capacity", &self.capacity).finish_non_exhaustive()
     }
 }
 
@@ -67,13 +93,29 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_remembered_is_refused() {
-        let window = ReplayWindow::new(16);
-        assert!(window.admit(&[1; 32], 100, 0).is_ok());
-        let mut other = [1; 32];
-        other[31] = 2;
-        let full = window.admit(&other, 100, 0).map_err(|error| error.cause());
-        assert_eq!(full, Err(Cause::ReplayWindowFull));
-        assert!(window.admit(&other, 200, 101).is_ok(), "room again");
+    fn exactly_the_capacity_is_remembered_wherever_signatures_fall() {
+        for (capacity, spread) in [(1, 1), (16, 1), (16, 7), (100, 13), (1000, 255)] {
+            let window = ReplayWindow::new(capacity);
+            let signature = |number: usize| {
+                let mut signature = [0; 32];
+                signature[0] = (number % spread) as u8;
+                signature[1..9].copy_from_slice(&number.to_be_bytes());
+                signature
+            };
+            for number in 0..capacity {
+                assert!(window.admit(&signature(number), 100, 0).is_ok(), "{number} of {capacity}");
+            }
+            let full = window.admit(&signature(capacity), 100, 0).map_err(|error| error.cause());
+            assert_eq!(full, Err(Cause::ReplayWindowFull), "{capacity}");
+            let seen = window.admit(&signature(0), 100, 0).map_err(|error| error.cause());
+            assert_eq!(seen, Err(Cause::SignatureReplayed), "{capacity}");
+            // What has expired makes room, whichever shard holds it.
+            for number in 0..capacity {
+                assert!(
+                    window.admit(&signature(capacity + number), 200, 101).is_ok(),
+                    "{number} of {capacity}"
+                );
+            }
+        }
     }
 }

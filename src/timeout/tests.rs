@@ -44,7 +44,7 @@ fn a_match_of_an_outer_layer_is_used_and_the_kind_of_api() {
     let routes =
         Routes::builder().any("/a", ApiMethod::new().timeout(Duration::from_secs(1))).build().unwrap();
     let mut request = Request::builder().uri("/a").body(()).unwrap();
-    let config = ContextConfig { kind: ApiKind::Http, ..ContextConfig::default() };
+    let config = ContextConfig { kind: Some(ApiKind::Http), ..ContextConfig::default() };
     let context = config.find_or_create(&mut request);
     context.route_or_match(Some(&routes.scope()), "/a");
     let service = TimeoutLayer::default().clock(clock.clock()).layer(service_fn(|_| pending::<Answer>()));

@@ -294,6 +294,7 @@ fn http_authorizer(calls: &Calls, format: PayloadFormat, simple: bool) -> Author
             match (simple, token.as_str()) {
                 (true, "ada") => Ok(AuthorizerAnswer::simple(true).context("plan", "gold")),
                 (true, "bob") => Ok(AuthorizerAnswer::simple(false)),
+                (true, "{}") => Ok(AuthorizerAnswer::from_json("{}")),
                 _ => answer(&token, &event),
             }
         }
@@ -335,6 +336,24 @@ fn refusals_of_an_http_api_to_the_byte() {
         let (status, body, cause) = on_http_api(&layer, get("/pets"));
         assert_eq!((status, body.as_str()), unauthorized);
         assert_eq!(cause, Some(Cause::IdentityMissing));
+    }
+}
+
+#[test]
+fn alone_the_layer_answers_as_the_api_that_its_authorizer_is_made_for() {
+    for (simple, token, expected) in [
+        (true, "bob", (403, r#"{"message":"Forbidden"}"#)),
+        // `isAuthorized` is not there.
+        (true, "{}", (500, r#"{"message":"Internal Server Error"}"#)),
+        (false, "silent", (403, r#"{"message":"Forbidden"}"#)),
+        (false, "unauthorized", (401, r#"{"message":"Unauthorized"}"#)),
+    ] {
+        let authorizer = http_authorizer(&Calls::default(), PayloadFormat::V2, simple).build().unwrap();
+        let (response, calls) = run(through(AuthorizerLayer::new(authorizer), with_token("/pets", token)));
+        let body = std::str::from_utf8(response.body()).unwrap();
+        assert_eq!(((response.status().as_u16(), body), calls), (expected, 0), "{token}");
+        let names: Vec<_> = response.headers().keys().map(http::HeaderName::as_str).collect();
+        assert_eq!(names, ["content-type"], "{token}");
     }
 }
 
@@ -410,6 +429,8 @@ fn settings_that_cannot_work_are_named() {
         (token().ttl(second * 3601), "authorizer TTL", "3601s"),
         (token().negative_ttl(second * 3601), "authorizer TTL", "3601s"),
         (token().ttl(Duration::ZERO).stale_while_revalidate(second), "stale-while-revalidate", "1s"),
+        (token().ttl(Duration::ZERO).negative_ttl(second), "negative TTL", "1s"),
+        (http_2().negative_ttl(second), "negative TTL", "1s"),
         (token().timeout(Duration::ZERO), "authorizer timeout", "0ns"),
         (token().capacity(0), "authorizer cache capacity", "0"),
         (token().simple_responses(true), "simple responses", "true"),

@@ -1,6 +1,8 @@
 //! The assembled gateway: order of the phases, senseless combinations, allocations, hostile input over a socket.
 
 mod hostile;
+#[cfg(all(feature = "mtls", feature = "policy", feature = "tracing"))]
+mod wrapped;
 
 use crate::support::{Strict, assert_service, run, vectors};
 use bytes::Bytes;

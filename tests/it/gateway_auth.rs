@@ -1,12 +1,14 @@
 //! The resource policy and every kind of authorizer in the assembled gateway: who asks whom, and in which order.
 
 mod closed;
+mod conformance;
 #[cfg(feature = "admin")]
 mod explained;
 mod keys;
 #[cfg(feature = "tracing")]
 mod logged;
 mod order;
+mod private;
 #[cfg(feature = "tracing")]
 mod traced;
 #[cfg(feature = "tracing")]
@@ -103,6 +105,12 @@ fn judge(token: &str) -> Result<AuthorizerAnswer, &'static str> {
         "deny" => AuthorizerAnswer::deny("bob", ["*"]).context("reason", "not paid"),
         _ => return Err("Unauthorized"),
     })
+}
+
+/// One that nobody listens to.
+fn authorizer_named(name: &str) -> Authorizer {
+    let function = authorizer_fn(|event: AuthorizerEvent| async move { judge(event.authorization_token()) });
+    Authorizer::token(name, function).clock(clock().1).build().unwrap()
 }
 
 fn custom(record: &Record) -> AuthorizerLayer {

@@ -293,6 +293,52 @@ fn a_policy_for_a_single_method_is_warned_of_once() {
     assert_eq!(uncached.single_method_policies(), 0, "harmless where nothing is cached");
 }
 
+/// Keeps what is written about authorizers.
+#[cfg(feature = "tracing")]
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+#[cfg(feature = "tracing")]
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "tower_gateway::authorizer"
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut fields = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            fields.push_str(&format!(" {field}={value:?}"));
+        });
+        self.0.lock().unwrap().push(format!("{}{fields}", event.metadata().level()));
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn the_first_policy_for_a_single_method_is_written_to_the_log() {
+    let warnings = Warnings::default();
+    let authorizer = token_authorizer(&Calls::default()).build().unwrap();
+    let layer = AuthorizerLayer::new(authorizer.clone());
+    tracing::subscriber::with_default(warnings.clone(), || {
+        run(async {
+            for token in ["ada", "here", "here"] {
+                authorizer.flush();
+                ask(&layer, with_token("/", token)).await;
+            }
+        });
+    });
+    let written = warnings.0.lock().unwrap().clone();
+    assert_eq!(written.len(), 1, "{written:?}");
+    assert!(written[0].starts_with("WARN") && written[0].contains(r#"authorizer="pets""#), "{written:?}");
+    assert!(!written[0].contains("here"), "no token");
+}
+
 #[test]
 fn the_number_of_answers_is_bounded() {
     let calls = Calls::default();

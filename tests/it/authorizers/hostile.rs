@@ -5,7 +5,7 @@ use crate::support::{get, run, through};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::Full;
-use std::{convert::Infallible, sync::atomic::Ordering::SeqCst};
+use std::{convert::Infallible, sync::atomic::Ordering::SeqCst, time::Duration};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
     authorizer::{
@@ -176,6 +176,23 @@ fn a_client_cannot_bring_a_context_or_a_principal_along() {
         let body = run(http_body_util::BodyExt::collect(answer.into_body())).unwrap().to_bytes();
         assert_eq!(body, "ada");
     }
+}
+
+/// What the function is told is what is judged, however the path is spelled.
+#[test]
+fn who_allows_the_arn_of_the_event_allows_the_call() {
+    let calls = Calls::default();
+    let layer = AuthorizerLayer::new(token_authorizer(&calls).ttl(Duration::ZERO).build().unwrap());
+    run(async {
+        for path in ["/pets", "/pets/", "//pets", "/%7Eada", "/caf%c3%a9", "/a%2Fb", "/a//b", "/", "//"] {
+            assert_eq!(
+                ask(&layer, super::with_token(path, "here")).await,
+                (200, "ada ".to_owned()),
+                "{path}"
+            );
+        }
+    });
+    assert_eq!(calls.count(), 9);
 }
 
 /// Every spelling of one path that a router takes for the same resource, and paths that climb.

@@ -1,8 +1,9 @@
 //! Every refusal has an explanation for operators, found by the id that its answer names where that is wanted.
 
-use super::{Answer, Record, ask, authorized, order::policy, request, signatures, stages, whose, with_field};
+use super::{Answer, Record, ask, authorized, request, signatures, stages, whose, with_field};
 use crate::{
     jwt::{token, with_token},
+    sigv4::support::api,
     support::{get, run},
 };
 use bytes::Bytes;
@@ -16,10 +17,20 @@ use tower_gateway::{
         ObserveLayer,
         admin::{Explain, RequestRecord},
     },
-    resource_policy::ResourcePolicyLayer,
+    resource_policy::{ResourcePolicy, ResourcePolicyLayer},
 };
 
 const ID: HeaderName = HeaderName::from_static("x-explanation-id");
+
+/// Everybody but who calls himself `blocked`; of `/custom` it leaves the allowing to the authorizer.
+fn policy() -> ResourcePolicy {
+    let document = r#"{"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke",
+         "NotResource": "execute-api:/prod/GET/custom"},
+        {"Effect": "Deny", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*",
+         "Condition": {"StringEquals": {"aws:UserAgent": "blocked"}}}]}"#;
+    ResourcePolicy::new(&api(), document).unwrap()
+}
 
 fn guarded(explain: &Explain) -> GatewayBuilder {
     authorized(&Record::default())

@@ -15,9 +15,11 @@ use tower::Layer;
 use tower_gateway::{
     authorizer::AuthorizerLayer,
     filter::{FilterLayer, Verdict},
-    gateway::GatewayBuilder,
+    gateway::{BuildError, Gateway, GatewayBuilder},
+    policy::ExecuteApi,
     resource_policy::{ResourcePolicy, ResourcePolicyLayer},
     response::Cause,
+    route::{ApiMethod, Routes},
     throttle::Throttle,
     usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlanLayer, UsagePlans},
 };
@@ -73,6 +75,63 @@ fn guarded(record: &Record, plans: &UsagePlans) -> GatewayBuilder {
         .sigv4(signatures().resource_policy(&policy()).build().unwrap())
         .authorizer(authorizer)
         .usage_plan(plan)
+}
+
+/// Table A: what the authorizer says nothing about is allowed by the policy, though only the gateway was given it.
+#[test]
+fn the_gateways_policy_and_the_authorizer_decide_together() {
+    let allow = r#"{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke",
+        "Resource": "execute-api:/*/GET/*"}]}"#;
+    let policy = ResourcePolicyLayer::new(ResourcePolicy::new(&api(), allow).unwrap());
+    let authorizer = |layer: AuthorizerLayer| Gateway::builder().authorizer(layer);
+    let routes = || {
+        let method = ApiMethod::new().authorization(super::authorization("custom"));
+        Routes::builder().any("/pets", method).build().unwrap()
+    };
+    let silent = |method: Method| {
+        let mut request = with_field(get("/pets"), "authorization", "silent");
+        *request.method_mut() = method;
+        request
+    };
+    let nameless = AuthorizerLayer::new(super::authorizer_named("custom"));
+    run(async {
+        for layer in [custom(&Record::default()), nameless] {
+            let gateway = authorizer(layer).routes(routes()).resource_policy(policy.clone());
+            let service = gateway.build().unwrap().layer(Strict::default());
+            assert_eq!(ask(&service, silent(Method::GET)).await.status, 200);
+            let refused = ask(&service, silent(Method::POST)).await;
+            assert_eq!((refused.status, refused.cause), (403, Some(Cause::AuthorizerImplicitDeny)));
+        }
+    });
+    let other = ExecuteApi::new("us-east-1", "111122223333", "other").unwrap();
+    let foreign = authorizer(custom(&Record::default()).api(other)).routes(routes()).resource_policy(policy);
+    assert!(matches!(foreign.build(), Err(BuildError::Conflict { other: "authorizer", .. })));
+}
+
+#[test]
+fn an_authorized_method_has_an_arn_of_at_most_1600_bytes() {
+    let every = |kind: &str| {
+        let method = ApiMethod::new().authorization(super::authorization(kind));
+        Routes::builder().method("/{proxy+}", Method::GET, method).build().unwrap()
+    };
+    let record = Record::default();
+    let (fits, long) = (format!("/{}", "x".repeat(1_500)), format!("/{}", "x".repeat(1_600)));
+    run(async {
+        for kind in KINDS.into_iter().chain(["open"]) {
+            let service = authorized(&record).routes(every(kind)).build().unwrap().layer(Strict::default());
+            assert_eq!(ask(&service, request(kind, "ada", &fits)).await.status, 200, "{kind}");
+            record.take();
+            let answer = ask(&service, request(kind, "ada", &long)).await;
+            if kind == "open" {
+                assert_eq!(answer.status, 200, "nobody is asked");
+                continue;
+            }
+            assert_eq!((answer.status, answer.cause), (414, Some(Cause::ResourceArnTooLong)), "{kind}");
+            assert_eq!(answer.body, r#"{"message":"Request URI too long"}"#, "{kind}");
+            assert!(!answer.headers.contains_key("www-authenticate"), "{kind}");
+            assert_eq!(record.take(), [""; 0], "{kind}");
+        }
+    });
 }
 
 /// Faults of one request, outermost phase first.
@@ -200,13 +259,15 @@ fn a_resource_policy_judges_a_signed_request_after_its_signature() {
 fn what_the_authorizer_is_silent_about_the_resource_policy_may_allow() {
     let record = Record::default();
     let with_policy = guarded(&record, &plans()).build().unwrap().layer(Strict::default());
-    let alone = guarded(&record, &plans()).authorizer(custom(&record)).build().unwrap();
-    let alone = alone.layer(Strict::default());
+    let handed_down = guarded(&record, &plans()).authorizer(custom(&record)).build().unwrap();
+    let handed_down = handed_down.layer(Strict::default());
+    let alone = authorized(&record).stages(stages()).build().unwrap().layer(Strict::default());
     run(async {
         let silent = || request("custom", "silent", "/prod/custom");
         assert_eq!(ask(&with_policy, silent()).await.status, 200);
+        assert_eq!(ask(&handed_down, silent()).await.status, 200);
         assert_eq!(ask(&alone, silent()).await.cause, Some(Cause::AuthorizerImplicitDeny));
-        for service in [with_policy, alone] {
+        for service in [with_policy, handed_down, alone] {
             let denied = ask(&service, request("custom", "deny", "/prod/custom")).await;
             assert_eq!((denied.status, denied.cause), (403, Some(Cause::AuthorizerExplicitDeny)));
         }

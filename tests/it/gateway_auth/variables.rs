@@ -17,6 +17,7 @@ use tower_gateway::{
     filter::{FilterLayer, Verdict},
     gateway::Gateway,
     observe::{AccessLog, AccessLogFormat, ApiInfo, LogApi, ObserveLayer, RequestEvent, trace::TraceLayer},
+    resource_policy::ResourcePolicyLayer,
     route::{ApiMethod, Routes},
     stage::{CanarySettings, Deployment, Stage, Stages},
     timeout::TimeoutLayer,
@@ -72,7 +73,14 @@ fn values(request: Request<Full<Bytes>>) -> Vec<String> {
         Ok::<_, Infallible>(answer.status(201).body(Full::<Bytes>::from("pets")).unwrap())
     });
     let clock = crate::jwt::clock().1;
-    let gateway = authorized(&Record::default()).clock(clock.clone()).stages(stages());
+    // The entry is private: without a policy it would be closed.
+    let policy = super::order::policy();
+    let gateway = authorized(&Record::default())
+        .clock(clock.clone())
+        .stages(stages())
+        .resource_policy(ResourcePolicyLayer::new(policy.clone()))
+        .sigv4(super::signatures().resource_policy(&policy).build().unwrap())
+        .authorizer(super::custom(&Record::default()).resource_policy(policy.policy().clone()));
     let filter = FilterLayer::new(|head, _| match head.headers.contains_key("x-block") {
         true => Verdict::Block,
         false => Verdict::Pass,

@@ -388,7 +388,26 @@ fn settings_that_cannot_work_are_errors_with_their_value() {
     }
     let arn = "arn:aws:cognito-idp:eu-west-1:111122223333:userpool/eu-west-1_Ab12Cd34E";
     assert_eq!(UserPool::from_arn(arn).unwrap().issuer(), POOL);
-    assert!(UserPool::from_arn("arn:aws:cognito-idp:eu-west-1:1:other/x").is_err());
+    for (arn, issuer) in [
+        (
+            "arn:aws-us-gov:cognito-idp:us-gov-west-1:1:userpool/us-gov-west-1_x",
+            "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_x",
+        ),
+        (
+            "arn:aws-cn:cognito-idp:cn-north-1:1:userpool/cn-north-1_x",
+            "https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_x",
+        ),
+    ] {
+        assert_eq!(UserPool::from_arn(arn).unwrap().issuer(), issuer);
+    }
+    for arn in [
+        "arn:aws:cognito-idp:eu-west-1:1:other/x",
+        "arn:aws:cognito-idp:cn-north-1:1:userpool/cn-north-1_x",
+        "arn:aws-cn:cognito-idp:eu-west-1:1:userpool/eu-west-1_x",
+        "arn:aws-x:cognito-idp:eu-west-1:1:userpool/eu-west-1_x",
+    ] {
+        assert!(UserPool::from_arn(arn).is_err(), "{arn}");
+    }
 }
 
 async fn whose(Extension(context): Extension<RequestContext>) -> String {

@@ -107,6 +107,20 @@ async fn ask(layer: &JwtAuthorizerLayer, token: &str) -> Result<(), Option<JwtEr
     }
 }
 
+/// J8, literally.
+#[tokio::test]
+async fn keys_that_cannot_be_had_are_the_tokens_fault() {
+    let provider = Provider::with_keys(&[&signers()[0]]);
+    provider.go_away();
+    let service = provider.layer(&clock().1).layer(Strict::default());
+    let answer = service.oneshot(with_token("/", &token(&json!({})))).await.unwrap();
+    let (head, body) = answer.into_parts();
+    let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+    assert_eq!((head.status.as_u16(), &body[..]), (401, br#"{"message":"Unauthorized"}"#.as_slice()));
+    let text = r#"Bearer scope="" error="invalid_token" error_description="JWKS communication error""#;
+    assert_eq!(head.headers["www-authenticate"], text);
+}
+
 /// Polls once.
 fn is_pending<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> bool {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()

@@ -140,11 +140,10 @@ fn the_right_is_for_the_method_that_is_routed() {
     run(async {
         let api =
             gateway(layer_of(callers()).build().unwrap(), &shared(), UnauthorizedCacheControl::FailWith403);
-        for target in ["/prod/zone", "/prod/%74ime"] {
+        for (target, status) in [("/prod/zone", 403), ("/prod/%74ime", 200), ("/prod/time", 200)] {
             assert_eq!(api.ask("AKIDADA", target, &[]).await.0, 200, "{target}");
-            assert_eq!(api.ask("AKIDADA", target, RELOAD).await.0, 403, "{target}");
+            assert_eq!(api.ask("AKIDADA", target, RELOAD).await.0, status, "{target}");
         }
-        assert_eq!(api.ask("AKIDADA", "/prod/time", RELOAD).await.0, 200);
     });
 }
 

@@ -90,10 +90,10 @@ fn what_is_denied_without_a_slash_is_denied_with_one() {
         let (status, cause, _) = staged(layer_of([ada(&deny)]), get(target));
         assert_eq!((status, cause), (403, Some(Cause::IdentityPolicyDenied)), "{target}");
     }
-    // An allow of the one is no allow of the other.
+    // They are routed alike: what is allowed as the one is allowed as the other.
     let allow = r#"{"Effect": "Allow", "Action": "execute-api:*", "Resource": "execute-api:/prod/GET/pets"}"#;
     assert_eq!(staged(layer_of([ada(allow)]), get("/prod/pets")).0, 200);
-    assert_eq!(staged(layer_of([ada(allow)]), get("/prod/pets/")).0, 403);
+    assert_eq!(staged(layer_of([ada(allow)]), get("/prod/pets/")).0, 200);
 }
 
 const USER: &str = "User: arn:aws:iam::111122223333:user/ada is not authorized to perform: execute-api:Invoke on resource: \
@@ -152,6 +152,10 @@ fn a_resource_policy_decides_with_the_identity_policies() {
         staged(layer, get("/prod/pets")).0
     };
     assert_eq!((granting(AccountGrant::Delegates), granting(AccountGrant::Allows)), (403, 200), "P4b");
+    for principal in [r#"{"AWS": "arn:aws:iam::111122223333:root"}"#, account] {
+        let layer = layer_of([silent()]).resource_policy(&resource("Allow", principal));
+        assert_eq!(staged(layer, get("/prod/pets")).0, 200, "P4b by default: {principal}");
+    }
 }
 
 #[test]

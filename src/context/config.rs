@@ -1,0 +1,134 @@
+//! What a context is made from, and which layer's word counts where several have one.
+
+use super::{
+    ApiKind, HostText, Inner, RequestContext, TrustedProxies, cache, ids::RequestIds, layer::PeerSource,
+};
+use crate::{clock::Clock, route::MatchedRoute};
+use http::{Extensions, HeaderMap, Request};
+use std::sync::{Arc, OnceLock};
+
+/// What a context is made from. What nobody has said is `None`: the context that a layer makes without knowing it is
+/// completed by the first layer inside that does, so that a layer put around another never hides its settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ContextConfig {
+    /// Default: REST.
+    pub(crate) kind: Option<ApiKind>,
+    pub(crate) clock: Clock,
+    /// Default: nobody is trusted.
+    pub(crate) proxies: Option<TrustedProxies>,
+    pub(crate) peer: PeerSource,
+}
+
+impl ContextConfig {
+    pub(crate) fn with_clock(clock: Clock) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
+    /// Says everything: what nobody has said is the default from now on, and no layer inside changes it.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn complete(mut self) -> Self {
+        self.kind.get_or_insert_default();
+        self.proxies.get_or_insert_default();
+        self
+    }
+
+    /// The request's context: the one that an outer layer made, or a new one. For layers that have no say in it: what
+    /// they make is open to those that have.
+    pub(crate) fn find_or_create<B>(&self, request: &mut Request<B>) -> RequestContext {
+        if let Some(found) = request.extensions().get::<RequestContext>() {
+            return found.clone();
+        }
+        let context = self.create(request, None, None);
+        request.extensions_mut().insert(context.clone());
+        context
+    }
+
+    /// The same for layers whose settings count: they complete what is open.
+    pub(crate) fn establish<B>(&self, request: &mut Request<B>) -> RequestContext {
+        self.establish_with(request, || (None, None))
+    }
+
+    /// The same, a new one with route and `Host` field, which have been looked at before.
+    pub(crate) fn establish_with<B>(
+        &self,
+        request: &mut Request<B>,
+        seen: impl FnOnce() -> (Option<MatchedRoute>, Option<HostText>),
+    ) -> RequestContext {
+        if let Some(found) = request.extensions().get::<RequestContext>() {
+            self.settle(found, request.extensions(), request.headers());
+            if let (None, Some(ingress)) = (found.ingress(), request.extensions().get()) {
+                found.set_ingress(Clone::clone(ingress));
+            }
+            return found.clone();
+        }
+        let (route, host) = seen();
+        let context = self.create(request, route, host);
+        self.settle(&context, request.extensions(), request.headers());
+        request.extensions_mut().insert(context.clone());
+        context
+    }
+
+    /// Writes down what this configuration says and nobody outside has said.
+    fn settle(&self, context: &RequestContext, extensions: &Extensions, headers: &HeaderMap) {
+        let inner = &*context.0;
+        if let Some(kind) = self.kind {
+            let _outer_layers_first = inner.kind.set(kind);
+        }
+        if inner.peer.get().is_none()
+            && let Some(peer) = self.peer.of(extensions)
+        {
+            let _is_first = inner.peer.set(peer.to_canonical());
+        }
+        if let (Some(proxies), Some(peer), None) = (&self.proxies, inner.peer.get(), inner.client.get()) {
+            let _is_first = inner.client.set(proxies.client(*peer, headers));
+        }
+    }
+
+    fn create<B>(
+        &self,
+        request: &Request<B>,
+        route: Option<MatchedRoute>,
+        host: Option<HostText>,
+    ) -> RequestContext {
+        let peer = self.peer.of(request.extensions());
+        RequestContext(Arc::new(Inner {
+            kind: OnceLock::new(),
+            assumed_kind: self.kind.unwrap_or_default(),
+            arrived: self.clock.now(),
+            ids: RequestIds::random(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            peer: slot(peer.map(|peer| peer.to_canonical())),
+            client: OnceLock::new(),
+            ingress: slot(request.extensions().get().cloned()),
+            #[cfg(feature = "mtls")]
+            client_certificate: request.extensions().get().cloned(),
+            route: slot(route),
+            preflight_route: OnceLock::new(),
+            base_path: OnceLock::new(),
+            host: slot(host),
+            api_key: OnceLock::new(),
+            principal: OnceLock::new(),
+            authorizer: OnceLock::new(),
+            authorizer_run: OnceLock::new(),
+            caller: OnceLock::new(),
+            #[cfg(feature = "usage-plan")]
+            rate_limit: OnceLock::new(),
+            #[cfg(feature = "usage-plan")]
+            refused_limit: OnceLock::new(),
+            error: OnceLock::new(),
+            reason: OnceLock::new(),
+            cache: cache::CacheSlot::default(),
+            #[cfg(feature = "access-log")]
+            observed: super::observed::Observed::default(),
+            body_fault: std::sync::atomic::AtomicU64::new(0),
+            #[cfg(feature = "payload-limit")]
+            body_watcher: std::sync::Mutex::default(),
+        }))
+    }
+}
+
+/// A slot that is written already, or open.
+fn slot<T>(value: Option<T>) -> OnceLock<T> {
+    value.map_or_else(OnceLock::new, OnceLock::from)
+}
