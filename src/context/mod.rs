@@ -50,6 +50,7 @@ mod declared;
 mod execution;
 mod explanation;
 #[cfg(feature = "access-log")]
+mod forwarded;
 mod headroom;
 mod identity;
 mod ids;
