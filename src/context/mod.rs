@@ -40,6 +40,7 @@ mod authorizer_run;
 mod body_fault;
 mod cache;
 mod caller;
+mod charge;
 #[cfg(feature = "jwt")]
 mod claims;
 #[cfg(feature = "mtls")]
@@ -92,6 +93,8 @@ pub(crate) use authorizer_run::{AuthorizerCall, AuthorizerRun};
 #[cfg(feature = "payload-limit")]
 pub(crate) use body_fault::BodyFault;
 pub(crate) use cache::CacheNote;
+#[cfg(feature = "usage-plan")]
+pub(crate) use charge::{GiveBack, KeptCharge, PlainCharge, PlanCharge};
 #[cfg(all(feature = "tracing", feature = "authorizer"))]
 pub(crate) use execution::{CallTexts, Credentials};
 #[cfg(feature = "tracing")]
@@ -179,6 +182,7 @@ struct Inner {
     cache: cache::CacheSlot,
     #[cfg(feature = "access-log")]
     observed: observed::Observed,
+    charge: charge::ChargeSlot,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
     /// Who waits for the answer: the body may be read, and cut off, by another task.
@@ -255,6 +259,7 @@ impl ContextConfig {
             cache: cache::CacheSlot::default(),
             #[cfg(feature = "access-log")]
             observed: observed::Observed::default(),
+            charge: charge::ChargeSlot::default(),
             body_fault: AtomicU64::new(0),
             #[cfg(feature = "payload-limit")]
             body_watcher: Mutex::default(),

@@ -83,6 +83,9 @@ impl Phases {
         // After the route: limits are per method.
         if let Some(limit) = &self.payload_limit {
             *watched = limit.admit(context, request).map_err(|error| error.refuse(context))?;
+            if *watched {
+                context.expect_late_refusal();
+            }
         }
         // Before the authorizer, which it spares the requests that no identity can save.
         #[cfg(feature = "policy")]
@@ -112,6 +115,10 @@ impl Phases {
     where
         GatewayBody<R>: Body,
     {
+        // Whoever is refused for the body, which was read after the charge, is charged nothing either.
+        if let Some(usage_plan) = &self.usage_plan {
+            usage_plan.give_back_if_refused(&passage.context);
+        }
         let limit = passage.context.rate_limit();
         let headers = response.headers_mut();
         headers.reserve(passage.added_headers(limit.is_some()));

@@ -29,6 +29,9 @@
 //! All but the plain text carry `content-type: application/json` and `x-amzn-ErrorType`. An HTTP API answers 413 with
 //! `{"message":"Request Entity Too Large"}` and the others alike, without the error type.
 //!
+//! In `Gateway` a request that is cut off is charged nothing. Used alone, this layer does not know of a
+//! `UsagePlanLayer` inside of it: what was charged before the body was read stays charged.
+//!
 //! Used alone, the layer hands the service `Request<GatewayBody<B>>` and keeps the type of its answers;
 //! [`same_body`](PayloadLimitLayer::same_body) keeps the type of the request's body too. A request with
 //! an ended body, or with a known length and [no minimum rate](PayloadLimitLayer::no_minimum_rate), is not metered.

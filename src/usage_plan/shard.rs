@@ -223,7 +223,7 @@ impl Shard {
     }
 
     /// Gives back or takes more, now that the cost is known: exactly the difference, from where it was taken.
-    pub(super) fn settle(&mut self, charged: &Charged, change: Change, now: u64) {
+    pub(super) fn settle(&mut self, charged: &Charged, plan: Option<&PlanState>, change: Change, now: u64) {
         let Some(index) = self.find(charged.subject, |plan| plan == charged.plan) else { return };
         let Self { entries, history, methods, leases, .. } = self;
         let Some(entry) = entries.get_mut(index) else { return };
@@ -242,7 +242,8 @@ impl Shard {
         } else {
             history.change(index, charged.day, change);
         }
-        match (charged.throttle.filter(|_| !charged.elsewhere), charged.method) {
+        let throttle = plan.and_then(|plan| plan.throttle_of(charged.method));
+        match (throttle.filter(|_| charged.took_tokens && !charged.elsewhere), charged.method) {
             (Some(throttle), None) => entry.bucket = change.of_bucket(entry.bucket, throttle, now),
             (Some(throttle), Some(method)) => {
                 let place = (charged.subject, charged.plan, method);

@@ -1,6 +1,7 @@
 //! The assembled gateway: order of the phases, senseless combinations, allocations, hostile input over a socket.
 
 mod hostile;
+mod late_refusals;
 
 use crate::support::{Strict, assert_service, run, vectors};
 use bytes::Bytes;
