@@ -46,6 +46,7 @@ mod claims;
 #[cfg(feature = "mtls")]
 mod client_certificate;
 #[cfg(any(feature = "api-key", feature = "policy"))]
+mod client_wait;
 mod declared;
 #[cfg(feature = "tracing")]
 mod execution;
@@ -183,6 +184,7 @@ struct Inner {
     #[cfg(feature = "access-log")]
     observed: observed::Observed,
     charge: charge::ChargeSlot,
+    client_wait: client_wait::ClientWait,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
     /// Who waits for the answer: the body may be read, and cut off, by another task.
@@ -260,6 +262,7 @@ impl ContextConfig {
             #[cfg(feature = "access-log")]
             observed: observed::Observed::default(),
             charge: charge::ChargeSlot::default(),
+            client_wait: client_wait::ClientWait::default(),
             body_fault: AtomicU64::new(0),
             #[cfg(feature = "payload-limit")]
             body_watcher: Mutex::default(),

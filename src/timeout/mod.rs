@@ -3,7 +3,11 @@
 //! 1. The service's future is polled first. If it answers at once, no timer is made and no clock is read.
 //! 2. At its first `Pending` the timer starts: the method's own
 //!    ([`ApiMethod::timeout`](crate::route::ApiMethod::timeout)), or the layer's. The deadline counts from there, which
-//!    is the call and what the service did without waiting. Waiting for readiness is not counted.
+//!    is the call and what the service did without waiting. Waiting for readiness is not counted. In `Gateway` neither is
+//!    the time for which the client keeps the service waiting for the request's body: AWS has all of it before it calls
+//!    the integration. That time is bounded by the payload limit's
+//!    [`minimum_rate`](crate::payload_limit::PayloadLimitLayer::minimum_rate); without one, or with this layer used alone,
+//!    it counts like any other.
 //! 3. When it rings, the service's future is dropped and the client gets `INTEGRATION_TIMEOUT`. An answer that is there
 //!    at that moment wins.
 //! 4. Only the head of the answer is bounded: a streaming body or an upgraded connection (101) may go on. Work that the
@@ -119,7 +123,7 @@ impl TimeoutLayer {
     pub(crate) fn deadline(&self, context: Option<&RequestContext>) -> Deadline {
         let timeout = self.config.timeout(context);
         let clock = self.config.context.clock.clone();
-        Deadline { timer: None, timeout, clock, context: context.cloned() }
+        Deadline { timer: None, timeout, clock, context: context.cloned(), spared: None }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod late_refusals;
+mod uploads;
 
 use crate::support::{Strict, assert_service, run, vectors};
 use bytes::Bytes;
