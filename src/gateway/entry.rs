@@ -65,16 +65,21 @@ impl Phases {
         GatewayBody<B>: Body,
     {
         let Passage { context, refusal, touch, watched, .. } = passage;
-        // Preflights carry no key and are nobody's traffic; refusals need CORS headers to be readable.
+        // Refusals need CORS headers to be readable.
+        let mut preflight = None;
         if let Some(cors) = &self.cors {
-            *touch = match cors.decide(context, request) {
-                CorsDecision::Preflight(headers) => return Err(no_content(headers)),
-                CorsDecision::Actual(touch) => touch,
-            };
+            match cors.decide(context, request) {
+                CorsDecision::Preflight(headers) => preflight = Some(headers),
+                CorsDecision::Actual(decided) => *touch = decided,
+            }
         }
-        // In the place of AWS WAF: before the route and every access control.
+        // In the place of AWS WAF: before the route and every access control, and it sees preflights too.
         if let Some(filter) = &self.filter {
             filter.admit(context, &self.context.clock, request)?;
+        }
+        // They carry no key and are nobody's traffic.
+        if let Some(headers) = preflight {
+            return Err(no_content(headers));
         }
         if let Some(error) = refusal.take() {
             return Err(error.refuse(context));

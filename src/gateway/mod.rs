@@ -6,8 +6,8 @@
 //! |---|---|---|---|
 //! | 1 | context, route match, body; access log and other observers | always; [`observe`](GatewayBuilder::observe) | nothing yet |
 //! | 2 | gateway responses, request ids | [`gateway_responses`](GatewayBuilder::gateway_responses) | re-renders refusals |
-//! | 3 | CORS | [`cors`](GatewayBuilder::cors) | answers preflights, whatever the method |
-//! | 4 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED` |
+//! | 3 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED`, to preflights too |
+//! | 4 | CORS | [`cors`](GatewayBuilder::cors) | answers preflights, whatever the method; its headers stand on every refusal but a blocked preflight's |
 //! | 5 | stage and route | [`stages`](GatewayBuilder::stages) | 400, 403 `Forbidden`, 403 `Missing Authentication Token`, 403 `IncompleteSignatureException` (feature `sigv4`) |
 //! | 6 | URL, header and payload limits | on by default | 414, 431, 413, 408 |
 //! | 7 | resource policy (feature `policy`) | `resource_policy` | 403 `ACCESS_DENIED` |
