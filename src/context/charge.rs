@@ -1,5 +1,4 @@
 //! What a request was charged, kept while it may still be refused for its body.
-#![allow(dead_code, reason = "not every feature set charges, or refuses so late")]
 
 use super::RequestContext;
 use std::{

@@ -287,9 +287,13 @@ impl RequestContext {
         extensions.get()
     }
 
-    /// `$context.requestId`, a lower-case UUID version 4. Made here; a client's header is not trusted.
+    /// `$context.requestId`, a lower-case UUID version 4; of an HTTP API the extended id, which is the one that its clients
+    /// are told (`apigw-requestid`). Made here; a client's header is not trusted.
     pub fn request_id(&self) -> &str {
-        self.0.ids.request_id()
+        match self.0.kind {
+            ApiKind::Rest => self.0.ids.request_id(),
+            ApiKind::Http => self.0.ids.extended_request_id(),
+        }
     }
 
     /// `$context.extendedRequestId`: 16 characters of base64 ending in `=`.

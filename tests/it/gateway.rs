@@ -314,6 +314,17 @@ fn http_apis_answer_as_http_apis() {
             assert!(answer.headers().contains_key("apigw-requestid"));
             (answer.status().as_u16(), answer.into_body().collect().await.unwrap().to_bytes())
         };
+        // The one id that its client is told is the one that is logged.
+        let tells = service_fn(|request: Request<GatewayBody<Full<Bytes>>>| async move {
+            let context = RequestContext::of(request.extensions()).unwrap();
+            assert_eq!(context.request_id(), context.variable("requestId").unwrap());
+            assert_eq!(context.request_id(), context.extended_request_id());
+            Ok::<_, Infallible>(Response::new(Full::from(context.request_id().to_owned())))
+        });
+        let told = Gateway::builder().api_kind(ApiKind::Http).build().unwrap().layer(tells);
+        let told = told.oneshot(Request::get("/").body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        let id = told.headers()["apigw-requestid"].as_bytes().to_owned();
+        assert_eq!(told.into_body().collect().await.unwrap().to_bytes(), id);
         assert_eq!(ask("/nowhere").await, (404, Bytes::from(r#"{"message":"Not Found"}"#)));
         assert_eq!(ask("/prod/nothing").await, (404, Bytes::from(r#"{"message":"Not Found"}"#)));
         assert_eq!(ask("/prod/pets").await, (403, Bytes::from(r#"{"message":"Forbidden"}"#)));
