@@ -64,13 +64,17 @@ skip() {
   echo "left out: $1"
 }
 
-# need COMMAND PACKAGE: installs a Debian package where the command is missing and we may.
+# Installs a Debian package, where we may.
+install_package() {
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
+  echo "installing $1"
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1"; } >"$log" 2>&1 || cat "$log"
+}
+
+# need COMMAND PACKAGE: installs a package where the command is missing and we may.
 need() {
   command -v "$1" >/dev/null && return 0
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "installing $2"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2"; } >"$log" 2>&1 || cat "$log"
-  fi
+  install_package "$2"
   command -v "$1" >/dev/null || { echo "missing: $1 (Debian package $2)"; return 1; }
 }
 
@@ -108,16 +112,24 @@ run_tests() {
 
 # --- the clients that sign live requests ------------------------------------------------------------------------
 
+# Debian's Python lacks `ensurepip` without its package; a call of `venv` that fails for that leaves a Python without `pip`
+# behind, which is made anew.
+make_venv() {
+  [ -x .venv/bin/pip ] && return 0
+  python3 -c 'import ensurepip' 2>/dev/null || install_package python3-venv
+  python3 -m venv --clear .venv || { echo "missing: ensurepip (Debian package python3-venv)"; return 1; }
+}
+
 # Python's in .venv, JavaScript's below the target directory; tests name on a line what is not there.
 install_python_clients() {
-  [ -x .venv/bin/python ] || python3 -m venv .venv || return 1
+  make_venv || return 1
   .venv/bin/python -c 'import boto3, awscli' 2>/dev/null ||
     .venv/bin/pip install --quiet --disable-pip-version-check boto3==1.43.11 botocore==1.43.11 awscli==1.45.11
 }
 
 # Who reads metrics and traces in earnest.
 install_readers() {
-  [ -x .venv/bin/python ] || python3 -m venv .venv || return 1
+  make_venv || return 1
   .venv/bin/python -c 'import aws_xray_sdk, prometheus_client' 2>/dev/null ||
     .venv/bin/pip install --quiet --disable-pip-version-check aws-xray-sdk==2.15.0 prometheus_client==0.26.0
 }

@@ -10,8 +10,8 @@ use std::{
     convert::Infallible,
     error::Error,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use tower::{Layer, ServiceExt, service_fn};
@@ -21,7 +21,13 @@ use tower_gateway::{
     stage::{CanarySettings, Deployment, Stage, StageRouter, Stages},
 };
 
-type Served = Arc<Mutex<BTreeMap<String, u32>>>;
+/// What each version served, by the phase in which its requests started.
+#[derive(Debug, Default)]
+struct Traffic {
+    phase: AtomicUsize,
+    served: Mutex<BTreeMap<(usize, String), u32>>,
+    stop: AtomicBool,
+}
 
 /// One service for all versions: it sees which one in the context.
 async fn version(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -30,33 +36,38 @@ async fn version(request: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>,
     Ok(Response::new(Full::from(version.to_owned())))
 }
 
-async fn requests(
-    stages: Stages,
-    served: Served,
-    stop: Arc<AtomicBool>,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn requests(stages: Stages, traffic: Arc<Traffic>) -> Result<(), Box<dyn Error + Send + Sync>> {
     let service = StageRouter::new(stages).layer(service_fn(version));
-    while !stop.load(Ordering::Relaxed) {
+    while !traffic.stop.load(Ordering::Acquire) {
+        let phase = traffic.phase.load(Ordering::Acquire);
         let answer = service.clone().oneshot(Request::get("/prod/version").body(Full::default())?).await?;
         let mut by = answer.status().to_string();
         if answer.status().is_success() {
             by = String::from_utf8(answer.into_body().collect().await?.to_bytes().to_vec())?;
         }
-        *served.lock().unwrap_or_else(PoisonError::into_inner).entry(by).or_default() += 1;
+        *traffic.served().entry((phase, by)).or_default() += 1;
         tokio::task::yield_now().await;
     }
     Ok(())
 }
 
-/// Lets 1,000 requests pass, then prints who served them.
-async fn report(what: &str, served: &Served) {
-    served.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    loop {
-        tokio::task::yield_now().await;
-        let counts = served.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.values().sum::<u32>() >= 1_000 {
-            println!("{what:<44} {counts:?}");
-            return;
+impl Traffic {
+    fn served(&self) -> MutexGuard<'_, BTreeMap<(usize, String), u32>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets 1,000 requests pass that start from here on, then prints who served them.
+    async fn report(&self, what: &str) {
+        let phase = self.phase.fetch_add(1, Ordering::AcqRel) + 1;
+        loop {
+            tokio::task::yield_now().await;
+            let served = self.served();
+            let of_phase = served.iter().filter(|((started, _), _)| *started == phase);
+            let counts: BTreeMap<_, _> = of_phase.map(|((_, version), count)| (version, count)).collect();
+            if counts.values().copied().sum::<u32>() >= 1_000 {
+                println!("{what:<44} {counts:?}");
+                return;
+            }
         }
     }
 }
@@ -68,23 +79,23 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         .deployment(Deployment::new("v1", routes.clone()).description("the first"))
         .stage(Stage::new("prod", "v1"))
         .build()?;
-    let (served, stop) = (Served::default(), Arc::new(AtomicBool::new(false)));
-    let traffic = tokio::spawn(requests(stages.clone(), Arc::clone(&served), Arc::clone(&stop)));
+    let traffic = Arc::new(Traffic::default());
+    let loop_of_requests = tokio::spawn(requests(stages.clone(), Arc::clone(&traffic)));
 
-    report("v1 is deployed", &served).await;
+    traffic.report("v1 is deployed").await;
     stages.create_deployment(Deployment::new("v2", routes).description("the second"))?;
     stages.set_canary("prod", CanarySettings::new("v2", 20.0))?;
-    report("v2 is a canary with 20 percent", &served).await;
+    traffic.report("v2 is a canary with 20 percent").await;
     stages.promote_canary("prod")?;
     stages.remove_canary("prod")?;
-    report("v2 is promoted", &served).await;
+    traffic.report("v2 is promoted").await;
     println!("rolled back to {}", stages.roll_back("prod")?);
-    report("after the roll back", &served).await;
+    traffic.report("after the roll back").await;
     stages.deploy("prod", "v2")?;
-    report("v2 is deployed again", &served).await;
+    traffic.report("v2 is deployed again").await;
 
-    stop.store(true, Ordering::Relaxed);
-    traffic.await??;
-    println!("history of prod: {:?}", stages.history("prod"));
+    traffic.stop.store(true, Ordering::Release);
+    loop_of_requests.await??;
+    println!("roll backs lead through, the present one last: {:?}", stages.history("prod"));
     Ok(())
 }

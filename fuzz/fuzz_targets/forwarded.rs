@@ -15,8 +15,11 @@ const CASES: [(ForwardedHeader, HeaderName, &[u8]); 2] = [
     (ForwardedHeader::Forwarded, header::FORWARDED, b",for=203.0.113.9"),
 ];
 
-fuzz_target!(|values: (&[u8], &[u8])| {
-    for (kind, name, appended) in CASES {
+fuzz_target!(|values: (&[u8], &[u8], &[u8])| {
+    let (values, host) = ((values.0, values.1), values.2);
+    let quoted = quoted_host(host);
+    let with_host = (ForwardedHeader::Forwarded, header::FORWARDED, quoted.as_slice());
+    for (kind, name, appended) in CASES.into_iter().chain([with_host]) {
         let proxies = PROXIES.clone().header(kind);
         let headers = fields(&name, &[values.0, values.1]);
         the_client_is_named_by_the_header(&proxies, &headers);
@@ -24,6 +27,19 @@ fuzz_target!(|values: (&[u8], &[u8])| {
         what_the_proxy_appends_counts(&proxies, &name, values, appended);
     }
 });
+
+/// What a proxy appends that names the client's `Host` too, quoted as RFC 7239 asks.
+fn quoted_host(host: &[u8]) -> Vec<u8> {
+    let mut element = b",for=203.0.113.9;host=\"".to_vec();
+    for byte in host {
+        if matches!(byte, b'"' | b'\\') {
+            element.push(b'\\');
+        }
+        element.push(*byte);
+    }
+    element.push(b'"');
+    element
+}
 
 fn fields(name: &HeaderName, values: &[&[u8]]) -> HeaderMap {
     let mut headers = HeaderMap::new();

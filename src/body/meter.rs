@@ -82,7 +82,7 @@ impl Meter {
 
     fn count(&mut self, frame: Option<Result<Frame<Bytes>, BoxError>>) -> Polled {
         if let (Some(wait), Some(rate)) = (&mut self.wait, self.config.pace.rate) {
-            wait.stop(&self.config.pace.clock, rate.allowance(self.received));
+            wait.stop(rate.allowance(self.received));
         }
         if let Some(Ok(frame)) = &frame {
             let length = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -100,8 +100,9 @@ impl Meter {
         let Some(rate) = self.config.pace.rate else { return Poll::Pending };
         let clock = &self.config.pace.clock;
         let allowance = rate.allowance(self.received);
-        let wait = self.wait.get_or_insert_with(|| Box::new(Wait::new(clock, allowance)));
-        if wait.expired(clock, allowance, cx) {
+        let context = &self.config.context;
+        let wait = self.wait.get_or_insert_with(|| Box::new(Wait::new(clock, context, allowance)));
+        if wait.expired(allowance, cx) {
             return self.cut_off(BodyFault::TooSlow, BodyLimitError::TooSlow);
         }
         Poll::Pending
@@ -115,9 +116,11 @@ impl Meter {
     }
 }
 
-/// The time spent waiting for the client.
+/// The time spent waiting for the client. The context is told of it: the timeout of the integration does not count it.
 #[derive(Debug)]
 struct Wait {
+    clock: Clock,
+    context: RequestContext,
     /// Before the present wait.
     waited: Duration,
     since: Option<Timestamp>,
@@ -127,30 +130,47 @@ struct Wait {
 }
 
 impl Wait {
-    fn new(clock: &Clock, allowance: Duration) -> Self {
-        Self { waited: Duration::ZERO, since: None, timer: clock.sleep(allowance) }
+    fn new(clock: &Clock, context: &RequestContext, allowance: Duration) -> Self {
+        let (clock, context) = (clock.clone(), context.clone());
+        let timer = clock.sleep(allowance);
+        Self { clock, context, waited: Duration::ZERO, since: None, timer }
     }
 
     /// The client sent something. A wait beyond the allowance is one that nobody watched (the timer would have
     /// ended it): the handler stopped reading meanwhile, and nobody knows when the bytes came, so it is forgiven.
-    fn stop(&mut self, clock: &Clock, allowance: Duration) {
+    fn stop(&mut self, allowance: Duration) {
         if let Some(since) = self.since.take() {
-            let waited = self.waited + clock.now().since(since);
+            let now = self.clock.now();
+            self.context.client_wait_ends(now);
+            let waited = self.waited + now.since(since);
             if waited <= allowance {
                 self.waited = waited;
             }
         }
     }
 
-    fn expired(&mut self, clock: &Clock, allowance: Duration, cx: &mut Context<'_>) -> bool {
-        let since = *self.since.get_or_insert_with(|| clock.now());
+    fn expired(&mut self, allowance: Duration, cx: &mut Context<'_>) -> bool {
+        let since = *self.since.get_or_insert_with(|| {
+            let now = self.clock.now();
+            self.context.client_wait_begins(now, allowance.saturating_sub(self.waited));
+            now
+        });
         while Pin::new(&mut self.timer).poll(cx).is_ready() {
-            let left = allowance.saturating_sub(self.waited + clock.now().since(since));
+            let left = allowance.saturating_sub(self.waited + self.clock.now().since(since));
             if left.is_zero() {
                 return true;
             }
-            self.timer = clock.sleep(left);
+            self.timer = self.clock.sleep(left);
         }
         false
+    }
+}
+
+impl Drop for Wait {
+    /// Nobody reads on.
+    fn drop(&mut self) {
+        if self.since.is_some() {
+            self.context.client_wait_ends(self.clock.now());
+        }
     }
 }

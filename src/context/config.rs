@@ -38,7 +38,7 @@ impl ContextConfig {
         if let Some(found) = request.extensions().get::<RequestContext>() {
             return found.clone();
         }
-        let context = self.create(request, None, None);
+        let context = self.create(request, None, (None, None));
         request.extensions_mut().insert(context.clone());
         context
     }
@@ -61,9 +61,7 @@ impl ContextConfig {
             }
             return found.clone();
         }
-        let (route, host) = seen();
-        let context = self.create(request, route, host);
-        self.settle(&context, request.extensions(), request.headers());
+        let context = self.create(request, Some(self), seen());
         request.extensions_mut().insert(context.clone());
         context
     }
@@ -84,22 +82,25 @@ impl ContextConfig {
         }
     }
 
+    /// `said` is what no layer inside may change.
     fn create<B>(
         &self,
         request: &Request<B>,
-        route: Option<MatchedRoute>,
-        host: Option<HostText>,
+        said: Option<&Self>,
+        (route, host): (Option<MatchedRoute>, Option<HostText>),
     ) -> RequestContext {
-        let peer = self.peer.of(request.extensions());
+        let peer = self.peer.of(request.extensions()).map(|peer| peer.to_canonical());
+        let proxies = said.and_then(|said| said.proxies.as_ref());
+        let client = proxies.zip(peer).map(|(proxies, peer)| proxies.client(peer, request.headers()));
         RequestContext(Arc::new(Inner {
-            kind: OnceLock::new(),
+            kind: slot(said.and_then(|said| said.kind)),
             assumed_kind: self.kind.unwrap_or_default(),
             arrived: self.clock.now(),
             ids: RequestIds::random(),
             method: request.method().clone(),
             uri: request.uri().clone(),
-            peer: slot(peer.map(|peer| peer.to_canonical())),
-            client: OnceLock::new(),
+            peer: slot(peer),
+            client: slot(client),
             ingress: slot(request.extensions().get().cloned()),
             #[cfg(feature = "mtls")]
             client_certificate: request.extensions().get().cloned(),
@@ -121,6 +122,8 @@ impl ContextConfig {
             cache: cache::CacheSlot::default(),
             #[cfg(feature = "access-log")]
             observed: super::observed::Observed::default(),
+            charge: super::charge::ChargeSlot::default(),
+            client_wait: super::client_wait::ClientWait::default(),
             body_fault: std::sync::atomic::AtomicU64::new(0),
             #[cfg(feature = "payload-limit")]
             body_watcher: std::sync::Mutex::default(),

@@ -42,10 +42,12 @@ mod authorizer_run;
 mod body_fault;
 mod cache;
 mod caller;
+mod charge;
 #[cfg(feature = "jwt")]
 mod claims;
 #[cfg(feature = "mtls")]
 mod client_certificate;
+mod client_wait;
 mod config;
 #[cfg(any(feature = "api-key", feature = "policy"))]
 mod declared;
@@ -53,6 +55,7 @@ mod declared;
 mod execution;
 mod explanation;
 #[cfg(feature = "access-log")]
+mod forwarded;
 mod headroom;
 mod identity;
 mod ids;
@@ -94,6 +97,8 @@ pub(crate) use authorizer_run::{AuthorizerCall, AuthorizerRun};
 #[cfg(feature = "payload-limit")]
 pub(crate) use body_fault::BodyFault;
 pub(crate) use cache::CacheNote;
+#[cfg(feature = "usage-plan")]
+pub(crate) use charge::{GiveBack, KeptCharge, PlainCharge, PlanCharge};
 pub(crate) use config::ContextConfig;
 #[cfg(all(feature = "tracing", feature = "authorizer"))]
 pub(crate) use execution::{CallTexts, Credentials};
@@ -183,6 +188,8 @@ struct Inner {
     cache: cache::CacheSlot,
     #[cfg(feature = "access-log")]
     observed: observed::Observed,
+    charge: charge::ChargeSlot,
+    client_wait: client_wait::ClientWait,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
     /// Who waits for the answer: the body may be read, and cut off, by another task.
@@ -207,9 +214,13 @@ impl RequestContext {
         extensions.get()
     }
 
-    /// `$context.requestId`, a lower-case UUID version 4. Made here; a client's header is not trusted.
+    /// `$context.requestId`, a lower-case UUID version 4; of an HTTP API the extended id, which is the one that its clients
+    /// are told (`apigw-requestid`). Made here; a client's header is not trusted.
     pub fn request_id(&self) -> &str {
-        self.0.ids.request_id()
+        match self.0.kind {
+            ApiKind::Rest => self.0.ids.request_id(),
+            ApiKind::Http => self.0.ids.extended_request_id(),
+        }
     }
 
     /// `$context.extendedRequestId`: 16 characters of base64 ending in `=`.

@@ -1,10 +1,12 @@
 //! Whose word counts for a client's address.
 
+use super::forwarded::{Pieces, forwarded_for};
 use crate::error::ConfigError;
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::ControlFlow,
     sync::Arc,
 };
 
@@ -23,7 +25,8 @@ pub enum ForwardedHeader {
 ///
 /// The chain is walked from the right: as long as the address at hand is trusted, the next one to the left is
 /// taken; the first that is not trusted is the client. An entry that is not an address ends the walk at the proxy
-/// that sent it. Whatever a client writes stands left of what the proxies write, and is never reached.
+/// that sent it, and so does a `Forwarded` field whose quotes do not balance. Whatever a client writes stands left of
+/// what the proxies write, or inside the quotes of a parameter that they write, and is never reached.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
@@ -68,15 +71,38 @@ impl TrustedProxies {
             return client;
         }
         for value in headers.get_all(self.header_name()).iter().rev() {
-            for entry in value.as_bytes().rsplit(|byte| *byte == b',') {
-                let Some(address) = self.address(entry) else { return client };
-                client = address;
-                if !self.trusts(client) {
-                    return client;
+            let walked = match self.header {
+                ForwardedHeader::XForwardedFor => {
+                    let entries = value.as_bytes().rsplit(|byte| *byte == b',');
+                    self.walk(client, entries.map(|entry| parse_address(text_of(entry)?)))
                 }
+                ForwardedHeader::Forwarded => {
+                    let elements = Pieces::elements(value.as_bytes());
+                    self.walk(client, elements.map(|element| parse_address(forwarded_for(element?)?)))
+                }
+            };
+            match walked {
+                ControlFlow::Continue(hop) => client = hop,
+                ControlFlow::Break(client) => return client,
             }
         }
         client
+    }
+
+    /// Goes on from `client` along one field line; breaks with the address at which the chain ends.
+    fn walk(
+        &self,
+        mut client: IpAddr,
+        entries: impl Iterator<Item = Option<IpAddr>>,
+    ) -> ControlFlow<IpAddr, IpAddr> {
+        for entry in entries {
+            let Some(address) = entry else { return ControlFlow::Break(client) };
+            client = address;
+            if !self.trusts(client) {
+                return ControlFlow::Break(client);
+            }
+        }
+        ControlFlow::Continue(client)
     }
 
     pub(super) fn trusts(&self, address: IpAddr) -> bool {
@@ -89,14 +115,10 @@ impl TrustedProxies {
             ForwardedHeader::Forwarded => header::FORWARDED,
         }
     }
+}
 
-    fn address(&self, entry: &[u8]) -> Option<IpAddr> {
-        let text = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
-        match self.header {
-            ForwardedHeader::XForwardedFor => parse_address(text),
-            ForwardedHeader::Forwarded => parse_address(forwarded_for(text)?),
-        }
-    }
+fn text_of(entry: &[u8]) -> Option<&str> {
+    std::str::from_utf8(entry).ok().map(|text| text.trim_matches([' ', '\t']))
 }
 
 fn parse_network(text: &str) -> Result<IpNet, ConfigError> {
@@ -110,18 +132,6 @@ fn canonical(network: IpNet) -> IpNet {
     let IpAddr::V6(address) = network.addr() else { return network };
     let mapped = address.to_ipv4_mapped().zip(network.prefix_len().checked_sub(96));
     mapped.and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok()).unwrap_or(network)
-}
-
-/// The one `for=` of a `Forwarded` element. Commas inside quotes do not occur in addresses, so an element cut there
-/// fails to parse and ends the walk.
-fn forwarded_for(element: &str) -> Option<&str> {
-    let mut values = element.split(';').filter_map(|pair| {
-        let (name, value) = pair.trim_matches([' ', '\t']).split_once('=')?;
-        name.eq_ignore_ascii_case("for").then_some(value)
-    });
-    let value = values.next()?;
-    let unquoted = value.strip_prefix('"').map_or(Some(value), |rest| rest.strip_suffix('"'))?;
-    values.next().is_none().then_some(unquoted)
 }
 
 /// An address with or without port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
@@ -169,6 +179,18 @@ mod tests {
         assert_eq!(walk(&["proto=http"]), "10.0.0.1");
     }
 
+    /// RFC 7239 has a proxy quote a `Host` that is no token, and a client chooses it.
+    #[test]
+    fn what_a_proxy_quotes_of_a_client_is_no_element() {
+        let walk = |values: &[&str]| client(ForwardedHeader::Forwarded, values);
+        assert_eq!(walk(&[r#"for=203.0.113.9;host="a,for=6.6.6.6;b""#]), "203.0.113.9");
+        assert_eq!(walk(&[r#"for=203.0.113.9;host="a;for=6.6.6.6;b""#]), "203.0.113.9");
+        assert_eq!(walk(&[r#"for=203.0.113.9;host="\",for=6.6.6.6,\"""#]), "203.0.113.9");
+        assert_eq!(walk(&[r#"for=6.6.6.6;host="a, for=203.0.113.9;host="b", for=10.0.0.2"#]), "203.0.113.9");
+        assert_eq!(walk(&[r#"for=6.6.6.6;host="a, for=10.0.0.2"#]), "10.0.0.2", "an odd quote ends the walk");
+        assert_eq!(walk(&["for=6.6.6.6", r#"for=10.0.0.3", for=10.0.0.2"#]), "10.0.0.2");
+    }
+
     #[test]
     fn mapped_addresses_and_networks_are_those_of_ipv4() {
         let mut headers = HeaderMap::new();
@@ -196,11 +218,22 @@ mod tests {
     }
 
     proptest! {
-        /// What a client prepends never changes the outcome once a proxy has appended an untrusted address.
+        /// What a client prepends, to the line or as lines of its own, and what a proxy quotes of it never change the
+        /// outcome once a proxy has appended an untrusted address.
         #[test]
-        fn a_prefix_never_matters(prefix in "[ -~]{0,40}") {
-            for (header, suffix) in [(ForwardedHeader::XForwardedFor, "203.0.113.9"), (ForwardedHeader::Forwarded, "for=203.0.113.9")] {
-                prop_assert_eq!(client(header, &[&format!("{prefix},{suffix}")]), "203.0.113.9");
+        fn a_prefix_never_matters(prefix in "[ -~]{0,40}", odd in "[\",;=\\\\a ]{0,12}", host in "[\",;=\\\\a ]{0,12}") {
+            let escaped = host.replace('\\', "\\\\").replace('"', "\\\"");
+            let quoted = format!("for=203.0.113.9;host=\"{escaped},for=6.6.6.6;\";proto=https");
+            let appended = [
+                (ForwardedHeader::XForwardedFor, "203.0.113.9"),
+                (ForwardedHeader::Forwarded, "for=203.0.113.9"),
+                (ForwardedHeader::Forwarded, &quoted),
+            ];
+            for (header, suffix) in appended {
+                for prefix in [&prefix, &odd, &format!("for=6.6.6.6;host=\"{odd}")] {
+                    prop_assert_eq!(client(header, &[&format!("{prefix},{suffix}")]), "203.0.113.9");
+                    prop_assert_eq!(client(header, &[prefix, suffix]), "203.0.113.9");
+                }
             }
         }
     }

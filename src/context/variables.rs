@@ -54,6 +54,11 @@ impl RequestContext {
             "requestTime" => return Some(common_log_time(self.arrived()).into()),
             "requestTimeEpoch" => return Some(self.arrived().unix_millis().to_string().into()),
             "domainName" => self.domain_name()?,
+            "domainPrefix" => self.domain_name()?.split('.').next()?,
+            #[cfg(feature = "access-log")]
+            "identity.userAgent" => {
+                return self.user_agent().filter(|sent| !sent.is_empty()).map(String::from_utf8_lossy);
+            }
             "wafResponseCode" => self.filter_verdict()?,
             "tlsVersion" => self.ingress()?.tls_version()?,
             "cipherSuite" => self.ingress()?.cipher_suite()?,

@@ -71,16 +71,21 @@ impl Phases {
         if let Some(mutual_tls) = &self.mutual_tls {
             mutual_tls.admit(request).map_err(|error| error.refuse(context))?;
         }
-        // Preflights carry no key and are nobody's traffic; refusals need CORS headers to be readable.
+        // Refusals need CORS headers to be readable.
+        let mut preflight = None;
         if let Some(cors) = &self.cors {
-            *touch = match cors.decide(context, request) {
-                CorsDecision::Preflight(headers) => return Err(no_content(headers)),
-                CorsDecision::Actual(touch) => touch,
-            };
+            match cors.decide(context, request) {
+                CorsDecision::Preflight(headers) => preflight = Some(headers),
+                CorsDecision::Actual(decided) => *touch = decided,
+            }
         }
-        // In the place of AWS WAF: before the route and every access control.
+        // In the place of AWS WAF: before the route and every access control, and it sees preflights too.
         if let Some(filter) = &self.filter {
             filter.admit(context, &self.context.clock, request)?;
+        }
+        // They carry no key and are nobody's traffic.
+        if let Some(headers) = preflight {
+            return Err(no_content(headers));
         }
         if let Some(error) = refusal.take() {
             return Err(error.refuse(context));
@@ -89,6 +94,9 @@ impl Phases {
         // After the route: limits are per method.
         if let Some(limit) = &self.payload_limit {
             *watched = limit.admit(context, request).map_err(|error| error.refuse(context))?;
+            if *watched {
+                context.expect_late_refusal();
+            }
         }
         // Before the authorizer, which it spares the requests that no identity can save.
         #[cfg(feature = "policy")]
@@ -118,6 +126,10 @@ impl Phases {
     where
         GatewayBody<R>: Body,
     {
+        // Whoever is refused for the body, which was read after the charge, is charged nothing either.
+        if let Some(usage_plan) = &self.usage_plan {
+            usage_plan.give_back_if_refused(&passage.context);
+        }
         let limit = passage.context.rate_limit();
         let headers = response.headers_mut();
         headers.reserve(passage.added_headers(limit.is_some()));

@@ -40,7 +40,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let phases = &self.phases;
         let context = RequestContext::of(request.extensions());
-        let deadline = phases.timeout.as_ref().map(|timeout| timeout.deadline(context));
+        let deadline = phases.timeout.as_ref().map(|timeout| timeout.deadline(context).sparing_uploads());
         let timed = phases.integration_start(context, &request).zip(context.cloned());
         let timed =
             timed.map(|(called_at, context)| Timed { called_at, context, phases: Arc::clone(phases) });

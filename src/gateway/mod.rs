@@ -7,8 +7,8 @@
 //! | 1 | context, route match, body; access log and other observers | always; [`observe`](GatewayBuilder::observe) | nothing yet |
 //! | 2 | gateway responses, request ids | [`gateway_responses`](GatewayBuilder::gateway_responses) | re-renders refusals |
 //! | 3 | client certificate (feature `mtls`) | `mutual_tls` | 403 `Forbidden` |
-//! | 4 | CORS | [`cors`](GatewayBuilder::cors) | answers preflights, whatever the method |
-//! | 5 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED` |
+//! | 4 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED`, to preflights too |
+//! | 5 | CORS | [`cors`](GatewayBuilder::cors) | answers preflights, whatever the method; its headers stand on every refusal but a blocked preflight's |
 //! | 6 | stage and route | [`stages`](GatewayBuilder::stages) | 400, 403 `Forbidden`, 403 `Missing Authentication Token`, 403 `IncompleteSignatureException` (feature `sigv4`) |
 //! | 7 | URL, header and payload limits | on by default | 414, 431, 413, 408 |
 //! | 8 | resource policy (feature `policy`) | `resource_policy` | 403 `ACCESS_DENIED`; without one all calls through a [private](crate::context::Ingress::private) entry |

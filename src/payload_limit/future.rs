@@ -90,6 +90,7 @@ pub(super) fn watch<R: From<Bytes>, E>(
         context.watch_body(cx.waker());
     }
     let fault = context.body_fault()?;
+    context.note_late_refusal();
     (!is_answered(polled)).then(|| refusal_of(fault, as_json).refuse(context))
 }
 

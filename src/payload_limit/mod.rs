@@ -11,6 +11,8 @@
 //!    ([`ApiMethod::payload_limit`](crate::route::ApiMethod::payload_limit)), or the layer's.
 //! 4. A body that does not know its length is counted while it streams, whatever its header says. The service never
 //!    sees a byte beyond the limit: its read fails with [`BodyLimitError`](crate::body::BodyLimitError).
+//!    Bytes that it does not read are not received: a service that answers without reading answers, where AWS, which
+//!    takes in the whole body first, says 413.
 //! 5. A body below the [minimum rate](PayloadLimitLayer::minimum_rate) is cut off the same way.
 //! 6. After a cut the client sees our answer at once, whatever the service does: if it swallows the error, waits for
 //!    something else, reads in another task or fails, its future is dropped and its answer replaced. Only an
@@ -28,6 +30,9 @@
 //! The 413 is as recorded from AWS; statuses and words of the others are unconfirmed (AWS does not document them).
 //! All but the plain text carry `content-type: application/json` and `x-amzn-ErrorType`. An HTTP API answers 413 with
 //! `{"message":"Request Entity Too Large"}` and the others alike, without the error type.
+//!
+//! In `Gateway` a request that is cut off is charged nothing. Used alone, this layer does not know of a
+//! `UsagePlanLayer` inside of it: what was charged before the body was read stays charged.
 //!
 //! Used alone, the layer hands the service `Request<GatewayBody<B>>` and keeps the type of its answers;
 //! [`same_body`](PayloadLimitLayer::same_body) keeps the type of the request's body too. A request with

@@ -49,6 +49,7 @@ pub(super) struct Watch {
 
 /// The check of a body whose signed hash this is, and what watches the answer meanwhile.
 pub(super) fn check(signed: [u8; 32], context: &RequestContext) -> (BodyCheck, Watch) {
+    context.expect_late_refusal();
     let differs = Arc::new(AtomicBool::new(false));
     let judge = SignedHash { hash: Sha256::new(), signed, differs: Arc::clone(&differs) };
     (BodyCheck::new(judge), Watch { differs, context: context.clone() })
@@ -63,6 +64,7 @@ impl Watch {
         if !self.differs.load(Relaxed) {
             return polled;
         }
+        self.context.note_late_refusal();
         let error = crate::response::GatewayError::from(SignatureError::mismatch());
         Poll::Ready(Ok(error.refuse(&self.context)))
     }

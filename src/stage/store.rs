@@ -191,8 +191,10 @@ impl Stages {
         })
     }
 
-    /// Deployments the stage pointed to, oldest first, the present one last: as many as
-    /// [`StagesBuilder::history_limit`] says.
+    /// The deployments that roll backs lead through, oldest first, the present one last: as many as
+    /// [`StagesBuilder::history_limit`] says. [`roll_back`](Self::roll_back) takes the one that it leaves off the end, so
+    /// that the next one goes further back, and a deployment that is deployed again stands here again. All that there
+    /// are: [`deployments`](Self::deployments).
     pub fn history(&self, stage: &str) -> Vec<String> {
         self.state().stages.get(stage).map(|entry| entry.history.clone()).unwrap_or_default()
     }

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -33,7 +33,12 @@ pub(crate) struct Deadline {
     pub(super) timeout: Duration,
     pub(super) clock: Clock,
     pub(super) context: Option<RequestContext>,
+    /// By how much it has moved, because the client kept the service waiting; `None`: it does not move.
+    pub(super) spared: Option<Duration>,
 }
+
+/// While the client is waited for, somebody looks no oftener than this.
+const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 
 impl<F> TimeoutFuture<F> {
     pub(super) fn new(inner: F, deadline: Deadline) -> Self {
@@ -63,10 +68,32 @@ where
 }
 
 impl Deadline {
+    /// In `Gateway`, whose meter of the body goes by the same clock: the time for which the client keeps the service
+    /// waiting is not the service's.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn sparing_uploads(mut self) -> Self {
+        self.spared = Some(Duration::ZERO);
+        self
+    }
+
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { timer, timeout, clock, .. } = self;
-        let timer = timer.get_or_insert_with(|| clock.sleep(*timeout));
-        Pin::new(timer).poll(cx)
+        loop {
+            let Self { timer, timeout, clock, .. } = self;
+            let timer = timer.get_or_insert_with(|| clock.sleep(*timeout));
+            ready!(Pin::new(timer).poll(cx));
+            let Some(later) = self.moves_by() else { return Poll::Ready(()) };
+            self.timer = Some(self.clock.sleep(later));
+        }
+    }
+
+    /// Looked at only when the timer has rung: what the client made of the time until now.
+    fn moves_by(&mut self) -> Option<Duration> {
+        let (spared, context) = (self.spared.as_mut()?, self.context.as_ref()?);
+        let (waited, is_waiting) = context.client_wait(self.clock.now());
+        let owed = waited.saturating_sub(*spared);
+        let later = if is_waiting { owed.max(SHORTEST_LOOK) } else { owed };
+        *spared += later;
+        (!later.is_zero()).then_some(later)
     }
 
     pub(crate) fn refuse<R: From<Bytes>>(&self) -> Response<R> {

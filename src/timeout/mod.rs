@@ -3,7 +3,11 @@
 //! 1. The service's future is polled first. If it answers at once, no timer is made and no clock is read.
 //! 2. At its first `Pending` the timer starts: the method's own
 //!    ([`ApiMethod::timeout`](crate::route::ApiMethod::timeout)), or the layer's. The deadline counts from there, which
-//!    is the call and what the service did without waiting. Waiting for readiness is not counted.
+//!    is the call and what the service did without waiting. Waiting for readiness is not counted. In `Gateway` neither is
+//!    the time for which the client keeps the service waiting for the request's body: AWS has all of it before it calls
+//!    the integration. That time is bounded by the payload limit's
+//!    [`minimum_rate`](crate::payload_limit::PayloadLimitLayer::minimum_rate); without one, or with this layer used alone,
+//!    it counts like any other.
 //! 3. When it rings, the service's future is dropped and the client gets `INTEGRATION_TIMEOUT`. An answer that is there
 //!    at that moment wins.
 //! 4. Only the head of the answer is bounded: a streaming body or an upgraded connection (101) may go on. Work that the
@@ -52,7 +56,7 @@ pub use future::TimeoutFuture;
 
 use crate::{
     clock::Clock,
-    context::{ContextConfig, RequestContext},
+    context::{ApiKind, ContextConfig, RequestContext},
     route::{Routes, Scope},
 };
 use bytes::Bytes;
@@ -66,7 +70,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 /// AWS's largest timeout without a quota increase (`timeoutInMillis` 29000).
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(29);
+const REST_TIMEOUT: Duration = Duration::from_secs(29);
+/// That of an HTTP API, which cannot be raised.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bounds the time to the head of the answer; see the [module docs](self).
 #[derive(Clone, Debug)]
@@ -76,16 +82,17 @@ pub struct TimeoutLayer {
 
 #[derive(Clone, Debug)]
 struct Config {
-    timeout: Duration,
+    /// `None`: AWS's, by the kind of API.
+    timeout: Option<Duration>,
     context: ContextConfig,
     /// The layer's own table, for timeouts per method where no `StageRouter` has matched.
     scope: Option<Arc<Scope>>,
 }
 
 impl Default for TimeoutLayer {
-    /// AWS's 29 s.
+    /// AWS's: 29 s, and 30 s where the context is that of an HTTP API.
     fn default() -> Self {
-        Self::new(DEFAULT_TIMEOUT)
+        Self::with(None)
     }
 }
 
@@ -93,6 +100,10 @@ impl TimeoutLayer {
     /// Any value: AWS's bounds (50 ms to 29 s, 30 s on an HTTP API) do not apply. A method's own timeout
     /// ([`ApiMethod::timeout`](crate::route::ApiMethod::timeout)) takes its place, shorter or longer.
     pub fn new(timeout: Duration) -> Self {
+        Self::with(Some(timeout))
+    }
+
+    fn with(timeout: Option<Duration>) -> Self {
         Self { config: Arc::new(Config { timeout, context: ContextConfig::default(), scope: None }) }
     }
 
@@ -119,7 +130,7 @@ impl TimeoutLayer {
     pub(crate) fn deadline(&self, context: Option<&RequestContext>) -> Deadline {
         let timeout = self.config.timeout(context);
         let clock = self.config.context.clock.clone();
-        Deadline { timer: None, timeout, clock, context: context.cloned() }
+        Deadline { timer: None, timeout, clock, context: context.cloned(), spared: None }
     }
 }
 
@@ -134,7 +145,11 @@ impl Config {
 
     fn timeout(&self, context: Option<&RequestContext>) -> Duration {
         let route = context.and_then(RequestContext::route);
-        route.and_then(|route| route.declared().method.timeout).unwrap_or(self.timeout)
+        let own = route.and_then(|route| route.declared().method.timeout).or(self.timeout);
+        own.unwrap_or_else(|| match context.map(RequestContext::api_kind) {
+            Some(ApiKind::Http) => HTTP_TIMEOUT,
+            _ => REST_TIMEOUT,
+        })
     }
 }
 

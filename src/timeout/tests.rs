@@ -1,5 +1,5 @@
 use super::*;
-use crate::{clock::ManualClock, context::ApiKind, route::ApiMethod};
+use crate::{clock::ManualClock, route::ApiMethod};
 use futures_util::FutureExt;
 use http::Method;
 use std::{convert::Infallible, future::pending};
@@ -55,4 +55,20 @@ fn a_match_of_an_outer_layer_is_used_and_the_kind_of_api() {
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.into_body(), r#"{"message":"Service Unavailable"}"#);
     assert_eq!(context.error().unwrap().cause(), crate::response::Cause::IntegrationTimeout);
+}
+
+#[test]
+fn an_http_api_waits_a_second_longer_by_default() {
+    for (kind, seconds) in [(ApiKind::Rest, 29), (ApiKind::Http, 30)] {
+        let clock = ManualClock::at_unix_seconds(0);
+        let mut request = Request::new(());
+        let _context = ContextConfig { kind, ..ContextConfig::default() }.find_or_create(&mut request);
+        let service = TimeoutLayer::default().clock(clock.clock()).layer(service_fn(|_| pending::<Answer>()));
+        let mut answer = Box::pin(service.oneshot(request));
+        assert!(answer.as_mut().now_or_never().is_none());
+        clock.advance(Duration::from_secs(seconds) - Duration::from_millis(1));
+        assert!(answer.as_mut().now_or_never().is_none());
+        clock.advance(Duration::from_millis(1));
+        assert!(answer.now_or_never().is_some());
+    }
 }

@@ -16,8 +16,8 @@ pub(super) const KEPT_DAYS: i32 = 90;
 pub(super) struct PastDay {
     pub(super) day: i32,
     pub(super) used: u64,
-    /// What was left of the quota when the day was over.
-    pub(super) remaining: Option<u64>,
+    /// What was left of the quota when the day was over; below zero where it was overdrawn.
+    pub(super) left: Option<i64>,
 }
 
 /// Past days by index of the entry, oldest first.
@@ -58,15 +58,21 @@ impl History {
         self.of(entry).find(|past| past.day == day).map_or(0, |past| past.used)
     }
 
-    /// Changes a past day, for a cost that became known later. A day of which nothing is kept has cost nothing yet.
-    pub(super) fn change(&mut self, entry: u32, day: i32, change: Change) {
-        let found = self.0.get_mut(&entry).and_then(|days| days.iter_mut().find(|past| past.day == day));
-        match found {
-            Some(past) => {
+    /// Changes a past day, for a cost that became known later, and what was left on it and on those after it until
+    /// `period_end`. A day of which nothing is kept has cost nothing yet.
+    pub(super) fn change(&mut self, entry: u32, day: i32, period_end: i32, change: Change) {
+        let mut is_known = false;
+        for past in self.0.get_mut(&entry).into_iter().flatten() {
+            if past.day == day {
                 past.used = change.of(past.used);
-                past.remaining = past.remaining.map(|remaining| change.reverse().of(remaining));
+                is_known = true;
             }
-            None => self.push(entry, PastDay { day, used: change.of(0), remaining: None }),
+            if (day..period_end).contains(&past.day) {
+                past.left = past.left.map(|left| change.reverse().of_charged(left));
+            }
+        }
+        if !is_known {
+            self.push(entry, PastDay { day, used: change.of(0), left: None });
         }
     }
 }
@@ -83,6 +89,11 @@ impl Entry {
 
     pub(super) fn remaining(&self, quota: Option<&Quota>) -> Option<u64> {
         quota.map(|quota| remaining(quota.limit(), &self.spent()))
+    }
+
+    /// The same, below zero where it was overdrawn: a cost may still be given back.
+    pub(super) fn left(&self, quota: Option<&Quota>) -> Option<i64> {
+        quota.map(|quota| signed(quota.limit()).saturating_sub(self.charged))
     }
 
     /// Brings the entry to the present day and period.
@@ -104,8 +115,8 @@ impl Entry {
         // A grant alone is something to report too.
         let changed = self.used_today > 0 || self.charged != 0;
         if self.today != NEVER && changed {
-            let remaining = self.remaining(quota);
-            history.push(index, PastDay { day: self.today, used: self.used_today, remaining });
+            let left = self.left(quota);
+            history.push(index, PastDay { day: self.today, used: self.used_today, left });
         }
         let again = history.take(index, day);
         self.used_today = again.map_or(0, |past| past.used);

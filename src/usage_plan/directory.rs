@@ -186,6 +186,12 @@ impl PlanState {
         InForce { throttle, cause: Cause::PlanThrottle, method, policy }
     }
 
+    /// The numbers of a bucket: of the key's own, or of the one of a method.
+    pub(super) fn throttle_of(&self, method: Option<u64>) -> Option<Throttle> {
+        let own = self.overrides.iter().find(|own| Some(own.id) == method);
+        own.map(|own| own.throttle).or_else(|| self.plan.general_throttle())
+    }
+
     /// Whether each method has a bucket of its own of the general throttle.
     pub(super) fn is_by_method(&self) -> bool {
         self.plan.scope() == ThrottleScope::KeyAndMethod && self.plan.general_throttle().is_some()

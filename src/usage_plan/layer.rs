@@ -1,5 +1,7 @@
 //! `UsagePlanLayer`: who pays, how much, and moving the data.
 
+#[cfg(feature = "gateway")]
+use super::shard::Change;
 use super::{
     admit::{Limits, SharedThrottle, Spent},
     directory::{Directory, PlanState},
@@ -11,9 +13,13 @@ use super::{
     shard::{Demand, Shard, charge_shared},
     verdict::{Admitted, Halt, Refused},
 };
+#[cfg(feature = "gateway")]
+use crate::context::VerifiedApiKey;
 use crate::{
     clock::Timestamp,
-    context::{Announced, ContextConfig, Principal, RateLimit, RequestContext, subject},
+    context::{
+        Announced, ContextConfig, KeptCharge, PlainCharge, Principal, RateLimit, RequestContext, subject,
+    },
     filter::Head,
     response::Cause,
     route::{MatchedRoute, Routes, Scope},
@@ -158,7 +164,7 @@ impl Config {
             account: directory.account.as_ref(),
             now: self.now(context),
             cost,
-            reserved,
+            reserved: reserved || context.may_be_refused_late(),
             resumed: self.plans.resumed(),
         };
         let place = Place { context, stage, route, verb: request.method() };
@@ -166,10 +172,47 @@ impl Config {
             return self.decide_leased(lending, &directory, &payer, &place, &demand, reserved);
         }
         let (rate_limit, charged) = self.charge(&directory, &payer, &place, &demand)?;
-        let reservation = reserved.then(|| {
-            UsageReservation::new(self.plans.clone(), cost, charged, demand.stage, demand.account, None)
-        });
-        Ok(Admitted { rate_limit, reservation })
+        Ok(Admitted { rate_limit, reservation: self.keep(context, &demand, charged, reserved) })
+    }
+
+    /// The handle of a reserved cost. What a request that may yet be refused was charged is noted in its context.
+    pub(super) fn keep(
+        &self,
+        context: &RequestContext,
+        demand: &Demand<'_>,
+        charged: Option<Charged>,
+        reserved: bool,
+    ) -> Option<UsageReservation> {
+        let Demand { stage, account, cost, .. } = *demand;
+        let reservation =
+            reserved.then(|| UsageReservation::new(self.plans.clone(), cost, charged, stage, account, None));
+        if context.may_be_refused_late() {
+            context.set_charge(match &reservation {
+                Some(reservation) => KeptCharge::Handle(reservation.handle()),
+                None => KeptCharge::Plain(PlainCharge {
+                    plans: self.plans.address(),
+                    account: account.map_or(0, address),
+                    cost,
+                    of_plan: charged.map(|charged| charged.keep()),
+                }),
+            });
+        }
+        reservation
+    }
+
+    /// What a request was charged goes back to where it was taken from.
+    #[cfg(feature = "gateway")]
+    pub(super) fn give_back(&self, context: &RequestContext, charge: &PlainCharge) {
+        if charge.plans != self.plans.address() || charge.cost == 0 {
+            return;
+        }
+        let directory = self.plans.directory();
+        let charged = charge.of_plan.map(|kept| Charged::of_kept(subject_of_payer(context), kept));
+        let stage = stage_bucket(context.route(), context.method());
+        // One that was removed and set anew was not charged.
+        let account = directory.account.as_ref().filter(|account| address(account) == charge.account);
+        let change = Change::GiveBack(charge.cost);
+        self.plans.settle(charged.as_ref(), stage.into_iter().chain(account), None, change);
     }
 
     fn now(&self, context: &RequestContext) -> Timestamp {
@@ -196,7 +239,7 @@ impl Config {
         let Some(plan_id) = choose(principal) else { return Ok(Payer::Nobody) };
         let plan = directory.named(&plan_id).filter(|plan| plan.plan.covers(stage));
         let plan = plan.ok_or_else(Refused::not_in_plan)?;
-        Ok(Payer::Principal(subject("principal", principal.id()), plan))
+        Ok(Payer::Principal(subject_of_principal(principal), plan))
     }
 
     /// The cost, and whether it is an estimate.
@@ -288,6 +331,22 @@ pub(super) struct Place<'a> {
     pub(super) stage: Option<&'a str>,
     pub(super) route: Option<&'a MatchedRoute>,
     pub(super) verb: &'a Method,
+}
+
+fn subject_of_principal(principal: &Principal) -> u128 {
+    subject("principal", principal.id())
+}
+
+/// Of a request that a plan has charged: the key before the principal.
+#[cfg(feature = "gateway")]
+fn subject_of_payer(context: &RequestContext) -> u128 {
+    let key = context.api_key().map(VerifiedApiKey::subject);
+    key.or_else(|| context.principal().map(subject_of_principal)).unwrap_or_default()
+}
+
+/// Tells one bucket from another, as long as somebody has it.
+fn address(shared: &SharedBucket) -> usize {
+    Arc::as_ptr(&shared.slot).addr()
 }
 
 fn stage_bucket<'a>(route: Option<&'a MatchedRoute>, verb: &Method) -> Option<&'a SharedBucket> {

@@ -9,6 +9,10 @@
 //! 4. All of them have the cost: all are charged. One has not: none is charged, and the first one in that order is
 //!    reported.
 //!
+//! 5. A refusal that comes later, for a body that was read after the charge (413, 408), is the gateway's matter:
+//!    `Gateway` gives the charge back. Layers that are stacked by hand do not know of each other,
+//!    and such a request stays charged. The `RateLimit` field tells of the moment of admission.
+//!
 //! | refused by | REST | `Cause` |
 //! |---|---|---|
 //! | any throttle | 429 `{"message":"Too Many Requests"}`, `TooManyRequestsException` | `PlanMethodThrottle`, `PlanThrottle`, `StageMethodThrottle`, `AccountThrottle` |

@@ -189,5 +189,6 @@ fn on_day(plan: &PlanState, days: &[PastDay], day: i32) -> DailyUsage {
 fn left_over(plan: &PlanState, last: Option<&PastDay>, day: i32, limit: u64) -> u64 {
     let period = |day| plan.calendar().span_of_day(day).window_day;
     let same_period = last.filter(|last| period(last.day) == period(day));
-    same_period.and_then(|last| last.remaining).unwrap_or(limit)
+    let left = same_period.and_then(|last| last.left);
+    left.map_or(limit, |left| u64::try_from(left).unwrap_or(0))
 }

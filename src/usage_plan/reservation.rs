@@ -3,7 +3,10 @@
 use super::{
     directory::InForce, entry::Entry, plans::UsagePlans, quota::Span, shard::Change, store::BucketAsk,
 };
-use crate::throttle::{SharedBucket, Throttle};
+use crate::{
+    context::{GiveBack, PlanCharge},
+    throttle::SharedBucket,
+};
 use std::{
     fmt,
     sync::{
@@ -19,8 +22,7 @@ pub(super) struct Charged {
     pub(super) plan: u32,
     pub(super) period: i32,
     pub(super) day: i32,
-    /// `None` where no tokens were taken.
-    pub(super) throttle: Option<Throttle>,
+    pub(super) took_tokens: bool,
     pub(super) method: Option<u64>,
     /// The tokens are the store's.
     pub(super) elsewhere: bool,
@@ -33,10 +35,22 @@ impl Charged {
             plan: entry.plan,
             period: entry.period,
             day: span.day,
-            throttle: in_force.throttle.filter(|_| took_tokens),
+            took_tokens: in_force.throttle.is_some() && took_tokens,
             method: in_force.method,
             elsewhere: false,
         }
+    }
+
+    /// What was kept of a charge in memory, and whose it was.
+    #[cfg(feature = "gateway")]
+    pub(super) fn of_kept(subject: u128, kept: PlanCharge) -> Self {
+        let PlanCharge { method, plan, period, day, took_tokens } = kept;
+        Self { subject, plan, period, day, took_tokens, method, elsewhere: false }
+    }
+
+    pub(super) fn keep(&self) -> PlanCharge {
+        let Self { plan, period, day, took_tokens, method, .. } = *self;
+        PlanCharge { method, plan, period, day, took_tokens }
     }
 }
 
@@ -44,7 +58,9 @@ impl Charged {
 /// clones are the same reservation.
 ///
 /// The reserved cost is charged when the request is admitted. Dropped without a commit (the client hung up, the
-/// handler failed) it stays charged: work may have been done. Nothing else is kept, so nothing can leak.
+/// handler failed) it stays charged: work may have been done. Where the gateway refuses the request in the handler's place
+/// (413 or 408 for a body that was read after the charge) what is not committed is given back. Nothing else is kept, so
+/// nothing can leak.
 ///
 /// ```
 /// # use http::Request;
@@ -102,11 +118,16 @@ impl UsageReservation {
     /// Charges `actual` in place of what was reserved: the difference is given back, or taken even where the limits
     /// no longer have it (the next request then waits longer). `false` if it was settled before.
     pub fn commit(&self, actual: u32) -> bool {
-        if self.0.settled.swap(true, Ordering::Relaxed) {
-            return false;
+        let is_first = !self.0.settled.swap(true, Ordering::Relaxed);
+        if is_first {
+            self.0.settle(actual);
         }
-        self.0.settle(actual);
-        true
+        is_first
+    }
+
+    /// For whoever refuses the request after all: a cost that was committed stays, since work was done.
+    pub(super) fn handle(&self) -> Arc<dyn GiveBack> {
+        Arc::clone(&self.0) as Arc<dyn GiveBack>
     }
 
     /// Gives all of it back, as if the request had not come. `false` if it was settled before.
@@ -122,20 +143,49 @@ impl Reserved {
             Some(more) => Change::TakeMore(more),
             None => Change::GiveBack(self.amount - actual),
         };
-        let now = self.plans.now().monotonic_nanos();
-        // The same order of locks as when it was charged: key, stage, account.
-        let mut shard = self.charged.map(|charged| self.plans.table().lock(charged.subject));
-        if let (Some(shard), Some(charged)) = (&mut shard, &self.charged) {
-            shard.settle(charged, change, now);
+        let shared = self.stage.iter().chain(&self.account);
+        self.plans.settle(self.charged.as_ref(), shared, self.tokens.as_deref(), change);
+    }
+}
+
+impl GiveBack for Reserved {
+    fn give_back(&self) {
+        if !self.settled.swap(true, Ordering::Relaxed) {
+            self.settle(0);
         }
-        if let Some(tokens) = &self.tokens {
+    }
+}
+
+impl UsagePlans {
+    /// Changes what was charged: the state of the key, and the shared buckets in the order in which they were locked when
+    /// it was (stage, account), or those of the store.
+    pub(super) fn settle<'a>(
+        &self,
+        charged: Option<&Charged>,
+        shared: impl Iterator<Item = &'a SharedBucket>,
+        tokens: Option<&[BucketAsk]>,
+        change: Change,
+    ) {
+        let now = self.now().monotonic_nanos();
+        let directory = self.directory();
+        let mut shard = charged.map(|charged| self.table().lock(charged.subject));
+        if let (Some(shard), Some(charged)) = (&mut shard, charged) {
+            shard.settle(charged, directory.at(charged.plan), change, now);
+        }
+        if let Some(tokens) = tokens {
             drop(shard);
-            return self.plans.change_tokens(tokens, change);
+            return self.change_tokens(tokens, change);
         }
-        for shared in self.stage.iter().chain(&self.account) {
+        for shared in shared {
             let mut bucket = shared.slot.lock();
             *bucket = change.of_bucket(*bucket, shared.throttle, now);
         }
+    }
+}
+
+impl fmt::Debug for Reserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reserved").field("amount", &self.amount).finish_non_exhaustive()
     }
 }
 

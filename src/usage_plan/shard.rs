@@ -223,7 +223,7 @@ impl Shard {
     }
 
     /// Gives back or takes more, now that the cost is known: exactly the difference, from where it was taken.
-    pub(super) fn settle(&mut self, charged: &Charged, change: Change, now: u64) {
+    pub(super) fn settle(&mut self, charged: &Charged, plan: Option<&PlanState>, change: Change, now: u64) {
         let Some(index) = self.find(charged.subject, |plan| plan == charged.plan) else { return };
         let Self { entries, history, methods, leases, .. } = self;
         let Some(entry) = entries.get_mut(index) else { return };
@@ -240,9 +240,12 @@ impl Shard {
         if entry.today == charged.day {
             entry.used_today = change.of(entry.used_today);
         } else {
-            history.change(index, charged.day, change);
+            let period_end =
+                plan.map_or(charged.day + 1, |plan| plan.calendar().span_of_day(charged.day).next_window_day);
+            history.change(index, charged.day, period_end, change);
         }
-        match (charged.throttle.filter(|_| !charged.elsewhere), charged.method) {
+        let throttle = plan.and_then(|plan| plan.throttle_of(charged.method));
+        match (throttle.filter(|_| charged.took_tokens && !charged.elsewhere), charged.method) {
             (Some(throttle), None) => entry.bucket = change.of_bucket(entry.bucket, throttle, now),
             (Some(throttle), Some(method)) => {
                 let place = (charged.subject, charged.plan, method);
@@ -268,8 +271,8 @@ impl Shard {
         let span = plan.span(unix);
         // The day that the entry stands at, which may be past: it rolls when it is next used.
         if entry.today <= span.day && entry.today != super::entry::NEVER {
-            let remaining = entry.remaining(plan.quota());
-            let day = PastDay { day: entry.today, used: entry.used_today, remaining };
+            let left = entry.left(plan.quota());
+            let day = PastDay { day: entry.today, used: entry.used_today, left };
             days.insert(days.partition_point(|past| past.day < day.day), day);
         }
         days
@@ -414,7 +417,7 @@ impl Change {
         }
     }
 
-    fn of_charged(self, charged: i64) -> i64 {
+    pub(super) fn of_charged(self, charged: i64) -> i64 {
         match self {
             Self::GiveBack(amount) => charged.saturating_sub(amount.into()),
             Self::TakeMore(amount) => charged.saturating_add(amount.into()),

@@ -7,6 +7,8 @@ use super::{
     numbers::Numbers,
     reservation::UsageReservation,
 };
+#[cfg(feature = "gateway")]
+use crate::context::KeptCharge;
 use crate::{
     context::{RateLimit, RefusedLimit, RequestContext},
     response::{Cause, GatewayError, ResponseType},
@@ -109,6 +111,15 @@ impl Refused {
 
 #[cfg(feature = "gateway")]
 impl super::UsagePlanLayer {
+    /// Gives back what a request was charged that was refused after the charge: for its body. Once.
+    pub(crate) fn give_back_if_refused(&self, context: &RequestContext) {
+        match context.revoked_charge() {
+            Some(KeptCharge::Plain(charge)) => self.config.give_back(context, charge),
+            Some(KeptCharge::Handle(kept)) => kept.give_back(),
+            None => {}
+        }
+    }
+
     /// The phase of `Gateway`: charges the request, notes what its answer will say of the limits in the context, and
     /// gives back the answer to a request that is refused.
     pub(crate) fn admit<B, R: From<Bytes>>(

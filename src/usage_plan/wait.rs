@@ -15,7 +15,7 @@ use super::{
     verdict::{Admitted, Halt, Refused},
 };
 use crate::{
-    context::{RateLimit, RequestContext},
+    context::{KeptCharge, RateLimit, RequestContext},
     throttle::SharedBucket,
 };
 use http::HeaderValue;
@@ -47,7 +47,14 @@ impl Config {
         let mut claim = match leased {
             Leased::Decided(outcome) => {
                 note_headroom(place.context, numbers, &outcome);
-                return Ok(self.decided(in_force.policy, &outcome, demand, reserve, numbers)?);
+                return Ok(self.decided(
+                    place.context,
+                    in_force.policy,
+                    &outcome,
+                    demand,
+                    reserve,
+                    numbers,
+                )?);
             }
             waits => Claim::new(&self.plans, place, demand, &waits),
         };
@@ -58,6 +65,7 @@ impl Config {
 
     fn decided(
         &self,
+        context: &RequestContext,
         policy: Option<&HeaderValue>,
         outcome: &Outcome,
         demand: &Demand<'_>,
@@ -68,18 +76,8 @@ impl Config {
         if let Some(refusal) = outcome.refusal {
             return Err(Refused::new(refusal, rate_limit, numbers));
         }
-        let reservation = self.reservation(demand, outcome.charged, reserve);
+        let reservation = self.keep(context, demand, outcome.charged, reserve);
         Ok(Admitted { rate_limit, reservation })
-    }
-
-    fn reservation(
-        &self,
-        demand: &Demand<'_>,
-        charged: Option<Charged>,
-        reserve: bool,
-    ) -> Option<UsageReservation> {
-        let (stage, account) = (demand.stage, demand.account);
-        reserve.then(|| UsageReservation::new(self.plans.clone(), demand.cost, charged, stage, account, None))
     }
 
     fn decide_nobody(
@@ -95,7 +93,7 @@ impl Config {
             return Err(Halt::Wait(wait(claim, None, reserve, seen)));
         }
         let (rate_limit, charged) = charge_nobody(demand)?;
-        Ok(Admitted { rate_limit, reservation: self.reservation(demand, charged, reserve) })
+        Ok(Admitted { rate_limit, reservation: self.keep(place.context, demand, charged, reserve) })
     }
 }
 
@@ -169,7 +167,8 @@ fn note_headroom(_: &RequestContext, _: impl FnOnce() -> Numbers, _: &Outcome) {
 
 fn wait(claim: Claim, policy: Option<HeaderValue>, reserve: bool, seen: Seen) -> Verdict {
     Box::pin(async move {
-        let kept = reserve.then(|| Kept::of(&claim));
+        let may_be_refused = seen.context.may_be_refused_late();
+        let kept = (reserve || may_be_refused).then(|| Kept::of(&claim));
         let Settled { outcome, buckets } = claim.settle().await;
         let outcome = outcome.ok_or_else(Refused::not_in_plan)?;
         let Seen { context, numbers } = seen;
@@ -179,7 +178,10 @@ fn wait(claim: Claim, policy: Option<HeaderValue>, reserve: bool, seen: Seen) ->
             Some(refusal) => Err(Refused::new(refusal, rate_limit, || numbers)),
             None => {
                 let reservation = kept.map(|kept| kept.reservation(outcome.charged, buckets));
-                Ok(Admitted { rate_limit, reservation })
+                if let Some(reservation) = reservation.as_ref().filter(|_| may_be_refused) {
+                    context.set_charge(KeptCharge::Handle(reservation.handle()));
+                }
+                Ok(Admitted { rate_limit, reservation: reservation.filter(|_| reserve) })
             }
         }
     })

@@ -1,6 +1,8 @@
 //! The assembled gateway: order of the phases, senseless combinations, allocations, hostile input over a socket.
 
 mod hostile;
+mod late_refusals;
+mod uploads;
 #[cfg(all(feature = "mtls", feature = "policy", feature = "tracing"))]
 mod wrapped;
 
@@ -82,8 +84,8 @@ fn full_gateway() -> GatewayBuilder {
 
 /// Faults of one request, outermost phase first: a request with all faults from one phase on is answered by it.
 const PHASES: [(&str, u16, Option<Cause>); 9] = [
-    ("preflight", 204, None),
     ("filter", 403, Some(Cause::Filtered)),
+    ("preflight", 204, None),
     ("stage", 403, Some(Cause::UnknownStage)),
     ("limits", 413, Some(Cause::ContentLengthTooLarge)),
     ("no key", 403, Some(Cause::ApiKeyMissing)),
@@ -153,7 +155,10 @@ fn the_order_of_the_phases_for_http_and_for_websocket_upgrades() {
                     cause,
                     "{name}"
                 );
-                assert_eq!(answer.headers()["access-control-allow-origin"], "https://shop.example", "{name}");
+                // A blocked preflight shows nobody what is allowed.
+                let origin = (name != "filter").then_some("https://shop.example");
+                let shown = answer.headers().get("access-control-allow-origin");
+                assert_eq!(shown.map(|value| value.to_str().unwrap()), origin, "{name}");
                 assert_eq!(answer.headers()["x-amzn-requestid"].len(), 36, "{name}");
             }
         }
@@ -311,6 +316,17 @@ fn http_apis_answer_as_http_apis() {
             assert!(answer.headers().contains_key("apigw-requestid"));
             (answer.status().as_u16(), answer.into_body().collect().await.unwrap().to_bytes())
         };
+        // The one id that its client is told is the one that is logged.
+        let tells = service_fn(|request: Request<GatewayBody<Full<Bytes>>>| async move {
+            let context = RequestContext::of(request.extensions()).unwrap();
+            assert_eq!(context.request_id(), context.variable("requestId").unwrap());
+            assert_eq!(context.request_id(), context.extended_request_id());
+            Ok::<_, Infallible>(Response::new(Full::from(context.request_id().to_owned())))
+        });
+        let told = Gateway::builder().api_kind(ApiKind::Http).build().unwrap().layer(tells);
+        let told = told.oneshot(Request::get("/").body(Full::<Bytes>::default()).unwrap()).await.unwrap();
+        let id = told.headers()["apigw-requestid"].as_bytes().to_owned();
+        assert_eq!(told.into_body().collect().await.unwrap().to_bytes(), id);
         assert_eq!(ask("/nowhere").await, (404, Bytes::from(r#"{"message":"Not Found"}"#)));
         assert_eq!(ask("/prod/nothing").await, (404, Bytes::from(r#"{"message":"Not Found"}"#)));
         assert_eq!(ask("/prod/pets").await, (403, Bytes::from(r#"{"message":"Forbidden"}"#)));

@@ -352,6 +352,43 @@ fn a_refund_to_a_key_that_left_the_plan_and_came_back_gives_nothing_away() {
     assert_eq!(admitted(&plans, "ann", 20), 10, "the one that was used came back, and not nine");
 }
 
+/// Three of 30 on Sunday, two of them committed as 5 and 90: the day is overdrawn when it ends, and the third comes back
+/// when it is over.
+#[test]
+fn a_past_day_that_was_overdrawn_has_exactly_what_is_left_when_a_cost_comes_back() {
+    let report = |period: QuotaPeriod, then: &str| {
+        let clock = clock("2026-11-22T12:00:00Z");
+        let plans = plans(&clock, UsagePlan::new("p").quota(quota(100, period)));
+        let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::<UsageReservation>::new()));
+        let keep = kept.clone();
+        let keeping = service_fn(move |request: Request<Full<Bytes>>| {
+            keep.lock().unwrap().extend(request.extensions().get::<UsageReservation>().cloned());
+            ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+        });
+        let keys = ApiKeys::builder().key(ApiKey::new("ann").value(value("ann"))).build().unwrap();
+        let reserving = UsagePlanLayer::new(plans.clone()).reserve(|_, _| Some(30));
+        let service = ApiKeyLayer::new(keys).layer(reserving.layer(keeping));
+        let reserve =
+            || assert_eq!(service.clone().oneshot(by("ann")).now_or_never().unwrap().unwrap().status(), 200);
+        (0..3).for_each(|_| reserve());
+        let commit = |at: usize, actual: u32| assert!(kept.lock().unwrap()[at].commit(actual));
+        commit(0, 5);
+        commit(1, 90);
+        clock.set_unix_seconds(at(then));
+        let _refused_or_not = service.clone().oneshot(by("ann")).now_or_never().unwrap().unwrap();
+        clock.advance(Duration::from_secs(86_400));
+        let _the_day_is_past = admitted(&plans, "ann", 1);
+        commit(2, 0);
+        let report = plans.usage("p", Some("ann"), "2026-11-22", "2026-11-24").unwrap();
+        pairs(report.of("ann").unwrap())
+    };
+    let by_day = report(QuotaPeriod::Day, "2026-11-23T12:00:00Z");
+    assert_eq!(by_day, [(95, Some(5)), (30, Some(70)), (1, Some(99))]);
+    // The week's remainder of the days after it, too: they have used nothing, for it was overdrawn.
+    let by_week = report(QuotaPeriod::Week, "2026-11-23T12:00:00Z");
+    assert_eq!(by_week, [(95, Some(5)), (0, Some(5)), (0, Some(5))]);
+}
+
 #[test]
 fn key_plan_and_quota_allocate_only_the_field() {
     let clock = clock("2026-11-22T12:00:00Z");

@@ -1,0 +1,92 @@
+//! What a request was charged, kept while it may still be refused for its body.
+
+use super::RequestContext;
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{
+            AtomicU8,
+            Ordering::{AcqRel, Acquire, Release},
+        },
+    },
+};
+
+/// Nothing that is read after the charge can refuse the request.
+const SETTLED: u8 = 0;
+/// The body is watched while the service works.
+const WATCHED: u8 = 1;
+/// It was refused, after the charge.
+const REFUSED: u8 = 2;
+
+#[derive(Debug, Default)]
+pub(super) struct ChargeSlot {
+    state: AtomicU8,
+    charge: OnceLock<KeptCharge>,
+}
+
+/// What is to be given back if the request is refused.
+#[derive(Debug)]
+pub(crate) enum KeptCharge {
+    Plain(PlainCharge),
+    /// A reservation, or what a store has decided on.
+    Handle(Arc<dyn GiveBack>),
+}
+
+/// Whoever can undo a charge, once.
+pub(crate) trait GiveBack: fmt::Debug + Send + Sync {
+    fn give_back(&self);
+}
+
+/// A charge of what is in memory. Who paid, and on which stage, the context knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlainCharge {
+    /// The address of the plans that charged it: others have nothing to give back.
+    pub(crate) plans: usize,
+    /// That of the account's bucket; 0: there was none.
+    pub(crate) account: usize,
+    pub(crate) cost: u32,
+    /// What was taken of a plan, if the request has one.
+    pub(crate) of_plan: Option<PlanCharge>,
+}
+
+/// The share of a plan in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlanCharge {
+    /// Whose bucket: the key's own, or the one of this method.
+    pub(crate) method: Option<u64>,
+    pub(crate) plan: u32,
+    pub(crate) period: i32,
+    pub(crate) day: i32,
+    pub(crate) took_tokens: bool,
+}
+
+impl RequestContext {
+    /// The body is watched: what the request is charged is to be kept.
+    pub(crate) fn expect_late_refusal(&self) {
+        self.0.charge.state.store(WATCHED, Release);
+    }
+
+    pub(crate) fn may_be_refused_late(&self) -> bool {
+        self.0.charge.state.load(Acquire) == WATCHED
+    }
+
+    /// A refusal takes the place of the service's answer.
+    pub(crate) fn note_late_refusal(&self) {
+        let _if_watched = self.0.charge.state.compare_exchange(WATCHED, REFUSED, AcqRel, Acquire);
+    }
+
+    pub(crate) fn set_charge(&self, charge: KeptCharge) {
+        let _first_writer_wins = self.0.charge.charge.set(charge);
+    }
+
+    /// The charge of a request that was refused after it, once.
+    pub(crate) fn revoked_charge(&self) -> Option<&KeptCharge> {
+        let slot = &self.0.charge;
+        if slot.state.load(Acquire) != REFUSED {
+            return None;
+        }
+        let first = slot.state.compare_exchange(REFUSED, SETTLED, AcqRel, Acquire);
+        slot.charge.get().filter(|_| first.is_ok())
+    }
+}
