@@ -30,16 +30,21 @@ const PEM_LINE: usize = 48;
 /// What AWS prints: names as `C=US,O=Example,CN=client`, in the order of the certificate; the serial number as pairs
 /// of hexadecimal digits joined by colons; times as `May 28 12:30:02 2019 GMT`, the day padded with a blank.
 ///
-/// ```no_run
+/// ```
 /// use http::Request;
-/// use tower_gateway::context::ClientCertificate;
+/// use tower_gateway::{ConfigError, context::ClientCertificate};
 ///
-/// # fn listener(verified_chain: Vec<Vec<u8>>, mut request: Request<()>) -> Result<(), tower_gateway::ConfigError> {
-/// // With rustls: `connection.peer_certificates()` of a server that has a client verifier.
-/// let certificate = ClientCertificate::from_verified_chain(&verified_chain)?;
-/// request.extensions_mut().insert(certificate);
-/// # Ok(())
-/// # }
+/// // With rustls, `verified_chain` is `connection.peer_certificates()` of a server that has a client verifier.
+/// fn listener(verified_chain: &[Vec<u8>], request: &mut Request<()>) -> Result<(), ConfigError> {
+///     let certificate = ClientCertificate::from_verified_chain(verified_chain)?;
+///     request.extensions_mut().insert(certificate);
+///     Ok(())
+/// }
+///
+/// // What is no certificate is not taken for one.
+/// let mut request = Request::new(());
+/// assert!(listener(&[b"not DER".to_vec()], &mut request).is_err());
+/// assert!(request.extensions().is_empty());
 /// ```
 #[derive(Clone)]
 pub struct ClientCertificate(Arc<Inner>);

@@ -206,98 +206,86 @@ fn the_short_form_needs_an_api() {
     assert_eq!((error.member(), error.problem()), ("Resource[0]", PolicyProblem::ShortFormWithoutApi));
 }
 
+/// A document, and where it says that it is wrong: statement, member and what.
+type Fault<'a> = (&'a str, Option<usize>, &'a str, PolicyProblem);
+
+fn assert_faults(faults: &[Fault<'_>]) {
+    for (document, statement, member, problem) in faults {
+        let error = Policy::identity(*document).unwrap_err();
+        let said = (error.statement(), error.member(), error.problem());
+        assert_eq!(said, (*statement, *member, *problem), "{document}");
+    }
+}
+
+/// The same, where the second of two statements is wrong.
+fn assert_faults_of_a_statement(faults: &[(&str, &str, PolicyProblem)]) {
+    for (statement, member, problem) in faults {
+        let first = r#"{"Effect": "Deny", "Action": "a:b", "Resource": "*"}"#;
+        let document = format!(r#"{{"Statement": [{first}, {statement}]}}"#);
+        assert_faults(&[(&document, Some(1), member, *problem)]);
+    }
+}
+
+/// A statement that is right, but for what is added.
+fn statement_and(member: &str) -> String {
+    format!(r#"{{"Effect": "Allow", "Action": "a:b", "Resource": "*", {member}}}"#)
+}
+
 #[test]
-fn every_fault_says_where_it_stands() {
-    let with = |statement: &str| {
-        format!(r#"{{"Statement": [{{"Effect": "Deny", "Action": "a:b", "Resource": "*"}}, {statement}]}}"#)
-    };
-    let rest = r#""Effect": "Allow", "Action": "a:b", "Resource": "*""#;
-    let condition = |condition: &str| with(&format!(r#"{{{rest}, "Condition": {condition}}}"#));
+fn faults_of_a_document() {
     use PolicyProblem as P;
-    let cases = [
-        ("".to_owned(), None, "", P::Json),
-        ("[]".to_owned(), None, "", P::WrongType),
-        (r#"{"Statement": [], "Statement": []}"#.to_owned(), None, "", P::RepeatedMember),
-        (r#"{"Statement": []}"#.to_owned(), None, "Statement", P::Empty),
-        (r#"{"Version": "2012-10-17"}"#.to_owned(), None, "Statement", P::MissingMember),
-        (r#"{"Version": "2012-10-18", "Statement": {}}"#.to_owned(), None, "Version", P::UnknownVersion),
-        (r#"{"Id": 1, "Statement": {}}"#.to_owned(), None, "Id", P::WrongType),
-        (r#"{"Statements": {}}"#.to_owned(), None, "Statements", P::UnknownMember),
-        (with("7"), Some(1), "", P::WrongType),
-        (with(r#"{"Action": "a:b", "Resource": "*"}"#), Some(1), "Effect", P::MissingMember),
+    assert_faults(&[
+        ("", None, "", P::Json),
+        ("[]", None, "", P::WrongType),
+        (r#"{"Statement": [], "Statement": []}"#, None, "", P::RepeatedMember),
+        (r#"{"Statement": []}"#, None, "Statement", P::Empty),
+        (r#"{"Version": "2012-10-17"}"#, None, "Statement", P::MissingMember),
+        (r#"{"Version": "2012-10-18", "Statement": {}}"#, None, "Version", P::UnknownVersion),
+        (r#"{"Id": 1, "Statement": {}}"#, None, "Id", P::WrongType),
+        (r#"{"Statements": {}}"#, None, "Statements", P::UnknownMember),
+    ]);
+}
+
+#[test]
+fn faults_of_a_statement() {
+    use PolicyProblem as P;
+    assert_faults_of_a_statement(&[
+        ("7", "", P::WrongType),
+        (r#"{"Action": "a:b", "Resource": "*"}"#, "Effect", P::MissingMember),
+        (r#"{"Effect": "allow", "Action": "a:b", "Resource": "*"}"#, "Effect", P::UnknownEffect),
+        (r#"{"Effect": "Allow", "Resource": "*"}"#, "Action", P::MissingMember),
+        (r#"{"Effect": "Allow", "Action": "a:b"}"#, "Resource", P::MissingMember),
+        (&statement_and(r#""NotAction": "a:c""#), "NotAction", P::BothForms),
+        (&statement_and(r#""Comment": "x""#), "Comment", P::UnknownMember),
+        (&statement_and(r#""Principal": "*""#), "Principal", P::PrincipalInIdentityPolicy),
+        (r#"{"Effect": "Allow", "Action": [], "Resource": "*"}"#, "Action", P::Empty),
         (
-            with(r#"{"Effect": "allow", "Action": "a:b", "Resource": "*"}"#),
-            Some(1),
-            "Effect",
-            P::UnknownEffect,
-        ),
-        (with(r#"{"Effect": "Allow", "Resource": "*"}"#), Some(1), "Action", P::MissingMember),
-        (with(r#"{"Effect": "Allow", "Action": "a:b"}"#), Some(1), "Resource", P::MissingMember),
-        (with(&format!(r#"{{{rest}, "NotAction": "a:c"}}"#)), Some(1), "NotAction", P::BothForms),
-        (with(&format!(r#"{{{rest}, "Comment": "x"}}"#)), Some(1), "Comment", P::UnknownMember),
-        (
-            with(&format!(r#"{{{rest}, "Principal": "*"}}"#)),
-            Some(1),
-            "Principal",
-            P::PrincipalInIdentityPolicy,
-        ),
-        (with(r#"{"Effect": "Allow", "Action": [], "Resource": "*"}"#), Some(1), "Action", P::Empty),
-        (
-            with(r#"{"Effect": "Allow", "Action": ["a:b", "Invoke"], "Resource": "*"}"#),
-            Some(1),
+            r#"{"Effect": "Allow", "Action": ["a:b", "Invoke"], "Resource": "*"}"#,
             "Action[1]",
             P::InvalidAction,
         ),
-        (
-            with(r#"{"Effect": "Allow", "Action": ["a:b", 1], "Resource": "*"}"#),
-            Some(1),
-            "Action[1]",
-            P::WrongType,
-        ),
-        (
-            with(r#"{"Effect": "Allow", "Action": "a:b", "Resource": "pets"}"#),
-            Some(1),
-            "Resource",
-            P::InvalidResource,
-        ),
-        (condition(r#"[]"#), Some(1), "Condition", P::WrongType),
-        (condition(r#"{"StringIs": {"k": "v"}}"#), Some(1), "Condition.StringIs", P::UnknownOperator),
-        (condition(r#"{"Bool": {"": "true"}}"#), Some(1), "Condition.Bool.", P::InvalidKey),
-        (condition(r#"{"Bool": {"k": "yes"}}"#), Some(1), "Condition.Bool.k[0]", P::InvalidBoolean),
-        (condition(r#"{"Null": {"k": [true, 1]}}"#), Some(1), "Condition.Null.k[1]", P::InvalidBoolean),
-        (
-            condition(r#"{"NumericEquals": {"k": "1x"}}"#),
-            Some(1),
-            "Condition.NumericEquals.k[0]",
-            P::InvalidNumber,
-        ),
-        (
-            condition(r#"{"DateEquals": {"k": "tomorrow"}}"#),
-            Some(1),
-            "Condition.DateEquals.k[0]",
-            P::InvalidDate,
-        ),
-        (
-            condition(r#"{"IpAddress": {"k": "::ffff:10.0.0.0/104"}}"#),
-            Some(1),
-            "Condition.IpAddress.k[0]",
-            P::InvalidAddress,
-        ),
-        (
-            condition(r#"{"BinaryEquals": {"k": "!"}}"#),
-            Some(1),
-            "Condition.BinaryEquals.k[0]",
-            P::InvalidBase64,
-        ),
-        (condition(r#"{"StringEquals": {"k": null}}"#), Some(1), "Condition.StringEquals.k", P::WrongType),
-    ];
-    for (document, statement, member, problem) in cases {
-        let error = Policy::identity(&document).unwrap_err();
-        assert_eq!(
-            (error.statement(), error.member(), error.problem()),
-            (statement, member, problem),
-            "{document}"
-        );
+        (r#"{"Effect": "Allow", "Action": ["a:b", 1], "Resource": "*"}"#, "Action[1]", P::WrongType),
+        (r#"{"Effect": "Allow", "Action": "a:b", "Resource": "pets"}"#, "Resource", P::InvalidResource),
+    ]);
+}
+
+#[test]
+fn faults_of_conditions() {
+    use PolicyProblem as P;
+    for (condition, place, problem) in [
+        (r#"[]"#, "", P::WrongType),
+        (r#"{"StringIs": {"k": "v"}}"#, ".StringIs", P::UnknownOperator),
+        (r#"{"Bool": {"": "true"}}"#, ".Bool.", P::InvalidKey),
+        (r#"{"Bool": {"k": "yes"}}"#, ".Bool.k[0]", P::InvalidBoolean),
+        (r#"{"Null": {"k": [true, 1]}}"#, ".Null.k[1]", P::InvalidBoolean),
+        (r#"{"NumericEquals": {"k": "1x"}}"#, ".NumericEquals.k[0]", P::InvalidNumber),
+        (r#"{"DateEquals": {"k": "tomorrow"}}"#, ".DateEquals.k[0]", P::InvalidDate),
+        (r#"{"IpAddress": {"k": "::ffff:10.0.0.0/104"}}"#, ".IpAddress.k[0]", P::InvalidAddress),
+        (r#"{"BinaryEquals": {"k": "!"}}"#, ".BinaryEquals.k[0]", P::InvalidBase64),
+        (r#"{"StringEquals": {"k": null}}"#, ".StringEquals.k", P::WrongType),
+    ] {
+        let statement = statement_and(&format!(r#""Condition": {condition}"#));
+        assert_faults_of_a_statement(&[(&statement, &format!("Condition{place}"), problem)]);
     }
 }
 

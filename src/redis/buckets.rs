@@ -1,6 +1,10 @@
 //! Token buckets on the wire: how a request's limits are told to `buckets.lua`, and what it answers. Pure.
 
-use super::{counters::EXACT, error::RedisError, names::Names};
+use super::{
+    counters::EXACT,
+    error::RedisError,
+    names::{Hex, Names},
+};
 use crate::usage_plan::store::{BucketAsk, BucketId, BucketLevel, Counter, ThrottleAsk, Tokens};
 
 /// Words of a deficit and halves of a product, as the script forms them.
@@ -26,13 +30,7 @@ pub(super) fn key(names: &Names, id: &BucketId) -> String {
 
 /// The name of something that belongs to a caller on a plan.
 pub(super) fn of_counter(names: &Names, kind: &str, counter: &Counter) -> String {
-    let digits = digits(counter.subject);
-    names.name(kind, &[&counter.plan, std::str::from_utf8(&digits).unwrap_or_default()])
-}
-
-/// 32 hexadecimal digits.
-fn digits(subject: u128) -> [u8; 32] {
-    std::array::from_fn(|at| b"0123456789abcdef"[(subject >> (124 - 4 * at)) as usize & 15])
+    names.name(kind, &[&counter.plan, Hex::of(&counter.subject.to_be_bytes()).as_str()])
 }
 
 /// All that `throttle.lua` is told, but for the instant from which on it must do nothing.

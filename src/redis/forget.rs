@@ -1,7 +1,7 @@
 //! What is kept of a whole plan, deleted: it lies under as many keys as callers, which only the server can list.
 
-use super::{connection::Redis, error::RedisError};
-use ::redis::Value;
+use super::{connection::Redis, error::RedisError, reply};
+use bytes::Bytes;
 use std::time::Duration;
 
 /// What is kept of a caller on a plan.
@@ -17,17 +17,21 @@ impl Redis {
     pub(super) async fn forget_plan(&self, plan: &str) -> Result<(), RedisError> {
         let starts = KINDS.map(|kind| self.names().name(kind, &[plan, ""]));
         let pattern = format!("{}*:{}:*", escaped(&self.key_prefix()), escaped(&self.plan_part(plan)));
-        let mut cursor = b"0".to_vec();
+        let mut cursor = Bytes::from_static(b"0");
         loop {
             let mut scan = ::redis::cmd("SCAN");
-            scan.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE);
-            let (next, keys) = page(self.call(&scan, PATIENCE).await?)?;
-            let of_plan = |key: &Vec<u8>| starts.iter().any(|start| key.starts_with(start.as_bytes()));
-            let keys: Vec<_> = keys.into_iter().filter(of_plan).collect();
-            if !keys.is_empty() {
-                self.call(::redis::cmd("UNLINK").arg(keys), PATIENCE).await?;
+            scan.arg(&*cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(PAGE);
+            let (next, keys) = reply::page(self.call(&scan, PATIENCE).await?)?;
+            let of_plan = |key: &Bytes| starts.iter().any(|start| key.starts_with(start.as_bytes()));
+            let mut unlink = ::redis::cmd("UNLINK");
+            let mut found = reply::all_bytes(Some(keys))?.into_iter().filter(of_plan).peekable();
+            if found.peek().is_some() {
+                for key in found {
+                    unlink.arg(&*key);
+                }
+                self.call(&unlink, PATIENCE).await?;
             }
-            if next == b"0" {
+            if *next == *b"0" {
                 return Ok(());
             }
             cursor = next;
@@ -52,19 +56,6 @@ fn escaped(text: &str) -> String {
     })
 }
 
-/// The answer to `SCAN`.
-fn page(answer: Value) -> Result<(Vec<u8>, Vec<Vec<u8>>), RedisError> {
-    let Value::Array(parts) = answer else { return Err(RedisError::Reply) };
-    let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(parts) else {
-        return Err(RedisError::Reply);
-    };
-    let name = |key| match key {
-        Value::BulkString(name) => Ok(name),
-        _ => Err(RedisError::Reply),
-    };
-    Ok((cursor, keys.into_iter().map(name).collect::<Result<_, _>>()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,19 +65,5 @@ mod tests {
         assert_eq!(escaped(r"{p}:a*b?[c]\d"), r"{p}:a\*b\?\[c\]\\d");
         let redis = Redis::new("redis://127.0.0.1").unwrap();
         assert_eq!(redis.plan_part("a:b%"), "a%3Ab%25");
-    }
-
-    #[test]
-    fn a_page_is_a_cursor_and_names() {
-        let name = |text: &str| Value::BulkString(text.as_bytes().to_vec());
-        let answer = Value::Array(vec![name("7"), Value::Array(vec![name("a"), name("b")])]);
-        assert_eq!(page(answer), Ok((b"7".to_vec(), vec![b"a".to_vec(), b"b".to_vec()])));
-        for odd in [
-            Value::Nil,
-            Value::Array(vec![name("7")]),
-            Value::Array(vec![name("7"), Value::Array(vec![Value::Nil])]),
-        ] {
-            assert_eq!(page(odd), Err(RedisError::Reply));
-        }
     }
 }

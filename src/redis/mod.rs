@@ -93,6 +93,7 @@ mod link;
 mod names;
 mod news;
 mod race;
+mod reply;
 mod script;
 mod subscription;
 #[cfg(test)]

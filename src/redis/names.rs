@@ -39,6 +39,20 @@ impl Names {
     }
 }
 
+/// Two hexadecimal digits for each byte, as a part of a name.
+pub(super) struct Hex<const BYTES: usize>([[u8; 2]; BYTES]);
+
+impl<const BYTES: usize> Hex<BYTES> {
+    pub(super) fn of(bytes: &[u8; BYTES]) -> Self {
+        let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
+        Self(bytes.map(|byte| [digit(byte >> 4), digit(byte & 15)]))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(self.0.as_flattened()).unwrap_or_default()
+    }
+}
+
 fn push_escaped(name: &mut String, part: &str) {
     if !part.contains([':', '%']) {
         return name.push_str(part);
@@ -54,6 +68,12 @@ fn push_escaped(name: &mut String, part: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_written_in_digits() {
+        assert_eq!(Hex::of(&[0, 0x0f, 0xf0, 0x9a]).as_str(), "000ff09a");
+        assert_eq!(Hex::of(&[]).as_str(), "");
+    }
 
     #[test]
     fn names_start_with_one_hash_tag_and_are_told_apart() {

@@ -28,6 +28,8 @@ use std::{
 pub(super) struct Directory {
     plans: Vec<Option<Arc<PlanState>>>,
     by_id: HashMap<Arc<str>, u32>,
+    /// Plans that were put so far.
+    editions: u32,
     pub(super) account: Option<SharedBucket>,
 }
 
@@ -57,7 +59,8 @@ impl Directory {
             self.plans.push(None);
             self.by_id.insert(plan.id().into(), slot);
         }
-        self.plans[slot as usize] = Some(Arc::new(PlanState::new(plan, slot, shadow)));
+        self.editions = self.editions.wrapping_add(1);
+        self.plans[slot as usize] = Some(Arc::new(PlanState::new(plan, slot, self.editions, shadow)));
     }
 
     pub(super) fn remove(&mut self, id: &str) {
@@ -102,6 +105,8 @@ impl Shadow {
 pub(super) struct PlanState {
     pub(super) plan: UsagePlan,
     pub(super) slot: u32,
+    /// No other state of this plan has it.
+    pub(super) edition: u32,
     pub(super) shadow: Arc<Shadow>,
     calendar: Calendar,
     /// The present day, so that the calendar is asked once a day.
@@ -134,12 +139,13 @@ pub(super) struct InForce<'a> {
 }
 
 impl PlanState {
-    fn new(plan: UsagePlan, slot: u32, shadow: Arc<Shadow>) -> Self {
+    fn new(plan: UsagePlan, slot: u32, edition: u32, shadow: Arc<Shadow>) -> Self {
         let mut overrides: Vec<_> =
             plan.methods().iter().map(|method| Override::new(&plan, method)).collect();
         overrides.sort_by(|one, other| one.place().cmp(&other.place()));
         Self {
             slot,
+            edition,
             shadow,
             calendar: plan.general_quota().map_or_else(Calendar::utc_days, |quota| quota.calendar().clone()),
             span: SpanCell::default(),

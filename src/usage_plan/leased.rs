@@ -3,7 +3,7 @@
 use super::{
     admit::{Limits, QuotaInForce, Refusal, Shadowed, SharedThrottle, Spent},
     directory::{InForce, PlanState},
-    lease::Usable,
+    lease::{Terms, Usable},
     lending::{Lending, period_of},
     quota::Span,
     reservation::Charged,
@@ -54,6 +54,10 @@ impl Charge<'_> {
         self.plan.span(self.demand.now.unix_seconds())
     }
 
+    fn terms(&self, span: &Span) -> Terms {
+        Terms { entry: self.index, edition: self.plan.edition, day: span.day }
+    }
+
     fn limit(&self) -> Option<u64> {
         self.plan.quota().map(super::quota::Quota::limit)
     }
@@ -74,14 +78,14 @@ impl Shard {
         entry.roll(charge.index, &span, charge.plan.quota(), history);
         let (subject, slot) = (entry.subject(), charge.plan.slot);
         let manner = || charge.lending.manner(charge.plan, subject, charge.demand.now);
-        let period = period_of(&span);
-        let place = &mut entry.holding;
-        let (holding, due) = leases.present(place, (subject, slot), period, charge.limit(), manner)?;
+        let (place, terms, period) = (&mut entry.holding, charge.terms(&span), period_of(&span));
+        let (holding, due) =
+            leases.present(place, (subject, slot), terms, (period, charge.limit()), manner)?;
         let place = *place;
         due.soon(holding, subject, slot, now.saturating_add(charge.lending.interval()));
         let usable = if charge.is_bound() { holding.usable(cost, now) } else { Usable::Enough };
         if usable == Usable::Unknown {
-            return Some((Leased::Lacks { failures: holding.flight.failures }, None));
+            return Some((Leased::Lacks { failures: holding.failures() }, None));
         }
         let tokens = charge.lending.decides_tokens_of(&charge.in_force, charge.demand);
         if tokens && usable == Usable::Enough {

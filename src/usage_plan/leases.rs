@@ -1,31 +1,40 @@
 //! What the keys of a shard hold, and which of it is due.
 
 use super::{
-    lease::{Holding, Manner},
+    entry::NONE,
+    lease::{Holding, Manner, Terms},
     store::{KEEP, LeaseAsk, Period},
 };
 use hashbrown::HashTable;
 use std::collections::VecDeque;
 
-/// Empty where usage is not shared.
+/// Empty where usage is not shared. What a request looks at comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Leases {
+    kept: Slots,
     /// Places in `kept`. A request that knows its place does not come by here.
     table: HashTable<u32>,
-    kept: Slots,
     due: Due,
     /// Last statements of periods that are over.
     farewells: Vec<LeaseAsk>,
 }
 
+/// The holding first: what a request looks at is the first line of it.
 #[derive(Debug)]
+#[repr(C)]
 struct Kept {
-    subject: u128,
-    plan: u32,
     holding: Holding,
+    subject: u128,
+    /// `NONE` marks a free place.
+    plan: u32,
 }
 
 impl Kept {
+    fn free() -> Self {
+        Self { holding: Holding::new(Period::default(), None, 0), subject: 0, plan: NONE }
+    }
+
     fn is(&self, subject: u128, plan: u32) -> bool {
         (self.subject, self.plan) == (subject, plan)
     }
@@ -35,20 +44,33 @@ impl Kept {
     }
 }
 
-/// Holdings by place; freed places are used again.
+const CHUNK: usize = 256;
+
+/// Holdings by place; freed places are used again. In chunks, so that growing moves few of them.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Slots {
-    slots: Vec<Option<Box<Kept>>>,
+    /// The first chunk is reached without a look at the list of the others.
+    first: Vec<Kept>,
+    others: Vec<Vec<Kept>>,
     free: Vec<u32>,
 }
 
 impl Slots {
     fn get(&self, place: u32) -> Option<&Kept> {
-        self.slots.get(place as usize)?.as_deref()
+        let place = place as usize;
+        match place.checked_sub(CHUNK) {
+            None => self.first.get(place),
+            Some(later) => self.others.get(later / CHUNK)?.get(later % CHUNK),
+        }
     }
 
     fn get_mut(&mut self, place: u32) -> Option<&mut Kept> {
-        self.slots.get_mut(place as usize)?.as_deref_mut()
+        let place = place as usize;
+        match place.checked_sub(CHUNK) {
+            None => self.first.get_mut(place),
+            Some(later) => self.others.get_mut(later / CHUNK)?.get_mut(later % CHUNK),
+        }
     }
 
     fn is(&self, place: u32, subject: u128, plan: u32) -> bool {
@@ -59,22 +81,34 @@ impl Slots {
         self.get(place).map_or(0, Kept::rehash)
     }
 
-    fn insert(&mut self, kept: Kept) -> u32 {
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            (self.slots.len() - 1) as u32
-        });
-        self.slots[place as usize] = Some(Box::new(kept));
+    fn insert(&mut self, new: Kept) -> u32 {
+        let place = self.free.pop().unwrap_or_else(|| self.grow());
+        if let Some(kept) = self.get_mut(place) {
+            *kept = new;
+        }
         place
     }
 
+    /// One free place more.
+    fn grow(&mut self) -> u32 {
+        if self.others.last().unwrap_or(&self.first).len() == CHUNK {
+            self.others.push(Vec::new());
+        }
+        let full = self.others.len() * CHUNK;
+        let last = self.others.last_mut().unwrap_or(&mut self.first);
+        last.push(Kept::free());
+        (full + last.len() - 1) as u32
+    }
+
     fn remove(&mut self, place: u32) {
-        self.slots[place as usize] = None;
-        self.free.push(place);
+        if let Some(kept) = self.get_mut(place) {
+            *kept = Kept::free();
+            self.free.push(place);
+        }
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Kept> {
-        self.slots.iter_mut().flatten().map(|kept| &mut **kept)
+        self.first.iter_mut().chain(self.others.iter_mut().flatten()).filter(|kept| kept.plan != NONE)
     }
 }
 
@@ -101,14 +135,14 @@ struct Place {
 impl Due {
     /// Each holding stands in one of the queues, once.
     pub(super) fn soon(&mut self, holding: &mut Holding, subject: u128, plan: u32, at: u64) {
-        if holding.flight.due.is_none_or(|due| due > at) {
-            holding.flight.due = Some(at);
+        if !holding.is_due_soon() {
+            holding.set_due(at, true);
             self.soon.push_back(Place { at, subject, plan });
         }
     }
 
     fn idle(&mut self, holding: &mut Holding, subject: u128, plan: u32, at: u64) {
-        holding.flight.due = Some(at);
+        holding.set_due(at, false);
         self.idle.push_back(Place { at, subject, plan });
     }
 
@@ -135,23 +169,37 @@ impl Leases {
         self.kept.get_mut(place).map(|kept| &mut kept.holding)
     }
 
-    /// The holding of a key in the present period and under the present limit. `place` says where it was; afterwards
-    /// it says where it is.
+    /// The holding of a key under the present terms, which `period` and `limit` follow from. `place` says where it was;
+    /// afterwards it says where it is.
     pub(super) fn present(
         &mut self,
         place: &mut u32,
         (subject, plan): (u128, u32),
-        period: Period,
-        limit: Option<u64>,
+        terms: Terms,
+        (period, limit): (Period, Option<u64>),
         manner: impl Fn() -> Manner,
     ) -> Option<(&mut Holding, &mut Due)> {
-        if !self.kept.is(*place, subject, plan) {
+        // Only a key's own holding was ever put under terms with its entry.
+        if !self.kept.get(*place).is_some_and(|kept| kept.holding.is_under(terms)) {
             let known = self.place(subject, plan);
             let make = || Holding::new(period, limit, manner().names.holder);
             *place = known.unwrap_or_else(|| self.insert(Kept { subject, plan, holding: make() }));
+            self.bring_up(*place, terms, period, limit, manner);
         }
-        let Self { kept, due, farewells, .. } = self;
-        let holding = &mut kept.get_mut(*place)?.holding;
+        let Self { kept, due, .. } = self;
+        Some((&mut kept.get_mut(*place)?.holding, due))
+    }
+
+    fn bring_up(
+        &mut self,
+        place: u32,
+        terms: Terms,
+        period: Period,
+        limit: Option<u64>,
+        manner: impl Fn() -> Manner,
+    ) {
+        let Self { kept, farewells, .. } = self;
+        let Some(Kept { holding, .. }) = kept.get_mut(place) else { return };
         if holding.period() != period {
             let manner = manner();
             let holder = manner.names.holder;
@@ -159,7 +207,7 @@ impl Leases {
             holding.turn(period, limit, holder);
         }
         holding.set_limit(limit);
-        Some((holding, due))
+        holding.put_under(terms);
     }
 
     fn insert(&mut self, new: Kept) -> u32 {
@@ -200,13 +248,12 @@ impl Leases {
             let Self { kept, due, .. } = self;
             let Some(Kept { holding, .. }) = found.and_then(|place| kept.get_mut(place)) else { continue };
             // It was put forward meanwhile.
-            if holding.flight.due != Some(at) {
+            if !holding.fell_due(at) {
                 continue;
             }
             if holding.is_asking() {
                 due.soon(holding, subject, plan, again);
             } else if !holding.is_settled() {
-                holding.flight.due = None;
                 due.soon(holding, subject, plan, again);
                 asks.extend(manner(subject, plan).map(|manner| (plan, holding.report(manner))));
             } else if holding.touched_since(now.saturating_sub(IDLE)) {
@@ -225,3 +272,6 @@ impl Leases {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,15 +41,16 @@ pub(super) struct Outcome {
     pub(super) charged: Option<Charged>,
 }
 
-/// Entries of some subjects, in chains of one subject's plans.
+/// Entries of some subjects, in chains of one subject's plans. What requests look at comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Shard {
     heads: Index,
     pub(super) entries: Slab,
+    pub(super) leases: Leases,
     names: Names,
     pub(super) history: History,
     pub(super) methods: MethodBuckets,
-    pub(super) leases: Leases,
     /// Where the sweep of idle entries goes on.
     cursor: u32,
 }

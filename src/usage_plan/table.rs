@@ -7,12 +7,17 @@ const SHARD_BITS: u32 = 6;
 
 /// State by subject. A lock is held for one decision, never across an await.
 pub(super) struct Table {
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Line<Mutex<Shard>>]>,
 }
+
+/// Begins a line of the cache: no two shards share one, and what a request needs of its shard lies on two.
+#[derive(Default)]
+#[repr(align(64))]
+struct Line<T>(T);
 
 impl Default for Table {
     fn default() -> Self {
-        Self { shards: (0..1 << SHARD_BITS).map(|_| Mutex::default()).collect() }
+        Self { shards: (0..1 << SHARD_BITS).map(|_| Line::default()).collect() }
     }
 }
 
@@ -32,6 +37,6 @@ impl Table {
     }
 }
 
-fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+fn locked(Line(shard): &Line<Mutex<Shard>>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

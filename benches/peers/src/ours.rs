@@ -19,6 +19,7 @@ use tower_gateway::{
     redb::StateFile,
     route::{ApiMethod, MethodSettings, Routes},
     stage::{DEFAULT_STAGE, Deployment, Stage, StageRouter, Stages},
+    store::{FailurePolicy, StoreOptions},
     throttle::Throttle,
     timeout::TimeoutLayer,
     usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlanLayer, UsagePlans, UsagePlansBuilder},
@@ -150,7 +151,10 @@ pub fn limits_in_file(keys: usize, request: impl Fn(usize) -> Request<Body>) -> 
 }
 
 fn shared(builder: UsagePlansBuilder, keys: usize, request: impl Fn(usize) -> Request<Body>) -> Side {
-    let plans = builder.lease_epoch(Duration::from_secs(300)).build().expect("valid plans");
+    // No call is given up because the machine is busy: a key without a lease would be measured as one that has it.
+    let patient = StoreOptions::new().failure(FailurePolicy::Deny).deadline(Duration::from_secs(60));
+    let builder = builder.store_options(patient).lease_epoch(Duration::from_secs(300));
+    let plans = builder.build().expect("valid plans");
     let service = with_context(limited_by(plans, keys));
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {

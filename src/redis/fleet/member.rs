@@ -1,12 +1,13 @@
 //! This process as one of the fleet.
 
-use super::{listener::Listener, record::Record, reply, scripts::Scripts, state::State};
+use super::{listener::Listener, record::Record, scripts::Scripts, state::State};
 use crate::{
     clock::Clock,
     error::ConfigError,
     redis::{
         Redis, RedisError,
         race::{before, sleep, within},
+        reply,
         subscription::{Notice, Subscription},
     },
     store::{Acknowledgement, StoreError},

@@ -75,7 +75,6 @@ mod listener;
 mod member;
 mod plans;
 mod record;
-mod reply;
 mod scripts;
 mod state;
 mod values;

@@ -8,10 +8,9 @@
 use super::{
     listener::{Listener, Reloading},
     member::{Member, Writes},
-    reply,
     versions::{Versioned, Versions},
 };
-use crate::redis::{RedisError, race::sleep};
+use crate::redis::{RedisError, race::sleep, reply};
 use bytes::{Buf, BufMut, Bytes};
 use std::{
     collections::HashMap,
@@ -222,10 +221,9 @@ async fn scan(member: &Member, hash: &str) -> Result<Vec<Versioned>, RedisError>
     loop {
         let mut scan = ::redis::cmd("HSCAN");
         scan.arg(hash).arg(&*cursor).arg("COUNT").arg(MOST_FIELDS);
-        let mut answer = reply::list(member.redis.call(&scan, PATIENCE).await?)?;
-        cursor = reply::bytes(answer.next())?;
-        let pairs = reply::pairs(answer.next().ok_or(RedisError::Reply)?)?;
-        all.extend(pairs.into_iter().map(|(field, stored)| Versioned::new(field, stored)));
+        let (next, pairs) = reply::page(member.redis.call(&scan, PATIENCE).await?)?;
+        cursor = next;
+        all.extend(reply::pairs(pairs)?.into_iter().map(|(field, stored)| Versioned::new(field, stored)));
         if *cursor == *b"0" {
             return Ok(all);
         }

@@ -1,9 +1,9 @@
 //! Values in places, and whose call brings them: what caches and authorizers keep in Redis.
 
-use super::{member::Member, reply};
+use super::member::Member;
 use crate::{
     cache::tier::{TierAnswer, TierClaim, TierFound},
-    redis::RedisError,
+    redis::{RedisError, names::Hex, reply},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -18,15 +18,6 @@ pub(super) struct Values {
 
 /// A write or a release is nobody's wait.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        for half in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(u32::from(half), 16));
-        }
-        text
-    })
-}
 
 fn millis(time: Duration) -> String {
     // Redis wants some time, and takes no more than 2^63 ms from now.
@@ -48,15 +39,15 @@ impl Values {
     }
 
     /// Where a value lies, and whose call brings it.
-    fn keys(&self, member: &Member, place: &[u8]) -> [String; 2] {
-        let place = hex(place);
-        ["v", "c"].map(|part| member.redis.names().name(self.kind, &[&self.name, part, &place]))
+    fn keys(&self, member: &Member, place: &[u8; 32]) -> [String; 2] {
+        let place = Hex::of(place);
+        ["v", "c"].map(|part| member.redis.names().name(self.kind, &[&self.name, part, place.as_str()]))
     }
 
     pub(super) async fn ask(
         &self,
         member: &Member,
-        place: &[u8],
+        place: &[u8; 32],
         claim: Option<TierClaim>,
     ) -> Result<TierAnswer, RedisError> {
         let [value, call] = self.keys(member, place);
@@ -71,7 +62,7 @@ impl Values {
     pub(super) async fn store(
         &self,
         member: &Member,
-        place: &[u8],
+        place: &[u8; 32],
         value: &[u8],
         ttl: Duration,
         token: Option<u128>,
@@ -87,7 +78,7 @@ impl Values {
     pub(super) async fn last(
         &self,
         member: &Member,
-        place: &[u8],
+        place: &[u8; 32],
         token: u128,
         time: Option<Duration>,
     ) -> Result<(), RedisError> {

@@ -2,8 +2,8 @@
 
 use super::{
     super::store::{Counter, KEEP, Lease, LeaseAsk, Period, Standing},
-    pace::Pace,
-    uses::Uses,
+    book::Book,
+    hand::{Hand, Terms},
 };
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -15,25 +15,18 @@ const REFILL_PART: u64 = 4;
 /// By this part a lease ends earlier for its holder than for the store, so that clocks need not be equal.
 const MARGIN_PART: u64 = 8;
 
-/// What a key of this process has of a quota that is shared. In the order of need: what a request that is decided at
-/// once looks at lies together.
+/// What a key of this process has of a quota that is shared.
 #[derive(Debug)]
 #[repr(C)]
 pub(in super::super) struct Holding {
+    hand: Hand,
     period: Period,
     limit: Option<u64>,
-    /// In hand, and not promised to a request.
-    left: u64,
-    /// Monotonic nanoseconds until which `left` may be spent.
-    until: u64,
-    refill_at: u64,
-    pool: u64,
-    /// Used without having been in hand, and not yet told to the store.
-    owed: u64,
-    anywhere: Option<Anywhere>,
-    pace: Pace,
-    used: Uses,
-    pub(in super::super) flight: Flight,
+    /// Holds while `hand.told`.
+    anywhere: Anywhere,
+    /// Without what is still in `hand.tally`.
+    booked: Book,
+    flight: Flight,
     holder: u128,
     fresh: bool,
     /// Promised to requests that wait for something else.
@@ -45,7 +38,7 @@ pub(in super::super) struct Holding {
 }
 
 /// What the store last said of all units: in hand, in the pool, or on other leases.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Anywhere {
     units: u64,
     recheck_at: u64,
@@ -53,17 +46,14 @@ struct Anywhere {
 
 /// The one ask that may be under way, and who waits for it.
 #[derive(Debug, Default)]
-#[repr(C)]
-pub(in super::super) struct Flight {
-    /// The last that was asked or seen at the end of a lease, in monotonic nanoseconds.
-    pub(in super::super) due: Option<u64>,
-    asking: bool,
+struct Flight {
+    /// When it is looked at again, in monotonic nanoseconds.
+    due: Option<u64>,
     recalled: bool,
     /// The last ask had no answer: the store may have lent what is not known here.
     unheard: bool,
     seq: u64,
-    /// Asks that failed, ever: who waits sees that one did.
-    pub(in super::super) failures: u64,
+    failures: u64,
     /// Units that waiting requests need.
     queue: u64,
     waiting: Vec<oneshot::Sender<()>>,
@@ -114,30 +104,44 @@ fn nanos(span: Duration) -> u64 {
 impl Holding {
     pub(in super::super) fn new(period: Period, limit: Option<u64>, holder: u128) -> Self {
         Self {
+            hand: Hand::default(),
             period,
             limit,
+            anywhere: Anywhere::default(),
+            booked: Book::default(),
+            flight: Flight::default(),
             holder,
             fresh: true,
-            left: 0,
             reserved: 0,
-            until: 0,
-            used: Uses::default(),
             held: 0,
-            pool: 0,
-            owed: 0,
             holders: 0,
-            anywhere: None,
-            refill_at: 0,
-            pace: Pace::default(),
-            flight: Flight::default(),
         }
+    }
+
+    /// Whether it was brought to these terms before.
+    pub(in super::super) fn is_under(&self, terms: Terms) -> bool {
+        self.hand.terms == terms
+    }
+
+    /// The period and the limit are right for these terms.
+    pub(in super::super) fn put_under(&mut self, terms: Terms) {
+        self.book();
+        self.hand.terms = terms;
+    }
+
+    /// What was used, all of it.
+    fn book(&mut self) -> &mut Book {
+        self.booked.enter(self.hand.terms.day, std::mem::take(&mut self.hand.tally));
+        &mut self.booked
     }
 
     /// Another period begins. Who waits goes on waiting for units of this one.
     pub(in super::super) fn turn(&mut self, period: Period, limit: Option<u64>, holder: u128) {
         let Flight { failures, queue, due, .. } = self.flight;
         let flight = Flight { failures, queue, due, ..Flight::default() };
+        let due_soon = self.hand.due_soon;
         *self = Self { flight, ..Self::new(period, limit, holder) };
+        self.hand.due_soon = due_soon;
     }
 
     pub(in super::super) fn period(&self) -> Period {
@@ -150,52 +154,50 @@ impl Holding {
 
     /// What is certainly left, in hand and in the pool, if the store has said so.
     pub(in super::super) fn remaining(&self) -> Option<u64> {
-        self.anywhere.map(|_| self.left.saturating_add(self.pool).saturating_sub(self.owed))
-    }
-
-    fn in_hand(&self, now: u64) -> u64 {
-        if now < self.until { self.left } else { 0 }
+        self.hand.told.then(|| self.hand.remaining())
     }
 
     /// Another limit: all that is in hand goes back, and what was said of the old one is void.
     pub(in super::super) fn set_limit(&mut self, limit: Option<u64>) {
         if self.limit != limit {
-            (self.limit, self.left, self.pool, self.anywhere) = (limit, 0, 0, None);
+            self.limit = limit;
+            (self.hand.left, self.hand.pool, self.hand.told) = (0, 0, false);
         }
     }
 
     /// What is left was set.
     pub(in super::super) fn changed(&mut self) {
-        self.anywhere = None;
+        self.hand.told = false;
     }
 
     pub(in super::super) fn usable(&self, cost: u64, now: u64) -> Usable {
-        if self.in_hand(now) >= cost {
+        if self.hand.usable(now) >= cost {
             return Usable::Enough;
         }
-        match self.anywhere {
-            Some(anywhere) if cost > anywhere.units => Usable::Nowhere,
-            _ => Usable::Unknown,
-        }
+        let nowhere = self.hand.told && cost > self.anywhere.units;
+        if nowhere { Usable::Nowhere } else { Usable::Unknown }
     }
 
     /// Counts units, and takes them from what is in hand where the quota binds.
     pub(in super::super) fn spend(&mut self, bound: bool, day: i32, cost: u64) {
         if bound {
-            self.left = self.left.saturating_sub(cost);
+            self.hand.take(cost);
         }
         self.count(day, cost);
     }
 
     /// Counts units that were not in hand.
     pub(in super::super) fn count(&mut self, day: i32, cost: u64) {
-        self.used.add(day, signed(cost));
-        self.pace.spend(cost);
+        if day == self.hand.terms.day {
+            self.hand.tally = self.hand.tally.saturating_add(cost);
+        } else {
+            self.book().enter(day, cost);
+        }
     }
 
     /// Takes units from what is in hand for a request that is not decided yet.
     pub(in super::super) fn reserve(&mut self, cost: u64) {
-        self.left = self.left.saturating_sub(cost);
+        self.hand.take(cost);
         self.reserved = self.reserved.saturating_add(cost);
     }
 
@@ -216,68 +218,83 @@ impl Holding {
 
     /// A lease that has ended takes nothing: the next statement says that it is not held.
     fn put_back(&mut self, units: u64, now: u64) {
-        if now < self.until {
-            self.left = self.left.saturating_add(units);
-        }
-        self.anywhere.iter_mut().for_each(|all| all.units = all.units.saturating_add(units));
+        self.hand.put(units, now);
+        self.anywhere.units = self.anywhere.units.saturating_add(units);
     }
 
     /// A cost became known afterwards: more (above zero) or less of a day's use.
     pub(in super::super) fn settle(&mut self, day: i32, difference: i64, now: u64) {
-        if !self.used.change(day, difference) {
+        if !self.book().used.change(day, difference) {
             return;
         }
         match u64::try_from(difference) {
-            Ok(more) => {
-                self.owed = self.owed.saturating_add(more);
-                self.pay();
-            }
+            Ok(more) => self.hand.owe(more),
             Err(_) => self.put_back(difference.unsigned_abs(), now),
         }
-    }
-
-    /// What is owed is paid from what is in hand; the rest the store takes from the pool when it next hears of it.
-    fn pay(&mut self) {
-        let paid = self.owed.min(self.left);
-        (self.left, self.owed) = (self.left - paid, self.owed - paid);
     }
 
     /// It is time to ask for more while nobody waits yet, or to look again at a refusal.
     pub(in super::super) fn wants_ask(&self, now: u64, usable: Usable) -> bool {
         let wants = match usable {
-            Usable::Enough => now < self.until && self.left < self.refill_at && self.pool > 0,
-            Usable::Nowhere => self.anywhere.is_some_and(|anywhere| now >= anywhere.recheck_at),
+            Usable::Enough => self.hand.runs_low(now),
+            Usable::Nowhere => self.hand.told && now >= self.anywhere.recheck_at,
             Usable::Unknown => false,
         };
-        wants && !self.flight.asking
+        wants && !self.hand.asking
     }
 
     /// Whether there is anything that the store does not know or that could go back to it.
     pub(in super::super) fn is_settled(&self) -> bool {
-        self.used.is_confirmed()
-            && self.left == 0
+        self.hand.tally == 0
+            && self.booked.used.is_confirmed()
+            && self.hand.left == 0
             && self.reserved == 0
             && self.held == 0
             && !self.flight.unheard
-            && !self.flight.asking
+            && !self.hand.asking
             && self.flight.queue == 0
     }
 
     /// The store has answered since then.
     pub(in super::super) fn touched_since(&self, then: u64) -> bool {
-        self.pace.since() > then
+        self.booked.pace.since() > then
     }
 
     /// Nothing was used since the last ask.
-    fn is_idle(&self) -> bool {
-        self.pace.is_idle() && self.flight.queue == 0
+    fn is_idle(&mut self) -> bool {
+        self.book().pace.is_idle() && self.flight.queue == 0
+    }
+}
+
+/// When it is looked at again.
+impl Holding {
+    pub(in super::super) fn is_due_soon(&self) -> bool {
+        self.hand.due_soon
+    }
+
+    pub(in super::super) fn set_due(&mut self, at: u64, soon: bool) {
+        (self.flight.due, self.hand.due_soon) = (Some(at), soon);
+    }
+
+    /// Whether that is now, and not at another time that was set since.
+    pub(in super::super) fn fell_due(&mut self, at: u64) -> bool {
+        let fell = self.flight.due == Some(at);
+        if fell {
+            (self.flight.due, self.hand.due_soon) = (None, false);
+        }
+        fell
     }
 }
 
 /// Asking.
 impl Holding {
     pub(in super::super) fn is_asking(&self) -> bool {
-        self.flight.asking
+        self.hand.asking
+    }
+
+    /// Asks that failed, ever: who waits sees that one did.
+    pub(in super::super) fn failures(&self) -> u64 {
+        self.flight.failures
     }
 
     /// A request begins to wait for so many units.
@@ -304,29 +321,31 @@ impl Holding {
     /// An ask for requests that wait, of which one needs `least`. What is in hand was not enough, so it goes back: two
     /// processes that both hold a part of what each needs would wait for each other.
     pub(in super::super) fn ask_for_waiting(&mut self, manner: Manner, least: u64) -> LeaseAsk {
-        self.left = 0;
-        let want = self.pace.ahead(manner.now, nanos(manner.epoch));
+        self.hand.left = 0;
+        let want = self.ahead(&manner);
         let need = self.flight.queue.max(least);
         self.statement(manner, need, least, want)
     }
 
     /// An ask for more before anybody waits.
     pub(in super::super) fn ask_ahead(&mut self, manner: Manner) -> LeaseAsk {
-        let want = self.pace.ahead(manner.now, nanos(manner.epoch));
-        let want = want.saturating_sub(self.in_hand(manner.now));
+        let want = self.ahead(&manner).saturating_sub(self.hand.usable(manner.now));
         self.statement(manner, self.flight.queue, 0, want)
+    }
+
+    fn ahead(&mut self, manner: &Manner) -> u64 {
+        self.book().pace.ahead(manner.now, nanos(manner.epoch))
     }
 
     /// Says what was used, and hands back all that is not promised.
     pub(in super::super) fn hand_back(&mut self, manner: Manner) -> LeaseAsk {
-        self.left = 0;
+        self.hand.left = 0;
         self.statement(manner, 0, 0, 0)
     }
 
     fn statement(&mut self, manner: Manner, need: u64, least: u64, want: u64) -> LeaseAsk {
-        self.left = self.in_hand(manner.now);
-        (self.flight.asking, self.flight.seq, self.flight.recalled) = (true, manner.names.seq, false);
-        self.pool = self.pool.saturating_sub(std::mem::take(&mut self.owed));
+        self.hand.tell(manner.now);
+        (self.flight.seq, self.flight.recalled) = (manner.names.seq, false);
         let want = if self.limit.is_some() { want } else { 0 };
         LeaseAsk {
             counter: manner.counter,
@@ -335,8 +354,8 @@ impl Holding {
             holder: self.holder,
             seq: manner.names.seq,
             fresh: self.fresh,
-            used: self.used.statement(manner.day),
-            hold: self.left + self.reserved,
+            used: self.book().used.statement(manner.day),
+            hold: self.hand.left + self.reserved,
             need,
             least,
             want,
@@ -361,14 +380,14 @@ impl Holding {
             return self.hand_back(manner);
         }
         // The pace may have become slower.
-        self.left = self.left.min(self.pace.ahead(manner.now, nanos(manner.epoch)));
+        self.hand.left = self.hand.left.min(self.ahead(&manner));
         self.ask_ahead(manner)
     }
 
     /// Units are wanted elsewhere; `false` if an ask is under way, after which they go back.
     pub(in super::super) fn recall(&mut self) -> bool {
-        self.flight.recalled = self.flight.asking;
-        !self.flight.asking
+        self.flight.recalled = self.hand.asking;
+        !self.hand.asking
     }
 
     fn is_of(&self, ask: &LeaseAsk) -> bool {
@@ -378,7 +397,7 @@ impl Holding {
     /// The ask was given up, or failed.
     pub(in super::super) fn unanswered(&mut self, ask: &LeaseAsk, failed: bool) {
         if self.is_of(ask) {
-            (self.flight.asking, self.flight.unheard) = (false, true);
+            (self.hand.asking, self.flight.unheard) = (false, true);
             self.flight.failures += u64::from(failed);
             self.wake();
         }
@@ -398,12 +417,12 @@ impl Holding {
         if !self.is_of(ask) {
             return After::Done;
         }
-        (self.flight.asking, self.flight.unheard) = (false, false);
+        (self.hand.asking, self.flight.unheard) = (false, false);
         match lease.standing {
             Standing::Stale => After::Again,
             Standing::Current => self.granted(ask, lease, sent, now),
             Standing::Settled if self.may_be_settled(now) => {
-                let unknown = self.used.unconfirmed() - signed(self.held);
+                let unknown = self.book().used.unconfirmed() - signed(self.held);
                 self.reserved = 0;
                 self.restart(ask, unknown.max(0), names)
             }
@@ -414,23 +433,24 @@ impl Holding {
 
     /// A store keeps a record for so long after it was last heard of.
     fn may_be_settled(&self, now: u64) -> bool {
-        now.saturating_sub(self.pace.since()) >= nanos(KEEP)
+        now.saturating_sub(self.booked.pace.since()) >= nanos(KEEP)
     }
 
     fn restart(&mut self, ask: &LeaseAsk, units: i64, names: Names) -> After {
         let day = ask.used.last().map_or(0, |last| last.day);
-        self.used.restart(day, units);
-        (self.holder, self.fresh, self.left, self.held) = (names.holder, true, 0, 0);
+        self.book().used.restart(day, units);
+        (self.holder, self.fresh, self.hand.left, self.held) = (names.holder, true, 0, 0);
         After::Again
     }
 
     fn granted(&mut self, ask: &LeaseAsk, lease: &Lease, sent: u64, now: u64) -> After {
         let epoch = nanos(ask.epoch);
         self.fresh = false;
-        self.used.confirm(&ask.used);
-        self.until = sent.saturating_add(epoch - epoch / MARGIN_PART);
+        let book = self.book();
+        book.used.confirm(&ask.used);
+        book.pace.restart(sent);
+        self.hand.until = sent.saturating_add(epoch - epoch / MARGIN_PART);
         (self.held, self.holders) = (ask.hold.saturating_add(lease.granted), lease.holders);
-        self.pace.restart(sent);
         if ask.limit == self.limit {
             self.take(lease, now);
         }
@@ -439,18 +459,17 @@ impl Holding {
     }
 
     fn take(&mut self, lease: &Lease, now: u64) {
-        if now < self.until {
-            self.left = self.left.saturating_add(lease.granted);
-        }
-        self.pool = lease.pool;
-        self.pay();
-        self.refill_at = self.left / REFILL_PART;
-        let anywhere =
-            [self.left, self.reserved, lease.out].into_iter().fold(lease.pool, u64::saturating_add);
-        self.anywhere = Some(Anywhere { units: anywhere, recheck_at: now.saturating_add(RECHECK) });
+        self.hand.put(lease.granted, now);
+        self.hand.pool = lease.pool;
+        self.hand.pay();
+        self.hand.refill_at = self.hand.left / REFILL_PART;
+        let units =
+            [self.hand.left, self.reserved, lease.out].into_iter().fold(lease.pool, u64::saturating_add);
+        self.anywhere = Anywhere { units, recheck_at: now.saturating_add(RECHECK) };
+        self.hand.told = true;
     }
 }
 
-fn signed(units: u64) -> i64 {
+pub(super) fn signed(units: u64) -> i64 {
     i64::try_from(units).unwrap_or(i64::MAX)
 }

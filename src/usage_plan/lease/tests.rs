@@ -47,6 +47,51 @@ impl Pair {
         assert_eq!(self.land(&ask, &lease), After::Done);
     }
 
+    /// Does something with a ledger that others have too.
+    fn with<T>(&mut self, ledger: &mut LeaseLedger, now: u64, act: impl FnOnce(&mut Self) -> T) -> T {
+        self.now = now;
+        std::mem::swap(&mut self.ledger, ledger);
+        let done = act(self);
+        std::mem::swap(&mut self.ledger, ledger);
+        done
+    }
+
+    /// One step of a random history: the units that were spent.
+    fn step(&mut self, what: u8, units: u64) -> u64 {
+        match what {
+            0..=3 if self.holding.usable(units, self.now) == Usable::Enough => {
+                self.holding.spend(true, 0, units);
+                return units;
+            }
+            0..=3 => self.say(|holding, manner| holding.ask_for_waiting(manner, units)),
+            // The answer is lost; or the ask was.
+            4 => self.lose(units),
+            5 => self.say(Holding::report),
+            _ => self.hand_back(),
+        }
+        0
+    }
+
+    fn say(&mut self, ask: impl FnOnce(&mut Holding, Manner) -> LeaseAsk) {
+        let manner = self.manner();
+        let ask = ask(&mut self.holding, manner);
+        let lease = self.send(&ask);
+        self.land(&ask, &lease);
+    }
+
+    fn lose(&mut self, units: u64) {
+        let manner = self.manner();
+        let ask = self.holding.ask_for_waiting(manner, units);
+        if units % 2 == 0 {
+            self.send(&ask);
+        }
+        self.holding.unanswered(&ask, true);
+    }
+
+    fn hand_back(&mut self) {
+        self.say(Holding::hand_back);
+    }
+
     fn charged(&self) -> i64 {
         self.ledger.periods[&0].charged
     }
@@ -143,57 +188,18 @@ proptest! {
         }).collect();
         let (mut now, mut spent) = (SECOND, 0);
         for (at, what, units) in steps {
-            let pair = &mut pairs[at];
-            pair.now = now;
-            std::mem::swap(&mut pair.ledger, &mut ledger);
-            match what {
-                0..=3 if pair.holding.usable(units, now) == Usable::Enough => {
-                    pair.holding.spend(true, 0, units);
-                    spent += units;
-                }
-                0..=3 => {
-                    let manner = pair.manner();
-                    let ask = pair.holding.ask_for_waiting(manner, units);
-                    let lease = pair.send(&ask);
-                    pair.land(&ask, &lease);
-                }
-                4 => {
-                    // The answer is lost; or the ask was.
-                    let manner = pair.manner();
-                    let ask = pair.holding.ask_for_waiting(manner, units);
-                    if units % 2 == 0 {
-                        pair.send(&ask);
-                    }
-                    pair.holding.unanswered(&ask, true);
-                }
-                5 => {
-                    let manner = pair.manner();
-                    let ask = pair.holding.report(manner);
-                    let lease = pair.send(&ask);
-                    pair.land(&ask, &lease);
-                }
-                6 => {
-                    let manner = pair.manner();
-                    let ask = pair.holding.hand_back(manner);
-                    let lease = pair.send(&ask);
-                    pair.land(&ask, &lease);
-                }
-                _ => now += units * SECOND,
+            if what == 7 {
+                now += units * SECOND;
+                continue;
             }
-            std::mem::swap(&mut pair.ledger, &mut ledger);
+            spent += pairs[at].with(&mut ledger, now, |pair| pair.step(what, units));
             prop_assert!(spent <= limit);
             if let Some(period) = ledger.periods.get(&0) {
                 prop_assert!(period.charged <= limit as i64);
             }
         }
         for pair in &mut pairs {
-            pair.now = now;
-            std::mem::swap(&mut pair.ledger, &mut ledger);
-            let manner = pair.manner();
-            let ask = pair.holding.hand_back(manner);
-            let lease = pair.send(&ask);
-            pair.land(&ask, &lease);
-            std::mem::swap(&mut pair.ledger, &mut ledger);
+            pair.with(&mut ledger, now, Pair::hand_back);
         }
         prop_assert_eq!(ledger.periods[&0].charged, spent as i64);
         prop_assert_eq!(ledger.days.values().sum::<i64>(), spent as i64);
