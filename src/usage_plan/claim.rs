@@ -336,7 +336,7 @@ impl Claim {
             account: self.account.as_ref().map(SharedThrottle::of),
             ..Limits::default()
         };
-        alone(&mut limits, lending, policy, 1);
+        alone(&mut limits, lending, policy, 0);
         match charge_shared(&limits, &mut Spent::default(), &demand) {
             Ok(_) => Outcome::admitted(),
             Err(refusal) => Outcome::refused(refusal),

@@ -166,7 +166,7 @@ impl Shard {
             entry.roll(charge.index, &span, charge.plan.quota(), history);
             entry.subject()
         };
-        let holders = self.leases.find(subject, charge.plan.slot).map_or(1, |holding| holding.holders());
+        let holders = self.leases.find(subject, charge.plan.slot).map_or(0, |holding| holding.holders());
         let mut limits = limits(charge.plan, &charge.in_force, &span, charge.demand);
         alone(&mut limits, charge.lending, policy, holders);
         limits.quota = limits.quota.filter(|_| !reserved && policy != FailurePolicy::Allow);
@@ -235,9 +235,9 @@ impl Shard {
     }
 }
 
-/// The limits that a process applies alone.
+/// The limits that a process applies alone. `holders`: as many have units of the same key, if anybody knows.
 pub(super) fn alone(limits: &mut Limits, lending: &Lending, policy: FailurePolicy, holders: u64) {
-    let sharers = lending.guard.options().sharers(holders);
+    let sharers = lending.sharers(holders);
     if let Some(quota) = &mut limits.quota {
         // The store may be back after an epoch, and its quota with it.
         let reset_seconds = quota.reset_seconds.min(lending.epoch_seconds());
