@@ -36,6 +36,8 @@ pub(in super::super) struct Holding {
     pub(in super::super) flight: Flight,
     holder: u128,
     fresh: bool,
+    /// Others hold what is left, and a request has waited for it in vain.
+    is_held: bool,
     /// Promised to requests that wait for something else.
     reserved: u64,
     /// What was held when the store last answered: at most so much lapsed if it was not heard of again.
@@ -75,6 +77,8 @@ pub(in super::super) enum Usable {
     Enough,
     /// There is not so much left anywhere.
     Nowhere,
+    /// Others hold it, and did not hand it back when they were told that it is wanted.
+    Held,
     /// The store must be asked.
     Unknown,
 }
@@ -118,6 +122,7 @@ impl Holding {
             limit,
             holder,
             fresh: true,
+            is_held: false,
             left: 0,
             reserved: 0,
             until: 0,
@@ -160,13 +165,20 @@ impl Holding {
     /// Another limit: all that is in hand goes back, and what was said of the old one is void.
     pub(in super::super) fn set_limit(&mut self, limit: Option<u64>) {
         if self.limit != limit {
-            (self.limit, self.left, self.pool, self.anywhere) = (limit, 0, 0, None);
+            (self.limit, self.left, self.pool) = (limit, 0, 0);
+            self.changed();
         }
     }
 
     /// What is left was set.
     pub(in super::super) fn changed(&mut self) {
-        self.anywhere = None;
+        (self.anywhere, self.is_held) = (None, false);
+    }
+
+    /// A request has waited for its units until its time was over. Where the store has said that others hold them, the next
+    /// ones need not: who has died hands nothing back before its lease has ended.
+    pub(in super::super) fn waited_in_vain(&mut self) {
+        self.is_held = self.anywhere.is_some();
     }
 
     pub(in super::super) fn usable(&self, cost: u64, now: u64) -> Usable {
@@ -175,6 +187,7 @@ impl Holding {
         }
         match self.anywhere {
             Some(anywhere) if cost > anywhere.units => Usable::Nowhere,
+            Some(_) if self.is_held && self.remaining().is_some_and(|left| cost > left) => Usable::Held,
             _ => Usable::Unknown,
         }
     }
@@ -246,7 +259,9 @@ impl Holding {
     pub(in super::super) fn wants_ask(&self, now: u64, usable: Usable) -> bool {
         let wants = match usable {
             Usable::Enough => now < self.until && self.left < self.refill_at && self.pool > 0,
-            Usable::Nowhere => self.anywhere.is_some_and(|anywhere| now >= anywhere.recheck_at),
+            Usable::Nowhere | Usable::Held => {
+                self.anywhere.is_some_and(|anywhere| now >= anywhere.recheck_at)
+            }
             Usable::Unknown => false,
         };
         wants && !self.flight.asking
@@ -443,6 +458,7 @@ impl Holding {
             self.left = self.left.saturating_add(lease.granted);
         }
         self.pool = lease.pool;
+        self.is_held &= lease.granted == 0 && lease.out > 0;
         self.pay();
         self.refill_at = self.left / REFILL_PART;
         let anywhere =
