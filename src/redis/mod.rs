@@ -67,6 +67,11 @@
 //! its caller's deadline does nothing, so the server's clock may not be corrected by more than the deadline at a time
 //! without a few calls that fail.
 //!
+//! A **cluster** serves a prefix by one node, that of the prefix's slot: prefixes are what spreads over nodes. The URL may
+//! name any node that is up: when it answers `MOVED` the connection goes to the one that it names, within the same call, and
+//! back to the URL's when that is lost. What a slot has to wait for while it migrates (`ASK`, `TRYAGAIN`), and a cluster that
+//! is down (`CLUSTERDOWN`), are failures as of a server that is away.
+//!
 //! # Keys
 //!
 //! Everything is below `{prefix}:`, a hash tag: all of one gateway lies on one slot of a cluster. A plan's id and a stage's
