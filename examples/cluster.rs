@@ -3,6 +3,9 @@
 //!
 //! `REDIS_URL=redis://127.0.0.1 PORT=3000 cargo run --example cluster --features redis,authorizer`, the same with
 //! `PORT=3001` beside it, then the curl lines that they print.
+//!
+//! `PROCESSES=2` says how many there will be: while Redis is away each admits its part of the limits, and before it was
+//! ever reached nobody else can know. `STORE_DEADLINE_MS` (20): so long an answer of Redis is waited for.
 
 use axum::{
     Json, Router,
@@ -15,6 +18,7 @@ use serde_json::{Value, json};
 use std::{
     error::Error,
     net::SocketAddr,
+    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -54,24 +58,22 @@ struct Shop {
 }
 
 impl Shop {
-    async fn join(redis: Redis) -> Result<Self, Box<dyn Error>> {
+    async fn join(redis: Redis, options: StoreOptions, deadline: Duration) -> Result<Self, Box<dyn Error>> {
         let fleet = Fleet::join(&redis)?;
         let keys = ApiKeys::builder()
             .key(ApiKey::new("gold-key").value(GOLD_KEY))
             .key(ApiKey::new("basic-key").value(BASIC_KEY))
             .build()?;
-        // Generous for a laptop that compiles beside it; the default of 20 ms is for a network of one's own.
-        let options = StoreOptions::new().deadline(Duration::from_millis(500));
         let plans = UsagePlans::builder()
             .plan(UsagePlan::new("gold").throttle(Throttle::new(100.0, 200)?))
             .plan(UsagePlan::new("basic").quota(Quota::new(5, QuotaPeriod::Day)?))
             .attach("gold", "gold-key")
             .attach("basic", "basic-key")
-            .store(RedisUsage::new(redis).deadline(Duration::from_millis(500)))
+            .store(RedisUsage::new(redis).deadline(deadline))
             .store_options(options.clone())
             .build()?;
         let cache = Cache::builder()
-            .second_tier(fleet.cache("answers").deadline(Duration::from_millis(500)))
+            .second_tier(fleet.cache("answers").deadline(deadline))
             .tier_options(options.clone())
             .build()?;
         let authorizer = Authorizer::token("who", authorizer_fn(who))
@@ -164,11 +166,21 @@ async fn revoke(State(shop): State<Shop>, Path(who): Path<String>) -> Response {
     told(shop.fleet.settled(PATIENCE).await)
 }
 
+/// From the environment.
+fn number<T: FromStr>(name: &str, default: T) -> Result<T, T::Err> {
+    std::env::var(name).map_or(Ok(default), |number| number.parse())
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".to_owned());
-    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
-    let shop = Shop::join(Redis::new(&url)?.prefix("pet-shop")?).await?;
+    let port: u16 = number("PORT", 3000)?;
+    let deadline = Duration::from_millis(number("STORE_DEADLINE_MS", 20)?);
+    let options = StoreOptions::new().deadline(deadline).processes(number("PROCESSES", 1)?);
+    let shop =
+        Shop::join(Redis::new(&url)?.prefix("pet-shop")?, options, deadline).await.inspect_err(|_| {
+            eprintln!("a process begins with what Redis has of keys and plans: it must be there\n")
+        })?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     let address = listener.local_addr()?;
     print_curl_lines(address);

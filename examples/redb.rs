@@ -94,7 +94,9 @@ async fn usage(State(shop): State<Shop>, Path(id): Path<String>) -> Result<Strin
     let (from, to) = ("2026-01-01", "2026-12-31");
     let report = shop.plans.shared_usage("daily", &id, from, to).await.map_err(refused)?;
     let used: u64 = report.of(&id).into_iter().flatten().map(|day| day.used).sum();
-    let lost: u64 = shop.file.unknown_usage().map_err(refused)?.iter().map(|unknown| unknown.units).sum();
+    let lost = shop.file.unknown_usage().map_err(refused)?;
+    let own = lost.iter().filter(|unknown| unknown.key_id.as_deref() == Some(&*id));
+    let lost: u64 = own.map(|unknown| unknown.units).sum();
     Ok(format!("used in 2026: {used}, unknown since a crash: {lost}\n"))
 }
 

@@ -29,8 +29,9 @@ impl Cache {
     }
 
     /// Takes entries out, and gives back how many. With one of several answers under a key (`Vary`) the others go,
-    /// too. Where there is a second tier, the other processes follow in a moment, if the tier answers; to
-    /// know, see [`purge_everywhere`](Self::purge_everywhere).
+    /// too. Where there is a second tier, the other processes follow in a moment, or as soon as the tier
+    /// answers; until then this process takes nothing out of the tier that the purge may concern. To know, see
+    /// [`purge_everywhere`](Self::purge_everywhere).
     pub fn purge(&self, purge: &Purge) -> u64 {
         self.core.purge_and_tell(purge)
     }
@@ -40,7 +41,8 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// The tier does not answer: the purge is in force here, and nobody else knows of it.
+    /// The tier did not take it in time: the purge is in force here, and nobody else knows of it yet. It is tried again
+    /// for as long as there is this cache.
     pub async fn purge_everywhere(
         &self,
         purge: &Purge,

@@ -124,7 +124,7 @@ impl Purge {
         self.softly
     }
 
-    fn means_key(&self, key: &[u8]) -> bool {
+    pub(super) fn means_key(&self, key: &[u8]) -> bool {
         if self.key.as_deref().is_some_and(|own| own != key) {
             return false;
         }
@@ -141,6 +141,14 @@ impl Purge {
         let has_tag =
             |tag: &str| value.0.entries().iter().any(|entry| entry.meta.tags.iter().any(|own| **own == *tag));
         self.means_key(key) && self.tag.as_deref().is_none_or(has_tag)
+    }
+
+    /// How many bytes it says what is to go with.
+    pub(super) fn size(&self) -> usize {
+        let parts = [&self.stage, &self.resource, &self.method, &self.path];
+        let texts = [self.tag.as_deref().map(str::as_bytes), self.key.as_deref()];
+        let parts = parts.into_iter().map(Option::as_deref).chain(texts).flatten();
+        parts.chain(self.parameters.iter().map(Vec::as_slice)).map(<[u8]>::len).sum()
     }
 
     /// For other processes.
@@ -215,9 +223,10 @@ impl Core {
 
     /// Here, and behind the caller's back everywhere else.
     pub(super) fn purge_and_tell(&self, purge: &Purge) -> u64 {
-        let purged = self.purge(purge);
-        self.tier.iter().for_each(|tier| tier.announce_behind(purge));
-        purged
+        if let Some(tier) = &self.tier {
+            tier.tell(purge);
+        }
+        self.purge(purge)
     }
 
     /// Here, and then everywhere else.
@@ -226,14 +235,19 @@ impl Core {
         purge: &Purge,
         within: Duration,
     ) -> Result<Acknowledgement, StoreError> {
+        let begun = self.clock.now();
+        let told = self.tier.as_ref().map(|tier| (tier, tier.tell(purge)));
         self.purge(purge);
-        let Some(tier) = &self.tier else { return Ok(Acknowledgement::alone()) };
-        let number = tier.announce_within(self, purge, within).await?;
-        tier.acknowledged(number, within).await
+        let Some((tier, step)) = told else { return Ok(Acknowledgement::alone()) };
+        let number = tier.numbered(step, within).await?;
+        tier.acknowledged(number, within.saturating_sub(self.clock.now().since(begun))).await
     }
 
     fn invalidate_key(&self, key: StoreKey<'_>) {
-        self.tier.iter().for_each(|tier| tier.announce_behind(&Purge::exactly(key.bytes())));
+        if let Some(tier) = &self.tier {
+            tier.tell(&Purge::exactly(key.bytes()));
+        }
+        self.count_purge();
         for flight in
             self.flights.all().iter().filter(|flight| flight.key().primary.borrowed().bytes() == key.bytes())
         {
@@ -254,10 +268,6 @@ impl LayerState {
         let response =
             ResponseView { status: response.status(), headers: response.headers(), requested, responded };
         let targets = self.core.rules.invalidates(request.view(), response);
-        if targets.is_empty() {
-            return;
-        }
-        self.core.count_purge();
         targets.iter().for_each(|uri| self.invalidate_target(request, uri));
     }
 

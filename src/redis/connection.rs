@@ -124,7 +124,14 @@ impl Redis {
     pub(crate) async fn call(&self, command: &Cmd, within: Duration) -> Result<Value, RedisError> {
         let mut call = self.begin(within);
         let connection = call.connection().await?;
-        call.send(connection, command).await
+        match call.send(connection, command).await {
+            // Another node of a cluster has what it asks for: from now on that one is asked.
+            Err(error) if error.is_server("MOVED") => {
+                let connection = call.connection().await?;
+                call.send(connection, command).await
+            }
+            outcome => outcome,
+        }
     }
 
     /// Whether the server answers.
@@ -194,6 +201,9 @@ impl Inner {
             // A replica that was the master: the address may lead to the new one by now.
             RedisError::Away => self.link.lost(generation),
             RedisError::Server(code) if code == "READONLY" => self.link.lost(generation),
+            RedisError::Server(code) if code == "MOVED" => {
+                self.link.moved(generation, error.detail().unwrap_or_default());
+            }
             RedisError::Server(code) if code == "LATE" => {
                 error.detail().and_then(parse_time).into_iter().for_each(|time| self.saw_server_time(time));
             }

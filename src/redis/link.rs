@@ -4,7 +4,10 @@ use super::{
     error::RedisError,
     race::{sleep, within},
 };
-use ::redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use ::redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, PushInfo, PushKind, Value,
+    aio::MultiplexedConnection,
+};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -50,6 +53,8 @@ pub(super) struct Link {
 
 struct Shared {
     client: Client,
+    /// Where a cluster has sent us: the next attempt goes there, and those after it home.
+    node: Mutex<Option<Client>>,
     connect_timeout: Duration,
     state: watch::Sender<State>,
     /// The number of the next connection; locked while the state changes.
@@ -64,7 +69,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 impl Link {
     pub(super) fn new(client: Client, connect_timeout: Duration) -> Self {
         let state = watch::Sender::new(State::Idle);
-        Self { shared: Arc::new(Shared { client, connect_timeout, state, generation: Mutex::new(0) }) }
+        let (node, generation) = (Mutex::default(), Mutex::new(0));
+        Self { shared: Arc::new(Shared { client, node, connect_timeout, state, generation }) }
     }
 
     /// The connection; waits for the attempt that is being made, unless the one before it failed.
@@ -89,6 +95,30 @@ impl Link {
     pub(super) fn lost(&self, generation: u64) {
         self.shared.lost(generation);
     }
+
+    /// Another node of a cluster serves our slot. `told`: the slot, and the node's address.
+    pub(super) fn moved(&self, generation: u64, told: &str) {
+        let there = elsewhere(self.shared.client.get_connection_info(), told);
+        *self.shared.node() = there.and_then(|there| Client::open(there).ok());
+        self.lost(generation);
+    }
+}
+
+/// The address that a cluster tells, reached in the way in which ours is.
+fn elsewhere(home: &ConnectionInfo, told: &str) -> Option<ConnectionInfo> {
+    let (host, port) = told.split_ascii_whitespace().nth(1)?.rsplit_once(':')?;
+    let (mut address, port) = (home.addr().clone(), port.parse().ok()?);
+    match &mut address {
+        ConnectionAddr::Tcp(own, at) | ConnectionAddr::TcpTls { host: own, port: at, .. } => {
+            *at = port;
+            // A node that does not know its own name means the one that was asked.
+            if !matches!(host, "" | "?") {
+                host.clone_into(own);
+            }
+        }
+        _ => return None,
+    }
+    Some(home.clone().set_addr(address))
 }
 
 impl Drop for Link {
@@ -102,6 +132,10 @@ impl Drop for Link {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, u64> {
         self.generation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn node(&self) -> MutexGuard<'_, Option<Client>> {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lost(&self, generation: u64) {
@@ -178,9 +212,9 @@ impl Attempt {
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_push_sender(on_push);
+        let client = self.shared.node().take().unwrap_or_else(|| self.shared.client.clone());
         let connect = async {
-            let mut connection =
-                self.shared.client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
+            let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
             let time = connection.send_packed_command(&::redis::cmd("TIME")).await.ok()?;
             Some((connection, micros_of(time)?))
         };
@@ -197,4 +231,29 @@ impl Drop for Attempt {
 fn micros_of(time: Value) -> Option<i64> {
     let (seconds, micros): (i64, i64) = ::redis::from_redis_value(time).ok()?;
     seconds.checked_mul(1_000_000)?.checked_add(micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::redis::IntoConnectionInfo;
+
+    #[test]
+    fn a_node_of_a_cluster_is_reached_as_the_first_one_is() {
+        let home = "redis://user:secret@here:7000".into_connection_info().unwrap();
+        for (told, address) in [
+            ("866 10.0.0.7:7001", Some("10.0.0.7:7001")),
+            ("866 fd00::7:7001", Some("fd00::7:7001")),
+            ("866 :7001", Some("here:7001")),
+            ("866 ?:7001", Some("here:7001")),
+            ("866 there:x", None),
+            ("866", None),
+        ] {
+            let there = elsewhere(&home, told);
+            assert_eq!(there.as_ref().map(|there| there.addr().to_string()).as_deref(), address, "{told}");
+            assert!(there.is_none_or(|there| there.redis_settings().password() == Some("secret")));
+        }
+        let local = "redis+unix:///run/redis".into_connection_info().unwrap();
+        assert!(elsewhere(&local, "866 10.0.0.7:7001").is_none());
+    }
 }

@@ -19,6 +19,11 @@
 //! | is away, quota in hand | 200 from the lease until it ends | the same | the same |
 //! | is away | 200 within `limit / n`, then 429 | 503 `{"message": "Service Unavailable"}` | 200, counted |
 //!
+//! `n` is how many processes share the limits: each store with plans says every second that it is there, and counts for
+//! 10 s. What a process was last told holds while Redis is away. Before Redis was reached for the first time nothing is known:
+//! say then how many there are ([`StoreOptions::processes`](crate::store::StoreOptions::processes)), which is also the least
+//! that is ever taken for true. Each gets the whole part, rounded down; the remainder is nobody's.
+//!
 //! ```
 //! use http::{Request, Response};
 //! use std::{convert::Infallible, time::Duration};
@@ -62,6 +67,11 @@
 //! its caller's deadline does nothing, so the server's clock may not be corrected by more than the deadline at a time
 //! without a few calls that fail.
 //!
+//! A **cluster** serves a prefix by one node, that of the prefix's slot: prefixes are what spreads over nodes. The URL may
+//! name any node that is up: when it answers `MOVED` the connection goes to the one that it names, within the same call, and
+//! back to the URL's when that is lost. What a slot has to wait for while it migrates (`ASK`, `TRYAGAIN`), and a cluster that
+//! is down (`CLUSTERDOWN`), are failures as of a server that is away.
+//!
 //! # Keys
 //!
 //! Everything is below `{prefix}:`, a hash tag: all of one gateway lies on one slot of a cluster. A plan's id and a stage's
@@ -75,6 +85,7 @@
 //! | `{prefix}:stage:STAGE:METHOD`, `{prefix}:account` | hash | `b`: the same for all callers | until it is full | |
 //! | `{prefix}:counter:PLAN:CALLER` | hash | `pSTART`: a period's end, what is charged, when it was first seen; `hSTART:HOLDER`: a holder's sequence, end of lease, units in hand, units used by day | ten minutes beyond its period and leases | at most 500, with the days |
 //! | `{prefix}:days:PLAN:CALLER` | hash | units used by day, counted from 1970-01-01 | 92 days from the last | |
+//! | `{prefix}:processes` | sorted set | each store of a process, by the millisecond until which it counts | 10 s from the last word | |
 //! | `{prefix}:news` | channel | recalls and changes of counters | | |
 //!
 //! What is kept of a plan that is deleted is looked for with `SCAN` and leaves in the background. A bucket of rate 0 is never
@@ -94,6 +105,7 @@ mod names;
 mod news;
 mod race;
 mod reply;
+mod roll;
 mod script;
 mod subscription;
 #[cfg(test)]

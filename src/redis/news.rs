@@ -1,8 +1,10 @@
-//! Who is told that a counter was recalled or changed: one task hands on what other processes publish.
+//! Who is told that a counter was recalled or changed: a task hands on what other processes publish, and another one says
+//! that this process is one of them.
 
 use super::{
     connection::Redis,
     counters::News,
+    roll::Roll,
     subscription::{Notice, Subscription},
 };
 use crate::usage_plan::store::UsageListener;
@@ -12,15 +14,16 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// The listeners of a store, and the task that tells them. It begins with the first call that is made on a runtime, and
-/// ends with the store.
+/// The listeners of a store, and the tasks that keep them in touch. They begin with the first call that is made on a runtime, and
+/// end with the store.
 pub(super) struct Newsroom {
     redis: Redis,
     channel: String,
     /// Tells our own recalls from those of others.
     number: u64,
     listeners: Arc<Listeners>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    pub(super) roll: Arc<Roll>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -29,7 +32,8 @@ struct Listeners(Mutex<Vec<Weak<dyn UsageListener>>>);
 impl Newsroom {
     pub(super) fn new(redis: Redis, channel: String) -> Self {
         let number = fastrand::u64(1..);
-        Self { redis, channel, number, listeners: Arc::default(), task: Mutex::default() }
+        let roll = Arc::new(Roll::new(&redis));
+        Self { redis, channel, number, listeners: Arc::default(), roll, tasks: Mutex::default() }
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -43,20 +47,23 @@ impl Newsroom {
 
     /// Subscribes, if somebody listens and nobody hands on yet: at first, or since a runtime has ended.
     pub(super) fn ensure_open(&self) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if task.as_ref().is_some_and(|task| !task.is_finished()) || self.listeners.lock().is_empty() {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        if !tasks.is_empty() || self.listeners.lock().is_empty() {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (subscription, listeners) = (self.redis.subscribe(&self.channel), Arc::clone(&self.listeners));
-        *task = Some(runtime.spawn(hand_on(subscription, listeners, self.number)));
+        let (redis, roll) = (self.redis.clone(), Arc::clone(&self.roll));
+        tasks.push(runtime.spawn(hand_on(subscription, listeners, self.number)));
+        tasks.push(runtime.spawn(async move { roll.keep_saying(&redis).await }));
     }
 }
 
 impl Drop for Newsroom {
     fn drop(&mut self) {
-        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner);
-        task.iter().for_each(JoinHandle::abort);
+        let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

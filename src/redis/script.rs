@@ -70,7 +70,7 @@ impl Redis {
         mut write: impl FnMut(&mut Cmd, Option<i64>),
     ) -> Result<Value, RedisError> {
         let mut call = self.begin(within);
-        let (mut whole, mut late) = (false, false);
+        let (mut whole, mut late, mut moved) = (false, false, false);
         loop {
             let connection = call.connection().await?;
             // After connecting, which is when the server's clock is first known.
@@ -78,6 +78,7 @@ impl Redis {
             write(&mut command, call.not_after());
             match call.send(connection, &command).await {
                 Err(error) if error.is_server("NOSCRIPT") && !whole => whole = true,
+                Err(error) if error.is_server("MOVED") && !moved => moved = true,
                 // Our idea of the server's clock was old; this answer has brought a new one.
                 Err(error) if error.is_server("LATE") && !late => late = true,
                 Err(error) if error.is_server("LATE") => return Err(RedisError::Deadline),

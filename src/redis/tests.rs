@@ -201,3 +201,54 @@ fn messages_arrive_and_gaps_are_told() {
         left.await;
     });
 }
+
+/// Two nodes that have half of the slots each.
+fn cluster() -> Option<[RedisServer; 2]> {
+    let nodes = [0; 2].map(|_| {
+        // The other nodes' port is by default one that there may not be.
+        let bus =
+            std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let server = RedisServer::with(&["--save", "", "--cluster-enabled", "yes", "--cluster-port", &bus])?;
+        Some((server, bus))
+    });
+    let [Some((one, _)), Some((other, bus))] = nodes else { return None };
+    one.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
+    other.command::<()>(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
+    one.command::<()>(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string(), &bus]);
+    for node in [&one, &other] {
+        let is_one = || node.command::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
+        server::eventually("the nodes are a cluster", is_one);
+    }
+    Some([one, other])
+}
+
+#[test]
+fn any_node_of_a_cluster_leads_to_the_one_that_serves_the_prefix() {
+    let Some(nodes) = cluster() else { return };
+    run(async {
+        let script = counting();
+        for (node, url) in nodes.each_ref().map(|node| (node, node.url())) {
+            // Each prefix is on one node, and these are on both.
+            for prefix in ["a", "b", "c", "d", "e", "f"] {
+                let redis = Redis::new(&url).unwrap().prefix(prefix).unwrap();
+                let key = redis.names().name("count", &[]);
+                let first = redis.run(&script, &[&key], &[], LONG).await.unwrap();
+                let get = cmd("GET").arg(&key).to_owned();
+                let Value::Int(number) = first else { panic!("{first:?}") };
+                assert_eq!(redis.call(&get, LONG).await, Ok(Value::BulkString(number.to_string().into())));
+                let asked = Redis::new(&url).unwrap().prefix(prefix).unwrap();
+                assert!(asked.call(&get, LONG).await.is_ok(), "a command is sent on, too");
+                assert_eq!(number, if node.port() == nodes[0].port() { 1 } else { 2 });
+            }
+        }
+    });
+    let fleet_of = |node: &RedisServer| {
+        super::Fleet::join(&Redis::new(&node.url()).unwrap().prefix("a").unwrap()).unwrap()
+    };
+    run(async {
+        let fleets = nodes.each_ref().map(fleet_of);
+        for fleet in &fleets {
+            eventually_async("they meet, whichever node they name", || fleet.live() == 2).await;
+        }
+    });
+}

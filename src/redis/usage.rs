@@ -96,6 +96,7 @@ impl RedisUsage {
 
 impl Shared {
     async fn throttle(&self, ask: &ThrottleAsk) -> Result<Vec<BucketLevel>, RedisError> {
+        self.newsroom.ensure_open();
         let names = self.redis.names();
         let keys: Vec<_> = ask.buckets.iter().map(|bucket| buckets::key(names, &bucket.id)).collect();
         let mut argument = buckets::encode(ask);
@@ -229,5 +230,9 @@ impl UsageStore for RedisUsage {
 
     fn listen(&self, listener: Weak<dyn UsageListener>) {
         self.shared.newsroom.add(listener);
+    }
+
+    fn processes(&self) -> u64 {
+        self.shared.newsroom.roll.processes()
     }
 }

@@ -22,7 +22,7 @@ pub struct StoreOptions {
     pub(super) failures: u32,
     pub(super) shortest_pause: Duration,
     pub(super) longest_pause: Duration,
-    processes: Option<u32>,
+    processes: u32,
 }
 
 impl Default for StoreOptions {
@@ -33,7 +33,7 @@ impl Default for StoreOptions {
             failures: 5,
             shortest_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(5),
-            processes: None,
+            processes: 1,
         }
     }
 }
@@ -73,11 +73,12 @@ impl StoreOptions {
         self
     }
 
-    /// How many processes share the limits, for [`FailurePolicy::Degrade`]. Default: as many as the store knew of when
-    /// it last answered for the same key, at least one. Said here, it holds from the start and for every key.
+    /// How many processes share the limits, at least, for [`FailurePolicy::Degrade`]. Default: 1. If the store knew of
+    /// more when it last answered, those count; before its first answer nobody knows of any, and this decides. So say how many
+    /// there usually are.
     #[must_use]
     pub fn processes(mut self, processes: u32) -> Self {
-        self.processes = Some(processes.max(1));
+        self.processes = processes.max(1);
         self
     }
 
@@ -88,6 +89,6 @@ impl StoreOptions {
 
     /// How many processes share the limits, when the store has last counted `seen`.
     pub(crate) fn sharers(&self, seen: u64) -> u64 {
-        self.processes.map_or(seen.max(1), u64::from)
+        seen.max(self.processes.into())
     }
 }

@@ -115,7 +115,7 @@ pub(super) fn remaining(limit: u64, spent: &Spent) -> u64 {
 
 impl QuotaInForce {
     /// A request that costs more than a whole period has need not come again.
-    fn refusal(&self, cost: u32) -> Refusal {
+    pub(super) fn refusal(&self, cost: u32) -> Refusal {
         let retry_after = (u64::from(cost) <= self.limit).then_some(self.reset_seconds);
         Refusal { cause: Cause::Quota, retry_after }
     }

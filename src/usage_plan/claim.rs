@@ -186,7 +186,7 @@ impl Claim {
                 Leased::Decided(outcome) => (Step::Done(Some(outcome)), None),
                 Leased::Tokens { period } => (Step::Tokens, Some(period)),
                 Leased::Lacks { failures: failed } if failed > failures => (Step::Failed, None),
-                Leased::Lacks { .. } if late => (Step::Done(Some(contended(charge))), None),
+                Leased::Lacks { .. } if late => (Step::Done(Some(shard.waited_in_vain(charge)?)), None),
                 Leased::Lacks { .. } => (shard.wait(charge, queued, asked)?, None),
             })
         });
@@ -336,7 +336,7 @@ impl Claim {
             account: self.account.as_ref().map(SharedThrottle::of),
             ..Limits::default()
         };
-        alone(&mut limits, lending, policy, 1);
+        alone(&mut limits, lending, policy, 0);
         match charge_shared(&limits, &mut Spent::default(), &demand) {
             Ok(_) => Outcome::admitted(),
             Err(refusal) => Outcome::refused(refusal),
@@ -380,12 +380,6 @@ impl Shard {
         }
         Some(Step::Ask(holding.ask_for_waiting(manner(charge.plan), cost)))
     }
-}
-
-/// Others hold what is left, and did not hand it back in time.
-fn contended(charge: &Charge<'_>) -> Outcome {
-    let retry_after = Some(charge.lending.epoch_seconds());
-    Outcome::refused(Refusal { cause: Cause::Quota, retry_after })
 }
 
 impl Claim {

@@ -87,6 +87,10 @@ impl Shard {
         if usable == Usable::Unknown {
             return Some((Leased::Lacks { failures: holding.failures() }, None));
         }
+        if usable == Usable::Held {
+            let ask = holding.wants_ask(now, usable).then(|| holding.ask_for_waiting(manner(), cost));
+            return Some((Leased::Decided(self.refuse_held(charge)?), ask));
+        }
         let tokens = charge.lending.decides_tokens_of(&charge.in_force, charge.demand);
         if tokens && usable == Usable::Enough {
             if charge.is_bound() {
@@ -170,7 +174,7 @@ impl Shard {
             entry.roll(charge.index, &span, charge.plan.quota(), history);
             entry.subject()
         };
-        let holders = self.leases.find(subject, charge.plan.slot).map_or(1, |holding| holding.holders());
+        let holders = self.leases.find(subject, charge.plan.slot).map_or(0, |holding| holding.holders());
         let mut limits = limits(charge.plan, &charge.in_force, &span, charge.demand);
         alone(&mut limits, charge.lending, policy, holders);
         limits.quota = limits.quota.filter(|_| !reserved && policy != FailurePolicy::Allow);
@@ -191,6 +195,27 @@ impl Shard {
         let charged = Charged::new(entry, &charge.in_force, span, false);
         let announced = announced(&Limits::default(), &Spent::default(), charge.now());
         Some(Outcome { refusal: Some(refusal), announced, charged: Some(charged) })
+    }
+
+    /// Others hold what is left, which may be back when their leases end.
+    fn refuse_held(&mut self, charge: &Charge<'_>) -> Option<Outcome> {
+        let span = charge.span();
+        let subject = self.entries.get(charge.index)?.subject();
+        let left = self.leases.find(subject, charge.plan.slot)?.remaining().unwrap_or(0);
+        let mut quota = limits(charge.plan, &charge.in_force, &span, charge.demand).quota?;
+        quota.reset_seconds = quota.reset_seconds.min(charge.lending.epoch_seconds());
+        let spent = Spent { charged: as_charged(quota.limit, left), ..Spent::default() };
+        let mut outcome = self.refused(charge, &span, quota.refusal(charge.demand.cost))?;
+        let limits = Limits { quota: Some(quota), ..Limits::default() };
+        outcome.announced = announced(&limits, &spent, charge.now());
+        Some(outcome)
+    }
+
+    /// A request has waited for units until its time was over.
+    pub(super) fn waited_in_vain(&mut self, charge: &Charge<'_>) -> Option<Outcome> {
+        let subject = self.entries.get(charge.index)?.subject();
+        self.leases.find(subject, charge.plan.slot)?.waited_in_vain();
+        self.refuse_held(charge)
     }
 
     /// The store has admitted the request: what was reserved is used.
@@ -239,9 +264,9 @@ impl Shard {
     }
 }
 
-/// The limits that a process applies alone.
+/// The limits that a process applies alone. `holders`: as many have units of the same key, if anybody knows.
 pub(super) fn alone(limits: &mut Limits, lending: &Lending, policy: FailurePolicy, holders: u64) {
-    let sharers = lending.guard.options().sharers(holders);
+    let sharers = lending.sharers(holders);
     if let Some(quota) = &mut limits.quota {
         // The store may be back after an epoch, and its quota with it.
         let reset_seconds = quota.reset_seconds.min(lending.epoch_seconds());

@@ -77,6 +77,11 @@ impl Lending {
         own.unwrap_or_else(|| self.guard.options().failure_policy())
     }
 
+    /// Of how many processes this one is, when the store has last counted `holders` of a key.
+    pub(super) fn sharers(&self, holders: u64) -> u64 {
+        self.guard.options().sharers(holders.max(self.store.processes()))
+    }
+
     pub(super) fn names(&self) -> Names {
         let number = self.numbers.fetch_add(1, Relaxed);
         Names { holder: u128::from(self.process) << 64 | u128::from(number), seq: number }

@@ -64,6 +64,12 @@ impl UsagePlans {
         self.lending().map(|lending| lending.guard.counts())
     }
 
+    /// Of how many processes this one takes itself to be one, if the store fails
+    /// ([`FailurePolicy::Degrade`](crate::store::FailurePolicy)). `None`: there is no store.
+    pub fn sharing_processes(&self) -> Option<u64> {
+        self.lending().map(|lending| lending.sharers(0))
+    }
+
     /// What a key used in all processes, as [`usage`](Self::usage) says it of this one. Of what processes have in hand
     /// it is not known whether it is used: [`UsageReport::unknown`] says how much that is; it counts as left. Without a
     /// store this is [`usage`](Self::usage).

@@ -169,6 +169,12 @@ pub trait UsageStore: fmt::Debug + Send + Sync + 'static {
     fn listen(&self, listener: Weak<dyn UsageListener>) {
         drop(listener);
     }
+
+    /// How many processes share this store, this one included, as far as it last knew; 0: it does not know. What a process
+    /// may admit alone is its part of that ([`FailurePolicy::Degrade`](crate::store::FailurePolicy)).
+    fn processes(&self) -> u64 {
+        0
+    }
 }
 
 /// Who is told what other processes did. Nothing depends on it but time: what is not told is found out at the end of a

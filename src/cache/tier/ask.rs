@@ -169,7 +169,7 @@ impl Question {
         let place = TierPlace::of(&self.key);
         let token = core.token();
         let claim = core.limits.coalesces.then_some(TierClaim { token, lasts: LASTS, instead });
-        let local_purges = core.purge_count();
+        let Some(local_purges) = self.before_asking() else { return Err(Told::Alone) };
         let asked = tier.guarded(|| tier.store.ask(place, claim)).await;
         let TierAnswer { purges, found } = asked.map_err(|_away| Told::Alone)?;
         match found {
@@ -196,9 +196,20 @@ impl Question {
 }
 
 impl Question {
+    /// How many purges this process has seen. `None`: nobody can hold what the tier has against one of them yet.
+    fn before_asking(&self) -> Option<u64> {
+        // In this order: what is purged after the first is counted by the second.
+        let local_purges = self.core.purge_count();
+        if self.tier.outbox.may_mean(self.key.primary.borrowed().bytes()) {
+            self.tier.send_behind();
+            return None;
+        }
+        Some(local_purges)
+    }
+
     /// Between the question that found something of no use and the claim, another process may have brought an answer.
     async fn look_again(&self, place: TierPlace) -> Option<Told> {
-        let local_purges = self.core.purge_count();
+        let local_purges = self.before_asking()?;
         let TierAnswer { purges, found } =
             self.tier.guarded(|| self.tier.store.ask(place, None)).await.ok()?;
         let TierFound::Value(bytes, left) = found else { return None };

@@ -6,7 +6,9 @@ use super::{
     envelope,
     lead::Lead,
     log::{self, Judged, PurgeLog},
+    outbox::Outbox,
     stats::{Counters, TierStats, count},
+    words,
 };
 use crate::{
     cache::{
@@ -25,6 +27,7 @@ use std::{
     collections::HashMap,
     fmt,
     future::{Future, poll_fn},
+    hash::{BuildHasher, RandomState},
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
@@ -42,6 +45,10 @@ const MOST_UNDER_WAY: usize = 32 * 1024 * 1024;
 pub(in crate::cache) struct Tier {
     pub(super) store: Arc<dyn CacheTier>,
     guard: StoreGuard,
+    pub(super) clock: Clock,
+    /// Random: whose purges are this cache's own.
+    pub(super) maker: u128,
+    pub(super) outbox: Arc<Outbox>,
     /// Questions on their way, which newcomers share.
     pub(super) asks: Mutex<HashMap<FlightKey, watch::Receiver<Option<Told>>>>,
     log: Mutex<PurgeLog>,
@@ -59,9 +66,13 @@ impl fmt::Debug for Tier {
 
 impl Tier {
     pub(in crate::cache) fn new(store: Arc<dyn CacheTier>, options: StoreOptions, clock: Clock) -> Arc<Self> {
+        let half = || u128::from(RandomState::new().hash_one(0));
         Arc::new(Self {
             store,
-            guard: StoreGuard::new("second cache tier", options, clock),
+            guard: StoreGuard::new("second cache tier", options, clock.clone()),
+            clock,
+            maker: half() << 64 | half(),
+            outbox: Arc::default(),
             asks: Mutex::default(),
             log: Mutex::default(),
             under_way: AtomicUsize::new(0),
@@ -202,33 +213,29 @@ impl Tier {
         }
     }
 
-    /// Tells every process of a purge, and gives back its number.
-    pub(in crate::cache) async fn announce(&self, purge: &Purge) -> Result<u64, StoreError> {
-        self.guarded(|| self.store.announce(purge.to_bytes())).await
+    /// Tells every process of a purge, and gives back its number, if a request may wait for that.
+    pub(in crate::cache) async fn announce(self: &Arc<Self>, purge: &Purge) -> Result<u64, StoreError> {
+        let (step, outbox) = (self.tell(purge), Arc::clone(&self.outbox));
+        self.guarded(|| Box::pin(async move { Ok(outbox.numbered(step).await) })).await
     }
 
-    /// The same, whatever is known of the store: an operator waits.
-    pub(in crate::cache) async fn announce_within(
+    /// Waits for the number of a purge, whatever is known of the store: an operator waits.
+    pub(in crate::cache) async fn numbered(&self, step: u64, within: Duration) -> Result<u64, StoreError> {
+        self.in_time(within, async { Ok(self.outbox.numbered(step).await) }).await
+    }
+
+    pub(super) async fn in_time<T>(
         &self,
-        core: &Core,
-        purge: &Purge,
         within: Duration,
-    ) -> Result<u64, StoreError> {
-        let announced = self.store.announce(purge.to_bytes());
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         let late = || StoreError::new("the second tier did not answer in time");
-        before(core.clock.sleep(within), announced).await.unwrap_or_else(|| Err(late()))
+        before(self.clock.sleep(within), call).await.unwrap_or_else(|| Err(late()))
     }
 
     /// What the store did and did not do.
     pub(in crate::cache) fn store_counts(&self) -> StoreCounts {
         self.guard.counts()
-    }
-
-    /// The same behind somebody's back.
-    pub(in crate::cache) fn announce_behind(self: &Arc<Self>, purge: &Purge) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(self.store.announce(purge.to_bytes()));
-        }
     }
 
     pub(in crate::cache) async fn acknowledged(
@@ -278,13 +285,16 @@ impl Purger {
 }
 
 impl PurgeListener for Purger {
-    fn purged(&self, number: u64, purge: &[u8], own: bool) {
+    fn purged(&self, number: u64, words: &[u8]) {
         self.with(|core, tier| {
-            let purge = Purge::from_bytes(purge);
-            if let (false, Some(purge)) = (own, &purge) {
-                core.purge(purge);
+            let told = words::from_bytes(words);
+            // What this cache has told has been in force since, and took nothing from the tier meanwhile.
+            if let Some((_, purges)) = told.as_ref().filter(|(maker, _)| *maker != tier.maker) {
+                for purge in purges {
+                    core.purge(purge);
+                }
             }
-            let known = purge.is_some_and(|purge| tier.log().push(number, purge));
+            let known = told.is_some_and(|(_, purges)| tier.log().push(number, purges));
             // One of a newer version, or out of order: whatever it meant, it is gone.
             if !known {
                 tier.log().reset(number);

@@ -5,8 +5,8 @@ use crate::{
     store::RecordLog,
 };
 
-/// The purges that this process knows of.
-pub(super) type PurgeLog = RecordLog<Purge>;
+/// The purges that this process knows of, as they were told together.
+pub(super) type PurgeLog = RecordLog<Box<[Purge]>>;
 
 /// What the purges say to an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Judged {
 /// `seen`: the last purge before the entry's call began; `now`: the last there is.
 pub(super) fn judge(log: &PurgeLog, seen: u64, now: u64, key: &[u8], value: &StoredValue) -> Judged {
     let Some(purges) = log.after(seen, now) else { return Judged::Gone };
-    let about = purges.filter(|purge| purge.means(key, value));
+    let about = purges.flatten().filter(|purge| purge.means(key, value));
     about.fold(Judged::Good, |judged, purge| match (judged, purge.is_soft()) {
         (Judged::Gone, _) | (_, false) => Judged::Gone,
         (_, true) => Judged::Stale,
@@ -48,8 +48,10 @@ mod tests {
     #[test]
     fn an_entry_is_held_against_what_it_has_not_seen() {
         let mut log = PurgeLog::default();
-        assert!(log.push(1, Purge::all().softly()) && log.push(2, Purge::exactly(&key("a"))));
-        assert!(!log.push(2, Purge::all()), "in order only");
+        let other = Purge::all().stage("other");
+        assert!(log.push(1, [Purge::all().softly()].into()));
+        assert!(log.push(2, [other.clone(), Purge::exactly(&key("a"))].into()));
+        assert!(!log.push(2, [other].into()), "in order only");
         let judged = |log: &PurgeLog, seen, path| judge(log, seen, 2, &key(path), &mark());
         assert_eq!([0, 1, 2].map(|seen| judged(&log, seen, "a")), [Judged::Gone, Judged::Gone, Judged::Good]);
         assert_eq!(

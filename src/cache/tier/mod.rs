@@ -12,6 +12,8 @@
 //!
 //! An entry lives in the tier as long as it is fresh. What was read from it is compared with the whole key; entries know
 //! which purges they have seen, so that a purge counts as soon as the tier has its number, whatever is still on its way.
+//! Until it has one, the process that made it reads nothing of what it may concern. A tier that is away is told when it is
+//! back; a burst of purges, or what has come together meanwhile (256 of them, or 32 KiB), is told as a flush.
 //! A tier that does not answer costs its deadline, and the request goes on as without one.
 
 mod ask;
@@ -19,7 +21,9 @@ mod envelope;
 mod front;
 mod lead;
 mod log;
+mod outbox;
 mod stats;
+mod words;
 
 pub use stats::TierStats;
 
@@ -31,7 +35,7 @@ use super::flight::FlightKey;
 use crate::store::{Acknowledgement, StoreFuture};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use std::{fmt, sync::Weak, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Weak, time::Duration};
 
 /// Keeps values of many processes; see the [module docs](self). Given to
 /// [`CacheBuilder::second_tier`](super::CacheBuilder::second_tier).
@@ -60,12 +64,20 @@ pub trait CacheTier: fmt::Debug + Send + Sync + 'static {
 
     /// Called once: whom to tell of purges, in the order of their numbers.
     fn listen(&self, listener: Weak<dyn PurgeListener>);
+
+    /// Runs what nobody waits for. Unless a tier knows a runtime: where the caller is, if that is one. What is dropped
+    /// here is begun again by the next request.
+    fn spawn(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(work);
+        }
+    }
 }
 
 /// What a tier tells a cache of. When a call returns, the purge is in force here.
 pub trait PurgeListener: Send + Sync {
-    /// The purge of that number. `own`: it was announced by this process, and has long been in force.
-    fn purged(&self, number: u64, purge: &[u8], own: bool);
+    /// The purge of that number, also where it was announced by this process.
+    fn purged(&self, number: u64, purge: &[u8]);
 
     /// Numbers up to that one are of other things.
     fn passed(&self, number: u64);

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use std::{
     fmt,
     future::{Future, ready},
+    pin::Pin,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -105,15 +106,19 @@ impl CacheTier for RedisCache {
             own.member.listen(&own.values.topic(), None, purges).await
         });
     }
+
+    fn spawn(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        drop(self.member.runtime.spawn(work));
+    }
 }
 
 /// Records of purges, for a cache.
 struct Purges(Weak<dyn PurgeListener>);
 
 impl Listener for Purges {
-    fn heard(&self, number: u64, words: &Bytes, own: bool) -> bool {
+    fn heard(&self, number: u64, words: &Bytes, _: bool) -> bool {
         if let Some(listener) = self.0.upgrade() {
-            listener.purged(number, words, own);
+            listener.purged(number, words);
         }
         true
     }

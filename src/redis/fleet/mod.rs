@@ -38,6 +38,14 @@
 //! | `authorizer:<name>:v:<digest>` | an answer of an authorizer, encrypted, under a keyed digest of identity and stage | at most its TTL |
 //! | `authorizer:<name>:c:<digest>` | whose call is under way | 1 s |
 //!
+//! **What can be read there.** Of stored answers everything, unless they are encrypted
+//! ([`data_encrypted`](crate::route::CacheSettings::data_encrypted)); of encrypted ones still the key (stage, path, query,
+//! declared fields, the principal's id, but credentials only as digests), status and tags; and the number of a value's place
+//! is a digest of the key without a secret, by which who guesses a key finds its entry. Purges hold what they are about: a
+//! path, a tag, a key. API keys lie there as digests beside their ids, names and plans, usage by a digest of the key's id.
+//! Answers and revocations of authorizers cannot be read. So who may read Redis is one of the operators; use TLS and a
+//! password, and a server of one's own.
+//!
 //! A server that comes back *older* than it was (a snapshot, `everysec`, a replica that was behind) undoes nothing that a
 //! living process has taken note of: the first one to notice, by the mark of the last record that it knows or by a number
 //! that one of its own records was given, has all begin anew, and each puts back what it knows in a newer version. Answers

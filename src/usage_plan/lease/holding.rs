@@ -29,6 +29,8 @@ pub(in super::super) struct Holding {
     flight: Flight,
     holder: u128,
     fresh: bool,
+    /// Others hold what is left, and a request has waited for it in vain.
+    is_held: bool,
     /// Promised to requests that wait for something else.
     reserved: u64,
     /// What was held when the store last answered: at most so much lapsed if it was not heard of again.
@@ -65,6 +67,8 @@ pub(in super::super) enum Usable {
     Enough,
     /// There is not so much left anywhere.
     Nowhere,
+    /// Others hold it, and did not hand it back when they were told that it is wanted.
+    Held,
     /// The store must be asked.
     Unknown,
 }
@@ -112,6 +116,7 @@ impl Holding {
             flight: Flight::default(),
             holder,
             fresh: true,
+            is_held: false,
             reserved: 0,
             held: 0,
             holders: 0,
@@ -161,21 +166,31 @@ impl Holding {
     pub(in super::super) fn set_limit(&mut self, limit: Option<u64>) {
         if self.limit != limit {
             self.limit = limit;
-            (self.hand.left, self.hand.pool, self.hand.told) = (0, 0, false);
+            (self.hand.left, self.hand.pool) = (0, 0);
+            self.changed();
         }
     }
 
     /// What is left was set.
     pub(in super::super) fn changed(&mut self) {
-        self.hand.told = false;
+        (self.hand.told, self.is_held) = (false, false);
+    }
+
+    /// A request has waited for its units until its time was over. Where the store has said that others hold them, the next
+    /// ones need not: who has died hands nothing back before its lease has ended.
+    pub(in super::super) fn waited_in_vain(&mut self) {
+        self.is_held = self.hand.told;
     }
 
     pub(in super::super) fn usable(&self, cost: u64, now: u64) -> Usable {
         if self.hand.usable(now) >= cost {
             return Usable::Enough;
         }
-        let nowhere = self.hand.told && cost > self.anywhere.units;
-        if nowhere { Usable::Nowhere } else { Usable::Unknown }
+        match self.hand.told {
+            true if cost > self.anywhere.units => Usable::Nowhere,
+            true if self.is_held && self.remaining().is_some_and(|left| cost > left) => Usable::Held,
+            _ => Usable::Unknown,
+        }
     }
 
     /// Counts units, and takes them from what is in hand where the quota binds.
@@ -237,7 +252,7 @@ impl Holding {
     pub(in super::super) fn wants_ask(&self, now: u64, usable: Usable) -> bool {
         let wants = match usable {
             Usable::Enough => self.hand.runs_low(now),
-            Usable::Nowhere => self.hand.told && now >= self.anywhere.recheck_at,
+            Usable::Nowhere | Usable::Held => self.hand.told && now >= self.anywhere.recheck_at,
             Usable::Unknown => false,
         };
         wants && !self.hand.asking
@@ -461,6 +476,7 @@ impl Holding {
     fn take(&mut self, lease: &Lease, now: u64) {
         self.hand.put(lease.granted, now);
         self.hand.pool = lease.pool;
+        self.is_held &= lease.granted == 0 && lease.out > 0;
         self.hand.pay();
         self.hand.refill_at = self.hand.left / REFILL_PART;
         let units =

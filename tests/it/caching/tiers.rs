@@ -319,6 +319,95 @@ async fn a_process_that_has_not_heard_of_a_purge_takes_nothing_out_of_the_tier()
     assert_eq!(text(&other.service, "/a").await, "call 2", "the purge might have been about it");
 }
 
+/// Two processes that have both answers, on a clock of their own.
+async fn with_answers(set: impl Fn(CacheBuilder) -> CacheBuilder) -> (ManualClock, [Process; 2]) {
+    let clock = ManualClock::at_unix_seconds(1_795_331_880);
+    let tier = SharedTier::new(clock.clock());
+    let origin = Origin::sync(|_, call| with(answer(format!("call {call}")), "cache-control", "max-age=300"));
+    let both = [(); 2].map(|()| process(&tier, &origin, |cache| set(cache.clock(clock.clock()))));
+    for (uri, call) in [("/a", "call 1"), ("/b", "call 2")] {
+        for process in &both {
+            assert_eq!(text(&process.service, uri).await, call);
+            settled().await;
+        }
+    }
+    (clock, both)
+}
+
+/// Until what was begun in vain is given up and tried again.
+async fn tried_again(clock: &ManualClock) {
+    for _ in 0..3 {
+        clock.advance(SECOND);
+        settled().await;
+    }
+}
+
+#[tokio::test]
+async fn a_purge_without_a_number_keeps_the_tier_shut_and_is_sent_again() {
+    let (clock, [one, other]) = with_answers(|cache| cache).await;
+    one.seat.mute(true);
+    assert_eq!(one.cache.purge(&Purge::all().path("/a")), 1);
+    settled().await;
+    assert_eq!(text(&one.service, "/a").await, "call 3", "what lies in the tier is older than the purge");
+    assert_eq!(text(&other.service, "/a").await, "call 1", "it cannot know");
+    assert_eq!(text(&other.service, "/c").await, "call 4");
+    settled().await;
+    assert_eq!(text(&one.service, "/c").await, "call 4", "the purge is not about that");
+    one.seat.mute(false);
+    tried_again(&clock).await;
+    assert_eq!(text(&other.service, "/a").await, "call 5");
+    settled().await;
+    assert_eq!(one.cache.purge(&Purge::all().path("/a")), 1);
+    settled().await;
+    assert_eq!(text(&one.service, "/a").await, "call 6");
+    settled().await;
+    assert_eq!(text(&other.service, "/a").await, "call 6", "the tier is open again");
+    assert_eq!(text(&other.service, "/b").await, "call 2");
+}
+
+#[tokio::test]
+async fn what_an_unsafe_request_invalidates_stays_so_while_the_tier_does_not_take_it() {
+    let rfc = |cache: CacheBuilder| cache.rfc9111(tower_gateway::cache::rfc::Rfc9111::new());
+    let (clock, [one, other]) = with_answers(rfc).await;
+    one.seat.mute(true);
+    assert_eq!(said(ask(&one.service, request("POST", "/a", &[])).await), "call 3");
+    settled().await;
+    assert_eq!(text(&one.service, "/a").await, "call 4");
+    one.seat.mute(false);
+    tried_again(&clock).await;
+    assert_eq!(text(&other.service, "/a").await, "call 5");
+    assert_eq!(text(&other.service, "/b").await, "call 2");
+}
+
+/// Its operator is told that nobody has acknowledged, and it is done all the same.
+#[tokio::test]
+async fn a_purge_that_the_tier_did_not_take_in_time_is_in_force_when_it_is_back() {
+    let (clock, [one, other]) = with_answers(|cache| cache).await;
+    one.seat.away(true);
+    let all = Purge::all();
+    let mut told = Box::pin(one.cache.purge_everywhere(&all, SECOND));
+    assert!(poll_once(&mut told).await.is_pending());
+    settled().await;
+    clock.advance(SECOND);
+    assert!(told.await.is_err());
+    one.seat.away(false);
+    assert_eq!(text(&one.service, "/a").await, "call 3");
+    tried_again(&clock).await;
+    assert_eq!([text(&other.service, "/a").await, text(&one.service, "/a").await], ["call 4", "call 3"]);
+}
+
+#[test]
+fn a_purge_outside_of_a_runtime_is_sent_with_the_next_request() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_clock, [one, other]) = runtime.block_on(with_answers(|cache| cache));
+    one.cache.flush();
+    runtime.block_on(async {
+        assert_eq!(text(&one.service, "/a").await, "call 3");
+        settled().await;
+        assert_eq!(text(&other.service, "/b").await, "call 4");
+    });
+}
+
 #[tokio::test]
 async fn who_may_invalidate_does_it_for_all() {
     let origin = Origin::counting();

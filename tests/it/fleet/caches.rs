@@ -141,6 +141,48 @@ async fn a_process_that_was_cut_off_drops_what_it_could_not_hear_of() {
     server.assert_all_expire();
 }
 
+/// What a frozen Redis does not take is told when it is back, from whatever thread it was asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_while_redis_is_frozen_is_in_force_everywhere_afterwards() {
+    let Some(server) = RedisServer::start() else { return };
+    let fleets = [0; 2].map(|_| member(&server.url()));
+    meet(&fleets.each_ref()).await;
+    let calls = Arc::default();
+    let both = fleets.each_ref().map(|fleet| process(fleet, &calls, patient));
+    in_step(&both).await;
+    let [here, there] = &both;
+    let written = here.cache.tier_stats().unwrap().stored;
+    let first = text(here, "/a").await;
+    stored(here, written + 1).await;
+    assert_eq!(text(there, "/a").await, first);
+    server.freeze();
+    let cache = here.cache.clone();
+    std::thread::spawn(move || cache.flush()).join().unwrap();
+    // A question that Redis finds when it is thawed comes too late.
+    assert!(here.cache.purge_everywhere(&Purge::all().path("/other"), SECOND * 3 / 2).await.is_err());
+    server.thaw();
+    eventually_async("the other one hears of it", || there.cache.usage().keys == 0).await;
+    assert_ne!(text(here, "/a").await, first);
+    assert_ne!(text(there, "/a").await, first);
+    server.assert_all_expire();
+}
+
+/// One process may have two caches that share a name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_holds_in_the_other_cache_of_its_process() {
+    let Some(server) = RedisServer::start() else { return };
+    let fleet = member(&server.url());
+    eventually_async("it is in step", || fleet.is_current()).await;
+    let calls = Arc::default();
+    let both = [0; 2].map(|_| process(&fleet, &calls, patient));
+    in_step(&both).await;
+    let first = text(&both[0], "/a").await;
+    eventually_async("it is in Redis", || both[0].cache.tier_stats().unwrap().stored >= 2).await;
+    assert_eq!(text(&both[1], "/a").await, first);
+    assert!(both[0].cache.purge_everywhere(&Purge::all(), PATIENCE).await.unwrap().is_complete());
+    assert_ne!(text(&both[1], "/a").await, first);
+}
+
 /// Stopped, frozen, killed: the service is always there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_redis_costs_its_deadline_a_few_times_and_then_nothing() {

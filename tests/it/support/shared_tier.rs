@@ -30,7 +30,7 @@ pub struct SharedTier {
 struct State {
     values: HashMap<TierPlace, (Bytes, Timestamp, Duration)>,
     claims: HashMap<TierPlace, (u128, Timestamp, Duration)>,
-    purges: Vec<(usize, Bytes)>,
+    purges: Vec<Bytes>,
     seats: Vec<Arc<SeatState>>,
 }
 
@@ -40,6 +40,7 @@ struct SeatState {
     applied: Mutex<usize>,
     is_deaf: AtomicBool,
     is_away: AtomicBool,
+    is_mute: AtomicBool,
 }
 
 impl std::fmt::Debug for SeatState {
@@ -52,7 +53,6 @@ impl std::fmt::Debug for SeatState {
 #[derive(Clone, Debug)]
 pub struct Seat {
     tier: Arc<SharedTier>,
-    index: usize,
     state: Arc<SeatState>,
 }
 
@@ -69,7 +69,7 @@ impl SharedTier {
         let mut shared = lock(&self.state);
         let state = Arc::new(SeatState::default());
         shared.seats.push(Arc::clone(&state));
-        Seat { tier: Arc::clone(self), index: shared.seats.len() - 1, state }
+        Seat { tier: Arc::clone(self), state }
     }
 
     /// Every value, as it lies there.
@@ -113,8 +113,13 @@ impl Seat {
         self.state.is_away.store(is_away, SeqCst);
     }
 
+    /// Its purges are not taken any more; all else goes on.
+    pub fn mute(&self, is_mute: bool) {
+        self.state.is_mute.store(is_mute, SeqCst);
+    }
+
     fn hear(&self) {
-        hear(&lock(&self.tier.state).purges.clone(), self.index, &self.state);
+        hear(&lock(&self.tier.state).purges.clone(), &self.state);
     }
 
     fn answer<T: Send + 'static>(&self, act: impl FnOnce(&SharedTier, &mut State) -> T) -> StoreFuture<T> {
@@ -129,15 +134,15 @@ impl Seat {
     }
 }
 
-fn hear(purges: &[(usize, Bytes)], index: usize, seat: &SeatState) {
+fn hear(purges: &[Bytes], seat: &SeatState) {
     if seat.is_deaf.load(SeqCst) {
         return;
     }
     let Some(listener) = lock(&seat.listener).as_ref().and_then(Weak::upgrade) else { return };
     let mut applied = lock(&seat.applied);
-    for (from, purge) in &purges[*applied..] {
+    for purge in &purges[*applied..] {
         *applied += 1;
-        listener.purged(*applied as u64, purge, *from == index);
+        listener.purged(*applied as u64, purge);
     }
 }
 
@@ -191,10 +196,12 @@ impl CacheTier for Seat {
     }
 
     fn announce(&self, purge: Bytes) -> StoreFuture<u64> {
-        let index = self.index;
+        if self.state.is_mute.load(SeqCst) {
+            return Box::pin(pending());
+        }
         let tier = Arc::clone(&self.tier);
         let numbered = self.answer(move |_, state| {
-            state.purges.push((index, purge));
+            state.purges.push(purge);
             state.purges.len() as u64
         });
         Box::pin(async move {
@@ -203,7 +210,7 @@ impl CacheTier for Seat {
                 let state = lock(&tier.state);
                 (state.purges.clone(), state.seats.clone())
             };
-            seats.iter().enumerate().for_each(|(index, seat)| hear(&purges, index, seat));
+            seats.iter().for_each(|seat| hear(&purges, seat));
             Ok(number)
         })
     }

@@ -3,6 +3,7 @@
 mod faults;
 mod footprint;
 mod node;
+mod parts;
 
 use super::{
     cluster::pick,

@@ -74,6 +74,48 @@ fn units_and_tokens_are_one_call() {
     });
 }
 
+/// One waits for what a dead process holds; the next ones are refused at once, until somebody has it back.
+#[test]
+fn what_others_do_not_hand_back_is_waited_for_once() {
+    let deadline = Duration::from_millis(20);
+    run(async {
+        let clock = ManualClock::at_unix_seconds(NOON);
+        let store = Double::new(true);
+        let links = [store.process(), store.process()];
+        let [silent, other] = links.each_ref().map(|link| {
+            let options = StoreOptions::new().deadline(deadline);
+            Process::with_store(&clock, plan(40), link.clone(), options)
+        });
+        // It has a pace, and so a lease.
+        for _ in 0..4 {
+            assert!(silent.ask("ann", 1).await.admitted());
+            clock.advance(Duration::from_millis(200));
+        }
+        links[0].set_link(Link::Frozen);
+        let mut refused = other.ask("ann", 1).await;
+        while refused.admitted() {
+            refused = other.ask("ann", 1).await;
+        }
+        assert_eq!((refused.cause, refused.waited), (Some(Cause::Quota), deadline));
+        let calls = store.calls();
+        for _ in 0..50 {
+            refused = other.ask("ann", 1).await;
+            assert_eq!((refused.cause, refused.waited), (Some(Cause::Quota), Duration::ZERO));
+            assert_eq!(refused.announced.as_deref(), Some(r#""quota";r=0;t=10"#));
+        }
+        assert_eq!(store.calls(), calls, "nobody is asked");
+        // It was only cut off, and hears of it when the others ask again.
+        links[0].set_link(Link::Up);
+        let mut waited = Duration::ZERO;
+        while !refused.admitted() && waited < Duration::from_secs(3) {
+            pass(&clock, Duration::from_millis(500)).await;
+            waited += Duration::from_millis(500);
+            refused = other.ask("ann", 1).await;
+        }
+        assert!(refused.admitted());
+    });
+}
+
 #[cfg(feature = "gateway")]
 #[test]
 fn the_gateway_waits_too() {
