@@ -126,8 +126,9 @@ fn system_now() -> Timestamp {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     static OFFSET: AtomicI64 = AtomicI64::new(0);
     static NEXT_SYNC: AtomicU64 = AtomicU64::new(0);
-    let monotonic_nanos =
-        u64::try_from(ORIGIN.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let elapsed = ORIGIN.get_or_init(Instant::now).elapsed();
+    // 584 years, and without the 128 bits of `as_nanos`.
+    let monotonic_nanos = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
     // Who sees that the offset is fresh must see the offset too: the first one would be 1970's.
     if monotonic_nanos >= NEXT_SYNC.load(Acquire) {
         OFFSET.store(wall_nanos(SystemTime::now()) - monotonic_nanos as i64, Relaxed);

@@ -4,7 +4,12 @@ use crate::{clock::Timestamp, context::RequestContext};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::{Body, Frame};
-use std::{fmt, sync::Arc, task::Poll};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 /// Who is told, once a request.
 pub(crate) trait Watch: fmt::Debug + Send + Sync {
@@ -56,8 +61,10 @@ pub(crate) struct End {
     pub(crate) length: u64,
 }
 
+type Polled<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
+
 /// Belongs to the future first, then to the body of its answer. Tells its watcher exactly once: at the end that it
-/// saw, or when it is dropped. Boxed at once: it moves with the future and its answer.
+/// saw, or when it is dropped.
 #[derive(Debug)]
 pub(crate) struct EndGuard {
     watcher: Arc<dyn Watch>,
@@ -71,13 +78,18 @@ pub(crate) struct EndGuard {
 }
 
 impl EndGuard {
-    pub(crate) fn new(watcher: Arc<dyn Watch>, context: RequestContext) -> Box<Self> {
+    pub(crate) fn new(watcher: Arc<dyn Watch>, context: RequestContext) -> Self {
         let end = End { outcome: Outcome::ClientClosed, status: None, head_at: None, length: 0 };
-        Box::new(Self { watcher, context, end, announced: None, inside: false, told: false })
+        Self { watcher, context, end, announced: None, inside: false, told: false }
     }
 
     pub(crate) fn context(&self) -> &RequestContext {
         &self.context
+    }
+
+    /// For the call of the service, which may panic.
+    pub(crate) fn lend(self) -> LentGuard {
+        LentGuard(Some(self))
     }
 
     /// Calls into what may panic. Inlined, or what it gives is copied once more.
@@ -94,17 +106,17 @@ impl EndGuard {
         self.tell(Outcome::Failed);
     }
 
-    /// The head of the answer is there. `None`, and told, where no body follows it.
-    pub(crate) fn answered<R: Body>(mut self: Box<Self>, response: &Response<R>) -> Option<Box<Self>> {
+    /// The head of the answer is there. Whether a body follows it; where none does, all is told.
+    pub(crate) fn answered<R: Body>(&mut self, response: &Response<R>) -> bool {
         self.end.status = Some(response.status());
         self.end.head_at = self.watcher.answered(&self.context, response.headers());
         // What the body knows of its length is found without a look at the fields.
         self.announced = response.body().size_hint().exact().or_else(|| announced(response));
-        if response.body().is_end_stream() || self.without_body(response.status()) {
+        let has_body = !response.body().is_end_stream() && !self.without_body(response.status());
+        if !has_body {
             self.tell(Outcome::Complete);
-            return None;
         }
-        Some(self)
+        has_body
     }
 
     /// Bodies of these answers are never sent, whatever they hold (RFC 9110, sections 6.4.1 and 15).
@@ -114,26 +126,36 @@ impl EndGuard {
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
     }
 
-    /// What the body gave; `at_end` is what it says of itself afterwards.
-    pub(super) fn saw<E>(&mut self, polled: &Poll<Option<Result<Frame<Bytes>, E>>>, at_end: bool) {
-        match polled {
+    /// The next frame of the answer's body.
+    pub(super) fn poll<K>(&mut self, mut body: Pin<&mut K>, cx: &mut Context<'_>) -> Polled<K::Error>
+    where
+        K: Body<Data = Bytes>,
+    {
+        let polled = self.inside(|| body.as_mut().poll_frame(cx));
+        match &polled {
             Poll::Pending => {}
             Poll::Ready(None) => self.tell(Outcome::Complete),
             Poll::Ready(Some(Err(_))) => self.tell(Outcome::Failed),
             Poll::Ready(Some(Ok(frame))) => {
-                let received = frame.data_ref().map_or(0, Bytes::len) as u64;
-                if self.end.length == 0 && received > 0 {
-                    self.context.note_first_content(|| self.watcher.now());
-                }
-                self.end.length += received;
-                #[cfg(feature = "tracing")]
-                if let (Some(data), Some(execution)) = (frame.data_ref(), self.context.execution()) {
-                    execution.note(|texts| texts.response_body.push(data));
-                }
-                if at_end || self.announced.is_some_and(|announced| self.end.length >= announced) {
+                self.saw(frame);
+                let given = self.announced.is_some_and(|announced| self.end.length >= announced);
+                if given || self.inside(|| body.is_end_stream()) {
                     self.tell(Outcome::Complete);
                 }
             }
+        }
+        polled
+    }
+
+    fn saw(&mut self, frame: &Frame<Bytes>) {
+        let Some(data) = frame.data_ref().filter(|data| !data.is_empty()) else { return };
+        if self.end.length == 0 {
+            self.context.note_first_content(|| self.watcher.now());
+        }
+        self.end.length += data.len() as u64;
+        #[cfg(feature = "tracing")]
+        if let Some(execution) = self.context.execution() {
+            execution.note(|texts| texts.response_body.push(data));
         }
     }
 
@@ -141,6 +163,24 @@ impl EndGuard {
         if !std::mem::replace(&mut self.told, true) {
             self.end.outcome = outcome;
             self.watcher.ended(&self.context, &self.end);
+        }
+    }
+}
+
+/// A guard that is taken back after the call; one that is dropped in here was dropped by a panic.
+#[derive(Debug)]
+pub(crate) struct LentGuard(Option<EndGuard>);
+
+impl LentGuard {
+    pub(crate) fn take(&mut self) -> Option<EndGuard> {
+        self.0.take()
+    }
+}
+
+impl Drop for LentGuard {
+    fn drop(&mut self) {
+        if let Some(guard) = &mut self.0 {
+            guard.inside = true;
         }
     }
 }

@@ -22,6 +22,8 @@
 mod check;
 #[cfg(feature = "access-log")]
 mod end;
+#[cfg(any(feature = "payload-limit", feature = "sigv4", feature = "access-log"))]
+mod hooks;
 #[cfg(feature = "payload-limit")]
 mod meter;
 mod shared;
@@ -36,13 +38,14 @@ pub(crate) use check::Judge;
 #[cfg(feature = "access-log")]
 pub use end::Outcome;
 #[cfg(feature = "access-log")]
-pub(crate) use end::{End, EndGuard, Watch};
-
+pub(crate) use end::{End, EndGuard, LentGuard, Watch};
 #[cfg(feature = "payload-limit")]
 pub(crate) use meter::{MeterConfig, MinimumRate, Pace};
 pub use wrap::{BodyLayer, BodyService, WrapBody};
 
 use bytes::Bytes;
+#[cfg(any(feature = "payload-limit", feature = "sigv4", feature = "access-log"))]
+use hooks::Hooks;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use shared::Shared;
@@ -86,15 +89,8 @@ pin_project! {
     pub struct GatewayBody<B> {
         #[pin]
         kind: Kind<B>,
-        end: EndSlot,
+        watched: Watched,
     }
-}
-
-/// Who is told when the body has ended. Boxed: most bodies have none, and all of them move.
-#[derive(Debug, Default)]
-struct EndSlot {
-    #[cfg(feature = "access-log")]
-    guard: Option<Box<EndGuard>>,
 }
 
 pin_project! {
@@ -102,37 +98,49 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Ours { data: Option<Bytes> },
-        Inner { #[pin] body: B, hooks: Hooks },
+        Inner { #[pin] body: B },
         Shared { body: Shared },
     }
 }
 
-/// What watches a body as it streams.
+/// Who watches a body as it streams. Bodies of requests and of answers are watched by others, and every body is moved: so
+/// there is room for either.
 #[derive(Debug, Default)]
-struct Hooks {
-    #[cfg(feature = "payload-limit")]
-    meter: Option<meter::Meter>,
-    #[cfg(feature = "sigv4")]
-    /// Boxed, because it is rare and every body is moved.
-    check: Option<Box<check::BodyCheck>>,
+enum Watched {
+    #[default]
+    Nobody,
+    #[cfg(any(feature = "payload-limit", feature = "sigv4", feature = "access-log"))]
+    Request(Hooks),
     #[cfg(feature = "access-log")]
-    tap: Option<tap::Tap>,
+    Answer(EndGuard),
 }
 
 impl<B> GatewayBody<B> {
     /// Wraps a body.
     pub fn new(body: B) -> Self {
-        Self::of(Kind::Inner { body, hooks: Hooks::default() })
+        Self::of(Kind::Inner { body })
     }
 
     fn of(kind: Kind<B>) -> Self {
-        Self { kind, end: EndSlot::default() }
+        Self { kind, watched: Watched::Nobody }
     }
 
     /// Has `guard` tell when this body has ended, or was dropped before.
     #[cfg(feature = "access-log")]
-    pub(crate) fn set_end_guard(&mut self, guard: Option<Box<EndGuard>>) {
-        self.end.guard = guard;
+    pub(crate) fn set_end_guard(&mut self, guard: EndGuard) {
+        self.watched = Watched::Answer(guard);
+    }
+
+    /// What watches the body of a request. Bytes of our own nobody does.
+    #[cfg(any(feature = "payload-limit", feature = "sigv4", feature = "access-log"))]
+    fn hooks(&mut self) -> Option<&mut Hooks> {
+        if let (Kind::Inner { .. }, Watched::Nobody) = (&self.kind, &self.watched) {
+            self.watched = Watched::Request(Hooks::default());
+        }
+        match &mut self.watched {
+            Watched::Request(hooks) => Some(hooks),
+            _ => None,
+        }
     }
 
     /// Wraps a body and counts it while it streams.
@@ -147,31 +155,27 @@ impl<B> GatewayBody<B> {
         wrapped
     }
 
-    /// Counts this body while it streams. Bytes of our own are not counted.
+    /// Counts this body while it streams.
     #[cfg(feature = "payload-limit")]
     pub(crate) fn set_meter(&mut self, config: MeterConfig) {
-        if let Kind::Inner { hooks, .. } = &mut self.kind {
-            hooks.meter = Some(meter::Meter::new(config));
+        if let Some(hooks) = self.hooks() {
+            hooks.set_meter(config);
         }
     }
-}
 
-#[cfg(feature = "access-log")]
-impl<B> GatewayBody<B> {
-    /// Tells `context` of the bytes of this request body as they are read. Bytes of our own are not.
+    /// Tells `context` of the bytes of this request body as they are read.
+    #[cfg(feature = "access-log")]
     pub(crate) fn set_tap(&mut self, context: crate::context::RequestContext) {
-        if let Kind::Inner { hooks, .. } = &mut self.kind {
-            hooks.tap = Some(tap::Tap::new(context));
+        if let Some(hooks) = self.hooks() {
+            hooks.set_tap(context);
         }
     }
-}
 
-#[cfg(feature = "sigv4")]
-impl<B> GatewayBody<B> {
-    /// Has this body judged as it streams. Bytes of our own are not.
+    /// Has this body judged as it streams.
+    #[cfg(feature = "sigv4")]
     pub(crate) fn set_check(&mut self, check: BodyCheck) {
-        if let Kind::Inner { hooks, .. } = &mut self.kind {
-            hooks.check = Some(Box::new(check));
+        if let Some(hooks) = self.hooks() {
+            hooks.set_check(check);
         }
     }
 }
@@ -202,25 +206,29 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        #[cfg(feature = "access-log")]
-        if let Some(guard) = &mut this.end.guard {
-            let mut kind = this.kind;
-            let polled = guard.inside(|| kind.as_mut().poll_frame(cx));
-            let at_end = guard.inside(|| polled.is_ready() && kind.is_end_stream());
-            guard.saw(&polled, at_end);
-            return polled;
+        match this.watched {
+            Watched::Nobody => this.kind.poll_frame(cx),
+            #[cfg(any(feature = "payload-limit", feature = "sigv4", feature = "access-log"))]
+            Watched::Request(hooks) => hooks.poll(this.kind, cx),
+            #[cfg(feature = "access-log")]
+            Watched::Answer(guard) => guard.poll(this.kind, cx),
         }
-        #[cfg(not(feature = "access-log"))]
-        let _nobody_is_told = this.end;
-        this.kind.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.kind.is_end_stream()
+        match &self.watched {
+            #[cfg(any(feature = "payload-limit", feature = "sigv4", feature = "access-log"))]
+            Watched::Request(hooks) => hooks.is_end_stream(&self.kind),
+            _ => self.kind.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.kind.size_hint()
+        match &self.watched {
+            #[cfg(any(feature = "payload-limit", feature = "sigv4", feature = "access-log"))]
+            Watched::Request(hooks) => hooks.size_hint(&self.kind),
+            _ => self.kind.size_hint(),
+        }
     }
 }
 
@@ -238,7 +246,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project() {
             KindProj::Ours { data } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
-            KindProj::Inner { body, hooks } => hooks.poll(body, cx),
+            KindProj::Inner { body } => body.poll_frame(cx).map_err(Into::into),
             KindProj::Shared { body } => body.0.as_mut().poll_frame(cx),
         }
     }
@@ -246,7 +254,7 @@ where
     fn is_end_stream(&self) -> bool {
         match self {
             Kind::Ours { data } => data.is_none(),
-            Kind::Inner { body, hooks } => hooks.ended() || (!hooks.hold() && body.is_end_stream()),
+            Kind::Inner { body } => body.is_end_stream(),
             Kind::Shared { body } => body.0.is_end_stream(),
         }
     }
@@ -254,112 +262,8 @@ where
     fn size_hint(&self) -> SizeHint {
         match self {
             Kind::Ours { data } => SizeHint::with_exact(data.as_ref().map_or(0, Bytes::len) as u64),
-            Kind::Inner { hooks, .. } if hooks.ended() => SizeHint::with_exact(0),
-            Kind::Inner { body, hooks } => hooks.size_hint(body.size_hint()),
+            Kind::Inner { body } => body.size_hint(),
             Kind::Shared { body } => body.0.size_hint(),
         }
-    }
-}
-
-impl Hooks {
-    /// Whether a hook ended the body before its end.
-    fn ended(&self) -> bool {
-        #[cfg(feature = "payload-limit")]
-        if self.meter.as_ref().is_some_and(meter::Meter::ended) {
-            return true;
-        }
-        #[cfg(feature = "sigv4")]
-        if self.check.as_ref().is_some_and(|check| check.ended()) {
-            return true;
-        }
-        false
-    }
-
-    /// Whether a hook may still have a frame that the body has given already.
-    fn hold(&self) -> bool {
-        #[cfg(feature = "sigv4")]
-        return self.check.as_ref().is_some_and(|check| !check.ended());
-        #[cfg(not(feature = "sigv4"))]
-        false
-    }
-
-    fn size_hint(&self, rest: SizeHint) -> SizeHint {
-        #[cfg(feature = "sigv4")]
-        if let Some(check) = &self.check {
-            return check.size_hint(&rest);
-        }
-        rest
-    }
-
-    /// Whether nobody looks at the body.
-    fn none(&self) -> bool {
-        #[cfg(feature = "payload-limit")]
-        if self.meter.is_some() {
-            return false;
-        }
-        #[cfg(feature = "sigv4")]
-        if self.check.is_some() {
-            return false;
-        }
-        #[cfg(feature = "access-log")]
-        if self.tap.is_some() {
-            return false;
-        }
-        true
-    }
-
-    fn poll<B>(
-        &mut self,
-        body: Pin<&mut B>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
-        if self.none() {
-            return body.poll_frame(cx).map_err(Into::into);
-        }
-        #[cfg(feature = "sigv4")]
-        if let Some(mut check) = self.check.take() {
-            let mut body = body;
-            let polled = check.poll(|cx| self.poll_tapped(body.as_mut(), cx), cx);
-            self.check = Some(check);
-            return polled;
-        }
-        self.poll_tapped(body, cx)
-    }
-
-    fn poll_tapped<B>(
-        &mut self,
-        body: Pin<&mut B>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
-        let polled = self.poll_metered(body, cx);
-        #[cfg(feature = "access-log")]
-        if let (Some(tap), Poll::Ready(Some(Ok(frame)))) = (&self.tap, &polled) {
-            tap.saw(frame);
-        }
-        polled
-    }
-
-    fn poll_metered<B>(
-        &mut self,
-        body: Pin<&mut B>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
-        #[cfg(feature = "payload-limit")]
-        if let Some(meter) = &mut self.meter {
-            return meter.poll(body, cx);
-        }
-        body.poll_frame(cx).map_err(Into::into)
     }
 }

@@ -10,14 +10,14 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-/// The guard of one request, where somebody observes.
+/// The guard of one request, where somebody observes. Boxed, because it moves with every request and its future.
 #[derive(Debug)]
 pub(super) struct Observed(Option<Box<EndGuard>>);
 
 impl Phases {
     pub(super) fn observe<B>(&self, context: &RequestContext, request: &Request<B>) -> Observed {
         let observers = self.observers.as_ref();
-        Observed(observers.map(|watch| watch.begin(context.clone(), request.headers())))
+        Observed(observers.map(|watch| Box::new(watch.begin(context.clone(), request.headers()))))
     }
 
     /// Has the request body looked at as it is read, where somebody wants to know of it.
@@ -83,9 +83,10 @@ impl Observed {
     where
         GatewayBody<R>: Body,
     {
-        if let Some(guard) = self.0.take() {
-            let guard = guard.answered(response);
-            response.body_mut().set_end_guard(guard);
+        if let Some(mut guard) = self.0.take()
+            && guard.answered(response)
+        {
+            response.body_mut().set_end_guard(*guard);
         }
     }
 

@@ -185,13 +185,13 @@ impl<S> Layer<S> for ObserveLayer {
 
 impl Observers {
     /// The guard of one request, whose context may have been made already.
-    pub(crate) fn start<B>(self: &Arc<Self>, request: &mut Request<B>) -> Box<EndGuard> {
+    pub(crate) fn start<B>(self: &Arc<Self>, request: &mut Request<B>) -> EndGuard {
         let context = self.context.establish(request);
         self.begin(context, request.headers())
     }
 
     /// The same for a context that is known.
-    pub(crate) fn begin(self: &Arc<Self>, context: RequestContext, headers: &HeaderMap) -> Box<EndGuard> {
+    pub(crate) fn begin(self: &Arc<Self>, context: RequestContext, headers: &HeaderMap) -> EndGuard {
         context.observe_head(headers, self.wanted);
         #[cfg(feature = "tracing")]
         if let Some(log) = &self.execution {

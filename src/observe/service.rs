@@ -2,7 +2,7 @@
 
 use super::layer::Observers;
 use crate::{
-    body::{EndGuard, GatewayBody},
+    body::{EndGuard, GatewayBody, LentGuard},
     context::RequestContext,
     response::GatewayError,
 };
@@ -14,7 +14,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tower_service::Service;
 
@@ -45,10 +45,16 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let mut guard = self.watch.start(&mut request);
-        let future = guard.inside(|| self.inner.call(request));
-        ObserveFuture { future, guard: Some(guard) }
+        let mut lent = self.watch.start(&mut request).lend();
+        forward(&mut self.inner, request, &mut lent)
     }
+}
+
+/// The guard stays with the caller while the service is called, and nothing is asked afterwards: where something is to be
+/// dropped on unwinding, or between branches, compilers do not make the future in its place, but copy it there.
+#[inline(never)]
+fn forward<S: Service<Q>, Q>(inner: &mut S, request: Q, lent: &mut LentGuard) -> ObserveFuture<S::Future> {
+    ObserveFuture { future: inner.call(request), guard: lent.take() }
 }
 
 pin_project! {
@@ -57,7 +63,7 @@ pin_project! {
     pub struct ObserveFuture<F> {
         #[pin]
         future: F,
-        guard: Option<Box<EndGuard>>,
+        guard: Option<EndGuard>,
     }
 }
 
@@ -71,25 +77,27 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(guard) = this.guard else { return Poll::Pending };
-        let polled = guard.inside(|| this.future.poll(cx));
-        match &polled {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(response)) => note_error(guard.context(), response),
-            Poll::Ready(Err(_)) => guard.failed(),
-        }
-        let guard = this.guard.take();
-        polled.map_ok(|response| hand_over(guard, response))
+        let answer = ready!(guard.inside(|| this.future.poll(cx)));
+        let Some(mut guard) = this.guard.take() else { return Poll::Pending };
+        Poll::Ready(match answer {
+            Ok(response) => Ok(hand_over(guard, response)),
+            Err(error) => {
+                guard.failed();
+                Err(error)
+            }
+        })
     }
 }
 
 /// The guard goes on with the body.
-fn hand_over<R: Body>(guard: Option<Box<EndGuard>>, response: Response<R>) -> Response<GatewayBody<R>> {
-    let guard = guard.and_then(|guard| guard.answered(&response));
-    response.map(|body| {
-        let mut body = GatewayBody::new(body);
-        body.set_end_guard(guard);
-        body
-    })
+fn hand_over<R: Body>(mut guard: EndGuard, response: Response<R>) -> Response<GatewayBody<R>> {
+    note_error(guard.context(), &response);
+    let has_body = guard.answered(&response);
+    let mut response = response.map(GatewayBody::new);
+    if has_body {
+        response.body_mut().set_end_guard(guard);
+    }
+    response
 }
 
 /// A layer that refused without our context has left its reason in the answer alone.

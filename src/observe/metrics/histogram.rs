@@ -89,6 +89,13 @@ impl<const N: usize> Histogram<N> {
     }
 }
 
+impl<const N: usize> Cumulative<N> {
+    pub(super) fn plus(self, other: Self) -> Self {
+        let buckets = std::array::from_fn(|bucket| self.buckets[bucket] + other.buckets[bucket]);
+        Self { buckets, count: self.count + other.count, sum: self.sum + other.sum }
+    }
+}
+
 impl Durations {
     pub(super) fn record(&self, duration: Duration) {
         self.add(&SECONDS, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
@@ -117,6 +124,8 @@ mod tests {
         let read = durations.read(&SECONDS);
         assert_eq!((read.buckets[0], read.buckets[1], read.buckets[13], read.buckets[14]), (1, 2, 2, 3));
         assert_eq!((read.count, read.sum), (4, 60.011));
+        let twice = read.plus(read);
+        assert_eq!((twice.buckets[0], twice.buckets[14], twice.count, twice.sum), (2, 6, 8, 120.022));
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub(super) struct Registry {
     pub(super) series: Table,
     budget: usize,
     started: AtomicU64,
-    pub(super) ended: [AtomicU64; OUTCOMES.len()],
+    /// Requests by how they ended, but the complete ones: those the series count.
+    incomplete: [AtomicU64; OUTCOMES.len()],
     refusals: Counts<(ResponseType, Cause, &'static str)>,
     lookups: Counts<(&'static str, Option<&'static str>)>,
     pub(super) plans: Named<PlanCounts>,
@@ -131,7 +132,7 @@ impl Metrics {
 
     /// Requests that have arrived and not ended.
     pub fn in_flight(&self) -> u64 {
-        let ended: u64 = self.0.ended.iter().map(|count| count.load(Relaxed)).sum();
+        let ended: u64 = self.0.ended().iter().sum();
         self.0.started.load(Relaxed).saturating_sub(ended)
     }
 
@@ -242,7 +243,7 @@ impl Registry {
             series: Table::within(settings.budget),
             budget: settings.budget,
             started: AtomicU64::new(0),
-            ended: Default::default(),
+            incomplete: Default::default(),
             refusals: Counts::default(),
             lookups: Counts::default(),
             plans: Named::within(settings.budget),
@@ -250,6 +251,14 @@ impl Registry {
             sources: RwLock::new(settings.sources),
             log_writer: settings.log_writer,
         }
+    }
+
+    /// Requests by how they ended, in the order of `OUTCOMES`.
+    pub(super) fn ended(&self) -> [u64; OUTCOMES.len()] {
+        OUTCOMES.map(|outcome| match outcome {
+            Outcome::Complete => self.series.iter().map(Series::completed).sum(),
+            other => self.incomplete[other as usize].load(Relaxed),
+        })
     }
 
     pub(super) fn sorted(&self) -> Vec<&Series> {
@@ -271,7 +280,10 @@ impl Observer for Metrics {
 
     fn ended(&self, event: &RequestEvent<'_>) {
         let registry = &*self.0;
-        registry.ended[event.outcome() as usize].fetch_add(1, Relaxed);
+        // The usual case costs nothing more than its series.
+        if event.outcome() != Outcome::Complete {
+            registry.incomplete[event.outcome() as usize].fetch_add(1, Relaxed);
+        }
         registry.series.series(Labels::of(event)).record(event);
         if let Some(error) = event.error() {
             registry.refusals.add_to((error.response_type(), error.cause(), event.refusing_layer()));

@@ -2,11 +2,14 @@
 
 use super::{
     super::event::{RequestEvent, known_method},
-    histogram::{Durations, SECONDS},
+    histogram::{Cumulative, Durations, SECONDS},
 };
-use crate::response::Cause;
+use crate::{body::Outcome, response::Cause};
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -17,7 +20,8 @@ pub(super) const OTHER: &str = "other";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Labels<'a> {
     pub(super) stage: &'a str,
-    pub(super) method: &'a str,
+    /// One of ten.
+    pub(super) method: &'static str,
     pub(super) route: &'a str,
     pub(super) status: u16,
 }
@@ -36,10 +40,14 @@ impl<'a> Labels<'a> {
     /// Without a secret: labels come from the configuration and from enumerations, so that no client can choose them to
     /// collide, and a request pays for this.
     pub(super) fn hash(self) -> u64 {
-        // The lengths and first letters of the ten methods tell them apart.
-        let method = self.method.bytes().next().map_or(0, u64::from) << 8 | self.method.len() as u64;
-        let hash = mix(method << 16 | u64::from(self.status), self.stage.as_bytes());
+        let hash = mix(self.method_and_status(), self.stage.as_bytes());
         mix(hash, self.route.as_bytes())
+    }
+
+    /// The lengths and first letters of the ten methods tell them apart.
+    fn method_and_status(self) -> u64 {
+        let method = self.method.bytes().next().map_or(0, u64::from) << 8 | self.method.len() as u64;
+        method << 16 | u64::from(self.status)
     }
 
     /// Where requests go once the budget is spent: at most ten methods by the statuses of HTTP.
@@ -74,10 +82,13 @@ fn end(text: &[u8]) -> u64 {
 #[derive(Debug)]
 pub(super) struct Series {
     stage: Box<str>,
-    method: Box<str>,
+    method: &'static str,
     route: Box<str>,
     status: u16,
-    pub(super) latency: Durations,
+    /// Of the requests that were answered to their end.
+    complete: Durations,
+    /// Of the others, which most series have none of.
+    incomplete: OnceLock<Box<Durations>>,
     pub(super) integration: Durations,
     pub(super) request_bytes: AtomicU64,
     pub(super) response_bytes: AtomicU64,
@@ -87,10 +98,11 @@ impl Series {
     pub(super) fn new(labels: Labels<'_>) -> Self {
         Self {
             stage: labels.stage.into(),
-            method: labels.method.into(),
+            method: labels.method,
             route: labels.route.into(),
             status: labels.status,
-            latency: Durations::default(),
+            complete: Durations::default(),
+            incomplete: OnceLock::new(),
             integration: Durations::default(),
             request_bytes: AtomicU64::new(0),
             response_bytes: AtomicU64::new(0),
@@ -98,12 +110,22 @@ impl Series {
     }
 
     pub(super) fn labels(&self) -> Labels<'_> {
-        Labels { stage: &self.stage, method: &self.method, route: &self.route, status: self.status }
+        Labels { stage: &self.stage, method: self.method, route: &self.route, status: self.status }
+    }
+
+    pub(super) fn has(&self, labels: Labels<'_>) -> bool {
+        self.labels().method_and_status() == labels.method_and_status()
+            && *self.stage == *labels.stage
+            && *self.route == *labels.route
     }
 
     pub(super) fn record(&self, event: &RequestEvent<'_>) {
         let context = event.context();
-        self.latency.record(event.latency());
+        let latency = match event.outcome() {
+            Outcome::Complete => &self.complete,
+            _ => self.incomplete.get_or_init(Box::default),
+        };
+        latency.record(event.latency());
         if let Some(latency) = context.integration_latency() {
             self.integration.record(latency);
         }
@@ -116,8 +138,18 @@ impl Series {
         self.response_bytes.fetch_add(event.response_length(), Relaxed);
     }
 
+    pub(super) fn latency(&self) -> Cumulative<15> {
+        let complete = self.complete.read(&SECONDS);
+        self.incomplete.get().map_or(complete, |others| complete.plus(others.read(&SECONDS)))
+    }
+
+    /// Requests that were answered to their end.
+    pub(super) fn completed(&self) -> u64 {
+        self.complete.read(&SECONDS).count
+    }
+
     pub(super) fn totals(&self) -> SeriesTotals {
-        let latency = self.latency.read(&SECONDS);
+        let latency = self.latency();
         let integration = self.integration.read(&SECONDS);
         SeriesTotals {
             stage: self.stage.to_string(),
@@ -168,6 +200,28 @@ pub struct SeriesTotals {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn methods_are_told_apart() {
+        use http::Method;
+        let known = [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::PATCH,
+            Method::HEAD,
+            Method::OPTIONS,
+            Method::TRACE,
+            Method::CONNECT,
+        ];
+        let own = Method::from_bytes(b"GETS").unwrap();
+        let labels =
+            |method: &Method| Labels { stage: "", method: known_method(method), route: "", status: 200 };
+        let codes: HashSet<_> =
+            known.iter().chain([&own]).map(|method| labels(method).method_and_status()).collect();
+        assert_eq!(codes.len(), 10);
+    }
 
     #[test]
     fn hashes_of_a_large_table_do_not_meet() {

@@ -79,7 +79,7 @@ impl Table {
     fn find(&self, labels: Labels<'_>, hash: u64) -> Option<&Series> {
         let mut next = self.chain(hash);
         while let Some(link) = next.get() {
-            if link.hash == hash && link.series.labels() == labels {
+            if link.hash == hash && link.series.has(labels) {
                 return Some(&link.series);
             }
             next = &link.next;

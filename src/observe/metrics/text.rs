@@ -1,11 +1,12 @@
 //! Prometheus' text format, version 0.0.4.
 
 use super::{
-    histogram::{Histogram, SECONDS, SHARES, Scale},
+    histogram::{Cumulative, SECONDS, SHARES, Scale},
     named::{Named, PlanCounts},
     registry::{Metrics, OUTCOMES, Refusals},
     series::{Labels, Series},
 };
+use crate::body::Outcome;
 use std::{
     fmt::{self, Display, Write},
     sync::atomic::Ordering::Relaxed,
@@ -33,9 +34,9 @@ impl Metrics {
     fn write_series(&self, page: &mut String) -> fmt::Result {
         let series = self.0.sorted();
         let latency = ("http_server_request_duration_seconds", "Duration of HTTP server requests.");
-        durations(page, latency, &series, |one| &one.latency)?;
+        durations(page, latency, &series, Series::latency)?;
         let integration = ("http_client_request_duration_seconds", "Duration of calls to the integration.");
-        durations(page, integration, &series, |one| &one.integration)?;
+        durations(page, integration, &series, |one| one.integration.read(&SECONDS))?;
         head(page, "http_server_active_requests", "gauge", "Requests that have arrived and not ended.")?;
         writeln!(page, "http_server_active_requests {}", self.in_flight())?;
         let bytes: [(&str, &str, Read); 2] = [
@@ -62,8 +63,7 @@ impl Metrics {
             let labels = format_args!("response_type=\"{kind}\",cause=\"{cause:?}\",layer=\"{layer}\"");
             writeln!(page, "{refusals}{{{labels}}} {count}")?;
         }
-        let ended = OUTCOMES.iter().zip(&self.0.ended);
-        let ended = ended.map(|(outcome, count)| (outcome.as_str(), count.load(Relaxed)));
+        let ended = OUTCOMES.map(Outcome::as_str).into_iter().zip(self.0.ended());
         counts(page, "tower_gateway_requests_ended_total", "Requests by how they ended.", "outcome", ended)?;
         let lookups = "tower_gateway_cache_lookups_total";
         head(page, lookups, "counter", "Look-ups in the cache.")?;
@@ -84,7 +84,7 @@ impl Metrics {
         head(page, name, "histogram", "How long requests waited for authorizers.")?;
         authorizers.try_each(|authorizer, counts| {
             let labels = format_args!("authorizer=\"{}\"", Escaped(authorizer));
-            histogram(page, name, labels, &counts.calls, &SECONDS)
+            histogram(page, name, labels, counts.calls.read(&SECONDS), &SECONDS)
         })?;
         head(
             page,
@@ -160,7 +160,7 @@ fn durations(
     page: &mut String,
     (name, help): (&str, &str),
     series: &[&Series],
-    of: impl Fn(&Series) -> &super::histogram::Durations,
+    of: impl Fn(&Series) -> Cumulative<15>,
 ) -> fmt::Result {
     head(page, name, "histogram", help)?;
     series.iter().try_for_each(|one| histogram(page, name, LabelText(one.labels()), of(one), &SECONDS))
@@ -173,7 +173,8 @@ fn headroom(
     of: impl Fn(&PlanCounts) -> &super::histogram::Shares,
 ) -> fmt::Result {
     plans.try_each(|plan, counts| {
-        histogram(page, name, format_args!("plan=\"{}\"", Escaped(plan)), of(counts), &SHARES)
+        let labels = format_args!("plan=\"{}\"", Escaped(plan));
+        histogram(page, name, labels, of(counts).read(&SHARES), &SHARES)
     })
 }
 
@@ -182,10 +183,9 @@ fn histogram<const N: usize>(
     page: &mut String,
     name: &str,
     labels: impl Display,
-    counts: &Histogram<N>,
+    cumulative: Cumulative<N>,
     scale: &Scale<N>,
 ) -> fmt::Result {
-    let cumulative = counts.read(scale);
     if cumulative.count == 0 {
         return Ok(());
     }

@@ -138,11 +138,8 @@ impl SpanLayer {
         self
     }
 
-    /// The span of a request, unless nobody listens.
+    /// The span of a request, unless nobody wants it.
     fn open<B>(&self, request: &Request<B>) -> Option<Box<Open>> {
-        if !tracing::enabled!(target: "tower_gateway", Level::INFO) {
-            return None;
-        }
         let context = RequestContext::of(request.extensions());
         let mut span = Span::none();
         let mut make = || span = self.new_span(request, context);
@@ -231,11 +228,31 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(open) = self.layer.open(&request) else {
-            return SpanFuture { future: self.inner.call(request), open: None };
+        // Two functions: one that looks at its request cannot pass it on without a copy.
+        if is_heard() {
+            return self.call_in_span(request);
+        }
+        SpanFuture { future: self.inner.call(request), open: None }
+    }
+}
+
+/// Whether somebody may listen.
+fn is_heard() -> bool {
+    tracing::enabled!(target: "tower_gateway", Level::INFO)
+}
+
+impl<S> SpanService<S> {
+    #[inline(never)]
+    fn call_in_span<B>(&mut self, request: Request<B>) -> SpanFuture<S::Future>
+    where
+        S: Service<Request<B>>,
+    {
+        let open = self.layer.open(&request);
+        let future = match &open {
+            Some(open) => open.span.in_scope(|| self.inner.call(request)),
+            None => self.inner.call(request),
         };
-        let future = open.span.in_scope(|| self.inner.call(request));
-        SpanFuture { future, open: Some(open) }
+        SpanFuture { future, open }
     }
 }
 

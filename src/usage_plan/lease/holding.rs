@@ -186,11 +186,11 @@ impl Holding {
         if self.hand.usable(now) >= cost {
             return Usable::Enough;
         }
-        match self.hand.told {
-            true if cost > self.anywhere.units => Usable::Nowhere,
-            true if self.is_held && self.remaining().is_some_and(|left| cost > left) => Usable::Held,
-            _ => Usable::Unknown,
+        if self.hand.told && cost > self.anywhere.units {
+            return Usable::Nowhere;
         }
+        let is_held = self.hand.told && self.is_held && cost > self.hand.remaining();
+        if is_held { Usable::Held } else { Usable::Unknown }
     }
 
     /// Counts units, and takes them from what is in hand where the quota binds.
