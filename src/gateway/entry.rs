@@ -6,7 +6,7 @@ use crate::{
     body::GatewayBody,
     context::RequestContext,
     cors::{CorsDecision, PendingTouch, no_content},
-    response::{Cause, GatewayError, RequestHead, ResponseType},
+    response::{Cause, GatewayError, Remains, RequestHead, ResponseType},
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -77,12 +77,13 @@ impl Phases {
             filter.admit(context, &self.context.clock, request)?;
         }
         if let Some(error) = refusal.take() {
-            return Err(error.refuse(context));
+            return Err(error.refuse_with(context, Remains::of(request)));
         }
-        self.check_guarded(context).map_err(|error| error.refuse(context))?;
+        self.check_guarded(context).map_err(|error| error.refuse_with(context, Remains::of(request)))?;
         // After the route: limits are per method.
         if let Some(limit) = &self.payload_limit {
-            *watched = limit.admit(context, request).map_err(|error| error.refuse(context))?;
+            let admitted = limit.admit(context, request);
+            *watched = admitted.map_err(|error| error.refuse_with(context, Remains::of(request)))?;
         }
         // Before the authorizer, which it spares the requests that no identity can save.
         #[cfg(feature = "policy")]
@@ -168,7 +169,7 @@ where
         let mut passage = phases.enter(&mut request);
         if let Err(mut response) = phases.admit(&mut passage, &mut request) {
             phases.leave(&mut passage, &mut response);
-            return GatewayFuture { state: State::Answered { response: Some(Box::new(response)) } };
+            return GatewayFuture { state: State::Answered { response: Some(response) } };
         }
         let future = passage.observed.call(&mut self.inner, request);
         let phases = Arc::clone(&self.phases);
@@ -190,7 +191,8 @@ pin_project! {
     #[derive(Debug)]
     enum State<F, R> {
         Forwarded { #[pin] future: F, passage: Passage, phases: Arc<Phases> },
-        Answered { response: Option<Box<Response<R>>> },
+        // In place: the futures of most services are larger than an answer.
+        Answered { response: Option<Response<R>> },
     }
 }
 
@@ -223,7 +225,7 @@ where
                 answer
             }
             StateProj::Answered { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(*response)),
+                Some(response) => Poll::Ready(Ok(response)),
                 None => Poll::Pending,
             },
         }

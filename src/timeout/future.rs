@@ -3,7 +3,7 @@
 use crate::{
     clock::{Clock, timer::Sleep},
     context::RequestContext,
-    response::{Cause, GatewayError, ResponseType},
+    response::{Cause, GatewayError, Remains, ResponseType},
 };
 use bytes::Bytes;
 use http::Response;
@@ -23,6 +23,7 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         deadline: Deadline,
+        context: Option<RequestContext>,
     }
 }
 
@@ -32,12 +33,11 @@ pub(crate) struct Deadline {
     pub(super) timer: Option<Sleep>,
     pub(super) timeout: Duration,
     pub(super) clock: Clock,
-    pub(super) context: Option<RequestContext>,
 }
 
 impl<F> TimeoutFuture<F> {
-    pub(super) fn new(inner: F, deadline: Deadline) -> Self {
-        Self { inner: Some(inner), deadline }
+    pub(super) fn new(inner: F, deadline: Deadline, context: Option<RequestContext>) -> Self {
+        Self { inner: Some(inner), deadline, context }
     }
 }
 
@@ -58,19 +58,19 @@ where
             return Poll::Pending;
         }
         this.inner.set(None);
-        Poll::Ready(Ok(this.deadline.refuse()))
+        Poll::Ready(Ok(timed_out().refuse_in(this.context.as_ref(), Remains::default())))
     }
 }
 
 impl Deadline {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { timer, timeout, clock, .. } = self;
+        let Self { timer, timeout, clock } = self;
         let timer = timer.get_or_insert_with(|| clock.sleep(*timeout));
         Pin::new(timer).poll(cx)
     }
+}
 
-    pub(crate) fn refuse<R: From<Bytes>>(&self) -> Response<R> {
-        let error = GatewayError::new(ResponseType::IntegrationTimeout, Cause::IntegrationTimeout);
-        error.refuse_in(self.context.as_ref())
-    }
+/// The refusal of a request whose answer did not come in time.
+pub(crate) fn timed_out() -> GatewayError {
+    GatewayError::new(ResponseType::IntegrationTimeout, Cause::IntegrationTimeout)
 }

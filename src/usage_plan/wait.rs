@@ -47,7 +47,7 @@ impl Config {
         let mut claim = match leased {
             Leased::Decided(outcome) => {
                 note_headroom(place.context, numbers, &outcome);
-                return Ok(self.decided(in_force.policy, &outcome, demand, reserve, numbers)?);
+                return Ok(self.decided(in_force.policy, &outcome, place, demand, reserve, numbers)?);
             }
             waits => Claim::new(&self.plans, place, demand, &waits),
         };
@@ -60,13 +60,14 @@ impl Config {
         &self,
         policy: Option<&HeaderValue>,
         outcome: &Outcome,
+        place: &Place<'_>,
         demand: &Demand<'_>,
         reserve: bool,
         numbers: impl FnOnce() -> Numbers,
     ) -> Result<Admitted, Refused> {
         let rate_limit = self.rate_limit(policy, outcome.announced);
         if let Some(refusal) = outcome.refusal {
-            return Err(Refused::new(refusal, rate_limit, numbers));
+            return Err(Refused::new(refusal, rate_limit, place.context, numbers));
         }
         let reservation = self.reservation(demand, outcome.charged, reserve);
         Ok(Admitted { rate_limit, reservation })
@@ -94,7 +95,7 @@ impl Config {
             let seen = Seen { context: place.context.clone(), numbers: Numbers::new(None, None, demand) };
             return Err(Halt::Wait(wait(claim, None, reserve, seen)));
         }
-        let (rate_limit, charged) = charge_nobody(demand)?;
+        let (rate_limit, charged) = charge_nobody(place.context, demand)?;
         Ok(Admitted { rate_limit, reservation: self.reservation(demand, charged, reserve) })
     }
 }
@@ -176,7 +177,7 @@ fn wait(claim: Claim, policy: Option<HeaderValue>, reserve: bool, seen: Seen) ->
         note_headroom(&context, || numbers.clone(), &outcome);
         let rate_limit = policy.map(|policy| RateLimit { policy, announced: outcome.announced });
         match outcome.refusal {
-            Some(refusal) => Err(Refused::new(refusal, rate_limit, || numbers)),
+            Some(refusal) => Err(Refused::new(refusal, rate_limit, &context, || numbers)),
             None => {
                 let reservation = kept.map(|kept| kept.reservation(outcome.charged, buckets));
                 Ok(Admitted { rate_limit, reservation })
