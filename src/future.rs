@@ -1,4 +1,8 @@
 //! The response futures of the layers: forward and touch up the answer, or answer at once, or wait before either.
+//!
+//! The compiler makes the future of the service inside in its place in ours, some hundred bytes, unless something that
+//! must be dropped lives across the call: that would have to be dropped if the call panics, and then the future is made
+//! beside it and copied. So a layer drops what it needs no longer before it calls.
 
 use http::Response;
 use pin_project_lite::pin_project;
@@ -37,7 +41,8 @@ pin_project! {
     #[derive(Debug)]
     enum State<F, R> {
         Forwarded { #[pin] future: F },
-        Refused { response: Option<Box<Response<R>>> },
+        // In place: the futures of most services are larger than an answer.
+        Refused { response: Option<Response<R>> },
     }
 }
 
@@ -49,7 +54,7 @@ impl<F, H, R> ResponseFuture<F, H, R> {
     /// The hook does not run: a refusal is complete as it is.
     #[allow(dead_code, reason = "not every feature set has a layer that refuses")]
     pub(crate) fn refused(response: Response<R>) -> Self {
-        Self { state: State::Refused { response: Some(Box::new(response)) }, hook: None }
+        Self { state: State::Refused { response: Some(response) }, hook: None }
     }
 }
 
@@ -71,7 +76,7 @@ where
                 Poll::Ready(Ok(response))
             }
             StateProj::Refused { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(*response)),
+                Some(response) => Poll::Ready(Ok(response)),
                 None => Poll::Pending,
             },
         }

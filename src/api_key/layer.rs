@@ -5,7 +5,7 @@ use crate::{
     clock::Clock,
     context::{ContextConfig, RequestContext},
     future::{ResponseFuture, Untouched},
-    response::{Cause, GatewayError, ResponseType},
+    response::{Cause, GatewayError, Remains, ResponseType},
     route::{Routes, Scope},
 };
 use bytes::Bytes;
@@ -131,7 +131,7 @@ impl<K: ApiKeyStore> ApiKeyLayer<K> {
         context: &RequestContext,
         request: &mut Request<B>,
     ) -> Result<(), Response<R>> {
-        self.config.decide(context, request).map_err(|cause| refuse(context, cause))
+        self.config.decide(context, request).map_err(|cause| refuse(context, cause, request))
     }
 }
 
@@ -226,8 +226,12 @@ fn judge(keys: &impl ApiKeyStore, clock: &Clock, value: &[u8]) -> Result<KeyEntr
     Ok(entry)
 }
 
-fn refuse<R: From<Bytes>>(context: &RequestContext, cause: Cause) -> Response<R> {
-    GatewayError::new(ResponseType::InvalidApiKey, cause).refuse(context)
+fn refuse<B, R: From<Bytes>>(
+    context: &RequestContext,
+    cause: Cause,
+    request: &mut Request<B>,
+) -> Response<R> {
+    GatewayError::new(ResponseType::InvalidApiKey, cause).refuse_with(context, Remains::of(request))
 }
 
 impl<S, K> Layer<S> for ApiKeyLayer<K> {
@@ -273,10 +277,12 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let config = &*self.config;
         let context = config.context.find_or_create(&mut request);
-        match config.decide(&context, &mut request) {
-            Ok(()) => ResponseFuture::forwarded(self.inner.call(request), Untouched),
-            Err(cause) => ResponseFuture::refused(refuse(&context, cause)),
+        if let Err(cause) = config.decide(&context, &mut request) {
+            return ResponseFuture::refused(refuse(&context, cause, &mut request));
         }
+        // What lives across the call has the future copied; see `future`.
+        drop(context);
+        ResponseFuture::forwarded(self.inner.call(request), Untouched)
     }
 }
 

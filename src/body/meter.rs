@@ -43,6 +43,9 @@ pub(crate) struct MeterConfig {
     pub(crate) limit: u64,
     pub(crate) pace: Pace,
     pub(crate) context: RequestContext,
+    /// Whether the context is told of the bytes, too.
+    #[cfg_attr(not(feature = "access-log"), allow(dead_code, reason = "nobody wants to know"))]
+    pub(crate) counts: bool,
 }
 
 /// Small, because it moves with its request; nothing is allocated before the client keeps us waiting.
@@ -58,6 +61,10 @@ type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 impl Meter {
     pub(super) fn new(config: MeterConfig) -> Self {
+        #[cfg(feature = "access-log")]
+        if config.counts {
+            config.context.begin_request_count();
+        }
         Self { config, received: 0, wait: None, ended: false }
     }
 
@@ -91,6 +98,13 @@ impl Meter {
         if self.received > self.config.limit {
             let limit = self.config.limit;
             return self.cut_off(BodyFault::TooLarge { limit }, BodyLimitError::TooLarge { limit });
+        }
+        #[cfg(feature = "access-log")]
+        if let Some(Ok(frame)) = &frame
+            && self.config.counts
+            && let Some(data) = frame.data_ref()
+        {
+            self.config.context.saw_request_data(data);
         }
         Poll::Ready(frame)
     }

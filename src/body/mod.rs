@@ -145,13 +145,9 @@ impl<B> GatewayBody<B> {
 
     /// Wraps a body and counts it while it streams.
     #[cfg(feature = "payload-limit")]
-    pub(crate) fn metered(body: B, meter: Option<MeterConfig>) -> Self {
+    pub(crate) fn metered(body: B, config: MeterConfig) -> Self {
         let mut wrapped = Self::new(body);
-        if let Some(config) = meter {
-            #[cfg(feature = "access-log")]
-            wrapped.set_tap(config.context.clone());
-            wrapped.set_meter(config);
-        }
+        wrapped.set_meter(config);
         wrapped
     }
 

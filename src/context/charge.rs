@@ -67,6 +67,7 @@ impl RequestContext {
         self.0.charge.state.store(WATCHED, Release);
     }
 
+    /// Whether the body is watched, so that the request may yet be refused for it.
     pub(crate) fn may_be_refused_late(&self) -> bool {
         self.0.charge.state.load(Acquire) == WATCHED
     }

@@ -21,8 +21,23 @@ pub(crate) enum LimitNumbers {
 }
 
 impl RequestContext {
-    pub(crate) fn set_refused_limit(&self, limit: Box<RefusedLimit>) {
-        let _first_writer_wins = self.0.refused_limit.set(limit);
+    /// Keeps the limit where an execution log will tell of it.
+    pub(crate) fn note_refused_limit(&self, limit: impl FnOnce() -> Option<RefusedLimit>) {
+        if self.tells_refused_limit()
+            && let Some(limit) = limit()
+        {
+            let _first_writer_wins = self.0.refused_limit.set(Box::new(limit));
+        }
+    }
+
+    #[cfg(feature = "tracing")]
+    fn tells_refused_limit(&self) -> bool {
+        self.execution().is_some()
+    }
+
+    #[cfg(not(feature = "tracing"))]
+    fn tells_refused_limit(&self) -> bool {
+        false
     }
 
     #[allow(dead_code, reason = "read by the execution log")]

@@ -3,6 +3,7 @@
 use super::{
     config::Cors,
     future::CorsFuture,
+    origin::Allowed,
     policy::{Policy, requested_method},
     touch::Touch,
 };
@@ -12,8 +13,9 @@ use crate::{
     route::{ApiMethod, Routes},
 };
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, header::ORIGIN};
 use std::{
+    mem::ManuallyDrop,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -215,13 +217,31 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(policy) = self.config.policy_of(&request) else {
-            return CorsFuture::actual(self.inner.call(request), None);
-        };
-        if let Some(headers) = policy.answer_preflight(request.method(), request.headers()) {
-            return CorsFuture::preflight(headers);
+        let policy = self.config.policy_of(&request);
+        let mut allowed = Allowed::Nobody;
+        if let Some(policy) = policy {
+            if let Some(headers) = policy.answer_preflight(request.method(), request.headers()) {
+                return CorsFuture::preflight(headers);
+            }
+            allowed = policy.judge(request.headers());
+            if allowed == Allowed::Itself {
+                let own = Touch::new(policy, allowed, request.headers().get(ORIGIN).cloned());
+                return touched(&mut self.inner, request, own);
+            }
         }
-        let touch = Touch::new(Arc::clone(policy), policy.allowed_origin(request.headers()));
-        CorsFuture::actual(self.inner.call(request), Some(touch))
+        // What must be dropped if the call panics has the future copied; see `future`. All that is lost with this one then
+        // is a count of a configuration.
+        let touch = ManuallyDrop::new(policy.map(|policy| Touch::new(policy, allowed, None)));
+        CorsFuture::actual(self.inner.call(request), ManuallyDrop::into_inner(touch))
     }
+}
+
+/// Calls the service with a touch that has a value of the request: only where origins are allowed by their scheme.
+#[inline(never)]
+fn touched<S: Service<Request<B>>, B>(
+    inner: &mut S,
+    request: Request<B>,
+    own: Touch,
+) -> CorsFuture<S::Future> {
+    CorsFuture::actual(inner.call(request), Some(own))
 }

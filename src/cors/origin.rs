@@ -23,6 +23,17 @@ pub(super) enum Origins {
     Listed(Listed),
 }
 
+/// Whose pages may read an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowed {
+    Nobody,
+    Everybody,
+    /// Those of the origin at this place in the list.
+    Listed(usize),
+    /// Those of the request's own origin, whose scheme is allowed.
+    Itself,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     /// Sorted by length, then bytes; a binary search is immune to chosen values.
@@ -54,28 +65,47 @@ impl Origins {
         matches!(self, Self::Any)
     }
 
-    /// `Access-Control-Allow-Origin` for a request with this one `Origin`.
-    pub(super) fn allow(&self, origin: &HeaderValue) -> Option<HeaderValue> {
-        match self {
-            Self::Any => (!origin.as_bytes().contains(&b',')).then_some(STAR),
-            Self::Listed(listed) => listed.allow(origin),
+    /// For a request with this one `Origin`, which does not matter where everybody may read the answer.
+    pub(super) fn judge(&self, origin: Option<&HeaderValue>) -> Allowed {
+        match (self, origin) {
+            (Self::Any, _) => Allowed::Everybody,
+            (Self::Listed(listed), Some(origin)) => listed.judge(origin.as_bytes()),
+            (Self::Listed(_), None) => Allowed::Nobody,
         }
+    }
+
+    /// `Access-Control-Allow-Origin`. The listed value is cloned rather than the request's: that never allocates.
+    pub(super) fn value(&self, allowed: Allowed, own: Option<&HeaderValue>) -> Option<HeaderValue> {
+        match (allowed, self) {
+            (Allowed::Everybody, _) => Some(STAR),
+            (Allowed::Listed(place), Self::Listed(listed)) => listed.exact.get(place).cloned(),
+            (Allowed::Itself, _) => own.cloned(),
+            (Allowed::Nobody | Allowed::Listed(_), _) => None,
+        }
+    }
+
+    /// `Access-Control-Allow-Origin` for a preflight with this one `Origin`.
+    pub(super) fn allow(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+        if self.is_any() && origin.as_bytes().contains(&b',') {
+            return None;
+        }
+        self.value(self.judge(Some(origin)), Some(origin))
     }
 }
 
 impl Listed {
-    /// The listed value is cloned rather than the request's: that never allocates.
-    fn allow(&self, origin: &HeaderValue) -> Option<HeaderValue> {
-        match self.find(origin.as_bytes()) {
-            Some(listed) => Some(listed.clone()),
-            None => self.has_allowed_scheme(origin.as_bytes()).then(|| origin.clone()),
+    fn judge(&self, origin: &[u8]) -> Allowed {
+        match self.find(origin) {
+            Some(place) => Allowed::Listed(place),
+            None if self.has_allowed_scheme(origin) => Allowed::Itself,
+            None => Allowed::Nobody,
         }
     }
 
-    fn find(&self, origin: &[u8]) -> Option<&HeaderValue> {
+    fn find(&self, origin: &[u8]) -> Option<usize> {
         match &*self.exact {
-            [only] => (only.as_bytes() == origin).then_some(only),
-            many => many.get(many.binary_search_by(|listed| order(listed.as_bytes(), origin)).ok()?),
+            [only] => (only.as_bytes() == origin).then_some(0),
+            many => many.binary_search_by(|listed| order(listed.as_bytes(), origin)).ok(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! CORS as a phase of `Gateway`, which keeps the layer itself at hand until the answer is there.
 
-use super::{CorsLayer, layer::Place, touch::touch};
+use super::{CorsLayer, layer::Place, origin::Allowed, touch::touch};
 use crate::context::RequestContext;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request, header::ORIGIN};
 
 /// What CORS makes of a request.
 #[derive(Debug)]
@@ -31,7 +31,9 @@ impl CorsLayer {
         match policy.answer_preflight(request.method(), request.headers()) {
             Some(headers) => CorsDecision::Preflight(headers),
             None => {
-                let origin = policy.allowed_origin(request.headers());
+                let allowed = policy.judge(request.headers());
+                let own = (allowed == Allowed::Itself).then(|| request.headers().get(ORIGIN)).flatten();
+                let origin = policy.value(allowed, own);
                 CorsDecision::Actual(Some(PendingTouch { place, origin }))
             }
         }

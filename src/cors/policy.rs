@@ -2,7 +2,7 @@
 
 use super::{
     config::{BackEndHeaders, Cors, is_token},
-    origin::{Origins, STAR, shared_value},
+    origin::{Allowed, Origins, STAR, shared_value},
     touch::Expose,
 };
 use crate::error::ConfigError;
@@ -99,13 +99,15 @@ impl Policy {
         })
     }
 
-    /// `Access-Control-Allow-Origin` of the answer to an ordinary request.
+    /// Whose pages may read the answer to an ordinary request.
     #[inline]
-    pub(crate) fn allowed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        match self.origins.is_any() {
-            true => Some(STAR),
-            false => sole(headers, &ORIGIN).and_then(|origin| self.origins.allow(origin)),
-        }
+    pub(super) fn judge(&self, headers: &HeaderMap) -> Allowed {
+        if self.origins.is_any() { Allowed::Everybody } else { self.origins.judge(sole(headers, &ORIGIN)) }
+    }
+
+    /// `Access-Control-Allow-Origin` of that answer; `own` is the request's `Origin`.
+    pub(super) fn value(&self, allowed: Allowed, own: Option<&HeaderValue>) -> Option<HeaderValue> {
+        self.origins.value(allowed, own)
     }
 
     /// Whether ordinary answers differ by `Origin`.

@@ -2,6 +2,7 @@
 
 use super::{
     config::BackEndHeaders,
+    origin::Allowed,
     policy::{ALLOW_PRIVATE_NETWORK, Policy, TRUE, joined, push_item},
 };
 use http::{
@@ -61,16 +62,18 @@ impl Expose {
 #[derive(Debug)]
 pub(crate) struct Touch {
     policy: Arc<Policy>,
-    origin: Option<HeaderValue>,
+    allowed: Allowed,
+    /// The request's own origin, where that is the allowed one.
+    own: Option<HeaderValue>,
 }
 
 impl Touch {
-    pub(super) fn new(policy: Arc<Policy>, origin: Option<HeaderValue>) -> Self {
-        Self { policy, origin }
+    pub(super) fn new(policy: &Arc<Policy>, allowed: Allowed, own: Option<HeaderValue>) -> Self {
+        Self { policy: Arc::clone(policy), allowed, own }
     }
 
     pub(super) fn apply(self, headers: &mut HeaderMap) {
-        touch(&self.policy, self.origin, headers);
+        touch(&self.policy, self.policy.value(self.allowed, self.own.as_ref()), headers);
     }
 }
 

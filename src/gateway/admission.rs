@@ -72,7 +72,11 @@ where
         }
         let context = self.phases.context.find_or_create(&mut request);
         match self.phases.charge(&context, &mut request) {
-            Ok(()) => ChargedFuture::forwarded(self.inner.call(request), Untouched),
+            Ok(()) => {
+                // What lives across the call has the future copied; see `future`.
+                drop(context);
+                ChargedFuture::forwarded(self.inner.call(request), Untouched)
+            }
             Err(Stop::Refused(response)) => ChargedFuture::refused(response),
             Err(Stop::Wait(verdict, headers)) => {
                 // The service that was polled ready waits with the request; its clone takes its place.

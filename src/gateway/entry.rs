@@ -6,7 +6,7 @@ use crate::{
     body::GatewayBody,
     context::{Ingress, RequestContext},
     cors::{CorsDecision, PendingTouch, no_content},
-    response::{Cause, GatewayError, RequestHead, ResponseType},
+    response::{Cause, GatewayError, Remains, RequestHead, ResponseType},
     route::Authorization,
 };
 use bytes::Bytes;
@@ -88,12 +88,13 @@ impl Phases {
             return Err(no_content(headers));
         }
         if let Some(error) = refusal.take() {
-            return Err(error.refuse(context));
+            return Err(error.refuse_with(context, Remains::of(request)));
         }
-        self.check_guarded(context).map_err(|error| error.refuse(context))?;
+        self.check_guarded(context).map_err(|error| error.refuse_with(context, Remains::of(request)))?;
         // After the route: limits are per method.
         if let Some(limit) = &self.payload_limit {
-            *watched = limit.admit(context, request).map_err(|error| error.refuse(context))?;
+            let admitted = limit.admit(context, request);
+            *watched = admitted.map_err(|error| error.refuse_with(context, Remains::of(request)))?;
             if *watched {
                 context.expect_late_refusal();
             }
@@ -186,7 +187,7 @@ where
         let mut passage = phases.enter(&mut request);
         if let Err(mut response) = phases.admit(&mut passage, &mut request) {
             phases.leave(&mut passage, &mut response);
-            return GatewayFuture { state: State::Answered { response: Some(Box::new(response)) } };
+            return GatewayFuture { state: State::Answered { response: Some(response) } };
         }
         let future = passage.observed.call(&mut self.inner, request);
         let phases = Arc::clone(&self.phases);
@@ -208,7 +209,8 @@ pin_project! {
     #[derive(Debug)]
     enum State<F, R> {
         Forwarded { #[pin] future: F, passage: Passage, phases: Arc<Phases> },
-        Answered { response: Option<Box<Response<R>>> },
+        // In place: the futures of most services are larger than an answer.
+        Answered { response: Option<Response<R>> },
     }
 }
 
@@ -241,7 +243,7 @@ where
                 answer
             }
             StateProj::Answered { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(*response)),
+                Some(response) => Poll::Ready(Ok(response)),
                 None => Poll::Pending,
             },
         }

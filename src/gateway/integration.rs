@@ -1,11 +1,18 @@
 //! The innermost phase: the service itself, its body made ours, and how long it may take.
 
 use super::Phases;
-use crate::{body::GatewayBody, clock::Timestamp, context::RequestContext, timeout::Deadline};
+use crate::{
+    body::GatewayBody,
+    clock::Timestamp,
+    context::{ApiKind, RequestContext},
+    response::Remains,
+    timeout::{Deadline, timed_out},
+};
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
+    mem::ManuallyDrop,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -40,11 +47,22 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let phases = &self.phases;
         let context = RequestContext::of(request.extensions());
-        let deadline = phases.timeout.as_ref().map(|timeout| timeout.deadline(context).sparing_uploads());
-        let timed = phases.integration_start(context, &request).zip(context.cloned());
-        let timed =
-            timed.map(|(called_at, context)| Timed { called_at, context, phases: Arc::clone(phases) });
-        IntegrationFuture { inner: Some(self.inner.call(request)), deadline, timed }
+        let kind = context.map_or(ApiKind::default(), RequestContext::api_kind);
+        let deadline = phases.timeout.as_ref().map(|layer| layer.deadline(layer.timeout(context)));
+        let watched = context.filter(|context| context.may_be_refused_late());
+        let called_at = phases.integration_start(context, &request);
+        if watched.is_some() || called_at.is_some() {
+            let deadline = deadline.map(|deadline| deadline.sparing_uploads(watched));
+            let timed = called_at.zip(context.cloned());
+            let timed =
+                timed.map(|(called_at, context)| Timed { called_at, context, phases: Arc::clone(phases) });
+            return IntegrationFuture { inner: Some(self.inner.call(request)), deadline, kind, timed };
+        }
+        // What must be dropped if the call panics has the future copied; see `future`. A deadline is nothing yet but its
+        // time and a clock.
+        let deadline = ManuallyDrop::new(deadline);
+        let inner = Some(self.inner.call(request));
+        IntegrationFuture { inner, deadline: ManuallyDrop::into_inner(deadline), kind, timed: None }
     }
 }
 
@@ -56,6 +74,7 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         deadline: Option<Deadline>,
+        kind: ApiKind,
         timed: Option<Timed>,
     }
 }
@@ -96,6 +115,7 @@ where
         if let Some(timed) = this.timed {
             timed.end::<R>(None);
         }
-        Poll::Ready(Ok(deadline.refuse()))
+        // The outermost phase notes it in the context.
+        Poll::Ready(Ok(timed_out().into_response(*this.kind, Remains::default())))
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     clock::ManualClock,
     context::{ApiKind, RequestContext},
-    response::{Cause, GatewayError, ResponseType},
+    response::{Cause, GatewayError, Remains, ResponseType},
 };
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -205,7 +205,8 @@ fn each_of_the_21_refusals_gives_one_entry_with_its_type_and_status() {
 #[test]
 fn a_refusal_without_our_context_is_read_from_the_answer() {
     let lines = lines_of(Method::GET, || {
-        GatewayError::new(ResponseType::Throttled, Cause::PlanThrottle).into_response(ApiKind::Rest)
+        GatewayError::new(ResponseType::Throttled, Cause::PlanThrottle)
+            .into_response(ApiKind::Rest, Remains::default())
     });
     assert_eq!(lines, ["429 7 complete 7 THROTTLED PlanThrottle"]);
 }

@@ -4,9 +4,12 @@ use super::{
     check::{answers_fault, refusal_of},
     layer::{Refusal, Watch},
 };
-use crate::{context::RequestContext, response::GatewayError};
+use crate::{
+    context::RequestContext,
+    response::{GatewayError, Remains},
+};
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
@@ -28,7 +31,8 @@ pin_project! {
     #[derive(Debug)]
     enum State<F, R> {
         Forwarded { #[pin] future: F, watch: Option<Watch> },
-        Refused { response: Option<Box<Response<R>>> },
+        // In place: the futures of most services are larger than an answer.
+        Refused { response: Option<Response<R>> },
     }
 }
 
@@ -40,8 +44,9 @@ impl<F, R> PayloadLimitFuture<F, R> {
 
 impl<F, R: From<Bytes>> PayloadLimitFuture<F, R> {
     #[cold]
-    pub(super) fn refused((context, error): Refusal) -> Self {
-        Self { state: State::Refused { response: Some(Box::new(error.refuse_in(context.as_ref()))) } }
+    pub(super) fn refused<B>((context, error): Refusal, request: &mut Request<B>) -> Self {
+        let response = error.refuse_in(context.as_ref(), Remains::of(request));
+        Self { state: State::Refused { response: Some(response) } }
     }
 }
 
@@ -63,7 +68,7 @@ where
                 Poll::Ready(Ok(replacement))
             }
             StateProj::Refused { response } => match response.take() {
-                Some(response) => Poll::Ready(Ok(*response)),
+                Some(response) => Poll::Ready(Ok(response)),
                 None => Poll::Pending,
             },
         }

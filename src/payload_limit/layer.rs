@@ -189,7 +189,8 @@ impl Config {
         let Some(limit) = limit else { return Ok(None) };
         let context = context.cloned().unwrap_or_else(|| self.context.find_or_create(request));
         let watch = Watch { context: context.clone(), as_json: self.limits.as_json };
-        Ok(Some((self.meter(limit, &context), watch)))
+        let meter = MeterConfig { counts: true, ..self.meter(limit, context) };
+        Ok(Some((meter, watch)))
     }
 
     /// Judges the head; the limit of a body that must be counted while it streams.
@@ -207,8 +208,9 @@ impl Config {
         Ok(metered.then_some(limit))
     }
 
-    pub(super) fn meter(&self, limit: u64, context: &RequestContext) -> MeterConfig {
-        MeterConfig { limit, pace: self.pace.clone(), context: context.clone() }
+    /// One that tells the context of a cut alone.
+    pub(super) fn meter(&self, limit: u64, context: RequestContext) -> MeterConfig {
+        MeterConfig { limit, pace: self.pace.clone(), context, counts: false }
     }
 
     /// A context is made early only where a table is to be matched.

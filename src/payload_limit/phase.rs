@@ -17,7 +17,8 @@ impl PayloadLimitLayer {
     where
         GatewayBody<B>: Body,
     {
-        let meter = self.config.check(Some(context), request)?.map(|limit| self.config.meter(limit, context));
+        let meter =
+            self.config.check(Some(context), request)?.map(|limit| self.config.meter(limit, context.clone()));
         let watched = meter.is_some();
         meter.into_iter().for_each(|meter| request.body_mut().set_meter(meter));
         Ok(watched)

@@ -79,14 +79,15 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match self.layer.config.admit(&mut request) {
-            Ok(None) => PayloadLimitFuture::forwarded(self.inner.call(request), None),
-            Ok(Some((meter, watch))) => {
-                let wrap = self.layer.wrap;
-                let request = request.map(|body| wrap(GatewayBody::metered(body, Some(meter))));
-                PayloadLimitFuture::forwarded(self.inner.call(request), Some(watch))
-            }
-            Err(refusal) => PayloadLimitFuture::refused(refusal),
-        }
+        let admission = match self.layer.config.admit(&mut request) {
+            Ok(admission) => admission,
+            Err(refusal) => return PayloadLimitFuture::refused(refusal, &mut request),
+        };
+        let Some((meter, watch)) = admission else {
+            return PayloadLimitFuture::forwarded(self.inner.call(request), None);
+        };
+        let wrap = self.layer.wrap;
+        let request = request.map(|body| wrap(GatewayBody::metered(body, meter)));
+        PayloadLimitFuture::forwarded(self.inner.call(request), Some(watch))
     }
 }

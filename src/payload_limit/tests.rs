@@ -4,7 +4,7 @@ use crate::{
     body::{BodyLimitError, MeterConfig, MinimumRate, Pace},
     clock::ManualClock,
     context::{ApiKind, BodyFault, ContextConfig, RequestContext},
-    response::{Cause, GatewayError},
+    response::{Cause, GatewayError, Remains},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};
@@ -25,7 +25,7 @@ fn cause(lengths: &[&'static str]) -> Option<Cause> {
 }
 
 fn answer(error: GatewayError) -> (u16, String, Bytes) {
-    let response: Response<Bytes> = error.into_response(ApiKind::Rest);
+    let response: Response<Bytes> = error.into_response(ApiKind::Rest, Remains::default());
     let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
     (response.status().as_u16(), content_type, response.into_body())
 }
@@ -110,7 +110,7 @@ fn meter(
     context: &RequestContext,
 ) -> MeterConfig {
     let pace = Pace { rate, clock: clock.clock() };
-    MeterConfig { limit, pace, context: context.clone() }
+    MeterConfig { limit, pace, context: context.clone(), counts: true }
 }
 
 #[test]

@@ -183,7 +183,7 @@ impl GatewayResponses {
         let rendered = Rendered {
             status: compiled.status.or(own_status).unwrap_or_else(|| error.status()),
             content_type: entry.content_type.clone(),
-            error_type: Some(error.error_type()),
+            error_type: Some(error.error_type_value()),
             body: entry.template.render(context, head).into(),
         };
         let value = |source: &Source| HeaderValue::from_str(&source.resolve(context, head)?).ok();

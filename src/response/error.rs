@@ -1,7 +1,7 @@
 //! A refusal as data (design D4).
 
 use super::{
-    ResponseType,
+    Remains, ResponseType,
     render::{self, Rendered},
 };
 #[cfg(feature = "policy")]
@@ -9,7 +9,7 @@ use crate::context::Reason;
 use crate::context::{ApiKind, RequestContext};
 use crate::route::PathError;
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use std::{borrow::Cow, fmt};
 
 /// Why a request was refused. For operators, logs and tests; never in the client's answer.
@@ -329,6 +329,11 @@ impl GatewayError {
         self.error_type.unwrap_or_else(|| self.response_type.error_type())
     }
 
+    pub(super) fn error_type_value(&self) -> HeaderValue {
+        let default = || self.response_type.defaults().error_type_value.clone();
+        self.error_type.map_or_else(default, HeaderValue::from_static)
+    }
+
     pub(super) fn is_plain_text(&self) -> bool {
         self.form == Form::PlainText
     }
@@ -343,8 +348,17 @@ impl GatewayError {
 
     /// The built-in answer, with this error noted in the context too: how a layer refuses.
     pub(crate) fn refuse<B: From<Bytes>>(self, context: &RequestContext) -> Response<B> {
+        self.refuse_with(context, Remains::default())
+    }
+
+    /// The same, made of what is left of the request.
+    pub(crate) fn refuse_with<B: From<Bytes>>(
+        self,
+        context: &RequestContext,
+        remains: Remains,
+    ) -> Response<B> {
         context.set_error(self.clone());
-        self.into_response(context.api_kind())
+        self.into_response(context.api_kind(), remains)
     }
 
     /// The same with a reason for operators, in the context and in the answer's extensions.
@@ -366,17 +380,21 @@ impl GatewayError {
 
     /// The same for layers that do without a context where no outer layer made one: a REST answer then.
     #[cfg(any(feature = "payload-limit", feature = "timeout", feature = "cache"))]
-    pub(crate) fn refuse_in<B: From<Bytes>>(self, context: Option<&RequestContext>) -> Response<B> {
+    pub(crate) fn refuse_in<B: From<Bytes>>(
+        self,
+        context: Option<&RequestContext>,
+        remains: Remains,
+    ) -> Response<B> {
         match context {
-            Some(context) => self.refuse(context),
-            None => self.into_response(ApiKind::default()),
+            Some(context) => self.refuse_with(context, remains),
+            None => self.into_response(ApiKind::default(), remains),
         }
     }
 
     /// The built-in answer, with this error in its extensions.
-    pub(crate) fn into_response<B: From<Bytes>>(self, kind: ApiKind) -> Response<B> {
+    pub(crate) fn into_response<B: From<Bytes>>(self, kind: ApiKind, remains: Remains) -> Response<B> {
         let rendered = Rendered::built_in(&self, kind);
-        let mut response = rendered.into_response();
+        let mut response = rendered.into_response(remains);
         response.extensions_mut().insert(self);
         response
     }

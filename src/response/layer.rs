@@ -193,7 +193,7 @@ impl Config {
             headers.insert(name, value);
         }
         if let Some(error_type) = configured.rendered.error_type {
-            headers.insert(X_AMZN_ERROR_TYPE.clone(), HeaderValue::from_static(error_type));
+            headers.insert(&X_AMZN_ERROR_TYPE, error_type);
         }
     }
 }

@@ -76,6 +76,7 @@ mod config;
 mod error;
 mod explain;
 mod layer;
+mod remains;
 mod render;
 mod response_type;
 mod template;
@@ -87,7 +88,10 @@ pub use response_type::{ResponseType, UnknownResponseType};
 
 #[cfg(feature = "usage-plan")]
 pub(crate) use layer::{RATELIMIT, RATELIMIT_POLICY};
+pub(crate) use remains::Remains;
 pub(crate) use render::json_string;
+#[cfg(any(feature = "usage-plan", feature = "cache"))]
+pub(crate) use render::number_value;
 #[cfg(feature = "gateway")]
 pub(crate) use template::RequestHead;
 

@@ -1,6 +1,6 @@
 //! From a refusal to bytes.
 
-use super::{Cause, GatewayError, ResponseType, error::Form};
+use super::{Cause, GatewayError, Remains, ResponseType, error::Form};
 use crate::context::ApiKind;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
@@ -15,7 +15,7 @@ const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text; charset=utf-8");
 pub(super) struct Rendered {
     pub(super) status: StatusCode,
     pub(super) content_type: HeaderValue,
-    pub(super) error_type: Option<&'static str>,
+    pub(super) error_type: Option<HeaderValue>,
     pub(super) body: Bytes,
 }
 
@@ -30,14 +30,13 @@ impl Rendered {
         }
     }
 
-    pub(super) fn into_response<B: From<Bytes>>(self) -> Response<B> {
-        let mut response = Response::new(B::from(self.body));
+    pub(super) fn into_response<B: From<Bytes>>(self, remains: Remains) -> Response<B> {
+        // Room for what the layers outside add to most refusals.
+        let mut response = remains.into_response(B::from(self.body), USUAL_HEADERS);
         *response.status_mut() = self.status;
-        // Room for what the layers outside add to most refusals: growing moves the whole map.
-        response.headers_mut().reserve(USUAL_HEADERS);
         response.headers_mut().insert(CONTENT_TYPE, self.content_type);
         if let Some(error_type) = self.error_type {
-            response.headers_mut().insert(X_AMZN_ERROR_TYPE.clone(), HeaderValue::from_static(error_type));
+            response.headers_mut().insert(&X_AMZN_ERROR_TYPE, error_type);
         }
         response
     }
@@ -53,7 +52,7 @@ fn rest_api(error: &GatewayError) -> Rendered {
     Rendered {
         status: error.status(),
         content_type: if plain_text { PLAIN_TEXT } else { JSON },
-        error_type: (!plain_text).then(|| error.error_type()),
+        error_type: (!plain_text).then(|| error.error_type_value()),
         body,
     }
 }
@@ -107,6 +106,13 @@ fn http_api_answer(error: &GatewayError) -> (u16, Bytes) {
             (error.status().as_u16(), body.into())
         }
     }
+}
+
+/// A number as the value of a field, in one allocation: `HeaderValue::from` makes two.
+#[cfg(any(feature = "usage-plan", feature = "cache"))]
+pub(crate) fn number_value(number: u64) -> HeaderValue {
+    let digits = HeaderValue::from_str(itoa::Buffer::new().format(number));
+    digits.unwrap_or_else(|_| HeaderValue::from(number))
 }
 
 /// A JSON string literal of the text, with its quotes (RFC 8259 section 7).

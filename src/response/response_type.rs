@@ -1,6 +1,6 @@
 //! The 21 kinds of gateway response.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use std::{fmt, str::FromStr};
 
 /// Kind of a gateway response (AWS: "Gateway response types for API Gateway").
@@ -39,6 +39,8 @@ pub(super) struct Defaults {
     pub(super) status: u16,
     pub(super) message: Option<&'static str>,
     pub(super) error_type: &'static str,
+    /// The same as a header value: made once, since every byte of it is looked at.
+    pub(super) error_type_value: HeaderValue,
     /// The body with the built-in rendering, to the byte.
     pub(super) body: &'static [u8],
 }
@@ -46,7 +48,14 @@ pub(super) struct Defaults {
 /// `row!(name, status, message, error type, body)`; rows stand in the order of the enumeration.
 macro_rules! row {
     ($name:literal, $status:literal, $message:expr, $error_type:literal, $body:literal) => {
-        Defaults { name: $name, status: $status, message: $message, error_type: $error_type, body: $body }
+        Defaults {
+            name: $name,
+            status: $status,
+            message: $message,
+            error_type: $error_type,
+            error_type_value: HeaderValue::from_static($error_type),
+            body: $body,
+        }
     };
 }
 

@@ -5,6 +5,7 @@ use crate::{
     clock::Clock,
     context::ContextConfig,
     future::{ResponseFuture, Untouched},
+    response::Remains,
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -75,9 +76,11 @@ where
         let context = self.config.context.find_or_create(&mut request);
         let mut matched = self.config.stages.match_request(&request);
         matched.note(&context, &mut request);
-        match matched.refusal {
-            None => ResponseFuture::forwarded(self.inner.call(request), Untouched),
-            Some(error) => ResponseFuture::refused(error.refuse(&context)),
+        if let Some(error) = matched.refusal.take() {
+            return ResponseFuture::refused(error.refuse_with(&context, Remains::of(&mut request)));
         }
+        // What lives across the call has the future copied; see `future`.
+        drop((matched, context));
+        ResponseFuture::forwarded(self.inner.call(request), Untouched)
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     clock::{Clock, timer::Sleep},
     context::RequestContext,
-    response::{Cause, GatewayError, ResponseType},
+    response::{Cause, GatewayError, Remains, ResponseType},
 };
 use bytes::Bytes;
 use http::Response;
@@ -23,6 +23,7 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         deadline: Deadline,
+        context: Option<RequestContext>,
     }
 }
 
@@ -32,17 +33,23 @@ pub(crate) struct Deadline {
     pub(super) timer: Option<Sleep>,
     pub(super) timeout: Duration,
     pub(super) clock: Clock,
-    pub(super) context: Option<RequestContext>,
-    /// By how much it has moved, because the client kept the service waiting; `None`: it does not move.
-    pub(super) spared: Option<Duration>,
+    pub(super) uploads: Option<Uploads>,
+}
+
+/// What a client makes of the time, whose body is watched.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    context: RequestContext,
+    /// By how much the deadline has moved, because the client kept the service waiting.
+    spared: Duration,
 }
 
 /// While the client is waited for, somebody looks no oftener than this.
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 
 impl<F> TimeoutFuture<F> {
-    pub(super) fn new(inner: F, deadline: Deadline) -> Self {
-        Self { inner: Some(inner), deadline }
+    pub(super) fn new(inner: F, deadline: Deadline, context: Option<RequestContext>) -> Self {
+        Self { inner: Some(inner), deadline, context }
     }
 }
 
@@ -63,7 +70,7 @@ where
             return Poll::Pending;
         }
         this.inner.set(None);
-        Poll::Ready(Ok(this.deadline.refuse()))
+        Poll::Ready(Ok(timed_out().refuse_in(this.context.as_ref(), Remains::default())))
     }
 }
 
@@ -71,8 +78,8 @@ impl Deadline {
     /// In `Gateway`, whose meter of the body goes by the same clock: the time for which the client keeps the service
     /// waiting is not the service's.
     #[cfg(feature = "gateway")]
-    pub(crate) fn sparing_uploads(mut self) -> Self {
-        self.spared = Some(Duration::ZERO);
+    pub(crate) fn sparing_uploads(mut self, watched: Option<&RequestContext>) -> Self {
+        self.uploads = watched.map(|context| Uploads { context: context.clone(), spared: Duration::ZERO });
         self
     }
 
@@ -88,16 +95,16 @@ impl Deadline {
 
     /// Looked at only when the timer has rung: what the client made of the time until now.
     fn moves_by(&mut self) -> Option<Duration> {
-        let (spared, context) = (self.spared.as_mut()?, self.context.as_ref()?);
+        let Uploads { context, spared } = self.uploads.as_mut()?;
         let (waited, is_waiting) = context.client_wait(self.clock.now());
         let owed = waited.saturating_sub(*spared);
         let later = if is_waiting { owed.max(SHORTEST_LOOK) } else { owed };
         *spared += later;
         (!later.is_zero()).then_some(later)
     }
+}
 
-    pub(crate) fn refuse<R: From<Bytes>>(&self) -> Response<R> {
-        let error = GatewayError::new(ResponseType::IntegrationTimeout, Cause::IntegrationTimeout);
-        error.refuse_in(self.context.as_ref())
-    }
+/// The refusal of a request whose answer did not come in time.
+pub(crate) fn timed_out() -> GatewayError {
+    GatewayError::new(ResponseType::IntegrationTimeout, Cause::IntegrationTimeout)
 }

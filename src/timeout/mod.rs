@@ -53,6 +53,8 @@ mod future;
 
 pub(crate) use future::Deadline;
 pub use future::TimeoutFuture;
+#[cfg(feature = "gateway")]
+pub(crate) use future::timed_out;
 
 use crate::{
     clock::Clock,
@@ -126,11 +128,14 @@ impl TimeoutLayer {
 }
 
 impl TimeoutLayer {
-    /// What a request's answer is awaited with.
-    pub(crate) fn deadline(&self, context: Option<&RequestContext>) -> Deadline {
-        let timeout = self.config.timeout(context);
-        let clock = self.config.context.clock.clone();
-        Deadline { timer: None, timeout, clock, context: context.cloned(), spared: None }
+    /// How long a request's answer is awaited.
+    pub(crate) fn timeout(&self, context: Option<&RequestContext>) -> Duration {
+        self.config.timeout(context)
+    }
+
+    /// What it is awaited with.
+    pub(crate) fn deadline(&self, timeout: Duration) -> Deadline {
+        Deadline { timer: None, timeout, clock: self.config.context.clock.clone(), uploads: None }
     }
 }
 
@@ -183,8 +188,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         self.layer.config.match_own_table(&mut request);
-        let deadline = self.layer.deadline(RequestContext::of(request.extensions()));
-        TimeoutFuture::new(self.inner.call(request), deadline)
+        let context = RequestContext::of(request.extensions());
+        let deadline = self.layer.deadline(self.layer.timeout(context));
+        let context = context.cloned();
+        TimeoutFuture::new(self.inner.call(request), deadline, context)
     }
 }
 

@@ -24,8 +24,13 @@ use tower_service::Service;
 pub(crate) trait AfterCharge: Sized {
     fn admitted(rate_limit: Option<RateLimit>, context: &RequestContext) -> Self;
 
-    fn refused<R: From<Bytes>>(refused: Refused, context: &RequestContext, headers: bool) -> Response<R> {
-        refused.into_response(context, headers)
+    fn refused<B, R: From<Bytes>>(
+        refused: Refused,
+        context: &RequestContext,
+        request: &mut Request<B>,
+        headers: bool,
+    ) -> Response<R> {
+        refused.into_response(context, request, headers)
     }
 }
 
@@ -42,9 +47,14 @@ impl AfterCharge for Untouched {
         Self
     }
 
-    fn refused<R: From<Bytes>>(mut refused: Refused, context: &RequestContext, headers: bool) -> Response<R> {
+    fn refused<B, R: From<Bytes>>(
+        mut refused: Refused,
+        context: &RequestContext,
+        request: &mut Request<B>,
+        headers: bool,
+    ) -> Response<R> {
         refused.take_rate_limit().into_iter().for_each(|limit| context.set_rate_limit(limit));
-        refused.into_response(context, headers)
+        refused.into_response(context, request, headers)
     }
 }
 
@@ -67,7 +77,8 @@ pin_project! {
     #[derive(Debug)]
     enum State<S, B, F, R> {
         Forwarded { #[pin] future: F },
-        Refused { response: Option<Box<Response<R>>> },
+        // In place: the futures of most services are larger than an answer.
+        Refused { response: Option<Response<R>> },
         // Boxed: most requests never wait.
         Waiting { waiting: Option<Box<Waiting<S, B>>> },
     }
@@ -96,7 +107,7 @@ impl<S, B, F, H, R> ChargedFuture<S, B, F, H, R> {
     }
 
     pub(crate) fn refused(response: Response<R>) -> Self {
-        Self { state: State::Refused { response: Some(Box::new(response)) }, hook: None }
+        Self { state: State::Refused { response: Some(response) }, hook: None }
     }
 
     pub(crate) fn waiting(waiting: Waiting<S, B>) -> Self {
@@ -124,7 +135,7 @@ where
                     return Poll::Ready(Ok(response));
                 }
                 StateProj::Refused { response } => {
-                    return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)));
+                    return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
                 }
                 StateProj::Waiting { waiting } => {
                     let Some(asked) = waiting.as_mut() else { return Poll::Pending };
@@ -158,7 +169,7 @@ impl<S, B> Waiting<S, B> {
                 let hook = H::admitted(admitted.rate_limit, &context);
                 Ok((service.call(request), hook))
             }
-            Err(refused) => Err(H::refused(refused, &context, headers)),
+            Err(refused) => Err(H::refused(refused, &context, &mut request, headers)),
         }
     }
 }

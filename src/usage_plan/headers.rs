@@ -4,7 +4,7 @@ use super::plan::UsagePlan;
 use crate::{
     context::{FIELD_LEN, RateLimit},
     future::OnResponse,
-    response::{RATELIMIT, RATELIMIT_POLICY},
+    response::{RATELIMIT, RATELIMIT_POLICY, number_value},
     throttle::Throttle,
 };
 use http::{HeaderMap, HeaderValue, Response, header::RETRY_AFTER};
@@ -65,7 +65,7 @@ impl<R> OnResponse<R> for RateLimitFields {
 }
 
 pub(super) fn write_retry_after(headers: &mut HeaderMap, seconds: u64) {
-    headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    headers.insert(RETRY_AFTER, number_value(seconds));
 }
 
 #[cfg(test)]

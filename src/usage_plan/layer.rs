@@ -29,6 +29,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use std::{
     fmt,
+    mem::ManuallyDrop,
     sync::{Arc, MutexGuard},
     task::{Context, Poll},
 };
@@ -282,7 +283,7 @@ impl Config {
         demand: &Demand<'_>,
     ) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
         let Some((mut shard, index, plan)) = self.entry_of(directory, payer, place, demand)? else {
-            return charge_nobody(demand);
+            return charge_nobody(place.context, demand);
         };
         let in_force = plan.in_force(place.stage, place.route, place.verb);
         let outcome = shard.charge(index, plan, in_force, demand).ok_or_else(Refused::not_in_plan)?;
@@ -295,7 +296,7 @@ impl Config {
         match outcome.refusal {
             Some(refusal) => {
                 let numbers = || Numbers::new(Some(plan), in_force.throttle, demand);
-                Err(Refused::new(refusal, rate_limit, numbers))
+                Err(Refused::new(refusal, rate_limit, place.context, numbers))
             }
             None => Ok((rate_limit, outcome.charged)),
         }
@@ -354,13 +355,16 @@ fn stage_bucket<'a>(route: Option<&'a MatchedRoute>, verb: &Method) -> Option<&'
 }
 
 /// Without a plan, stage and account still apply.
-pub(super) fn charge_nobody(demand: &Demand<'_>) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
+pub(super) fn charge_nobody(
+    context: &RequestContext,
+    demand: &Demand<'_>,
+) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
     let throttle = |shared: Option<&SharedBucket>| shared.map(SharedThrottle::of);
     let limits =
         Limits { stage: throttle(demand.stage), account: throttle(demand.account), ..Limits::default() };
     let verdict = charge_shared(&limits, &mut Spent::default(), demand);
     let numbers = || Numbers::new(None, None, demand);
-    verdict.map_err(|refusal| Refused::new(refusal, None, numbers))?;
+    verdict.map_err(|refusal| Refused::new(refusal, None, context, numbers))?;
     Ok((None, None))
 }
 
@@ -404,11 +408,14 @@ where
         match config.decide(&context, &request) {
             Ok(admitted) => {
                 insert_reservation(&mut request, admitted.reservation);
-                let fields = RateLimitFields::new(admitted.rate_limit);
-                ChargedFuture::forwarded(self.inner.call(request), fields)
+                drop(context);
+                // What must be dropped if the call panics has the future copied; see `future`. All that is lost with these
+                // then is a count of a plan's text.
+                let fields = ManuallyDrop::new(RateLimitFields::new(admitted.rate_limit));
+                ChargedFuture::forwarded(self.inner.call(request), ManuallyDrop::into_inner(fields))
             }
             Err(Halt::Refused(refused)) => {
-                ChargedFuture::refused(refused.into_response(&context, config.headers))
+                ChargedFuture::refused(refused.into_response(&context, &mut request, config.headers))
             }
             Err(Halt::Wait(verdict)) => {
                 // The service that was polled ready waits with the request; its clone takes its place.

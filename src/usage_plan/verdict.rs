@@ -10,11 +10,11 @@ use super::{
 #[cfg(feature = "gateway")]
 use crate::context::KeptCharge;
 use crate::{
-    context::{RateLimit, RefusedLimit, RequestContext},
-    response::{Cause, GatewayError, ResponseType},
+    context::{RateLimit, RequestContext},
+    response::{Cause, GatewayError, Remains, ResponseType},
 };
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 
 /// An admitted request: what its answer will say, and the handle of a reserved cost.
 pub(crate) struct Admitted {
@@ -55,8 +55,6 @@ pub(crate) struct Refused {
     cause: Cause,
     retry_after: Option<u64>,
     rate_limit: Option<RateLimit>,
-    /// For whoever looks into it.
-    limit: Option<Box<RefusedLimit>>,
 }
 
 impl Refused {
@@ -66,16 +64,18 @@ impl Refused {
     }
 
     pub(super) fn forbidden(cause: Cause) -> Self {
-        Self { cause, retry_after: None, rate_limit: None, limit: None }
+        Self { cause, retry_after: None, rate_limit: None }
     }
 
+    /// The limit behind it goes into the context, for whoever looks into it.
     pub(super) fn new(
         refusal: Refusal,
         rate_limit: Option<RateLimit>,
+        context: &RequestContext,
         numbers: impl FnOnce() -> Numbers,
     ) -> Self {
-        let limit = numbers().behind(refusal.cause).map(Box::new);
-        Self { cause: refusal.cause, retry_after: refusal.retry_after, rate_limit, limit }
+        context.note_refused_limit(|| numbers().behind(refusal.cause));
+        Self { cause: refusal.cause, retry_after: refusal.retry_after, rate_limit }
     }
 
     /// What the answer says of the limits, for whoever lets the context carry it.
@@ -93,14 +93,13 @@ impl Refused {
         GatewayError::new(response_type, self.cause)
     }
 
-    pub(super) fn into_response<R: From<Bytes>>(
+    pub(super) fn into_response<B, R: From<Bytes>>(
         self,
         context: &RequestContext,
+        request: &mut Request<B>,
         headers: bool,
     ) -> Response<R> {
-        let error = self.error();
-        self.limit.into_iter().for_each(|limit| context.set_refused_limit(limit));
-        let mut response = error.refuse(context);
+        let mut response = self.error().refuse_with(context, Remains::of(request));
         RateLimitFields::new(self.rate_limit).write(response.headers_mut());
         if let Some(seconds) = self.retry_after.filter(|_| headers) {
             write_retry_after(response.headers_mut(), seconds);
@@ -125,7 +124,7 @@ impl super::UsagePlanLayer {
     pub(crate) fn admit<B, R: From<Bytes>>(
         &self,
         context: &RequestContext,
-        request: &mut http::Request<B>,
+        request: &mut Request<B>,
     ) -> Result<(), Stop<R>> {
         use super::future::AfterCharge;
         let config = &*self.config;
@@ -135,9 +134,12 @@ impl super::UsagePlanLayer {
                 super::layer::insert_reservation(request, admitted.reservation);
                 Ok(())
             }
-            Err(Halt::Refused(refused)) => {
-                Err(Stop::Refused(crate::future::Untouched::refused(refused, context, config.headers)))
-            }
+            Err(Halt::Refused(refused)) => Err(Stop::Refused(crate::future::Untouched::refused(
+                refused,
+                context,
+                request,
+                config.headers,
+            ))),
             Err(Halt::Wait(verdict)) => Err(Stop::Wait(verdict, config.headers)),
         }
     }

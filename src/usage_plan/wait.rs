@@ -47,14 +47,7 @@ impl Config {
         let mut claim = match leased {
             Leased::Decided(outcome) => {
                 note_headroom(place.context, numbers, &outcome);
-                return Ok(self.decided(
-                    place.context,
-                    in_force.policy,
-                    &outcome,
-                    demand,
-                    reserve,
-                    numbers,
-                )?);
+                return Ok(self.decided(in_force.policy, &outcome, place, demand, reserve, numbers)?);
             }
             waits => Claim::new(&self.plans, place, demand, &waits),
         };
@@ -65,18 +58,18 @@ impl Config {
 
     fn decided(
         &self,
-        context: &RequestContext,
         policy: Option<&HeaderValue>,
         outcome: &Outcome,
+        place: &Place<'_>,
         demand: &Demand<'_>,
         reserve: bool,
         numbers: impl FnOnce() -> Numbers,
     ) -> Result<Admitted, Refused> {
         let rate_limit = self.rate_limit(policy, outcome.announced);
         if let Some(refusal) = outcome.refusal {
-            return Err(Refused::new(refusal, rate_limit, numbers));
+            return Err(Refused::new(refusal, rate_limit, place.context, numbers));
         }
-        let reservation = self.keep(context, demand, outcome.charged, reserve);
+        let reservation = self.keep(place.context, demand, outcome.charged, reserve);
         Ok(Admitted { rate_limit, reservation })
     }
 
@@ -92,7 +85,7 @@ impl Config {
             let seen = Seen { context: place.context.clone(), numbers: Numbers::new(None, None, demand) };
             return Err(Halt::Wait(wait(claim, None, reserve, seen)));
         }
-        let (rate_limit, charged) = charge_nobody(demand)?;
+        let (rate_limit, charged) = charge_nobody(place.context, demand)?;
         Ok(Admitted { rate_limit, reservation: self.keep(place.context, demand, charged, reserve) })
     }
 }
@@ -175,7 +168,7 @@ fn wait(claim: Claim, policy: Option<HeaderValue>, reserve: bool, seen: Seen) ->
         note_headroom(&context, || numbers.clone(), &outcome);
         let rate_limit = policy.map(|policy| RateLimit { policy, announced: outcome.announced });
         match outcome.refusal {
-            Some(refusal) => Err(Refused::new(refusal, rate_limit, || numbers)),
+            Some(refusal) => Err(Refused::new(refusal, rate_limit, &context, || numbers)),
             None => {
                 let reservation = kept.map(|kept| kept.reservation(outcome.charged, buckets));
                 if let Some(reservation) = reservation.as_ref().filter(|_| may_be_refused) {

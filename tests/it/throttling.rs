@@ -455,7 +455,8 @@ fn an_allowed_request_allocates_its_field_and_a_refused_one_little() {
     assert_eq!(count(plain(), false) - 1, 0);
     assert_eq!(count(UsagePlans::builder(), false) - 1, 1);
     let refused = count(UsagePlans::builder(), true) - 1;
-    assert!(refused <= 8, "{refused}");
+    // Its error, and two fields; head and extensions are the request's own.
+    assert!(refused <= 3, "{refused}");
 }
 
 fn named_only() -> PrincipalLayer {

@@ -12,7 +12,7 @@ use crate::{
         seat::is_shared,
     },
     context::RequestContext,
-    response::{Cause, GatewayError, ResponseType},
+    response::{Cause, GatewayError, Remains, ResponseType},
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -86,7 +86,7 @@ where
             // Looked at above.
             Arrived::Released(_) | Arrived::Failed => {
                 GatewayError::new(ResponseType::Default5xx, Cause::SharedCallFailed)
-                    .refuse_in(RequestContext::of(request.extensions()))
+                    .refuse_in(RequestContext::of(request.extensions()), Remains::default())
             }
         })
     }
@@ -140,7 +140,7 @@ where
     let raw = rider.take_raw().and_then(|raw| raw.downcast::<Result<Response<R>, E>>().ok());
     let Some(raw) = raw else {
         let error = GatewayError::new(ResponseType::Default5xx, Cause::SharedCallFailed);
-        return Ok(error.refuse_in(context));
+        return Ok(error.refuse_in(context, Remains::default()));
     };
     let mut response = (*raw)?;
     let now = layer.core.clock.now();

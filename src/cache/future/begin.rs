@@ -20,6 +20,7 @@ use crate::{
     },
     clock::Timestamp,
     context::RequestContext,
+    response::Remains,
 };
 use bytes::Bytes;
 use http::{HeaderName, Request, Response};
@@ -47,7 +48,9 @@ where
         let now = layer.core.clock.now();
         match layer.plan(view(&request), varies_by, now) {
             Plan::Forward(reason) => Self::forward(layer, source, request, CacheStatus::Bypass, reason),
-            Plan::Refuse(error) => Self::answered(error.refuse_in(RequestContext::of(request.extensions()))),
+            Plan::Refuse(error) => {
+                Self::answered(error.refuse_in(RequestContext::of(request.extensions()), Remains::default()))
+            }
             Plan::Serve(serve) => Self::serve(layer, source, request, serve, now),
             Plan::Fetch(fetch) => Self::ask_or_fetch(layer, source, request, fetch, (varies_by, told), now),
         }

@@ -21,6 +21,7 @@ use crate::{
         },
     },
     clock::Timestamp,
+    response::number_value,
     route::CacheSettings,
 };
 use bytes::Bytes;
@@ -131,7 +132,7 @@ impl Rules for Rfc9111 {
         provenance: Provenance,
     ) -> BodyPart {
         if matches!(provenance.status, CacheStatus::Hit | CacheStatus::Stale | CacheStatus::Collapsed) {
-            head.headers.insert(AGE, HeaderValue::from(entry.age(provenance.now).as_secs()));
+            head.headers.insert(AGE, number_value(entry.age(provenance.now).as_secs()));
         }
         if self.sends_cache_status() {
             status::append(&mut head.headers, provenance, Some(ttl(entry, provenance.now)));
