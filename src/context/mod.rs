@@ -217,7 +217,7 @@ impl RequestContext {
     /// `$context.requestId`, a lower-case UUID version 4; of an HTTP API the extended id, which is the one that its clients
     /// are told (`apigw-requestid`). Made here; a client's header is not trusted.
     pub fn request_id(&self) -> &str {
-        match self.0.kind {
+        match self.api_kind() {
             ApiKind::Rest => self.0.ids.request_id(),
             ApiKind::Http => self.0.ids.extended_request_id(),
         }
