@@ -45,14 +45,14 @@ mod charge;
 mod claims;
 #[cfg(feature = "mtls")]
 mod client_certificate;
-#[cfg(any(feature = "api-key", feature = "policy"))]
 mod client_wait;
+#[cfg(any(feature = "api-key", feature = "policy"))]
 mod declared;
 #[cfg(feature = "tracing")]
 mod execution;
 mod explanation;
-#[cfg(feature = "access-log")]
 mod forwarded;
+#[cfg(feature = "access-log")]
 mod headroom;
 mod identity;
 mod ids;
