@@ -68,6 +68,11 @@ impl Timestamp {
         self.unix_nanos.div_euclid(1_000_000)
     }
 
+    /// Whole microseconds since 1970-01-01T00:00:00Z, rounded down.
+    pub const fn unix_micros(self) -> i64 {
+        self.unix_nanos.div_euclid(1_000)
+    }
+
     /// Time that passed since `earlier`, zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.monotonic_nanos.saturating_sub(earlier.monotonic_nanos))

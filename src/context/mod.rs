@@ -54,8 +54,8 @@ mod declared;
 #[cfg(feature = "tracing")]
 mod execution;
 mod explanation;
-#[cfg(feature = "access-log")]
 mod forwarded;
+#[cfg(feature = "access-log")]
 mod headroom;
 mod identity;
 mod ids;

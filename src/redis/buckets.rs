@@ -13,6 +13,7 @@ const HALF: u64 = 10_000_000;
 
 const SHADOW: u8 = 1;
 const FIELD: u8 = 2;
+const PAST: u8 = 4;
 /// The field of a bucket that has none of its own.
 pub(super) const ONLY: &str = "b";
 /// Bytes of a state: see `scripts/buckets.lua`.
@@ -64,14 +65,27 @@ fn push_bucket(bytes: &mut Vec<u8>, bucket: &BucketAsk) {
         BucketId::Method(_, method) => (method, FIELD),
         _ => (0, 0),
     };
-    bytes.push(if bucket.shadow { SHADOW } else { 0 } | field);
-    let rate = bucket.throttle.nano_rate();
-    bytes.extend_from_slice(&((rate % HALF) as u32).to_be_bytes()[1..]);
-    bytes.extend_from_slice(&((rate / HALF % HALF) as u32).to_be_bytes()[1..]);
-    // A rate is at most 10^18: 10^4 to the base 10^14.
-    bytes.extend_from_slice(&((rate / HALF / HALF) as u16).to_be_bytes());
+    let edits = bucket.past.iter().count() as u8;
+    let past = if edits > 0 { PAST } else { 0 };
+    bytes.push(if bucket.shadow { SHADOW } else { 0 } | field | past);
+    push_rate(bytes, bucket.throttle.nano_rate());
     bytes.extend_from_slice(&bucket.throttle.burst_limit().to_be_bytes());
     bytes.extend_from_slice(&method.to_be_bytes());
+    if edits > 0 {
+        bytes.push(edits);
+    }
+    for past in bucket.past.iter() {
+        let until = u64::try_from(past.until().unix_micros()).unwrap_or(0).min(EXACT);
+        bytes.extend_from_slice(&until.to_be_bytes()[1..]);
+        push_rate(bytes, past.nano_rate());
+    }
+}
+
+/// Two halves of the low word, and the high one: a rate is at most 10^18, 10^4 to the base 10^14.
+fn push_rate(bytes: &mut Vec<u8>, rate: u64) {
+    bytes.extend_from_slice(&((rate % HALF) as u32).to_be_bytes()[1..]);
+    bytes.extend_from_slice(&((rate / HALF % HALF) as u32).to_be_bytes()[1..]);
+    bytes.extend_from_slice(&((rate / HALF / HALF) as u16).to_be_bytes());
 }
 
 /// The server's time in microseconds, and the levels.

@@ -167,6 +167,8 @@ pub struct StageThrottle {
     /// As a store knows it.
     #[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "nobody asks a store"))]
     pub(crate) id: u64,
+    #[cfg_attr(not(feature = "admin"), allow(dead_code, reason = "nobody asks a store"))]
+    pub(crate) past: crate::throttle::PastRates,
 }
 
 /// An immutable snapshot of an API's resources and methods.

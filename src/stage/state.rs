@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::ConfigError,
     route::{Scope, StageScope},
-    throttle::{SharedBucket, Slot},
+    throttle::SharedBucket,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -37,33 +37,27 @@ impl Default for HistoryLimit {
 }
 
 /// A stage, and what it remembers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct StageState {
     pub(super) stage: Stage,
     /// Deployments this stage pointed to, oldest first, the present one last; never empty.
     pub(super) history: Vec<String>,
-    /// Throttle state by method; it outlives deployments and edits.
-    pub(super) buckets: HashMap<String, Arc<Slot>>,
+    /// Throttles by method, with the numbers that were last in force; their state outlives deployments and edits.
+    pub(super) buckets: HashMap<String, SharedBucket>,
 }
 
 /// What an edit may have to take back. Deployments are never part of an edit that rebuilds.
-pub(super) type Backup = (Vec<(String, Stage, Vec<String>)>, Vec<CustomDomain>);
+pub(super) type Backup = (Vec<(String, StageState)>, Vec<CustomDomain>);
 
 impl State {
     pub(super) fn backup(&self) -> Backup {
-        let entry = |(name, entry): (&String, &StageState)| {
-            (name.clone(), entry.stage.clone(), entry.history.clone())
-        };
-        (self.stages.iter().map(entry).collect(), self.domains.clone())
+        let stages = self.stages.iter().map(|(name, entry)| (name.clone(), entry.clone()));
+        (stages.collect(), self.domains.clone())
     }
 
     pub(super) fn restore(&mut self, (stages, domains): Backup) {
         self.domains = domains;
-        let mut kept = std::mem::take(&mut self.stages);
-        for (name, stage, history) in stages {
-            let buckets = kept.remove(&name).map(|entry| entry.buckets).unwrap_or_default();
-            self.stages.insert(name, StageState { stage, history, buckets });
-        }
+        self.stages = stages.into_iter().collect();
     }
 
     pub(super) fn stage(&mut self, name: &str) -> Result<&mut StageState, ConfigError> {
@@ -163,9 +157,10 @@ impl StageState {
         let deployment = deployments.get(deployment_id).ok_or_else(|| unknown_deployment(deployment_id))?;
         let (settings, buckets) = (&self.stage.settings, &mut self.buckets);
         settings.check(deployment.routes.all_declared())?;
-        let settings = settings.resolve(deployment.routes.all_declared(), |name, throttle| SharedBucket {
-            slot: Arc::clone(buckets.entry(name.to_owned()).or_default()),
-            ..SharedBucket::new(throttle)
+        let settings = settings.resolve(deployment.routes.all_declared(), |name, throttle| {
+            let kept = buckets.entry(name.to_owned()).or_insert_with(|| SharedBucket::new(throttle));
+            *kept = kept.edited_now(throttle);
+            kept.clone()
         });
         let stage = StageScope {
             name: self.stage.name.as_str().into(),

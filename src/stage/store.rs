@@ -140,9 +140,10 @@ impl Stages {
                 resource_path: method.resource_path.to_string(),
                 method: verb.to_owned(),
                 throttle: bucket.throttle,
-                tokens_left: bucket.slot.lock().available(bucket.throttle, now),
+                tokens_left: bucket.settled(*bucket.slot.lock()).available(bucket.throttle, now),
                 shadow: bucket.shadow,
                 id: bucket.id,
+                past: bucket.past.clone(),
             })
         });
         throttles.collect()
@@ -264,7 +265,7 @@ impl Stages {
         let (mut state, key) = (self.state(), normalise(method_path));
         let buckets = &state.stage(stage)?.buckets;
         let wanted = buckets.iter().filter(|(name, _)| key == ALL_METHODS || **name == key);
-        Ok(wanted.map(|(_, slot)| slot.shadowed()).sum())
+        Ok(wanted.map(|(_, bucket)| bucket.slot.shadowed()).sum())
     }
 
     /// Creates or replaces the stage's canary.

@@ -3,7 +3,8 @@
 //! One token is 10^18 units and a rate of *r* per second adds *r* x 10^9 units per nanosecond, both whole numbers,
 //! so nothing is ever rounded: over any span a bucket admits exactly `burst + rate x time`, rounded down. State is
 //! kept as the *deficit* (units missing from a full bucket), so that a new bucket is all zero and full, and an edit
-//! of rate or burst keeps what was spent.
+//! of rate or burst keeps what was spent. What came back before an edit did so at the rate of then: see
+//! [`PastRates`](super::PastRates).
 
 use super::Throttle;
 
@@ -74,6 +75,22 @@ impl Bucket {
             (_, 0) => None,
             (deficit, rate) => Some(clamp(div_ceil(deficit, rate))),
         }
+    }
+
+    /// The bucket at `until` (monotonic nanoseconds), if it was last changed before: what came back until then came back at
+    /// this rate. A throttle whose rate was edited is settled so, edit by edit, before it is asked.
+    #[must_use]
+    pub fn refilled(self, nano_rate: u64, until: u64) -> Self {
+        if self.is_settled_at(until) {
+            return self;
+        }
+        let refilled = u128::from(until - self.updated) * u128::from(nano_rate);
+        Self::from_deficit(self.deficit().saturating_sub(refilled), until)
+    }
+
+    /// Whether nothing can have come back until then: it was changed later, or is full.
+    pub(crate) fn is_settled_at(self, until: u64) -> bool {
+        self.updated >= until || self.deficit() == 0
     }
 
     /// A bucket from which `deficit` units (10^-18 tokens) are missing at `now`.

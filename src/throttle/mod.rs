@@ -11,11 +11,12 @@
 //! AWS: "Throttle requests to your REST APIs for better throughput in API Gateway" in the developer guide.
 
 pub mod bucket;
+mod past;
 mod shared;
 
+pub use past::{PastRate, PastRates};
+
 use crate::error::ConfigError;
-#[cfg(feature = "stage")]
-pub(crate) use shared::Slot;
 pub(crate) use shared::{SharedBucket, id_of};
 
 /// A token bucket's setting: `rate_limit` tokens per second, at most `burst_limit` at once.

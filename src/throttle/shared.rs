@@ -1,8 +1,9 @@
 //! A bucket that many requests share: its setting beside its locked state.
 
-use super::{Throttle, bucket::Bucket};
+use super::{PastRates, Throttle, bucket::Bucket};
+use crate::clock::{Clock, Timestamp};
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -13,11 +14,20 @@ pub(crate) struct Slot {
     bucket: Mutex<Bucket>,
     /// How often it would have refused, had it not been in shadow mode.
     shadowed: AtomicU64,
+    /// By which it is charged: that of the plans, which those who edit stages do not know.
+    clock: OnceLock<Clock>,
 }
 
 impl Slot {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Bucket> {
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever charges it says by which clock.
+    pub(crate) fn is_charged_by(&self, clock: &Clock) {
+        if self.clock.get().is_none() {
+            let _first_wins = self.clock.set(clock.clone());
+        }
     }
 
     pub(crate) fn count_shadowed(&self) {
@@ -33,6 +43,8 @@ impl Slot {
 #[derive(Clone, Debug)]
 pub(crate) struct SharedBucket {
     pub(crate) throttle: Throttle,
+    /// The rates of before.
+    pub(crate) past: PastRates,
     pub(crate) slot: Arc<Slot>,
     /// It only counts what it would have refused.
     pub(crate) shadow: bool,
@@ -42,7 +54,27 @@ pub(crate) struct SharedBucket {
 
 impl SharedBucket {
     pub(crate) fn new(throttle: Throttle) -> Self {
-        Self { throttle, slot: Arc::default(), shadow: false, id: 0 }
+        Self { throttle, past: PastRates::default(), slot: Arc::default(), shadow: false, id: 0 }
+    }
+
+    /// The same bucket with other numbers, from `now` on.
+    pub(crate) fn edited(&self, throttle: Throttle, now: Timestamp) -> Self {
+        let past = self.past.edited(self.throttle, throttle, now);
+        Self { throttle, past, ..self.clone() }
+    }
+
+    /// The same, at this moment. A bucket that nobody has charged is full: nothing came back to it.
+    #[cfg(feature = "stage")]
+    pub(crate) fn edited_now(&self, throttle: Throttle) -> Self {
+        match self.slot.clock.get() {
+            Some(clock) => self.edited(throttle, clock.now()),
+            None => Self { throttle, ..self.clone() },
+        }
+    }
+
+    /// What is in a locked bucket, as the last edit found it.
+    pub(crate) fn settled(&self, bucket: Bucket) -> Bucket {
+        self.past.settle(bucket)
     }
 }
 

@@ -62,7 +62,8 @@ fn an_http_api_waits_a_second_longer_by_default() {
     for (kind, seconds) in [(ApiKind::Rest, 29), (ApiKind::Http, 30)] {
         let clock = ManualClock::at_unix_seconds(0);
         let mut request = Request::new(());
-        let _context = ContextConfig { kind: Some(kind), ..ContextConfig::default() }.find_or_create(&mut request);
+        let _context =
+            ContextConfig { kind: Some(kind), ..ContextConfig::default() }.find_or_create(&mut request);
         let service = TimeoutLayer::default().clock(clock.clock()).layer(service_fn(|_| pending::<Answer>()));
         let mut answer = Box::pin(service.oneshot(request));
         assert!(answer.as_mut().now_or_never().is_none());

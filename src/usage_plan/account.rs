@@ -64,10 +64,11 @@ impl UsagePlans {
     }
 
     pub(super) fn set_account(&self, account: Option<AccountThrottle>) {
+        let now = self.now();
         self.publish(|directory| {
             directory.account = account.map(|AccountThrottle { throttle, shadow }| {
                 let old = directory.account.take().unwrap_or_else(|| SharedBucket::new(throttle));
-                SharedBucket { throttle, shadow, ..old }
+                SharedBucket { shadow, ..old.edited(throttle, now) }
             });
         });
     }

@@ -167,8 +167,8 @@ impl Claim {
         let demand = self.demand();
         let mut shard = self.plans.table().lock(payer.subject);
         let index = shard.find(payer.subject, |slot| slot == payer.slot)?;
-        let in_force =
-            InForce { throttle: payer.throttle, cause: payer.cause, method: payer.method, policy: None };
+        let Payer { throttle, cause, method, .. } = *payer;
+        let in_force = InForce { throttle, past: plan.past_of(method), cause, method, policy: None };
         call(&mut shard, &Charge { index, plan, in_force, demand: &demand, lending })
     }
 
@@ -209,11 +209,13 @@ impl Claim {
                 Some(method) => BucketId::Method(counter, method),
                 None => BucketId::Key(counter),
             };
-            Some(BucketAsk { id, throttle: payer.throttle?, shadow: plan.plan.throttle_is_shadow() })
+            let past = plan.past_of(payer.method).clone();
+            Some(BucketAsk { id, throttle: payer.throttle?, past, shadow: plan.plan.throttle_is_shadow() })
         });
         let shared = |id: BucketId, bucket: &SharedBucket| BucketAsk {
             id,
             throttle: bucket.throttle,
+            past: bucket.past.clone(),
             shadow: bucket.shadow,
         };
         let stage =

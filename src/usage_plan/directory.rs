@@ -7,10 +7,11 @@ use super::{
     span_cell::SpanCell,
 };
 use crate::{
+    clock::Timestamp,
     error::ConfigError,
     response::Cause,
     route::{MatchedRoute, normalise},
-    throttle::{SharedBucket, Throttle, id_of},
+    throttle::{PastRates, SharedBucket, Throttle, id_of},
 };
 use http::{HeaderValue, Method};
 use std::{
@@ -52,15 +53,15 @@ impl Directory {
     }
 
     /// Adds a plan, or edits the one with its id: slot and counts stay.
-    pub(super) fn put(&mut self, plan: UsagePlan) {
+    pub(super) fn put(&mut self, plan: UsagePlan, now: Timestamp) {
         let slot = self.by_id.get(plan.id()).copied().unwrap_or(self.plans.len() as u32);
-        let shadow = self.at(slot).map(|old| Arc::clone(&old.shadow)).unwrap_or_default();
         if slot as usize == self.plans.len() {
             self.plans.push(None);
             self.by_id.insert(plan.id().into(), slot);
         }
         self.editions = self.editions.wrapping_add(1);
-        self.plans[slot as usize] = Some(Arc::new(PlanState::new(plan, slot, self.editions, shadow)));
+        let place = &mut self.plans[slot as usize];
+        *place = Some(Arc::new(PlanState::new(plan, (slot, self.editions), place.as_deref(), now)));
     }
 
     pub(super) fn remove(&mut self, id: &str) {
@@ -115,6 +116,27 @@ pub(super) struct PlanState {
     policy: Option<HeaderValue>,
     /// Sorted by stage and method.
     overrides: Box<[Override]>,
+    /// How the rate of the general throttle came to be what it is.
+    general: Course,
+    /// The same of methods that have, or had, a throttle of their own.
+    methods: HashMap<u64, Course>,
+}
+
+/// A throttle through its edits. While there is none, the earlier numbers hold.
+#[derive(Clone, Debug, Default)]
+struct Course {
+    throttle: Option<Throttle>,
+    past: PastRates,
+}
+
+impl Course {
+    fn edited(self, throttle: Option<Throttle>, now: Timestamp) -> Self {
+        match (self.throttle, throttle) {
+            (_, None) => self,
+            (None, Some(_)) => Self { throttle, ..self },
+            (Some(old), Some(new)) => Self { throttle, past: self.past.edited(old, new, now) },
+        }
+    }
 }
 
 /// The throttle of one method.
@@ -132,6 +154,7 @@ pub(super) struct Override {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InForce<'a> {
     pub(super) throttle: Option<Throttle>,
+    pub(super) past: &'a PastRates,
     pub(super) cause: Cause,
     /// Whose bucket: the key's own, or the one of this method.
     pub(super) method: Option<u64>,
@@ -139,14 +162,19 @@ pub(super) struct InForce<'a> {
 }
 
 impl PlanState {
-    fn new(plan: UsagePlan, slot: u32, edition: u32, shadow: Arc<Shadow>) -> Self {
+    fn new(plan: UsagePlan, (slot, edition): (u32, u32), old: Option<&Self>, now: Timestamp) -> Self {
+        let shadow = old.map(|old| Arc::clone(&old.shadow)).unwrap_or_default();
+        let general = old.map(|old| old.general.clone()).unwrap_or_default();
         let mut overrides: Vec<_> =
             plan.methods().iter().map(|method| Override::new(&plan, method)).collect();
         overrides.sort_by(|one, other| one.place().cmp(&other.place()));
+        let methods = courses(&plan, old, &overrides, now);
         Self {
             slot,
             edition,
             shadow,
+            general: general.edited(plan.general_throttle(), now),
+            methods,
             calendar: plan.general_quota().map_or_else(Calendar::utc_days, |quota| quota.calendar().clone()),
             span: SpanCell::default(),
             policy: headers::policy(&plan, plan.general_throttle()),
@@ -181,15 +209,22 @@ impl PlanState {
         if let Some(route) = route
             && let Some(own) = self.override_of(stage.unwrap_or_default(), route, verb)
         {
-            let (throttle, policy) = (Some(own.throttle), own.policy.as_ref());
-            return InForce { throttle, cause: Cause::PlanMethodThrottle, method: Some(own.id), policy };
+            let (throttle, policy, method) = (Some(own.throttle), own.policy.as_ref(), Some(own.id));
+            let past = self.past_of(method);
+            return InForce { throttle, past, cause: Cause::PlanMethodThrottle, method, policy };
         }
         let method = route.filter(|_| self.is_by_method()).map(|route| {
             let declared = route.declared();
             method_id(stage.unwrap_or_default(), &declared.resource_path, declared.verb_name())
         });
         let (throttle, policy) = (self.plan.general_throttle(), self.policy.as_ref());
-        InForce { throttle, cause: Cause::PlanThrottle, method, policy }
+        InForce { throttle, past: self.past_of(method), cause: Cause::PlanThrottle, method, policy }
+    }
+
+    /// The rates of before, of the key's own bucket or of the one of a method.
+    pub(super) fn past_of(&self, method: Option<u64>) -> &PastRates {
+        let own = method.and_then(|method| self.methods.get(&method));
+        &own.unwrap_or(&self.general).past
     }
 
     /// The numbers of a bucket: of the key's own, or of the one of a method.
@@ -219,6 +254,32 @@ impl PlanState {
         };
         find(verb.as_str()).or_else(|| find("ANY").filter(|_| declared.verb.is_none()))
     }
+}
+
+/// Courses of the methods that have a throttle of their own, or had one. Where each method has a bucket of the general
+/// throttle, that is what a method's bucket goes by before and after.
+fn courses(
+    plan: &UsagePlan,
+    old: Option<&PlanState>,
+    overrides: &[Override],
+    now: Timestamp,
+) -> HashMap<u64, Course> {
+    let of_general =
+        |plan: &UsagePlan| plan.general_throttle().filter(|_| plan.scope() == ThrottleScope::KeyAndMethod);
+    let mut courses = old.map(|old| old.methods.clone()).unwrap_or_default();
+    for own in overrides {
+        courses.entry(own.id).or_insert_with(|| {
+            old.filter(|old| of_general(&old.plan).is_some())
+                .map(|old| old.general.clone())
+                .unwrap_or_default()
+        });
+    }
+    let present = |id: &u64| overrides.iter().find(|own| own.id == *id).map(|own| own.throttle);
+    let edited = |(id, course): (u64, Course)| {
+        let throttle = present(&id).or_else(|| of_general(plan));
+        (id, course.edited(throttle, now))
+    };
+    courses.into_iter().map(edited).collect()
 }
 
 impl Override {

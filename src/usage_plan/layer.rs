@@ -160,8 +160,10 @@ impl Config {
         let directory = self.plans.directory();
         let payer = self.payer(context, &directory, route, stage)?;
         let (cost, reserved) = self.cost_of(context, request);
+        let bucket = stage_bucket(route, request.method());
+        bucket.into_iter().for_each(|bucket| bucket.slot.is_charged_by(self.plans.clock()));
         let demand = Demand {
-            stage: stage_bucket(route, request.method()),
+            stage: bucket,
             account: directory.account.as_ref(),
             now: self.now(context),
             cost,

@@ -140,6 +140,7 @@ impl Shard {
         if let Some((subject, plan, method)) = place {
             spent.plan = methods.get(subject, plan, method);
         }
+        spent.plan = charge.demand.present(spent.plan, charge.in_force.throttle, charge.in_force.past);
         spent.charged = charged.unwrap_or(spent.charged);
         let verdict = charge_shared(limits, &mut spent, charge.demand);
         let mut took_tokens = false;

@@ -171,7 +171,8 @@ impl UsagePlans {
     pub fn account_limit(&self) -> Option<ThrottleState> {
         let (now, directory) = (self.now().monotonic_nanos(), self.directory());
         let account = directory.account.as_ref()?;
-        let mut state = state(account.throttle, *account.slot.lock(), account.shadow, now);
+        let bucket = account.settled(*account.slot.lock());
+        let mut state = state(account.throttle, bucket, account.shadow, now);
         self.lending().inspect(|lending| state.is_known_to(lending));
         Some(state)
     }
@@ -206,10 +207,11 @@ fn limits_of(shard: &Shard, index: u32, plan: &PlanState, now: Timestamp) -> Opt
     let (nanos, shadow) = (now.monotonic_nanos(), plan.plan.throttle_is_shadow());
     let general = plan.plan.general_throttle().map(|throttle| match plan.is_by_method() {
         true => ThrottleState { throttle, tokens_left: None, scope: LimitScope::Process, shadow },
-        false => state(throttle, entry.bucket, shadow, nanos),
+        false => state(throttle, plan.past_of(None).settle(entry.bucket), shadow, nanos),
     });
     let methods = plan.method_throttles().map(|own| {
         let bucket = shard.method_bucket(entry.subject(), plan.slot, own.id());
+        let bucket = plan.past_of(Some(own.id())).settle(bucket);
         let (resource_path, method) = own.method();
         MethodThrottleState {
             stage: own.stage().to_owned(),

@@ -1,5 +1,6 @@
 //! Buckets of a key for one method: made on first use, gone when they are full again and room is needed.
 
+use super::directory::PlanState;
 use crate::throttle::{Throttle, bucket::Bucket};
 use hashbrown::HashTable;
 
@@ -66,6 +67,15 @@ impl MethodBuckets {
         self.0.retain(|kept| kept.bucket.full_in(kept.throttle, now) != Some(0));
         if self.0.len() > self.0.capacity() / 2 {
             self.0.reserve(self.0.len().max(4), MethodBucket::rehash);
+        }
+    }
+
+    /// After an edit of a plan: its buckets as the edit found them, with the numbers that say from here on when they are
+    /// full.
+    pub(super) fn repace(&mut self, plan: &PlanState) {
+        for kept in self.0.iter_mut().filter(|kept| kept.plan == plan.slot) {
+            kept.bucket = plan.past_of(Some(kept.method)).settle(kept.bucket);
+            kept.throttle = plan.throttle_of(Some(kept.method)).unwrap_or(kept.throttle);
         }
     }
 

@@ -85,7 +85,7 @@ impl UsagePlans {
         match change {
             PlanChange::Put(plan) => {
                 self.check_plan(&plan)?;
-                self.publish(|directory| directory.put(plan));
+                self.put(plan);
             }
             PlanChange::Delete(id) => {
                 let slot = directory.named(&id).map(|plan| plan.slot);

@@ -137,7 +137,8 @@ impl UsagePlans {
     }
 
     /// Adds a plan, or edits the one with its id. An edit keeps every count: what was spent of the throttle and of
-    /// the quota stays spent.
+    /// the quota stays spent. A new rate holds from here on: what came
+    /// back before came back at the rate of then.
     ///
     /// # Errors
     ///
@@ -147,8 +148,17 @@ impl UsagePlans {
         let observers = self.edit();
         self.check_plan(&plan)?;
         observers.tell(&PlanChange::Put(plan.clone()))?;
-        self.publish(|directory| directory.put(plan));
+        self.put(plan);
         Ok(())
+    }
+
+    pub(super) fn put(&self, plan: UsagePlan) {
+        let (plan_id, now) = (plan.shared_id(), self.now());
+        self.publish(|directory| directory.put(plan, now));
+        let directory = self.directory();
+        if let Some(plan) = directory.named(&plan_id) {
+            self.table().iter().for_each(|mut shard| shard.methods.repace(plan));
+        }
     }
 
     pub(super) fn check_plan(&self, plan: &UsagePlan) -> Result<(), ConfigError> {

@@ -178,7 +178,7 @@ impl UsagePlans {
         }
         for shared in shared {
             let mut bucket = shared.slot.lock();
-            *bucket = change.of_bucket(*bucket, shared.throttle, now);
+            *bucket = change.of_bucket(shared.settled(*bucket), shared.throttle, now);
         }
     }
 }

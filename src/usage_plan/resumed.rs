@@ -5,7 +5,7 @@
 //! ended, and had been filling since: never more is admitted, and after a long pause nothing is lost.
 
 use crate::throttle::{
-    Throttle,
+    PastRates, Throttle,
     bucket::{Bucket, TOKEN},
 };
 
@@ -19,12 +19,12 @@ pub(super) struct Resumed {
 }
 
 impl Resumed {
-    pub(super) fn bucket(self, bucket: Bucket, throttle: Throttle) -> Bucket {
+    pub(super) fn bucket(self, bucket: Bucket, throttle: Throttle, past: &PastRates) -> Bucket {
         if bucket != Bucket::default() {
             return bucket;
         }
         let missing = u128::from(throttle.burst_limit()) * TOKEN;
-        let filled = u128::from(self.idle) * u128::from(throttle.nano_rate());
+        let filled = u128::from(self.idle) * u128::from(past.first_nano_rate(throttle));
         Bucket::with_deficit(missing.saturating_sub(filled), self.at)
     }
 }
@@ -41,7 +41,9 @@ mod tests {
     fn it_starts_empty_and_fills_from_the_end_of_the_process_before() {
         let throttle = Throttle::new(2.0, 10).unwrap();
         let after = |idle, now| {
-            Resumed { at: 7 * SECOND, idle }.bucket(Bucket::default(), throttle).available(throttle, now)
+            Resumed { at: 7 * SECOND, idle }
+                .bucket(Bucket::default(), throttle, &PastRates::default())
+                .available(throttle, now)
         };
         assert_eq!(after(0, 7 * SECOND), 0);
         assert_eq!(after(0, 8 * SECOND), 2);
@@ -53,7 +55,7 @@ mod tests {
     fn what_was_used_here_counts() {
         let throttle = Throttle::new(2.0, 10).unwrap();
         let used = Bucket::default().overdraw(throttle, SECOND, 1);
-        assert_eq!(Resumed { at: 0, idle: 0 }.bucket(used, throttle), used);
+        assert_eq!(Resumed { at: 0, idle: 0 }.bucket(used, throttle, &PastRates::default()), used);
     }
 
     proptest! {
@@ -73,7 +75,7 @@ mod tests {
             let (bucket, first) = greedy(Bucket::default(), 0);
             let (_, second) = greedy(bucket, before);
             let resumed = Resumed { at: 0, idle };
-            let (_, third) = greedy(resumed.bucket(Bucket::default(), throttle), after);
+            let (_, third) = greedy(resumed.bucket(Bucket::default(), throttle, &PastRates::default()), after);
             let time = u128::from(before) + u128::from(idle) + u128::from(after);
             prop_assert!(first + second + third <= u128::from(burst) + time * u128::from(throttle.nano_rate()) / TOKEN);
         }

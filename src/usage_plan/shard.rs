@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     context::Announced,
-    throttle::{SharedBucket, bucket::Bucket},
+    throttle::{PastRates, SharedBucket, Throttle, bucket::Bucket},
 };
 use std::sync::MutexGuard;
 
@@ -205,6 +205,7 @@ impl Shard {
         if let Some((subject, plan, method)) = place {
             spent.plan = methods.get(subject, plan, method);
         }
+        spent.plan = demand.present(spent.plan, in_force.throttle, in_force.past);
         let limits = limits(plan, &in_force, &span, demand);
         let verdict = charge_shared(&limits, &mut spent, demand);
         let mut took_tokens = false;
@@ -246,11 +247,15 @@ impl Shard {
             history.change(index, charged.day, period_end, change);
         }
         let throttle = plan.and_then(|plan| plan.throttle_of(charged.method));
+        let settled = |bucket| plan.map_or(bucket, |plan| plan.past_of(charged.method).settle(bucket));
         match (throttle.filter(|_| charged.took_tokens && !charged.elsewhere), charged.method) {
-            (Some(throttle), None) => entry.bucket = change.of_bucket(entry.bucket, throttle, now),
+            (Some(throttle), None) => {
+                entry.bucket = change.of_bucket(settled(entry.bucket), throttle, now);
+            }
             (Some(throttle), Some(method)) => {
                 let place = (charged.subject, charged.plan, method);
-                let bucket = change.of_bucket(methods.get(place.0, place.1, place.2), throttle, now);
+                let bucket = settled(methods.get(place.0, place.1, place.2));
+                let bucket = change.of_bucket(bucket, throttle, now);
                 methods.put(place, bucket, throttle, now);
             }
             (None, _) => {}
@@ -298,10 +303,11 @@ impl Shard {
 /// Nothing would be different if the entry were made anew.
 fn is_idle(entry: &Entry, directory: &Directory, now: Timestamp) -> bool {
     let Some(plan) = directory.at(entry.plan) else { return true };
+    let bucket = plan.past_of(None).settle(entry.bucket);
     let full = plan
         .plan
         .general_throttle()
-        .is_none_or(|throttle| entry.bucket.full_in(throttle, now.monotonic_nanos()) == Some(0));
+        .is_none_or(|throttle| bucket.full_in(throttle, now.monotonic_nanos()) == Some(0));
     full && plan.quota().is_none_or(|_| entry.period != plan.span(now.unix_seconds()).window_day)
 }
 
@@ -337,12 +343,11 @@ pub(super) fn charge_shared(
 ) -> Result<admit::Shadowed, Refusal> {
     let mut stage = demand.stage.map(|stage| stage.slot.lock());
     let mut account = demand.account.map(|account| account.slot.lock());
-    let read =
-        |guard: &Option<MutexGuard<'_, Bucket>>| guard.as_ref().map_or_else(Bucket::default, |it| **it);
-    (spent.stage, spent.account) = (read(&stage), read(&account));
-    if let Some(resumed) = demand.resumed {
-        resume(resumed, limits, spent);
-    }
+    let read = |guard: &Option<MutexGuard<'_, Bucket>>, shared: Option<&SharedBucket>| match (guard, shared) {
+        (Some(guard), Some(shared)) => demand.present(**guard, Some(shared.throttle), &shared.past),
+        _ => Bucket::default(),
+    };
+    (spent.stage, spent.account) = (read(&stage, demand.stage), read(&account, demand.account));
     let shadowed = admit::charge(limits, spent, demand.now.monotonic_nanos(), demand.cost)?;
     for (guard, bucket) in [(&mut stage, spent.stage), (&mut account, spent.account)] {
         if let Some(guard) = guard {
@@ -355,16 +360,13 @@ pub(super) fn charge_shared(
     Ok(shadowed)
 }
 
-/// Buckets that were not used in this process start as they may have been left.
-fn resume(resumed: Resumed, limits: &Limits, spent: &mut Spent) {
-    let plan = limits.plan.map(|plan| plan.throttle);
-    let shared = |shared: Option<SharedThrottle>| shared.map(|shared| shared.throttle);
-    let Spent { plan: own, stage, account, .. } = spent;
-    for (bucket, throttle) in [(own, plan), (stage, shared(limits.stage)), (account, shared(limits.account))]
-    {
-        if let Some(throttle) = throttle {
-            *bucket = resumed.bucket(*bucket, throttle);
-        }
+impl Demand<'_> {
+    /// A bucket as the last edit of its throttle found it. One that was not used in this process starts as it may have
+    /// been left.
+    pub(super) fn present(&self, bucket: Bucket, throttle: Option<Throttle>, past: &PastRates) -> Bucket {
+        let started =
+            self.resumed.zip(throttle).map(|(resumed, throttle)| resumed.bucket(bucket, throttle, past));
+        past.settle(started.unwrap_or(bucket))
     }
 }
 
@@ -425,7 +427,7 @@ impl Change {
         }
     }
 
-    pub(super) fn of_bucket(self, bucket: Bucket, throttle: crate::throttle::Throttle, now: u64) -> Bucket {
+    pub(super) fn of_bucket(self, bucket: Bucket, throttle: Throttle, now: u64) -> Bucket {
         match self {
             Self::GiveBack(amount) => bucket.refund(amount),
             Self::TakeMore(amount) => bucket.overdraw(throttle, now, amount),

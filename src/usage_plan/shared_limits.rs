@@ -82,9 +82,13 @@ impl UsagePlans {
         if !lending.shares_throttles {
             return Ok(none_of);
         }
+        let directory = self.directory();
+        let past_of_account =
+            directory.account.as_ref().map(|account| account.past.clone()).unwrap_or_default();
         let of_all = |state: &ThrottleState| BucketAsk {
             id: BucketId::Account,
             throttle: state.throttle,
+            past: past_of_account.clone(),
             shadow: state.shadow,
         };
         let buckets = asked.iter().flat_map(|own| own.buckets.clone());
@@ -146,10 +150,14 @@ impl UsagePlans {
 fn buckets_of(plan: &PlanState, subject: u128) -> Vec<BucketAsk> {
     let (counter, shadow) = (Counter::new(&plan.plan, subject), plan.plan.throttle_is_shadow());
     let general = plan.plan.general_throttle().filter(|_| !plan.is_by_method());
-    let general = general.map(|throttle| BucketAsk { id: BucketId::Key(counter.clone()), throttle, shadow });
+    let past = plan.past_of(None);
+    let general = general.map(|throttle| {
+        let id = BucketId::Key(counter.clone());
+        BucketAsk { id, throttle, past: past.clone(), shadow }
+    });
     let methods = plan.method_throttles().map(|own| {
         let id = BucketId::Method(counter.clone(), own.id());
-        BucketAsk { id, throttle: own.throttle(), shadow }
+        BucketAsk { id, throttle: own.throttle(), past: plan.past_of(Some(own.id())).clone(), shadow }
     });
     general.into_iter().chain(methods).collect()
 }

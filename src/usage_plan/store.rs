@@ -120,7 +120,10 @@
 //! in production it is `None` and the store's own time counts, the same for all processes.
 
 use super::plan::UsagePlan;
-use crate::{store::StoreFuture, throttle::Throttle};
+use crate::{
+    store::StoreFuture,
+    throttle::{PastRates, Throttle},
+};
 use std::{
     fmt,
     sync::{Arc, Weak},
@@ -312,6 +315,9 @@ pub struct BucketAsk {
     pub id: BucketId,
     /// Rate and burst in force.
     pub throttle: Throttle,
+    /// The rates of before. A bucket that was last changed before an edit is settled edit by edit (`Bucket::refilled`)
+    /// before it is asked.
+    pub past: PastRates,
     /// It refuses nothing: where it has not the tokens, it stays as it is and the others are charged.
     pub shadow: bool,
 }

@@ -1,6 +1,7 @@
 //! Throttles are exact at any number of threads, connections and routes, and clients are told of them.
 
 mod drafts;
+mod edits;
 mod fields;
 mod reservations;
 mod shadow;

@@ -22,7 +22,7 @@ use throttle_kit::RateLimitBackend;
 use tokio::runtime::Runtime;
 use tower_gateway::{
     redis::{Redis, RedisUsage},
-    throttle::Throttle,
+    throttle::{PastRates, Throttle},
     usage_plan::store::{BucketAsk, BucketId, Counter, ThrottleAsk, Tokens, UsageStore},
 };
 
@@ -138,7 +138,7 @@ fn scripted_incr(connection: MultiplexedConnection) -> Calls {
 /// A caller's bucket; and with `all` those of the stage's method and of the account.
 fn ours(usage: Rc<RedisUsage>, all: bool) -> Calls {
     let throttle = Throttle::new(100_000.0, 1_000_000).expect("a valid throttle");
-    let bucket = move |id| BucketAsk { id, throttle, shadow: false };
+    let bucket = move |id| BucketAsk { id, throttle, past: PastRates::default(), shadow: false };
     Box::new(move |number| {
         let counter = Counter { plan: "gold".into(), subject: number as u128 };
         let mut buckets = vec![bucket(BucketId::Key(counter))];

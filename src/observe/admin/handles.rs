@@ -75,7 +75,7 @@ impl OfStage {
             stage: stage.to_owned(),
             resource_path: own.resource_path,
             method: own.method,
-            bucket: BucketAsk { id, throttle: own.throttle, shadow: own.shadow },
+            bucket: BucketAsk { id, throttle: own.throttle, past: own.past, shadow: own.shadow },
             tokens_left: own.tokens_left,
         }
     }

@@ -39,6 +39,20 @@ local function flown(elapsed, r2, r1, r0)
   return e2 * r2 + (p - half) / HALF, f1 + half * HALF, f0
 end
 
+-- A bucket as the last edit of its rate found it, and where `ask` goes on.
+local function settle(s2, s1, s0, updated, ask, at)
+  local edits, ends, r0, r1, r2
+  edits, at = unpack('>B', ask, at)
+  for _ = 1, edits do
+    ends, r0, r1, r2, at = unpack('>I7I3I3I2', ask, at)
+    if updated < ends and (s2 > 0 or s1 > 0 or s0 > 0) then
+      s2, s1, s0 = less(s2, s1, s0, flown(ends - updated, r2, r1, r0))
+      updated = ends
+    end
+  end
+  return s2, s1, s0, updated, at
+end
+
 -- Writes a bucket. It lives until it is full, when it need not be remembered, and a second or two: a full one's last
 -- change counts if the clock is set back. The end is moved when less than a second is left of those two.
 local function keep(key, field, rate, n2, n1, n0, at, till)
@@ -59,8 +73,9 @@ local function keep(key, field, rate, n2, n1, n0, at, till)
   return state
 end
 
--- The bucket of `KEYS[i]` and those after it, of which `ask` says at `at`: flags (1 shadow, 2 a field of its own), rate,
--- burst, field. A bucket waits in here until the ones after it are known; so it needs no table.
+-- The bucket of `KEYS[i]` and those after it, of which `ask` says at `at`: flags (1 shadow, 2 a field of its own, 4 its rate
+-- was edited), rate, burst, field; of edits how many, and of each until when which rate was in force. What came back before
+-- an edit did so at the rate of then. A bucket waits in here until the ones after it are known; so it needs no table.
 --
 -- Answers whether one refuses, and each one's level in the form of a state, with 0 in place of the version where it
 -- lacks the tokens.
@@ -68,7 +83,7 @@ local function take(action, tokens, ask, at, i, refused)
   local key = KEYS[i]
   if not key then return refused, '' end
   local flags, r0, r1, r2, burst, field, after = unpack('>BI3I3I2I4c8', ask, at)
-  if flags < 2 then field = 'b' end
+  if flags % 4 < 2 then field = 'b' end
   local rate = r0 + r1 * HALF + r2 * BASE
   local s2, s1, s0, updated, till = 0, 0, 0, 0, 0
   local f2, f1, f0, d2, d1, d0 = 0, 0, 0, 0, 0, 0
@@ -77,6 +92,9 @@ local function take(action, tokens, ask, at, i, refused)
     local version
     version, s2, s1, s0, updated, till = unpack(STATE, kept)
     if version ~= 1 then error({ err = 'VERSION of a bucket is ' .. version }) end
+  end
+  if flags > 3 then s2, s1, s0, updated, after = settle(s2, s1, s0, updated, ask, after) end
+  if kept then
     if updated >= now then
       d2, d1, d0 = s2, s1, s0
     elseif action == GIVE_BACK or (now - updated) * rate * 999.999 < (s2 * BASE + s1) * BASE + s0 then

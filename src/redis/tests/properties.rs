@@ -3,9 +3,10 @@
 
 use super::{LONG, run, server::RedisServer};
 use crate::{
+    clock::Timestamp,
     redis::{Redis, RedisUsage, buckets, counters::MOST_UNITS},
     throttle::{
-        Throttle,
+        PastRates, Throttle,
         bucket::{Bucket, Verdict},
     },
     usage_plan::{
@@ -71,6 +72,9 @@ fn microseconds(random: &mut Rng) -> u64 {
 
 /// What memory does: see `admit::charge`.
 fn charge(states: &mut [Bucket], ask: &ThrottleAsk, now: u64) -> Vec<BucketLevel> {
+    for (state, bucket) in states.iter_mut().zip(&ask.buckets) {
+        *state = bucket.past.settle(*state);
+    }
     let before = states.to_vec();
     let mut refused = false;
     let mut lacked = vec![false; states.len()];
@@ -110,16 +114,22 @@ async fn throttle_schedule(store: Arc<RedisUsage>, redis: Redis, number: u64) {
     let mut throttles: Vec<_> = ids.iter().map(|_| throttle(&mut random)).collect();
     let shadows: Vec<_> = ids.iter().map(|_| random.u8(..5) == 0).collect();
     let mut states = vec![Bucket::default(); ids.len()];
+    let mut pasts = vec![PastRates::default(); ids.len()];
     let mut now = NOON + microseconds(&mut random);
     for step in 0..10 {
         now = if random.u8(..20) == 0 { now - random.u64(..1_000) } else { now + microseconds(&mut random) };
         if random.u8(..10) == 0 {
-            throttles[0] = throttle(&mut random);
+            let (edited, instant) = (throttle(&mut random), Timestamp::new(now * 1_000, now as i64 * 1_000));
+            pasts[0] = pasts[0].edited(throttles[0], edited, instant);
+            throttles[0] = edited;
+            // Some are asked for at once, others after a while.
+            now += random.u64(0..2) * microseconds(&mut random);
         }
-        let parts = ids.iter().zip(&throttles).zip(&shadows);
-        let parts = parts.map(|((id, throttle), shadow)| BucketAsk {
+        let parts = ids.iter().zip(&throttles).zip(&shadows).zip(&pasts);
+        let parts = parts.map(|(((id, throttle), shadow), past)| BucketAsk {
             id: id.clone(),
             throttle: *throttle,
+            past: past.clone(),
             shadow: *shadow,
         });
         let tokens = pick(&mut random, &[0, 1, 1, 1, 2, 5, 100, u32::MAX]);
@@ -258,8 +268,12 @@ async fn take_schedule(store: Arc<RedisUsage>, _: Redis, number: u64) {
     let (mut ledger, mut holders) =
         (LeaseLedger::default(), [1, 2].map(|number| Holder { number, ..Holder::default() }));
     let ids = [BucketId::Key(counter.clone()), BucketId::Stage(format!("both{number}").into(), 7)];
-    let buckets =
-        ids.map(|id| BucketAsk { id, throttle: throttle(&mut random), shadow: random.u8(..5) == 0 });
+    let buckets = ids.map(|id| BucketAsk {
+        id,
+        throttle: throttle(&mut random),
+        past: PastRates::default(),
+        shadow: random.u8(..5) == 0,
+    });
     let mut states = [Bucket::default(); 2];
     let mut now = NOON;
     for step in 0..10 {
@@ -311,7 +325,8 @@ fn a_caller_that_is_forgotten_leaves_nothing() {
             .unwrap();
         let throttle = Throttle::new(1.0, 5).unwrap();
         let ids = [BucketId::Key(counter.clone()), BucketId::Method(counter.clone(), 9), BucketId::Account];
-        let buckets = ids.map(|id| BucketAsk { id, throttle, shadow: false }).to_vec();
+        let buckets =
+            ids.map(|id| BucketAsk { id, throttle, past: PastRates::default(), shadow: false }).to_vec();
         store.throttle(ThrottleAsk { buckets, tokens: Tokens::Take(1), now: None }).await.unwrap();
         let subject = "000000000000000000000000000000ab";
         let name = |kind: &str| format!("{{shop}}:{kind}:gold:{subject}");

@@ -11,8 +11,8 @@ use tower_gateway::{
     usage_plan::{
         LeaseLedger,
         store::{
-            BucketId, BucketLevel, Counter, Lease, LeaseAsk, RemainingAsk, StoredUsage, Taken, ThrottleAsk,
-            Tokens, UsageAsk, UsageListener, UsageStore,
+            BucketAsk, BucketId, BucketLevel, Counter, Lease, LeaseAsk, RemainingAsk, StoredUsage, Taken,
+            ThrottleAsk, Tokens, UsageAsk, UsageListener, UsageStore,
         },
     },
 };
@@ -168,8 +168,14 @@ impl Shared {
         let now = ask.now.unwrap() * 1_000;
         let kept = |id: &BucketId| self.buckets.get(id).copied().unwrap_or_default();
         let mut next: Vec<(Bucket, bool)> = Vec::new();
+        // As the last edit of its throttle found it.
+        let settled = |bucket: &BucketAsk| {
+            bucket.past.iter().fold(kept(&bucket.id), |bucket, past| {
+                bucket.refilled(past.nano_rate(), past.until().unix_micros() as u64 * 1_000)
+            })
+        };
         for bucket in &ask.buckets {
-            let old = kept(&bucket.id);
+            let old = settled(bucket);
             next.push(match ask.tokens {
                 Tokens::GiveBack(tokens) => (old.refund(tokens), false),
                 Tokens::Overdraw(tokens) => (old.overdraw(bucket.throttle, now, tokens), false),
@@ -182,7 +188,7 @@ impl Shared {
         }
         let refused = ask.buckets.iter().zip(&next).any(|(bucket, next)| next.1 && !bucket.shadow);
         let levels = ask.buckets.iter().zip(&next).map(|(bucket, (changed, lacked))| {
-            let after = if refused { kept(&bucket.id) } else { *changed };
+            let after = if refused { settled(bucket) } else { *changed };
             BucketLevel { deficit: after.deficit_at(bucket.throttle, now), lacked: *lacked }
         });
         let levels = levels.collect();

@@ -5,7 +5,7 @@ use crate::support::{redis_server::RedisServer, run};
 use std::{sync::Arc, time::Duration};
 use tower_gateway::{
     redis::{Redis, RedisUsage},
-    throttle::Throttle,
+    throttle::{PastRates, Throttle},
     usage_plan::store::{
         BucketAsk, BucketId, Counter, DayUse, LeaseAsk, Period, ThrottleAsk, Tokens, UsageStore,
     },
@@ -55,7 +55,8 @@ where
 
 async fn take(store: Arc<RedisUsage>, counter: Counter) {
     let throttle = Throttle::new(0.001, 5).unwrap();
-    let buckets = vec![BucketAsk { id: BucketId::Key(counter), throttle, shadow: false }];
+    let buckets =
+        vec![BucketAsk { id: BucketId::Key(counter), throttle, past: PastRates::default(), shadow: false }];
     store.throttle(ThrottleAsk { buckets, tokens: Tokens::Take(1), now: None }).await.unwrap();
 }
 
