@@ -1,7 +1,7 @@
 //! However many paths and keys clients come with: the series stay within the label budget, and memory stays flat.
 //! `LONG=1` sends ten million requests.
 
-use crate::support::run;
+use crate::support::{is_long, run};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -85,7 +85,7 @@ fn a_hundred_thousand_paths_and_keys_take_no_more_memory_than_a_few() {
         std::future::ready(Ok::<_, Infallible>(response))
     }));
     run(send(&service, 0..KEYS));
-    let (rounds, size) = if std::env::var_os("LONG").is_some() { (100, KEYS) } else { (1, KEYS / 5) };
+    let (rounds, size) = if is_long() { (100, KEYS) } else { (1, KEYS / 5) };
     for round in 0..rounds {
         let numbers = KEYS + round * size..KEYS + (round + 1) * size;
         let measured = allocation_counter::measure(|| run(send(&service, numbers)));

@@ -24,7 +24,9 @@ use tower_gateway::{
     stage::Stages,
 };
 
-const DAY: i64 = 1_795_331_880;
+/// 2026-11-22T07:18:00Z.
+const NOW: i64 = 1_795_331_880;
+const VALUE: &str = "0123456789abcdefghij";
 
 struct Shop {
     metrics: Metrics,
@@ -34,7 +36,7 @@ struct Shop {
 
 /// A shop that was asked: twice by each of two partners, on two days; once without a key.
 fn shop() -> Shop {
-    let clock = ManualClock::at_unix_seconds(DAY);
+    let clock = ManualClock::at_unix_seconds(NOW);
     let shop = Shop { metrics: Metrics::new(), explain: Explain::new(4), journal: UsageJournal::new() };
     let key = |id: &str| ApiKey::new(id).value(format!("{id}-0123456789abcdefghij"));
     let keys = ApiKeys::builder().key(key("one")).key(key("two,\"x")).build().unwrap();
@@ -126,7 +128,7 @@ fn use_is_counted_by_key_stage_and_day() {
     let second: serde_json::Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
     let wanted = serde_json::json!({ "day": "2026-11-22", "keyId": "two,\"x", "stage": "prod", "requests": 1, "bytesIn": 3, "bytesOut": 4 });
     assert_eq!(second, wanted);
-    let taken = shop.journal.take_before(DAY + 86_400);
+    let taken = shop.journal.take_before(NOW + 86_400);
     assert_eq!(taken.iter().map(|row| row.day.as_str()).collect::<Vec<_>>(), ["2026-11-22"; 2]);
     assert_eq!(shop.journal.rows().len(), 2);
 }

@@ -1,5 +1,6 @@
 //! A sink that is stuck costs counted lines, and no request time.
 
+use crate::support::is_long;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -98,7 +99,7 @@ fn a_blocked_writer_adds_at_most_a_microsecond_and_counts_what_it_drops() {
     round(&mut blocked);
     gate.until_blocked();
     let blocked_since = std::time::Instant::now();
-    let blocked_for = Duration::from_secs(if std::env::var_os("LONG").is_some() { 60 } else { 0 });
+    let blocked_for = Duration::from_secs(if is_long() { 60 } else { 0 });
     let mut best = [Duration::MAX; 3];
     let mut rounds = 0;
     while rounds < ROUNDS || blocked_since.elapsed() < blocked_for {

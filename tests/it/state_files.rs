@@ -11,11 +11,13 @@ use http_body_util::Full;
 use std::{
     convert::Infallible,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tower::{ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_gateway::{
     api_key::{ApiKey, ApiKeyLayer, ApiKeys},
     redb::StateFile,
+    store::{FailurePolicy, StoreOptions},
     usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlanLayer, UsagePlans},
 };
 
@@ -59,7 +61,9 @@ impl Process {
         file.keep_keys(&keys).unwrap();
         let gold = UsagePlan::new("gold").quota(Quota::new(limit, QuotaPeriod::Month).unwrap());
         let plans = UsagePlans::builder().plan(gold).attach("gold", "alice");
-        let plans = file.keep_usage(plans).build().unwrap();
+        // Who tests beside others on a slow disk waits for it.
+        let patient = StoreOptions::new().failure(FailurePolicy::Deny).deadline(Duration::from_secs(60));
+        let plans = file.keep_usage(plans).store_options(patient).build().unwrap();
         file.keep_plans(&plans).unwrap();
         let stack = ServiceBuilder::new()
             .layer(ApiKeyLayer::new(keys.clone()))

@@ -20,34 +20,50 @@ use tower_gateway::{
 
 type Service = BoxCloneSyncService<Request<Full<Bytes>>, Response<Bytes>, Infallible>;
 
+/// The service behind all caches. It counts its calls, and none ends before as many have asked as were announced.
+#[derive(Default)]
+struct Origin {
+    calls: AtomicUsize,
+    asked: AtomicUsize,
+    announced: AtomicUsize,
+}
+
+impl Origin {
+    fn announce(&self, requests: usize) {
+        self.announced.store(self.asked.load(SeqCst) + requests, SeqCst);
+    }
+
+    async fn answer(&self) -> String {
+        let call = self.calls.fetch_add(1, SeqCst) + 1;
+        while self.asked.load(SeqCst) < self.announced.load(SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        format!("call {call}")
+    }
+}
+
 /// One process: a cache in front of a service that counts the calls of all.
 struct Process {
     service: Service,
     cache: Cache,
+    origin: Arc<Origin>,
 }
 
-fn process(
-    fleet: &Fleet,
-    calls: &Arc<AtomicUsize>,
-    set: impl FnOnce(CacheBuilder) -> CacheBuilder,
-) -> Process {
+fn process(fleet: &Fleet, origin: &Arc<Origin>, set: impl FnOnce(CacheBuilder) -> CacheBuilder) -> Process {
     let cache =
         set(Cache::builder().second_tier(fleet.cache("answers").deadline(5 * SECOND))).build().unwrap();
-    let calls = Arc::clone(calls);
-    let origin = service_fn(move |_: Request<Full<Bytes>>| {
-        let call = calls.fetch_add(1, SeqCst) + 1;
-        let answer = async move {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("call {call}")))))
-        };
+    let asked = Arc::clone(origin);
+    let service = service_fn(move |_: Request<Full<Bytes>>| {
+        let origin = Arc::clone(&asked);
+        let answer = async move { Ok::<_, Infallible>(Response::new(Full::from(origin.answer().await))) };
         Box::pin(answer) as BoxFuture<'static, _>
     });
-    let cached = CacheLayer::new(cache.clone()).layer(origin);
+    let cached = CacheLayer::new(cache.clone()).layer(service);
     let whole = cached.and_then(|answer: Response<tower_gateway::GatewayBody<Full<Bytes>>>| async {
         let (parts, body) = answer.into_parts();
         Ok(Response::from_parts(parts, body.collect().await.unwrap().to_bytes()))
     });
-    Process { service: BoxCloneSyncService::new(whole), cache }
+    Process { service: BoxCloneSyncService::new(whole), cache, origin: Arc::clone(origin) }
 }
 
 /// A deadline that a busy machine meets.
@@ -56,6 +72,7 @@ fn patient(cache: CacheBuilder) -> CacheBuilder {
 }
 
 async fn text(process: &Process, path: &str) -> String {
+    process.origin.asked.fetch_add(1, SeqCst);
     let request = Request::get(path).body(Full::default()).unwrap();
     let answer = process.service.clone().oneshot(request).await.unwrap();
     String::from_utf8(answer.into_body().to_vec()).unwrap()
@@ -92,12 +109,13 @@ async fn one_call_for_all_processes_and_purges_that_hold_in_all() {
     let Some(server) = RedisServer::start() else { return };
     let fleets = [0; 3].map(|_| member(&server.url()));
     meet(&fleets.each_ref()).await;
-    let calls = Arc::default();
-    let all = fleets.each_ref().map(|fleet| process(fleet, &calls, patient));
+    let origin = Arc::default();
+    let all = fleets.each_ref().map(|fleet| process(fleet, &origin, patient));
     in_step(&all).await;
-    let before = calls.load(SeqCst);
+    let before = origin.calls.load(SeqCst);
     let led = || all.iter().map(|process| process.cache.tier_stats().unwrap().led).sum::<u64>();
     let led_before = led();
+    all[0].origin.announce(90);
     let said = join_all((0..90).map(|index| text(&all[index % 3], "/a"))).await;
     let first = format!("call {}", before + 1);
     assert!(said.iter().all(|said| *said == first), "{said:?}");
@@ -107,6 +125,7 @@ async fn one_call_for_all_processes_and_purges_that_hold_in_all() {
     assert!(!keys.iter().any(|key| key.starts_with("{test}:cache:answers:c:")), "{keys:?}");
     let told = all[0].cache.purge_everywhere(&Purge::all(), PATIENCE).await.unwrap();
     assert_eq!((told.acknowledged, told.is_complete()), (3, true));
+    all[0].origin.announce(90);
     let said = join_all((0..90).map(|index| text(&all[index % 3], "/a"))).await;
     let second = format!("call {}", before + 2);
     assert!(said.iter().all(|said| *said == second), "{said:?}");
@@ -119,11 +138,11 @@ async fn a_process_that_was_cut_off_drops_what_it_could_not_hear_of() {
     let proxy = server.proxy();
     let (one, other) = (member(&server.url()), member(&proxy.url()));
     meet(&[&one, &other]).await;
-    let calls = Arc::default();
-    let both = [process(&one, &calls, patient), process(&other, &calls, patient)];
+    let origin = Arc::default();
+    let both = [process(&one, &origin, patient), process(&other, &origin, patient)];
     in_step(&both).await;
     let [here, there] = &both;
-    let (before, written) = (calls.load(SeqCst), here.cache.tier_stats().unwrap().stored);
+    let (before, written) = (origin.calls.load(SeqCst), here.cache.tier_stats().unwrap().stored);
     let call = |number: usize| format!("call {}", before + number);
     assert_eq!(text(here, "/a").await, call(1));
     stored(here, written + 1).await;
@@ -189,9 +208,9 @@ async fn a_dead_redis_costs_its_deadline_a_few_times_and_then_nothing() {
     let Some(server) = RedisServer::start() else { return };
     let fleet = member(&server.url());
     eventually_async("it is in step", || fleet.is_current()).await;
-    let calls = Arc::default();
+    let origin = Arc::default();
     let options = StoreOptions::new().failures(3).pause(60 * SECOND, 60 * SECOND);
-    let own = process(&fleet, &calls, |cache| cache.tier_options(options));
+    let own = process(&fleet, &origin, |cache| cache.tier_options(options));
     assert_eq!(text(&own, "/0").await, "call 1");
     server.freeze();
     for path in 1..20 {
@@ -209,8 +228,8 @@ async fn a_redis_that_has_forgotten_all_is_noticed() {
     let Some(server) = RedisServer::start() else { return };
     let fleet = member(&server.url());
     eventually_async("it is in step", || fleet.is_current()).await;
-    let calls = Arc::default();
-    let own = process(&fleet, &calls, patient);
+    let origin = Arc::default();
+    let own = process(&fleet, &origin, patient);
     assert_eq!(text(&own, "/a").await, "call 1");
     stored(&own, 1).await;
     server.restart();

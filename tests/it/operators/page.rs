@@ -1,6 +1,7 @@
 //! The page in a real browser: what it shows, in both themes, and that nothing a client or a configuration says is more
 //! than text there.
 
+use super::VALUE;
 use crate::{browser::chromium, support::left_out};
 use axum::{Router, body::Body};
 use http::{Method, Request, Response};
@@ -26,7 +27,6 @@ const KEY_ID: &str = "<img/src=x/onerror=\"window.tricked='key'\">";
 const PLAN_ID: &str = "</td><script>window.tricked='plan'</script>";
 const AUTHORIZER: &str = "\"><svg onload=alert('authorizer')>";
 const PATH: &str = "/prod/pets/%3Cimg%20src=x%20onerror=alert(1)%3E'\"{}";
-const VALUE: &str = "0123456789abcdefghij";
 
 struct Shop {
     keys: ApiKeys,

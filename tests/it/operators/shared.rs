@@ -1,5 +1,6 @@
 //! `/limits/{key}` and the page's quotas where processes share usage: the store's figures, and what is said without it.
 
+use super::{NOW, VALUE};
 use crate::{
     support::run,
     usage_stores::double::{Double, Link},
@@ -24,9 +25,6 @@ use tower_gateway::{
     throttle::Throttle,
     usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
 };
-
-const NOW: i64 = 1_795_331_880;
-const VALUE: &str = "0123456789abcdefghij";
 
 /// One process: its link to the store, and what serves and shows.
 struct Process {

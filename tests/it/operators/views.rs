@@ -1,6 +1,6 @@
 //! `/limits/{key}` and `/stages`, read from the handles of a gateway that is used.
 
-use super::get;
+use super::{NOW, VALUE, get};
 use crate::support::run;
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -21,10 +21,6 @@ use tower_gateway::{
     throttle::Throttle,
     usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
 };
-
-/// 2026-11-22T07:18:00Z.
-const NOW: i64 = 1_795_331_880;
-const VALUE: &str = "0123456789abcdefghij";
 
 struct Shop {
     clock: ManualClock,

@@ -7,10 +7,10 @@ use http::{Request, Response};
 use http_body_util::Full;
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
-    task::{Context, Poll, Waker},
+    future::{Future, ready},
+    task::{Context, Waker},
 };
-use tower::{Layer, Service};
+use tower::{Layer, Service, service_fn};
 use tower_gateway::{
     api_key::{ApiKeyLayer, ApiKeys},
     usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlanLayer, UsagePlans},
@@ -18,30 +18,16 @@ use tower_gateway::{
 
 const LIMIT: u64 = 1 << 40;
 
-#[derive(Clone)]
-struct Inner;
-
-impl Service<Request<Full<Bytes>>> for Inner {
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
-        ready(Ok(Response::new(Full::default())))
-    }
-}
-
 fn request() -> Request<Full<Bytes>> {
     Request::builder().header("x-api-key", VALUE).body(Full::default()).unwrap()
 }
 
 /// Allocations of one request; `None` if it was not answered at once.
 fn allocations(keys: &ApiKeys, plans: &UsagePlans) -> Option<u64> {
-    let mut service = ApiKeyLayer::new(keys.clone()).layer(UsagePlanLayer::new(plans.clone()).layer(Inner));
+    let answer =
+        |_: Request<Full<Bytes>>| ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())));
+    let inner = service_fn(answer);
+    let mut service = ApiKeyLayer::new(keys.clone()).layer(UsagePlanLayer::new(plans.clone()).layer(inner));
     let request = request();
     let mut answered = false;
     let counted = allocation_counter::measure(|| {

@@ -87,6 +87,11 @@ pub fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// Whether the slow forms of tests are wanted: `LONG=1`.
+pub fn is_long() -> bool {
+    std::env::var_os("LONG").is_some()
+}
+
 /// Says what a test left out. Written past the capture of test output, so that plain `cargo test` shows it.
 pub fn left_out(what: &str) {
     let _nobody_reads = writeln!(std::io::stderr(), "left out: {what}");

@@ -30,9 +30,21 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// `eventually` that lets the other tasks of a runtime run meanwhile.
 pub async fn eventually_async(what: &str, mut is_so: impl FnMut() -> bool) {
+    let so = read_until(|| std::future::ready(is_so()), |so| *so).await;
+    assert!(so, "not within {PATIENCE:?}: {what}");
+}
+
+/// Reads until that is as it should be; what was read last, if that takes too long.
+pub async fn read_until<F: Future>(
+    mut read: impl FnMut() -> F,
+    is_good: impl Fn(&F::Output) -> bool,
+) -> F::Output {
     let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+    loop {
+        let last = read().await;
+        if is_good(&last) || Instant::now() > deadline {
+            return last;
+        }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -93,22 +105,14 @@ impl RedisServer {
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server is there");
-        let deadline = Instant::now() + PATIENCE;
-        let came_up = loop {
-            if child.try_wait().unwrap().is_some() {
-                return false;
-            }
+        let mut has_ended = false;
+        eventually("redis-server is up, or has given up", || {
+            has_ended = child.try_wait().unwrap().is_some();
             // Somebody else's server on this port would answer too.
-            if self.pid_that_answers() == Some(child.id()) {
-                break true;
-            }
-            if Instant::now() > deadline {
-                break false;
-            }
-            thread::sleep(Duration::from_millis(5));
-        };
+            has_ended || self.pid_that_answers() == Some(child.id())
+        });
         *self.lock() = Some(child);
-        came_up
+        !has_ended
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Child>> {

@@ -10,7 +10,7 @@ use super::{
     process::Dice,
     suite::{Suite, forgets_one_plan, same_decisions},
 };
-use crate::support::{redis_server::RedisServer, run};
+use crate::support::{is_long, redis_server::RedisServer, run};
 use node::{Node, month};
 use std::{
     sync::{
@@ -29,11 +29,6 @@ use tower_gateway::{
 
 /// So long a test waits for Redis on a machine that is busy with other tests.
 const LONG: Duration = Duration::from_secs(10);
-
-/// Whether the slow forms of tests are wanted.
-fn is_long() -> bool {
-    std::env::var_os("LONG").is_some()
-}
 
 #[test]
 fn random_schedules_are_decided_as_by_memory() {

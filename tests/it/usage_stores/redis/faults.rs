@@ -2,10 +2,13 @@
 
 use super::{
     super::process::Dice,
-    LONG, is_long,
+    LONG,
     node::{EPOCH, Node, month},
 };
-use crate::support::redis_server::{PATIENCE, Proxy, RedisServer};
+use crate::support::{
+    is_long,
+    redis_server::{Proxy, RedisServer, read_until},
+};
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, Command, Stdio},
@@ -43,24 +46,19 @@ fn block_on<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
-/// Asks until it is as it should be; what it was at last, if that takes too long.
-#[allow(clippy::disallowed_methods, reason = "real servers live in real time")]
+/// The report, as soon as it is as it should be; what it was at last, if that takes too long.
 async fn settled(
-    node: &[Arc<Node>],
+    nodes: &[Arc<Node>],
     wanted: impl Fn((u64, Option<u64>, u64)) -> bool,
 ) -> (u64, Option<u64>, u64) {
-    let start = Instant::now();
-    let mut last = None;
-    loop {
-        for node in node {
+    let report = || async {
+        for node in nodes {
             node.plans.hand_back().await;
         }
-        last = node[0].report("ann").await.or(last);
-        if start.elapsed() > PATIENCE || last.is_some_and(&wanted) {
-            return last.expect("the store answers again");
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        nodes[0].report("ann").await
+    };
+    let report = read_until(report, |report| report.is_some_and(&wanted)).await;
+    report.expect("the store answers again")
 }
 
 /// Three instances, each with a way of its own to one server.
@@ -185,7 +183,10 @@ fn fifty_random_storms_leave_exact_counts() {
 }
 
 /// A frozen server costs each instance its deadline a few times, and then nothing until it thaws.
-#[allow(clippy::disallowed_methods, reason = "a real freeze takes real time")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a real freeze takes real time, and clients ask at a pace of their own"
+)]
 fn freezes(policy: FailurePolicy) {
     let Some(server) = RedisServer::start() else { return };
     let mut storm = Storm::new(server, policy);
@@ -277,13 +278,13 @@ fn a_partition_of_one_does_not_disturb_the_others() {
     });
 }
 
-/// A process that says a line for each request that was admitted, until it is killed. Started by the test below.
-#[test]
-#[ignore = "it is the other process of a test"]
-fn other_process() {
-    let Ok(url) = std::env::var("OTHER_PROCESS_REDIS") else { return };
+/// Where this is set, the test below is the other process, and this is the Redis that it asks.
+const OTHER_PROCESS: &str = "OTHER_PROCESS_REDIS";
+
+/// Says a line for each request, until it is killed.
+fn be_the_other_process(url: &str) {
     block_on(async {
-        let node = Node::new(&url, month("p", LIMIT), options(FailurePolicy::Deny).deadline(LONG));
+        let node = Node::new(url, month("p", LIMIT), options(FailurePolicy::Deny).deadline(LONG));
         let mut out = std::io::stdout();
         loop {
             let admitted = node.ask("ann").await.admitted();
@@ -293,11 +294,12 @@ fn other_process() {
     });
 }
 
+/// This binary once more, with one test.
 fn start_other(url: &str) -> Child {
     let name = module_path!().split_once("::").unwrap().1;
     Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", &format!("{name}::other_process")])
-        .env("OTHER_PROCESS_REDIS", url)
+        .args(["--exact", "--nocapture", &format!("{name}::the_lease_of_a_killed_process_is_settled")])
+        .env(OTHER_PROCESS, url)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -307,6 +309,9 @@ fn start_other(url: &str) -> Child {
 /// `kill -9` of a process with a lease in hand: what it held is unknown for a moment and then counts as used.
 #[test]
 fn the_lease_of_a_killed_process_is_settled() {
+    if let Ok(url) = std::env::var(OTHER_PROCESS) {
+        return be_the_other_process(&url);
+    }
     let Some(server) = RedisServer::start() else { return };
     let mut other = start_other(&server.url());
     let mut lines = BufReader::new(other.stdout.take().unwrap()).lines().map_while(Result::ok);

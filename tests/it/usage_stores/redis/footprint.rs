@@ -1,7 +1,7 @@
 //! What a key costs in Redis: the documented bytes, over many distinct keys, each with an expiry.
 
-use super::{LONG, is_long};
-use crate::support::{redis_server::RedisServer, run};
+use super::LONG;
+use crate::support::{is_long, redis_server::RedisServer, run};
 use std::{sync::Arc, time::Duration};
 use tower_gateway::{
     redis::{Redis, RedisUsage},
