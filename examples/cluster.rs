@@ -177,10 +177,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port: u16 = number("PORT", 3000)?;
     let deadline = Duration::from_millis(number("STORE_DEADLINE_MS", 20)?);
     let options = StoreOptions::new().deadline(deadline).processes(number("PROCESSES", 1)?);
-    let shop =
-        Shop::join(Redis::new(&url)?.prefix("pet-shop")?, options, deadline).await.inspect_err(|_| {
-            eprintln!("a process begins with what Redis has of keys and plans: it must be there\n")
-        })?;
+    let joined = Shop::join(Redis::new(&url)?.prefix("pet-shop")?, options, deadline).await;
+    if joined.is_err() {
+        eprintln!("a process begins with what Redis has of keys and plans: it must be there at that moment");
+    }
+    let shop = joined?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     let address = listener.local_addr()?;
     print_curl_lines(address);

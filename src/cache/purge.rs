@@ -38,7 +38,7 @@ const PURGE_VERSION: u8 = 1;
 /// cache.purge(&Purge::all().tag("pet-7").softly());
 /// # Ok::<(), tower_gateway::ConfigError>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Purge {
     stage: Option<Vec<u8>>,
     resource: Option<Vec<u8>>,
