@@ -143,11 +143,11 @@ impl<B> GatewayBody<B> {
         }
     }
 
-    /// Wraps a body and counts it while it streams.
+    /// Wraps a body, and counts it while it streams where it is to be metered.
     #[cfg(feature = "payload-limit")]
-    pub(crate) fn metered(body: B, config: MeterConfig) -> Self {
+    pub(crate) fn metered(body: B, config: Option<MeterConfig>) -> Self {
         let mut wrapped = Self::new(body);
-        wrapped.set_meter(config);
+        config.into_iter().for_each(|config| wrapped.set_meter(config));
         wrapped
     }
 

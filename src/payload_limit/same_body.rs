@@ -87,7 +87,7 @@ where
             return PayloadLimitFuture::forwarded(self.inner.call(request), None);
         };
         let wrap = self.layer.wrap;
-        let request = request.map(|body| wrap(GatewayBody::metered(body, meter)));
+        let request = request.map(|body| wrap(GatewayBody::metered(body, Some(meter))));
         PayloadLimitFuture::forwarded(self.inner.call(request), Some(watch))
     }
 }

@@ -22,7 +22,7 @@ pub struct PayloadLimitService<S> {
 impl<S, B, R> Service<Request<B>> for PayloadLimitService<S>
 where
     S: Service<Request<GatewayBody<B>>, Response = Response<R>>,
-    GatewayBody<B>: Body,
+    B: Body,
     R: From<Bytes>,
 {
     type Response = S::Response;
@@ -33,15 +33,14 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        // First of all: a request that was looked at before would be copied once more.
-        let mut request = request.map(GatewayBody::new);
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let admission = match self.config.admit(&mut request) {
             Ok(admission) => admission,
             Err(refusal) => return PayloadLimitFuture::refused(refusal, &mut request),
         };
         let (meter, watch) = admission.unzip();
-        meter.into_iter().for_each(|meter| request.body_mut().set_meter(meter));
+        // Not before: a wrapped request is larger, and one that was looked at is copied to be passed on.
+        let request = request.map(|body| GatewayBody::metered(body, meter));
         PayloadLimitFuture::forwarded(self.inner.call(request), watch)
     }
 }
