@@ -49,6 +49,7 @@ impl Present {
             "proxy-authorization" => Self::PROXY_AUTHORIZATION,
             "connection"
             | "keep-alive"
+            | "proxy-connection"
             | "proxy-authenticate"
             | "proxy-authentication-info"
             | "te"

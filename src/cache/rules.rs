@@ -111,8 +111,9 @@ pub(crate) struct StorePlan {
     pub(crate) freshness: Freshness,
     /// The request fields that it varies by, sorted and without repetition; empty for none.
     pub(crate) vary: Option<Arc<[HeaderName]>>,
-    /// Fields of the answer that are neither stored nor shared (hop-by-hop fields, `no-cache="..."`).
-    pub(crate) remove: Vec<HeaderName>,
+    /// Fields of the answer that are for the client alone that caused it, and neither stored nor shared
+    /// (`private="..."`, `no-cache="..."`).
+    pub(crate) private: Vec<HeaderName>,
     /// A `Date` for an answer that came without one.
     pub(crate) date: Option<HeaderValue>,
 }

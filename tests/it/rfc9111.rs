@@ -6,13 +6,18 @@ mod bench;
 use crate::support::{get, run};
 use bench::{Answer, Bench, Service, answer, method, status_of, with};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use std::time::Duration;
-use tower::ServiceExt;
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use std::{convert::Infallible, time::Duration};
+use tower::{Layer, ServiceExt};
 use tower_gateway::{
     GatewayBody,
-    cache::rfc::{Rfc9111, SetCookie},
+    cache::{
+        Cache, CacheLayer,
+        rfc::{Rfc9111, SetCookie},
+    },
 };
 
 #[test]
@@ -45,9 +50,92 @@ fn what_one_client_is_given_as_a_cookie_no_other_gets() {
         assert_eq!(refusing.plain().await.headers()["set-cookie"], "session=1");
         assert_eq!(refusing.plain().await.into_body(), "2");
         let stripping = Bench::saying(Rfc9111::new().set_cookie(SetCookie::Strip), sets);
-        stripping.plain().await;
+        assert_eq!(stripping.plain().await.headers()["set-cookie"], "session=1");
         let second = stripping.plain().await;
         assert!(second.body() == "1" && !second.headers().contains_key("set-cookie"), "{second:?}");
+    });
+}
+
+#[test]
+fn what_is_private_reaches_the_client_that_caused_it_and_no_other() {
+    run(async {
+        let strip = || Rfc9111::new().set_cookie(SetCookie::Strip);
+        for (rules, value, name) in [
+            (Rfc9111::new(), r#"max-age=60, private="set-cookie, x-none""#, "set-cookie"),
+            (Rfc9111::new(), r#"max-age=60, no-cache="set-cookie""#, "set-cookie"),
+            (Rfc9111::new(), r#"max-age=60, private="x-a""#, "x-a"),
+            (strip(), "max-age=60", "set-cookie"),
+        ] {
+            let fields =
+                move |call: usize| vec![("cache-control", value), ("etag", "\"a\""), (name, mine(call))];
+            let bench = Bench::new(rules, move |call, request| {
+                let known = request.headers().contains_key("if-none-match");
+                Ok(answer(if known { 304 } else { 200 }, &fields(call), "page"))
+            });
+            let all = |answer: &Response<Bytes>| {
+                answer
+                    .headers()
+                    .get_all(name)
+                    .iter()
+                    .map(|value| value.to_str().unwrap().to_owned())
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(all(&bench.plain().await), ["1"], "{value}");
+            assert_eq!(all(&bench.plain().await), [""; 0], "{value}");
+            // So it is with a confirmation.
+            bench.wait(61);
+            let confirmed = bench.plain().await;
+            assert_eq!(
+                (all(&confirmed), confirmed.body().as_ref()),
+                (vec!["2".to_owned()], &b"page"[..]),
+                "{value}"
+            );
+            assert_eq!((all(&bench.plain().await).len(), bench.calls()), (0, 2), "{value}");
+        }
+    });
+}
+
+fn mine(call: usize) -> &'static str {
+    ["0", "1", "2"][call]
+}
+
+/// A body on its way is shared with whoever waits; what is private in its head is not.
+#[test]
+fn who_waited_for_an_answer_gets_nothing_that_is_private_in_it() {
+    run(async {
+        for is_slow in [false, true] {
+            let clock = tower_gateway::clock::ManualClock::at_unix_seconds(784_111_777);
+            let cache = Cache::builder().rfc9111(Rfc9111::new()).clock(clock.clock()).build().unwrap();
+            let service =
+                CacheLayer::new(cache).layer(tower::service_fn(move |_: Request<Full<Bytes>>| async move {
+                    tokio::task::yield_now().await;
+                    let fields = &[
+                        ("cache-control", "max-age=60, private=\"set-cookie\""),
+                        ("set-cookie", "session=1"),
+                    ];
+                    let frames = [
+                        Ok::<_, Infallible>(Frame::data(Bytes::from("a"))),
+                        Ok(Frame::data(Bytes::from("b"))),
+                    ];
+                    let body = futures_util::stream::iter(frames).then(move |frame| async move {
+                        if is_slow {
+                            tokio::task::yield_now().await;
+                        }
+                        frame
+                    });
+                    Ok::<_, Infallible>(answer(200, fields, "").map(|_| StreamBody::new(Box::pin(body))))
+                }));
+            let ask = || service.clone().oneshot(get("/x"));
+            let (first, second) = tokio::join!(ask(), ask());
+            let (first, second) = (first.unwrap(), second.unwrap());
+            assert_eq!(first.headers()["set-cookie"], "session=1");
+            assert!(!second.headers().contains_key("set-cookie"), "{is_slow}");
+            let bodies = tokio::join!(first.into_body().collect(), second.into_body().collect());
+            assert_eq!(
+                (bodies.0.unwrap().to_bytes(), bodies.1.unwrap().to_bytes()),
+                ("ab".into(), "ab".into())
+            );
+        }
     });
 }
 

@@ -233,7 +233,6 @@ impl Rfc9111 {
         let updated = ResponseView { status: entry.meta.status, headers: &headers, ..response };
         let plan = storage::plan(self, self.asked(request), updated);
         if let Ok(plan) = &plan {
-            plan.remove.iter().for_each(|name| drop(headers.remove(name)));
             plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
         }
         Verdict::Freshen { headers, plan }
