@@ -3,20 +3,13 @@
 use super::{
     codec,
     core::Core,
-    flight::{Flight, RequestSnapshot},
-    key::{KeyBuffer, KeyReader, KeyScope, StoreKey, encode, query_part, whole_query_part},
-    plan::LayerState,
-    rules::{RequestView, ResponseView},
+    flight::Flight,
+    key::{KeyReader, StoreKey, query_part, whole_query_part},
     store::StoredValue,
 };
-use crate::{
-    clock::Timestamp,
-    context::RequestContext,
-    route::MatchedRoute,
-    store::{Acknowledgement, StoreError},
-};
+use crate::store::{Acknowledgement, StoreError};
 use bytes::{Buf, BufMut, Bytes};
-use http::{Method, Response, Uri};
+use http::Method;
 use std::{sync::Arc, time::Duration};
 
 /// The form in which purges travel.
@@ -232,7 +225,7 @@ impl Core {
         tier.acknowledged(number, within).await
     }
 
-    fn invalidate_key(&self, key: StoreKey<'_>) {
+    pub(super) fn invalidate_key(&self, key: StoreKey<'_>) {
         self.tier.iter().for_each(|tier| tier.announce_behind(&Purge::exactly(key.bytes())));
         for flight in
             self.flights.all().iter().filter(|flight| flight.key().primary.borrowed().bytes() == key.bytes())
@@ -240,43 +233,6 @@ impl Core {
             self.overtake(flight);
         }
         self.store.remove(key);
-    }
-}
-
-impl LayerState {
-    /// Drops what an answer to another request has made invalid.
-    pub(super) fn invalidate<R>(
-        &self,
-        request: &RequestSnapshot,
-        response: &Response<R>,
-        (requested, responded): (Timestamp, Timestamp),
-    ) {
-        let response =
-            ResponseView { status: response.status(), headers: response.headers(), requested, responded };
-        let targets = self.core.rules.invalidates(request.view(), response);
-        if targets.is_empty() {
-            return;
-        }
-        self.core.count_purge();
-        targets.iter().for_each(|uri| self.invalidate_target(request, uri));
-    }
-
-    fn invalidate_target(&self, request: &RequestSnapshot, uri: &Uri) {
-        let context = request.context.as_ref();
-        let scope = context.and_then(RequestContext::route).map(|route| &route.scope).or(self.scope.as_ref());
-        let has_canary = scope.and_then(|scope| scope.stage.as_ref()?.canary).is_some();
-        let route =
-            scope.and_then(|scope| MatchedRoute::find(scope, Some(&Method::GET), uri.path(), uri.path()));
-        let spec = route.as_ref().and_then(|route| route.declared().method.cache_key.as_deref());
-        let scope = KeyScope { instance: &self.instance, route: route.as_ref(), received: uri.path() };
-        let view = RequestView { method: &Method::GET, uri, ..request.view() };
-        let mut buffer = KeyBuffer::new();
-        encode(&mut buffer, scope, spec.unwrap_or(&self.core.key), view, Method::GET.as_str());
-        self.core.invalidate_key(StoreKey::new(self.core.hash(buffer.bytes()), buffer.bytes()));
-        // Entries of other callers have keys that nobody can make here, and those of the other release of a canary.
-        if self.core.has_identities() || has_canary {
-            self.core.purge_and_tell(&Purge::all().method(&Method::GET).path(uri.path()));
-        }
     }
 }
 

@@ -18,6 +18,7 @@ use tower_gateway::{
         Cache, CacheLayer,
         rfc::{Rfc9111, SetCookie},
     },
+    route::{ApiMethod, CacheKey, Routes},
 };
 
 #[test]
@@ -154,6 +155,62 @@ fn other_methods_are_never_answered_from_the_store_and_invalidate_it() {
         options.plain().await;
         assert_eq!(options.send(method(Method::OPTIONS)).await.into_body(), "2");
         assert_eq!(options.plain().await.into_body(), "1", "OPTIONS changes nothing");
+    });
+}
+
+#[test]
+fn a_change_is_one_of_the_same_uri_however_it_is_written() {
+    run(async {
+        let forms: [(&str, &str); 6] = [
+            ("/x", "a.test"),
+            ("/x", "A.TEST"),
+            ("/x", "a.test:80"),
+            ("/x", "a.test:443"),
+            ("http://a.test/x", ""),
+            ("https://A.test:443/x", "a.test"),
+        ];
+        let form =
+            |(uri, host): (&str, &str)| if host.is_empty() { get(uri) } else { with(get(uri), "host", host) };
+        for stored in forms {
+            for changed in forms {
+                let bench = Bench::saying(Rfc9111::new(), &[("cache-control", "max-age=60")]);
+                bench.send(form(stored)).await;
+                let mut post = form(changed);
+                *post.method_mut() = Method::POST;
+                bench.send(post).await;
+                assert_eq!(bench.send(form(stored)).await.into_body(), "3", "{stored:?} {changed:?}");
+                bench.send(with(method(Method::POST), "host", "b.test")).await;
+                assert_eq!(bench.send(form(stored)).await.into_body(), "3", "another host");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_change_is_one_for_every_value_of_a_declared_field_and_for_every_caller() {
+    run(async {
+        let by = |key: CacheKey| {
+            let key = key.header(http::header::ACCEPT_LANGUAGE);
+            let get = ApiMethod::new().cache_key(key);
+            Routes::builder()
+                .method("/x", Method::GET, get)
+                .method("/x", Method::POST, ApiMethod::new())
+                .method("/y", Method::GET, ApiMethod::new())
+                .build()
+                .unwrap()
+        };
+        for key in [CacheKey::new(), CacheKey::only_declared()] {
+            let bench = Bench::routed(&by(key), &[("cache-control", "max-age=60")]);
+            let ask = async |verb: Method, language: &str| {
+                bench.send(with(method(verb), "accept-language", language)).await.into_body()
+            };
+            bench.send(get("/y")).await;
+            assert_eq!([ask(Method::GET, "de").await, ask(Method::GET, "en").await], ["2", "3"]);
+            assert_eq!([ask(Method::GET, "de").await, ask(Method::GET, "en").await], ["2", "3"]);
+            ask(Method::POST, "de").await;
+            assert_eq!([ask(Method::GET, "de").await, ask(Method::GET, "en").await], ["5", "6"]);
+            assert_eq!(bench.send(get("/y")).await.into_body(), "1", "another path");
+        }
     });
 }
 

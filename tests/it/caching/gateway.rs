@@ -7,6 +7,7 @@ use tower::service_fn;
 use tower_gateway::{
     api_key::{ApiKey, ApiKeys},
     cache::{CacheStatus, rfc::Rfc9111},
+    context::PrincipalLayer,
     gateway::Gateway,
     route::{ApiMethod, CacheKey, CacheSettings, MethodSettings, Routes},
     stage::{CanarySettings, Deployment, Stage, StageRouter, Stages},
@@ -246,6 +247,51 @@ fn a_stage_router_alone_keeps_a_canarys_answers_apart() {
             ask().await;
             ask().await;
             assert_eq!(origin.calls(), calls, "{uses}");
+        }
+    });
+}
+
+/// The path that clients see is part of the key, and so is who is asking.
+#[test]
+fn an_unsafe_method_behind_a_stage_invalidates_whoever_asks() {
+    run(async {
+        let routes = Routes::builder()
+            .method("/time", Method::GET, ApiMethod::new())
+            .method("/time", Method::POST, ApiMethod::new())
+            .method("/{proxy+}", Method::POST, ApiMethod::new())
+            .build()
+            .unwrap();
+        let stages = Stages::builder()
+            .deployment(Deployment::new("v1", routes))
+            .stage(Stage::new("prod", "v1"))
+            .build()
+            .unwrap();
+        for by_ada in [false, true] {
+            for (changed, location) in
+                [("/prod/time", "/"), ("/prod/a/b", "/time"), ("/prod/a/b", "/prod/time")]
+            {
+                let origin = Origin::sync(move |_, call| {
+                    let answer = with(answer(format!("call {call}")), "cache-control", "max-age=60");
+                    with(answer, "location", location)
+                });
+                let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
+                let layer = CacheLayer::new(cache);
+                let read = StageRouter::new(stages.clone()).layer(layer.layer(origin.clone()));
+                let principal = PrincipalLayer::new(|_| Some("ada".to_owned()));
+                let write =
+                    StageRouter::new(stages.clone()).layer(principal.layer(layer.layer(origin.clone())));
+                let get_it = async || {
+                    let answer = read.clone().oneshot(get("/prod/time")).await.unwrap().into_body();
+                    answer.collect().await.unwrap().to_bytes()
+                };
+                assert_eq!([get_it().await, get_it().await], ["call 1", "call 1"]);
+                let post = request("POST", changed, &[]);
+                match by_ada {
+                    true => drop(write.clone().oneshot(post).await.unwrap()),
+                    false => drop(read.clone().oneshot(post).await.unwrap()),
+                }
+                assert_eq!(get_it().await, "call 3", "{by_ada} {changed} {location}");
+            }
         }
     });
 }
