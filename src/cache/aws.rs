@@ -106,7 +106,7 @@ impl AwsRules {
 
     /// What keeps an answer from being stored.
     fn objection(&self, response: ResponseView<'_>, present: Present) -> Option<NoCacheReason> {
-        if !(self.statuses)(response.status) || is_partial(response.status) {
+        if !(self.statuses)(response.status) || is_for_one(response.status) {
             return Some(NoCacheReason::Status);
         }
         if is_event_stream(response.headers) {
@@ -122,9 +122,10 @@ impl AwsRules {
     }
 }
 
-/// Parts of an answer, and answers to a question that only one client asked.
-fn is_partial(status: StatusCode) -> bool {
-    status.is_informational() || matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED)
+/// Parts of an answer, and answers to a range or condition that only one client has sent: the others would get them for
+/// the whole TTL.
+fn is_for_one(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status.as_u16(), 206 | 304 | 412 | 416)
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -188,6 +189,9 @@ impl Rules for AwsRules {
     fn intake(&self, request: RequestView<'_>, present: Present, settings: &CacheSettings) -> Intake {
         if present.any(Present::RANGE) {
             return Intake::Bypass(NoCacheReason::Range);
+        }
+        if present.any(Present::PRECONDITION) {
+            return Intake::Bypass(NoCacheReason::RequestDirective);
         }
         if present.any(Present::CACHE_CONTROL) && wants_invalidation(request.headers) {
             return self.invalidation(request, settings);

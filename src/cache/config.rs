@@ -114,7 +114,7 @@ impl CacheBuilder {
     }
 
     /// Which statuses are stored. Default: 200, 203, 204, 300, 301, 308. Parts (206) and answers to one client's
-    /// condition (304) never are.
+    /// range or condition (304, 412, 416) never are.
     #[must_use]
     pub fn statuses(mut self, is_stored: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Self {
         self.aws.statuses = Arc::new(is_stored);

@@ -7,7 +7,8 @@
 //!
 //! 1. The method's settings say whether it is cached: those of the stage or of [`CacheLayer::routes`]
 //!    ([`CacheSettings`](crate::route::CacheSettings)), else the cache's own. Settings that do not name a method hold
-//!    for its `GET` only. A request with `Upgrade` or `Range`, or a `GET` with a body, goes to the service.
+//!    for its `GET` only. A request with `Upgrade`, `Range`, `If-Match` or `If-Unmodified-Since`, or a `GET`
+//!    with a body, goes to the service.
 //! 2. A request that **carries credentials** goes to the service, unless each of them is in the key: `Authorization`,
 //!    `Cookie`, `Proxy-Authorization`, `x-api-key`, `x-amz-security-token`, fields named by
 //!    [`CacheBuilder::credential`], and presigned or `access_token` queries that the key leaves out. Whom an outer layer

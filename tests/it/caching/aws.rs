@@ -467,3 +467,31 @@ fn a_configuration_that_cannot_work_is_an_error() {
     let encrypted = CacheSettings::new().data_encrypted(true);
     assert_eq!(Cache::builder().settings(encrypted).build().unwrap_err().location(), "cache settings");
 }
+
+/// What one client made the service say by its own condition or range is nobody else's answer.
+#[test]
+fn no_client_can_have_its_failed_condition_stored() {
+    run(async {
+        for (name, value, code) in [
+            ("if-match", "\"zz\"", 412),
+            ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT", 412),
+            ("x-odd", "1", 412),
+            ("x-odd", "1", 416),
+        ] {
+            for exact in [false, true] {
+                let origin = Origin::sync(move |request, call| {
+                    let odd = request.headers().contains_key(name);
+                    status(answer(format!("call {call}")), if odd { code } else { 200 })
+                });
+                let (service, _, _) = cached(&origin, |cache| cache.statuses(|_| true).aws_exact(exact));
+                let asked = async || ask(&service, get_with("/", &[(name, value)])).await.status().as_u16();
+                assert_eq!(asked().await, code, "{name} {exact}");
+                assert_eq!(text(&service, "/").await, "call 2", "{name} {exact}");
+                if name != "x-odd" {
+                    assert_eq!(asked().await, code, "the service judges it, whatever is stored");
+                }
+                assert_eq!(text(&service, "/").await, "call 2", "{name} {exact}");
+            }
+        }
+    });
+}
