@@ -80,20 +80,23 @@ fn is_lasting(status: StatusCode) -> bool {
 }
 
 impl AwsRules {
-    /// The answer to a wish to invalidate.
-    fn invalidation(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake {
+    /// What comes of a wish to invalidate.
+    fn invalidation(
+        &self,
+        request: RequestView<'_>,
+        settings: &CacheSettings,
+    ) -> Result<Lookup, Box<GatewayError>> {
         if !settings.require_authorization || self.is_authorized(request) {
-            return Intake::Lookup(Lookup { reload: true, ..Lookup::default() });
+            return Ok(Lookup { reload: true, ..Lookup::default() });
         }
         match settings.unauthorized_strategy {
-            UnauthorizedCacheControl::FailWith403 => Intake::Refuse(Box::new(GatewayError::new(
-                ResponseType::AccessDenied,
-                Cause::CacheControlUnauthorized,
-            ))),
-            UnauthorizedCacheControl::SucceedWithResponseHeader => {
-                Intake::Lookup(Lookup { warn: true, ..Lookup::default() })
+            UnauthorizedCacheControl::FailWith403 => {
+                Err(Box::new(GatewayError::new(ResponseType::AccessDenied, Cause::CacheControlUnauthorized)))
             }
-            UnauthorizedCacheControl::SucceedWithoutResponseHeader => Intake::Lookup(Lookup::default()),
+            UnauthorizedCacheControl::SucceedWithResponseHeader => {
+                Ok(Lookup { warn: true, ..Lookup::default() })
+            }
+            UnauthorizedCacheControl::SucceedWithoutResponseHeader => Ok(Lookup::default()),
         }
     }
 
@@ -186,17 +189,22 @@ impl Rules for AwsRules {
         false
     }
 
+    /// The wish to invalidate comes first: its strategy holds for requests that pass by, too.
     fn intake(&self, request: RequestView<'_>, present: Present, settings: &CacheSettings) -> Intake {
+        let wants = present.any(Present::CACHE_CONTROL) && wants_invalidation(request.headers);
+        let lookup = match wants.then(|| self.invalidation(request, settings)) {
+            None => Lookup::default(),
+            Some(Ok(lookup)) => lookup,
+            Some(Err(error)) => return Intake::Refuse(error),
+        };
+        let bypass = |reason| Intake::Bypass { reason, warns: lookup.warn };
         if present.any(Present::RANGE) {
-            return Intake::Bypass(NoCacheReason::Range);
+            bypass(NoCacheReason::Range)
+        } else if present.any(Present::PRECONDITION) {
+            bypass(NoCacheReason::RequestDirective)
+        } else {
+            Intake::Lookup(lookup)
         }
-        if present.any(Present::PRECONDITION) {
-            return Intake::Bypass(NoCacheReason::RequestDirective);
-        }
-        if present.any(Present::CACHE_CONTROL) && wants_invalidation(request.headers) {
-            return self.invalidation(request, settings);
-        }
-        Intake::Lookup(Lookup::default())
     }
 
     fn on_lookup(

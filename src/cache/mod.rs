@@ -9,14 +9,14 @@
 //!    ([`CacheSettings`](crate::route::CacheSettings)), else the cache's own. Settings that do not name a method hold
 //!    for its `GET` only. A request with `Upgrade`, `Range`, `If-Match` or `If-Unmodified-Since`, or a `GET`
 //!    with a body, goes to the service.
-//! 2. A request that **carries credentials** goes to the service, unless each of them is in the key: `Authorization`,
+//! 2. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so, or the caller's
+//!    policies do (`CacheBuilder::may_invalidate_by_policy`: `execute-api:InvalidateCache`), or if settings require no
+//!    authorization. Otherwise the settings' strategy answers. Requests that pass by are no exception.
+//! 3. A request that **carries credentials** goes to the service, unless each of them is in the key: `Authorization`,
 //!    `Cookie`, `Proxy-Authorization`, `x-api-key`, `x-amz-security-token`, fields named by
 //!    [`CacheBuilder::credential`], and presigned or `access_token` queries that the key leaves out. Whom an outer layer
 //!    has established (principal, API key) is part of every key. Sharing between callers is explicit, for each method:
 //!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers).
-//! 3. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so, or the caller's
-//!    policies do (`CacheBuilder::may_invalidate_by_policy`: `execute-api:InvalidateCache`), or if settings require no
-//!    authorization. Otherwise the settings' strategy answers.
 //! 4. The key ([`CacheKey`](crate::route::CacheKey)): stage, deployment, resource, method, then host, path and query, or
 //!    what is declared; byte for byte, but for the host, which is the same in any case, in `Host` or in the URI, with
 //!    or without the default port of the URI's scheme. A canary has keys of its own, unless its `use_stage_cache` says otherwise. A fresh entry is the answer. `Vary` is heeded: the entry is one whose nominated

@@ -39,7 +39,10 @@ pub(super) struct LayerState {
 #[derive(Debug)]
 pub(super) enum Plan {
     /// The service answers this request alone; nothing is stored.
-    Forward(NoCacheReason),
+    Forward {
+        reason: NoCacheReason,
+        warns: bool,
+    },
     Refuse(Box<GatewayError>),
     Serve(Serve),
     Fetch(Fetch),
@@ -94,13 +97,16 @@ impl LayerState {
         let route = request.context.and_then(RequestContext::route).or(own.as_ref());
         let target = self.target(request, route);
         let present = Present::of(request.headers);
-        if let Some(reason) = self.excluded(request, present, &target, route) {
-            return Plan::Forward(reason);
+        if let Some(reason) = self.uncached(request, &target, route) {
+            return Plan::Forward { reason, warns: false };
         }
         match self.core.rules.intake(request, present, &target.settings) {
-            Intake::Bypass(reason) => Plan::Forward(reason),
+            Intake::Bypass { reason, warns } => Plan::Forward { reason, warns },
             Intake::Refuse(error) => Plan::Refuse(error),
-            Intake::Lookup(lookup) => self.look_up((request, present), &target, lookup, varies_by, now),
+            Intake::Lookup(lookup) => match self.excluded(request, present, &target) {
+                Some(reason) => Plan::Forward { reason, warns: lookup.warn },
+                None => self.look_up((request, present), &target, lookup, varies_by, now),
+            },
         }
     }
 
@@ -129,11 +135,10 @@ impl LayerState {
         }
     }
 
-    /// Why the cache has no part in this request, whatever is stored.
-    fn excluded(
+    /// Why the cache has no part in any request to this method.
+    fn uncached(
         &self,
         request: RequestView<'_>,
-        present: Present,
         target: &Target<'_>,
         route: Option<&MatchedRoute>,
     ) -> Option<NoCacheReason> {
@@ -143,9 +148,16 @@ impl LayerState {
         let is_named = || {
             route.and_then(|route| route.settings()?.caching(request.method)).is_some_and(|(_, named)| named)
         };
-        if !self.core.rules.caches(request.method) && !is_named() {
-            return Some(NoCacheReason::Method);
-        }
+        (!self.core.rules.caches(request.method) && !is_named()).then_some(NoCacheReason::Method)
+    }
+
+    /// Why it has none in this one, whatever is stored.
+    fn excluded(
+        &self,
+        request: RequestView<'_>,
+        present: Present,
+        target: &Target<'_>,
+    ) -> Option<NoCacheReason> {
         if present.any(Present::UPGRADE) {
             return Some(NoCacheReason::Upgrade);
         }
@@ -267,7 +279,7 @@ impl Found {
             Some(entry) => {
                 Plan::Serve(Serve { entry, status: CacheStatus::Hit, warns: lookup.warn, refresh: None })
             }
-            None => Plan::Forward(NoCacheReason::NotFound),
+            None => Plan::Forward { reason: NoCacheReason::NotFound, warns: lookup.warn },
         }
     }
 
@@ -292,10 +304,10 @@ impl Found {
             Decision::Revalidate => Plan::Fetch(fetch(NoCacheReason::Expired, self.entry().cloned())),
             // The client's own conditions are worth more than an answer that is most likely not storable.
             Decision::Miss(_) if self.is_pass() && is_conditional(request.headers) => {
-                Plan::Forward(NoCacheReason::HitForMiss)
+                Plan::Forward { reason: NoCacheReason::HitForMiss, warns: lookup.warn }
             }
             Decision::Miss(reason) => Plan::Fetch(fetch(*reason, None)),
-            Decision::Pass(reason) => Plan::Forward(*reason),
+            Decision::Pass(reason) => Plan::Forward { reason: *reason, warns: lookup.warn },
             Decision::GatewayTimeout => Plan::Refuse(Box::new(GatewayError::not_cached())),
         }
     }

@@ -51,7 +51,7 @@ pub(crate) struct ResponseView<'a> {
 #[derive(Debug)]
 pub(crate) enum Intake {
     /// It is forwarded as it is, and its answer is not stored.
-    Bypass(NoCacheReason),
+    Bypass { reason: NoCacheReason, warns: bool },
     /// It is answered at once.
     Refuse(Box<GatewayError>),
     /// The store is asked.

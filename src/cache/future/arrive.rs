@@ -57,7 +57,7 @@ where
             Arrived::Streaming(head) => &head.meta,
             Arrived::Entry(entry, _) => &entry.meta,
             Arrived::Released(_) => {
-                return Self::forward(layer, source, request, CacheStatus::Bypass, NoCacheReason::HitForMiss);
+                return Self::forward(layer, source, request, NoCacheReason::HitForMiss, warns);
             }
             Arrived::Failed => {
                 drop(rider);
@@ -70,9 +70,7 @@ where
             return match names {
                 // A call of its own, beside the one for other values.
                 Some(names) => Self::begin(layer, source, request, Some(&names), None),
-                None => {
-                    Self::forward(layer, source, request, CacheStatus::Bypass, NoCacheReason::Authorization)
-                }
+                None => Self::forward(layer, source, request, NoCacheReason::Authorization, warns),
             };
         }
         let outcome = (CacheStatus::Collapsed, None);
@@ -115,8 +113,8 @@ where
             let request = rider.flight().job().request.view();
             Ok(answer_landed(layer, request, (&entry, how), own, outcome, warns))
         }
-        Arrived::Released(why) => raw(layer, &rider, reason, why),
-        Arrived::Failed => raw(layer, &rider, reason, NoCacheReason::ServiceError),
+        Arrived::Released(why) => raw(layer, &rider, (reason, why), warns),
+        Arrived::Failed => raw(layer, &rider, (reason, NoCacheReason::ServiceError), warns),
     }
 }
 
@@ -124,8 +122,8 @@ where
 fn raw<R, E>(
     layer: &LayerState,
     rider: &Rider,
-    reason: NoCacheReason,
-    why: NoCacheReason,
+    (reason, why): (NoCacheReason, NoCacheReason),
+    warns: bool,
 ) -> Result<Response<GatewayBody<R>>, E>
 where
     R: Send + 'static,
@@ -153,6 +151,6 @@ where
         not_stored: Some(why),
         now,
     };
-    pass(layer, &mut response, provenance);
+    pass(layer, &mut response, provenance, warns);
     Ok(response.map(GatewayBody::new))
 }

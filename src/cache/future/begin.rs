@@ -46,7 +46,7 @@ where
     ) -> Self {
         let now = layer.core.clock.now();
         match layer.plan(view(&request), varies_by, now) {
-            Plan::Forward(reason) => Self::forward(layer, source, request, CacheStatus::Bypass, reason),
+            Plan::Forward { reason, warns } => Self::forward(layer, source, request, reason, warns),
             Plan::Refuse(error) => Self::answered(error.refuse_in(RequestContext::of(request.extensions()))),
             Plan::Serve(serve) => Self::serve(layer, source, request, serve, now),
             Plan::Fetch(fetch) => Self::ask_or_fetch(layer, source, request, fetch, (varies_by, told), now),
@@ -99,17 +99,17 @@ where
         layer: &LayerState,
         mut source: Source<'_, S>,
         request: Request<B>,
-        status: CacheStatus,
         reason: NoCacheReason,
+        warns: bool,
     ) -> Self {
         let core = &layer.core;
-        core.counters.answered(status, Some(reason));
+        core.counters.answered(CacheStatus::Bypass, Some(reason));
         if let Some(context) = RequestContext::of(request.extensions()) {
-            context.note_cache(status, Some(reason), None);
+            context.note_cache(CacheStatus::Bypass, Some(reason), None);
         }
         let watched =
             core.rules.watches(request.method()).then(|| Box::new(RequestSnapshot::whole(view(&request))));
-        let passage = Passage { status, reason, started: core.clock.now(), watched };
+        let passage = Passage { reason, warns, started: core.clock.now(), watched };
         Self::Forwarded { future: source.call(request), passage }
     }
 

@@ -7,13 +7,7 @@ mod source;
 
 pub(super) use source::Source;
 
-use super::{
-    flight::Rider,
-    plan::LayerState,
-    reason::{CacheStatus, NoCacheReason},
-    rules::RequestView,
-    tier::Asking,
-};
+use super::{flight::Rider, plan::LayerState, reason::NoCacheReason, rules::RequestView, tier::Asking};
 use crate::{
     body::{BoxError, GatewayBody},
     clock::timer::Sleep,
@@ -145,8 +139,8 @@ where
                                     layer,
                                     Source::Taken(service),
                                     request,
-                                    CacheStatus::Bypass,
                                     NoCacheReason::WaitTimeout,
+                                    *warns,
                                 ),
                                 None => return Poll::Pending,
                             }

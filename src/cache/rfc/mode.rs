@@ -48,10 +48,11 @@ impl Rules for Rfc9111 {
 
     fn intake(&self, request: RequestView<'_>, _: Present, _: &CacheSettings) -> Intake {
         let as_get = request.method == Method::HEAD;
+        let bypass = |reason| Intake::Bypass { reason, warns: false };
         if !(as_get || request.method == Method::GET) {
-            Intake::Bypass(NoCacheReason::Method)
+            bypass(NoCacheReason::Method)
         } else if condition::is_for_the_service(request.headers) {
-            Intake::Bypass(NoCacheReason::RequestDirective)
+            bypass(NoCacheReason::RequestDirective)
         } else {
             Intake::Lookup(Lookup { as_get, ..Lookup::default() })
         }

@@ -495,3 +495,43 @@ fn no_client_can_have_its_failed_condition_stored() {
         }
     });
 }
+
+/// The strategies are the method's, not the entry's: a credential or a range is no way around them.
+#[test]
+fn the_strategies_hold_for_requests_that_pass_by() {
+    run(async {
+        let wish = ("cache-control", "max-age=0");
+        for (strategy, code, warns) in [
+            (UnauthorizedCacheControl::FailWith403, 403, false),
+            (UnauthorizedCacheControl::SucceedWithResponseHeader, 200, true),
+            (UnauthorizedCacheControl::SucceedWithoutResponseHeader, 200, false),
+        ] {
+            for beside in [
+                ("authorization", "ada"),
+                ("range", "bytes=0-1"),
+                ("content-length", "1"),
+                ("if-match", "*"),
+                ("x-uncacheable", "1"),
+            ] {
+                let origin = Origin::sync(|request, _| {
+                    let odd = request.headers().contains_key("x-uncacheable");
+                    status(answer("it"), if odd { 404 } else { 200 })
+                });
+                let settings = CacheSettings::new().unauthorized_strategy(strategy);
+                let (service, _, _) = cached(&origin, |cache| cache.settings(settings));
+                for _ in 0..2 {
+                    let told = ask(&service, get_with("/", &[wish, beside])).await;
+                    let code = if beside.0 == "x-uncacheable" && code == 200 { 404 } else { code };
+                    assert_eq!(told.status().as_u16(), code, "{strategy:?} {beside:?}");
+                    assert_eq!(
+                        told.headers().get_all("warning").iter().count(),
+                        usize::from(warns),
+                        "{beside:?}"
+                    );
+                }
+                let plain = ask(&service, get_with("/", &[beside])).await;
+                assert!(!plain.headers().contains_key("warning"), "{strategy:?} {beside:?}");
+            }
+        }
+    });
+}
