@@ -259,7 +259,7 @@ impl Rules for AwsRules {
         false
     }
 
-    fn may_share(&self, _: RequestView<'_>, _: ResponseView<'_>, _: &StorePlan) -> bool {
+    fn may_share(&self, _: RequestView<'_>, _: ResponseView<'_>, _: &StorePlan, _: bool) -> bool {
         true
     }
 

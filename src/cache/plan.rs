@@ -5,6 +5,7 @@ use super::{
     credentials::uncovered,
     entry::Entry,
     flight::FlightKey,
+    future::Learned,
     key::{KeyBuffer, KeyScope, StoreKey, encode},
     present::Present,
     reason::{CacheStatus, NoCacheReason},
@@ -86,13 +87,7 @@ struct Target<'a> {
 }
 
 impl LayerState {
-    /// `varies_by`: the names that an answer to the same URL was just seen to vary by.
-    pub(super) fn plan(
-        &self,
-        request: RequestView<'_>,
-        varies_by: Option<&Arc<[HeaderName]>>,
-        now: Timestamp,
-    ) -> Plan {
+    pub(super) fn plan(&self, request: RequestView<'_>, learned: Option<&Learned>, now: Timestamp) -> Plan {
         let own = self.own_route(request);
         let route = request.context.and_then(RequestContext::route).or(own.as_ref());
         let target = self.target(request, route);
@@ -105,7 +100,7 @@ impl LayerState {
             Intake::Refuse(error) => Plan::Refuse(error),
             Intake::Lookup(lookup) => match self.excluded(request, present, &target) {
                 Some(reason) => Plan::Forward { reason, warns: lookup.warn },
-                None => self.look_up((request, present), &target, lookup, varies_by, now),
+                None => self.look_up((request, present), &target, lookup, learned, now),
             },
         }
     }
@@ -174,7 +169,7 @@ impl LayerState {
         (request, present): (RequestView<'_>, Present),
         target: &Target<'_>,
         lookup: Lookup,
-        varies_by: Option<&Arc<[HeaderName]>>,
+        learned: Option<&Learned>,
         now: Timestamp,
     ) -> Plan {
         let mut buffer = KeyBuffer::new();
@@ -187,6 +182,8 @@ impl LayerState {
         if let (Decision::Hit, Some(_)) = (&decision, found.entry()) {
             return found.hit(lookup);
         }
+        let varies_by = learned.and_then(|learned| learned.varies_by.as_ref());
+        let goes_alone = learned.is_some_and(|learned| learned.goes_alone);
         let fetch = |reason: NoCacheReason, entry: Option<Arc<Entry>>| Fetch {
             key: FlightKey { primary: key.to_owned(), variant: found.variant(request.headers, varies_by) },
             settings: target.settings,
@@ -195,7 +192,7 @@ impl LayerState {
             entry,
             reason: if found.is_pass() { NoCacheReason::HitForMiss } else { reason },
             // What a `HEAD` brings is of no use to a `GET` that waits under the same key.
-            collapses: !found.is_pass() && !lookup.as_get,
+            collapses: !found.is_pass() && !lookup.as_get && !goes_alone,
             has_identity: buffer.has_identity(),
             lead: None,
             nothing_at: found.slot.is_none().then_some(changes),

@@ -203,7 +203,14 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
     fn on_error(&self, request: RequestView<'_>, entry: &Entry, now: Timestamp) -> bool;
 
     /// Step 5: `request` waited for an answer that is `plan`ned to be stored. Its `Vary` values match already.
-    fn may_share(&self, request: RequestView<'_>, response: ResponseView<'_>, plan: &StorePlan) -> bool;
+    /// `came_before`: it came before the service was asked.
+    fn may_share(
+        &self,
+        request: RequestView<'_>,
+        response: ResponseView<'_>,
+        plan: &StorePlan,
+        came_before: bool,
+    ) -> bool;
 
     /// Step 6. `complete` is the whole body where it is there; without it only `Whole` and `Nothing` can be had.
     fn present(

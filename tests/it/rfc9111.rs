@@ -10,12 +10,16 @@ use futures_util::StreamExt;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tower::{Layer, ServiceExt};
 use tower_gateway::{
     GatewayBody,
     cache::{
-        Cache, CacheLayer,
+        Cache, CacheLayer, NoCacheReason,
         rfc::{Rfc9111, SetCookie},
     },
     route::{ApiMethod, CacheKey, Routes},
@@ -318,6 +322,99 @@ fn a_stale_answer_is_confirmed_and_then_fresh_again() {
             ("tower-gateway; hit; ttl=1", "9")
         );
         assert_eq!(bench.calls(), 2);
+    });
+}
+
+/// Until everybody has come: each poll of a waiter drives the call a step.
+async fn a_while() {
+    for _ in 0..30 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What must be validated at each use: who comes while a question is on its way must not have its answer, which may be
+/// older than the request. They share the next question, and nobody asks for the whole.
+#[test]
+fn many_at_once_ask_twice_about_what_must_be_validated() {
+    for (stored, asked) in [
+        ("no-cache", ""),
+        ("no-cache, max-age=60", ""),
+        ("max-age=0", ""),
+        ("max-age=60", "no-cache"),
+        ("max-age=60", "max-age=0"),
+    ] {
+        run(async {
+            let calls = Arc::new(Mutex::new(Vec::new()));
+            let log = Arc::clone(&calls);
+            let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
+            let service = tower::service_fn(move |request: Request<Full<Bytes>>| {
+                let etag = request.headers().get("if-none-match").cloned();
+                log.lock().unwrap().push(etag.is_some());
+                async move {
+                    a_while().await;
+                    let fields = &[("cache-control", stored), ("etag", "\"a\"")];
+                    Ok::<_, Infallible>(answer(if etag.is_some() { 304 } else { 200 }, fields, "page"))
+                }
+            });
+            let service = CacheLayer::new(cache.clone()).layer(service);
+            let ask = || {
+                let request =
+                    if asked.is_empty() { get("/x") } else { with(get("/x"), "cache-control", asked) };
+                service.clone().oneshot(request)
+            };
+            let all = async |count: usize| {
+                let answers = futures_util::future::join_all((0..count).map(|_| ask())).await;
+                let mut reasons = Vec::new();
+                for answer in answers {
+                    let (head, body) = answer.unwrap().into_parts();
+                    reasons.push(head.headers["cache-status"].to_str().unwrap().to_owned());
+                    assert_eq!(
+                        (head.status, body.collect().await.unwrap().to_bytes()),
+                        (StatusCode::OK, "page".into())
+                    );
+                }
+                reasons
+            };
+            // The first answer may not be shared either, and so there are two calls.
+            all(10).await;
+            assert_eq!(calls.lock().unwrap().len(), 2, "{stored}; {asked}");
+            calls.lock().unwrap().clear();
+            let reasons = all(10).await;
+            assert_eq!(*calls.lock().unwrap(), [true, true], "{stored}; {asked}");
+            assert!(reasons.iter().all(|reason| reason.contains("fwd-status=304")), "{reasons:?}");
+            assert_eq!(cache.stats().missed(NoCacheReason::Authorization), 0);
+        });
+    }
+}
+
+/// A confirmation that is for one client only is for nobody who waited, however long.
+#[test]
+fn who_waited_in_vain_twice_asks_alone_and_still_with_the_validators() {
+    run(async {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&calls);
+        let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
+        let service =
+            CacheLayer::new(cache).layer(tower::service_fn(move |request: Request<Full<Bytes>>| {
+                let known = request.headers().contains_key("if-none-match");
+                log.lock().unwrap().push(known);
+                let call = log.lock().unwrap().len().to_string();
+                async move {
+                    a_while().await;
+                    let mut fields = vec![("cache-control", "no-cache"), ("etag", "\"a\"")];
+                    fields.extend(known.then_some(("set-cookie", call.as_str())));
+                    Ok::<_, Infallible>(answer(if known { 304 } else { 200 }, &fields, "page"))
+                }
+            }));
+        let ask = || service.clone().oneshot(get("/x"));
+        ask().await.unwrap();
+        let answers = futures_util::future::join_all((0..5).map(|_| ask())).await;
+        let mut cookies: Vec<_> =
+            answers.into_iter().map(|answer| answer.unwrap().headers()["set-cookie"].clone()).collect();
+        cookies.sort_unstable();
+        cookies.dedup();
+        assert_eq!(cookies.len(), 5, "each has its own");
+        assert_eq!(*calls.lock().unwrap(), [false, true, true, true, true, true]);
     });
 }
 

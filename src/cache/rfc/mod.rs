@@ -10,7 +10,9 @@
 //!    the client's `max-stale` or the service's `stale-while-revalidate`, and never against `must-revalidate`,
 //!    `proxy-revalidate`, `s-maxage` or `no-cache`. A client that reloads (`max-age=0`) a fresh `immutable` answer gets
 //!    it. `only-if-cached` ends here: a stored answer, or 504.
-//! 3. What is stale but has a validator is asked about with `If-None-Match` and `If-Modified-Since`. A 304 brings its
+//! 3. What is stale but has a validator is asked about with `If-None-Match` and `If-Modified-Since`, once for all who wait
+//!    for it. What must be validated at each use serves those whose request came before that question was sent; who came
+//!    while it was on its way shares the next one. A 304 brings its
 //!    fields up to date (section 3.2), unless it names another answer; so may the answer to a `HEAD` (section 4.3.5).
 //! 4. Where the service fails (an error, or 500, 502, 503, 504), the stale answer stands in for as long as its own
 //!    `stale-if-error`, the request's, or [`Rfc9111::stale_if_error`] say.

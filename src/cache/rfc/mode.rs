@@ -6,7 +6,7 @@ use super::{
     control::RequestControl,
     invalidation,
     range::{ByteRange, byte_range},
-    reuse::{Reuse, reuse, stands_in},
+    reuse::{Reuse, answers, reuse, stands_in},
     status,
     storage::{self, Asked},
 };
@@ -116,11 +116,22 @@ impl Rules for Rfc9111 {
         stands_in(&entry.meta, &self.reuse_control(request), now)
     }
 
-    fn may_share(&self, request: RequestView<'_>, response: ResponseView<'_>, plan: &StorePlan) -> bool {
+    fn may_share(
+        &self,
+        request: RequestView<'_>,
+        response: ResponseView<'_>,
+        plan: &StorePlan,
+        came_before: bool,
+    ) -> bool {
         let control = self.reuse_control(request);
         let times = (response.requested, response.responded);
         let meta = Meta::new(response.status, times, plan.freshness, None, Box::default());
-        !control.no_store && reuse(&meta, &control, response.responded) == Reuse::Fresh
+        let now = response.responded;
+        let fits = match came_before {
+            true => answers(&meta, &control, now),
+            false => reuse(&meta, &control, now) == Reuse::Fresh,
+        };
+        !control.no_store && fits
     }
 
     fn present(
