@@ -257,7 +257,9 @@ impl CacheBuilder {
     ///
     /// # Errors
     ///
-    /// A capacity of less than twice the largest entry; settings that ask for encryption without keys.
+    /// A capacity of less than twice the largest entry; settings that ask for encryption without keys. (Settings of a stage:
+    /// a `BuildError` of the gateway; where they come later, their methods are not cached, for the reason
+    /// [`NotEncrypted`](super::NoCacheReason::NotEncrypted).)
     pub fn build(self) -> Result<Cache, ConfigError> {
         self.check_encryption()?;
         let store = match self.store {

@@ -177,7 +177,16 @@ impl Core {
         kept
     }
 
-    /// Puts an entry among those under a key. `false`: it does not fit. `nothing_at`: there were none at that count of
+    /// Whether there are keys to encrypt with.
+    pub(super) fn can_encrypt(&self) -> bool {
+        #[cfg(feature = "cache-encryption")]
+        let can = self.keys.is_some();
+        #[cfg(not(feature = "cache-encryption"))]
+        let can = false;
+        can
+    }
+
+    /// Puts an entry among those under a key, unless it does not fit or cannot be encrypted. `nothing_at`: there were none at that count of
     /// [`changes`](Self::changes).
     pub(super) fn keep(
         self: &Arc<Self>,
@@ -187,12 +196,13 @@ impl Core {
         has_identity: bool,
         nothing_at: Option<u64>,
         lead: Option<&Arc<Lead>>,
-    ) -> bool {
-        let Some(entry) = self.sealed(key, entry, settings) else { return false };
+    ) -> Result<(), NoCacheReason> {
+        let entry = self.sealed(key, entry, settings).ok_or(NoCacheReason::NotEncrypted)?;
         if let Some(tier) = &self.tier {
             tier.put(self, key, &entry, lead);
         }
-        self.place(key, entry, has_identity, nothing_at)
+        let is_kept = self.place(key, entry, has_identity, nothing_at);
+        is_kept.then_some(()).ok_or(NoCacheReason::TooLarge)
     }
 
     /// Puts in what another process has stored. `false`: something was purged meanwhile.

@@ -140,6 +140,9 @@ impl LayerState {
         if !target.settings.enabled || target.settings.ttl.is_zero() {
             return Some(NoCacheReason::Disabled);
         }
+        if target.settings.data_encrypted && !self.core.can_encrypt() {
+            return Some(NoCacheReason::NotEncrypted);
+        }
         let is_named = || {
             route.and_then(|route| route.settings()?.caching(request.method)).is_some_and(|(_, named)| named)
         };

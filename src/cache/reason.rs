@@ -120,6 +120,8 @@ reasons! {
     EventStream => "event-stream",
     /// Purged, flushed or overtaken by a newer request while the answer was on its way.
     Superseded => "superseded",
+    /// The method's settings ask for encryption, and the cache has no keys.
+    NotEncrypted => "not-encrypted",
     /// The stored value could not be decrypted with the keys at hand.
     Sealed => "sealed",
 }

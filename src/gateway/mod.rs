@@ -58,6 +58,7 @@
 mod admission;
 mod authorizers;
 mod builder;
+mod encryption;
 mod entry;
 mod integration;
 mod observed;

@@ -324,14 +324,14 @@ fn keep(flight: &Flight, entry: &Arc<Entry>) -> bool {
     }
     let (lead, nothing_at) = (job.lead.as_ref(), job.nothing_at);
     let stored = job.core.keep(&job.key.primary, entry, &job.settings, job.has_identity, nothing_at, lead);
-    if stored && flight.is_superseded() {
+    if stored.is_ok() && flight.is_superseded() {
         job.core.store.remove(job.key.primary.borrowed());
         job.core.counters.not_stored(NoCacheReason::Superseded);
         return false;
     }
     match stored {
-        true => job.core.counters.stored(),
-        false => job.core.counters.not_stored(NoCacheReason::TooLarge),
+        Ok(()) => job.core.counters.stored(),
+        Err(reason) => job.core.counters.not_stored(reason),
     }
-    stored
+    stored.is_ok()
 }

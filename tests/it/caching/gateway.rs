@@ -6,7 +6,7 @@ use http::Method;
 use tower::service_fn;
 use tower_gateway::{
     api_key::{ApiKey, ApiKeys},
-    cache::{CacheStatus, rfc::Rfc9111},
+    cache::{CacheStatus, NoCacheReason, rfc::Rfc9111},
     context::PrincipalLayer,
     gateway::Gateway,
     route::{ApiMethod, CacheKey, CacheSettings, MethodSettings, Routes},
@@ -323,5 +323,47 @@ fn an_unsafe_method_through_one_release_invalidates_both() {
         ] {
             assert_eq!(send(method, percent).await, body, "{method} {percent}");
         }
+    });
+}
+
+#[test]
+fn a_stage_that_asks_for_encryption_needs_a_cache_with_keys() {
+    let encrypted = || MethodSettings::new().caching(CacheSettings::new().data_encrypted(true));
+    let with_settings = |settings: MethodSettings| {
+        let routes = Routes::builder().method("/time", Method::GET, ApiMethod::new()).build().unwrap();
+        let stage = Stage::new("prod", "v1").settings("/time/GET", settings);
+        Stages::builder().deployment(Deployment::new("v1", routes)).stage(stage).build().unwrap()
+    };
+    let build = |stages: Stages| {
+        let cache = Cache::builder().build().unwrap();
+        Gateway::builder()
+            .stages(stages)
+            .cache(CacheLayer::new(cache.clone()))
+            .build()
+            .map(|built| (built, cache))
+    };
+    let error = build(with_settings(encrypted())).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`data_encrypted` of `/time/GET` on stage `prod` and cache: the cache has no keys to encrypt with, and would store nothing"
+    );
+    let off = MethodSettings::new().caching(CacheSettings::new().data_encrypted(true).enabled(false));
+    assert!(build(with_settings(off)).is_ok());
+    #[cfg(feature = "cache-encryption")]
+    {
+        let keys = tower_gateway::cache::EncryptionKeys::new(&[3; 32]).unwrap();
+        let layer = CacheLayer::new(Cache::builder().encryption(keys).build().unwrap());
+        assert!(Gateway::builder().stages(with_settings(encrypted())).cache(layer).build().is_ok());
+    }
+    // What comes later is not cached, and the reason says so.
+    run(async {
+        let stages = with_settings(MethodSettings::new());
+        let (gateway, cache) = build(stages.clone()).unwrap();
+        let service = gateway.layer(counting());
+        stages.set_settings("prod", "/time/GET", encrypted()).unwrap();
+        for body in ["call 1", "call 2"] {
+            assert_eq!(through(&service, get("/prod/time")).await.body(), body);
+        }
+        assert_eq!(cache.stats().missed(NoCacheReason::NotEncrypted), 2);
     });
 }
