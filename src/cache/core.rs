@@ -4,6 +4,7 @@ use super::{
     entry::Entry,
     flight::FlightTable,
     key::{StoreKey, StoredKey},
+    purge::Purge,
     reason::NoCacheReason,
     rules::Rules,
     stats::Counters,
@@ -255,6 +256,19 @@ impl Core {
     #[cfg(not(feature = "cache-encryption"))]
     fn sealed(&self, _: &StoredKey, entry: &Arc<Entry>, settings: &CacheSettings) -> Option<Arc<Entry>> {
         (!settings.data_encrypted).then(|| Arc::clone(entry))
+    }
+
+    /// What is stored for such a request counts as stale from now on, in the other processes, too.
+    pub(super) fn soften(self: &Arc<Self>, key: &StoredKey, request: &HeaderMap) {
+        let guard = self.update(key.borrowed());
+        let Some(StoredValue(slot)) = self.store.get(key.borrowed()) else { return };
+        let entry = slot.position(request).and_then(|at| slot.entries().get(at));
+        let Some(entry) = entry.filter(|entry| !entry.meta.is_soft_purged()) else { return };
+        entry.meta.purge_softly();
+        self.write(key, slot.clone());
+        drop(guard);
+        let purge = Purge::exactly(key.borrowed().bytes()).softly();
+        self.tier.iter().for_each(|tier| tier.announce_behind(&purge));
     }
 
     /// Remembers that the answer to such a request is not storable, unless answers to others under the same key are

@@ -103,6 +103,8 @@ pub(crate) enum Verdict {
     ServeStale,
     /// Only for the client that asked.
     Discard(NoCacheReason),
+    /// The same, and it shows that the stored entry is no longer what the service has.
+    Contradict(NoCacheReason),
 }
 
 /// How an answer is stored.

@@ -293,6 +293,38 @@ fn a_head_brings_a_stored_get_up_to_date_or_leaves_it_alone() {
     });
 }
 
+#[test]
+fn a_head_that_shows_another_answer_makes_the_stored_one_stale() {
+    run(async {
+        for (name, stored, shown, contradicts) in [
+            ("etag", "\"a\"", "\"b\"", true),
+            ("last-modified", "Sun, 06 Nov 1994 08:00:00 GMT", "Sun, 06 Nov 1994 08:01:00 GMT", true),
+            ("content-length", "4", "5", true),
+            ("etag", "\"a\"", "\"a\"", false),
+            ("x-other", "1", "2", false),
+        ] {
+            for status in [200, 404] {
+                let bench = Bench::new(Rfc9111::new(), move |_, request| {
+                    let is_head = request.method() == Method::HEAD;
+                    let value = if is_head { shown } else { stored };
+                    let status = if is_head { status } else { 200 };
+                    Ok(answer(status, &[("cache-control", "max-age=60"), (name, value)], "body"))
+                });
+                bench.plain().await;
+                bench.send(with(method(Method::HEAD), "cache-control", "no-cache")).await;
+                assert_eq!(bench.calls(), 2);
+                let after = bench.plain().await;
+                let calls = if contradicts && status == 200 { 3 } else { 2 };
+                assert_eq!(
+                    (bench.calls(), after.status()),
+                    (calls, StatusCode::OK),
+                    "{name} {shown} {status}"
+                );
+            }
+        }
+    });
+}
+
 /// 304 to whoever sends the one entity tag there is.
 fn validating(call: usize, request: &Request<Full<Bytes>>, extra: &[(&str, &str)]) -> Answer {
     let mut fields = vec![("cache-control", "max-age=10"), ("etag", "\"a\"")];

@@ -91,6 +91,10 @@ fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
     let present = Present::of(head.headers);
     match verdict(job, head, present, now) {
         Verdict::Discard(reason) => released(job, motor, reason),
+        Verdict::Contradict(reason) => {
+            job.core.soften(&job.key.primary, &job.request.headers());
+            released(job, motor, reason)
+        }
         Verdict::ServeStale => match &job.entry {
             Some(entry) => landed(Landing::Entry(Arc::clone(entry), How::StaleOnError(Some(head.status)))),
             None => released(job, motor, NoCacheReason::Status),

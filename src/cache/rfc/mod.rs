@@ -13,7 +13,8 @@
 //! 3. What is stale but has a validator is asked about with `If-None-Match` and `If-Modified-Since`, once for all who wait
 //!    for it. What must be validated at each use serves those whose request came before that question was sent; who came
 //!    while it was on its way shares the next one. A 304 brings its
-//!    fields up to date (section 3.2), unless it names another answer; so may the answer to a `HEAD` (section 4.3.5).
+//!    fields up to date (section 3.2), unless it names another answer; so may the answer to a `HEAD` (section 4.3.5),
+//!    and one that shows another entity tag, date or length makes the stored answer stale.
 //! 4. Where the service fails (an error, or 500, 502, 503, 504), the stale answer stands in for as long as its own
 //!    `stale-if-error`, the request's, or [`Rfc9111::stale_if_error`] say.
 //! 5. A new answer is stored unless one of these speaks against it: `no-store` on either side (but not on an answer

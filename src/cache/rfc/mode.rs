@@ -225,15 +225,15 @@ impl Rfc9111 {
         }
     }
 
-    /// The answer to a `HEAD` is never stored, but may show that the stored answer to a `GET` is still good.
+    /// The answer to a `HEAD` is never stored, but may show that the stored answer to a `GET` is still good, or is not.
     fn on_head(&self, request: RequestView<'_>, response: ResponseView<'_>, entry: &Entry) -> Verdict {
         let Content { headers, body, .. } = &entry.content;
-        let confirms = response.status == StatusCode::OK
-            && condition::head_confirms(response.headers, headers, body.len());
-        if confirms {
+        if response.status != StatusCode::OK {
+            Verdict::Discard(NoCacheReason::Method)
+        } else if condition::head_confirms(response.headers, headers, body.len()) {
             self.freshen(request, response, entry)
         } else {
-            Verdict::Discard(NoCacheReason::Method)
+            Verdict::Contradict(NoCacheReason::Method)
         }
     }
 
