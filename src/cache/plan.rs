@@ -301,7 +301,7 @@ impl Found {
                 let refresh = Box::new(fetch(NoCacheReason::Expired, self.entry().cloned()));
                 serve(CacheStatus::Stale, Some(refresh))
             }
-            Decision::Revalidate => Plan::Fetch(fetch(NoCacheReason::Expired, self.entry().cloned())),
+            Decision::Revalidate(reason) => Plan::Fetch(fetch(*reason, self.entry().cloned())),
             // The client's own conditions are worth more than an answer that is most likely not storable.
             Decision::Miss(_) if self.is_pass() && is_conditional(request.headers) => {
                 Plan::Forward { reason: NoCacheReason::HitForMiss, warns: lookup.warn }

@@ -80,7 +80,7 @@ pub(crate) enum Decision {
     StaleWhileRevalidate,
     /// Call the service; the entry's validators go along ([`Rules::prepare`]), and it may be freshened by a 304 or
     /// served if the service fails.
-    Revalidate,
+    Revalidate(NoCacheReason),
     /// Call the service, together with everybody who asks the same.
     Miss(NoCacheReason),
     /// Call the service for this request alone; its answer is not stored.
@@ -223,6 +223,9 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
         complete: Option<&Bytes>,
         provenance: Provenance,
     ) -> BodyPart;
+
+    /// Step 6 for a refusal of the cache's own.
+    fn refused(&self, _: &mut HeaderMap) {}
 
     /// Step 6 for an answer that passes by.
     fn passed(&self, response: &mut HeaderMap, provenance: Provenance);

@@ -675,6 +675,54 @@ fn every_answer_says_what_the_cache_did() {
 }
 
 #[test]
+fn why_the_service_was_asked_is_told_as_rfc_9211_means_it() {
+    run(async {
+        let says = async |bench: &Bench, name: &str, value: &str| {
+            status_of(&bench.send(with(get("/x"), name, value)).await).to_owned()
+        };
+        let fields = &[("cache-control", "max-age=60"), ("etag", "\"a\"")];
+        for validators in [&fields[..1], &fields[..]] {
+            let bench = Bench::saying(Rfc9111::new(), validators);
+            assert_eq!(
+                says(&bench, "cache-control", "only-if-cached").await,
+                "tower-gateway; detail=only-if-cached"
+            );
+            assert_eq!(says(&bench, "range", "bytes=0-1").await, "tower-gateway; fwd=uri-miss; detail=range");
+            bench.plain().await;
+            bench.wait(1);
+            for (name, value) in [
+                ("cache-control", "no-cache"),
+                ("cache-control", "max-age=0"),
+                ("cache-control", "min-fresh=100"),
+                ("pragma", "no-cache"),
+            ] {
+                assert_eq!(
+                    says(&bench, name, value).await,
+                    "tower-gateway; fwd=request; ttl=60; stored",
+                    "{value}"
+                );
+            }
+            bench.wait(61);
+            assert_eq!(
+                says(&bench, "cache-control", "no-cache").await,
+                "tower-gateway; fwd=stale; ttl=60; stored"
+            );
+            bench.wait(61);
+            let range = says(&bench, "range", "bytes=0-1").await;
+            assert!(range.starts_with("tower-gateway; fwd=stale"), "{range}");
+        }
+        // A confirmation is no sign that what was stored had been stale.
+        let bench = Bench::new(Rfc9111::new(), |call, request| validating(call, request, &[]));
+        bench.plain().await;
+        let told = says(&bench, "cache-control", "no-cache").await;
+        assert_eq!(told, "tower-gateway; fwd=request; fwd-status=304; ttl=10; stored");
+        let silent = Bench::saying(Rfc9111::new().cache_status(false), fields);
+        let refused = silent.send(with(get("/x"), "cache-control", "only-if-cached")).await;
+        assert!(!refused.headers().contains_key("cache-status"));
+    });
+}
+
+#[test]
 fn a_stored_answer_has_a_date() {
     run(async {
         let bench = Bench::saying(Rfc9111::new(), &[("cache-control", "max-age=60")]);

@@ -48,7 +48,11 @@ where
         let now = layer.core.clock.now();
         match layer.plan(view(&request), learned.as_deref(), now) {
             Plan::Forward { reason, warns } => Self::forward(layer, source, request, reason, warns),
-            Plan::Refuse(error) => Self::answered(error.refuse_in(RequestContext::of(request.extensions()))),
+            Plan::Refuse(error) => {
+                let mut response = error.refuse_in(RequestContext::of(request.extensions()));
+                layer.core.rules.refused(Response::headers_mut(&mut response));
+                Self::answered(response)
+            }
             Plan::Serve(serve) => Self::serve(layer, source, request, serve, now),
             Plan::Fetch(fetch) => Self::ask_or_fetch(layer, source, request, fetch, (learned, told), now),
         }

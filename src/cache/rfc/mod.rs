@@ -24,7 +24,8 @@
 //!    `Cache-Control` that cannot be read to its end. Fields of the connection are left out, and those named by
 //!    `private="..."` or `no-cache="..."`, which only the client gets that caused the answer.
 //! 6. What is sent from the store carries its `Age`, and answers the client's own conditions (304) and byte ranges
-//!    (206, 416). Every answer carries `Cache-Status` (RFC 9211).
+//!    (206, 416). Every answer carries `Cache-Status` (RFC 9211):
+//!    `fwd` is `request` where something fresh was stored and the request would not have it.
 //!
 //! | the client gets | status, fields | body |
 //! |---|---|---|
@@ -34,7 +35,7 @@
 //! | a range behind its end | 416, `Content-Range: bytes */length` | none |
 //! | a confirmed answer | as stored, with the 304's fields; `fwd=stale; fwd-status=304` | as stored |
 //! | a new answer | as the service sent it; `fwd=uri-miss; stored`, or without `stored` and with a `detail` | as sent |
-//! | nothing, having said `only-if-cached` | 504 | none, or the gateway's |
+//! | nothing, having said `only-if-cached` | 504, `Cache-Status: tower-gateway; detail=only-if-cached` | none, or the gateway's |
 //!
 //! ```
 //! use bytes::Bytes;

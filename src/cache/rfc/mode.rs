@@ -74,7 +74,7 @@ impl Rules for Rfc9111 {
             Some((_, Reuse::StaleWhileRevalidate)) if control.only_if_cached => Decision::Stale,
             Some((_, Reuse::StaleWhileRevalidate)) => Decision::StaleWhileRevalidate,
             _ if control.only_if_cached => Decision::GatewayTimeout,
-            Some((entry, Reuse::Validate)) => self.on_stale(request, entry, now),
+            Some((entry, Reuse::Validate)) => self.on_stale(request, entry, why_not(&entry.meta, now), now),
             None if others => self.on_absent(request, NoCacheReason::VaryMismatch),
             None => self.on_absent(request, NoCacheReason::NotFound),
         }
@@ -151,6 +151,13 @@ impl Rules for Rfc9111 {
         body_part(request, head, complete, provenance.now.unix_seconds())
     }
 
+    /// Without `fwd`, since the service was not asked, and no hit either.
+    fn refused(&self, response: &mut HeaderMap) {
+        if self.sends_cache_status() {
+            status::append_refusal(response);
+        }
+    }
+
     fn passed(&self, response: &mut HeaderMap, provenance: Provenance) {
         if self.sends_cache_status() {
             status::append(response, provenance, None);
@@ -183,7 +190,7 @@ impl Rfc9111 {
         if request.method == Method::HEAD {
             Decision::Pass(NoCacheReason::Method)
         } else if headers.contains_key(RANGE) {
-            Decision::Pass(NoCacheReason::Range)
+            Decision::Pass(if why == NoCacheReason::NotFound { NoCacheReason::Range } else { why })
         } else if own_condition || RequestControl::of(headers).no_store {
             Decision::Pass(NoCacheReason::RequestDirective)
         } else {
@@ -193,13 +200,19 @@ impl Rfc9111 {
 
     /// What can be confirmed, and kept when confirmed to this client, is asked about, whole. What cannot is as good as absent, unless it may stand in where the
     /// service fails, or a `HEAD` may bring it up to date.
-    fn on_stale(&self, request: RequestView<'_>, entry: &Entry, now: Timestamp) -> Decision {
+    fn on_stale(
+        &self,
+        request: RequestView<'_>,
+        entry: &Entry,
+        why: NoCacheReason,
+        now: Timestamp,
+    ) -> Decision {
         let confirmable = is_confirmable(entry) && self.may_be_confirmed_to(request, entry);
         let stands_in = || self.on_error(request, entry, now) && !request.headers.contains_key(RANGE);
         if request.method == Method::HEAD || confirmable || stands_in() {
-            Decision::Revalidate
+            Decision::Revalidate(why)
         } else {
-            self.on_absent(request, NoCacheReason::Expired)
+            self.on_absent(request, why)
         }
     }
 
@@ -248,6 +261,14 @@ impl Rfc9111 {
             plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
         }
         Verdict::Freshen { headers, plan }
+    }
+}
+
+/// Why a stored answer is not used: it is stale or to be validated at each use, or else the request will not have it.
+fn why_not(entry: &Meta, now: Timestamp) -> NoCacheReason {
+    match entry.is_fresh(now) && !entry.freshness.always_validate {
+        true => NoCacheReason::RequestDirective,
+        false => NoCacheReason::Expired,
     }
 }
 
