@@ -56,7 +56,8 @@ pub(super) fn is_permitted(sigv4: &crate::sigv4::SigV4AuthLayer, request: &Inval
 /// The settings of AWS mode.
 #[derive(Clone)]
 pub(super) struct AwsRules {
-    pub(super) statuses: Arc<StatusFilter>,
+    /// Which statuses are stored; `None`: by `heeds_service`.
+    pub(super) statuses: Option<Arc<StatusFilter>>,
     /// The service's `no-store`, `private`, `no-cache`, `Set-Cookie` and `Vary` count.
     pub(super) heeds_service: bool,
     pub(super) may_invalidate: Option<Arc<MayInvalidate>>,
@@ -70,7 +71,7 @@ impl fmt::Debug for AwsRules {
 
 impl Default for AwsRules {
     fn default() -> Self {
-        Self { statuses: Arc::new(is_lasting), heeds_service: true, may_invalidate: None }
+        Self { statuses: None, heeds_service: true, may_invalidate: None }
     }
 }
 
@@ -107,9 +108,16 @@ impl AwsRules {
         may_invalidate(InvalidationRequest { method, uri, headers, extensions, context })
     }
 
+    fn stores(&self, status: StatusCode) -> bool {
+        match &self.statuses {
+            Some(is_stored) => is_stored(status),
+            None => !self.heeds_service || is_lasting(status),
+        }
+    }
+
     /// What keeps an answer from being stored.
     fn objection(&self, response: ResponseView<'_>, present: Present) -> Option<NoCacheReason> {
-        if !(self.statuses)(response.status) || is_for_one(response.status) {
+        if !self.stores(response.status) || is_for_one(response.status) {
             return Some(NoCacheReason::Status);
         }
         if is_event_stream(response.headers) {

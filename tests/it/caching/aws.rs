@@ -535,3 +535,25 @@ fn the_strategies_hold_for_requests_that_pass_by() {
         }
     });
 }
+
+#[test]
+fn a_status_filter_counts_before_and_after_aws_exact() {
+    run(async {
+        for exact in [false, true] {
+            for last in [false, true] {
+                let origin = Origin::sync(|request, call| {
+                    let code = request.uri().path()[1..].parse().unwrap();
+                    status(answer(format!("call {call}")), code)
+                });
+                let (service, _, _) = cached(&origin, |cache| match last {
+                    true => cache.aws_exact(exact).statuses(|status| status == 404),
+                    false => cache.statuses(|status| status == 404).aws_exact(exact),
+                });
+                for (path, is_stored) in [("/404", true), ("/200", false), ("/500", false)] {
+                    let [first, second] = [text(&service, path).await, text(&service, path).await];
+                    assert_eq!(first == second, is_stored, "{path} {exact} {last}");
+                }
+            }
+        }
+    });
+}
