@@ -199,17 +199,10 @@ pub(super) fn encode(
         query(buffer, name, request.uri.query().unwrap_or_default());
     }
     for name in &spec.paths {
-        buffer.tagged(tag::PATH, name.as_bytes());
         let value = scope.route.and_then(|route| route.path_parameter(name, scope.received));
-        value.into_iter().for_each(|value| buffer.part(value.as_bytes()));
-        buffer.end();
+        path_variable(buffer, name, value);
     }
-    for name in &spec.headers {
-        match is_credential(name) {
-            true => buffer.digest(name, request.headers),
-            false => buffer.values(tag::HEADER, name, request.headers.get_all(name)),
-        }
-    }
+    spec.headers.iter().for_each(|name| header(buffer, name, request.headers));
     if let (false, Some(context)) = (spec.shared, request.context) {
         identities(buffer, context);
     }
@@ -284,6 +277,19 @@ fn query(buffer: &mut KeyBuffer, name: &str, query: &str) {
     buffer.end();
 }
 
+fn path_variable(buffer: &mut KeyBuffer, name: &str, value: Option<&str>) {
+    buffer.tagged(tag::PATH, name.as_bytes());
+    value.into_iter().for_each(|value| buffer.part(value.as_bytes()));
+    buffer.end();
+}
+
+fn header(buffer: &mut KeyBuffer, name: &HeaderName, headers: &HeaderMap) {
+    match is_credential(name) {
+        true => buffer.digest(name, headers),
+        false => buffer.values(tag::HEADER, name, headers.get_all(name)),
+    }
+}
+
 /// Who is calling, as far as outer layers have proved it: part of every key, unless its method is declared to be
 /// shared.
 fn identities(buffer: &mut KeyBuffer, context: &RequestContext) {
@@ -341,6 +347,36 @@ impl<'a> KeyReader<'a> {
 pub(super) fn query_part(name: &str, value: &str) -> Vec<u8> {
     let mut buffer = KeyBuffer::new();
     query(&mut buffer, name, &format!("{name}={value}"));
+    buffer.bytes().to_vec()
+}
+
+/// The encoding of one declared path variable with its value, as it stands in keys.
+pub(super) fn path_part(name: &str, value: &str) -> Vec<u8> {
+    let mut buffer = KeyBuffer::new();
+    path_variable(&mut buffer, name, Some(value));
+    buffer.bytes().to_vec()
+}
+
+/// The encoding of one declared header field with one value, as it stands in keys.
+pub(super) fn header_part(name: &HeaderName, value: &HeaderValue) -> Vec<u8> {
+    let mut buffer = KeyBuffer::new();
+    header(&mut buffer, name, &HeaderMap::from_iter([(name.clone(), value.clone())]));
+    buffer.bytes().to_vec()
+}
+
+/// The encoding of a host that a request names in one way, as it stands in keys.
+pub(super) fn host_part(host: &str) -> Vec<u8> {
+    let mut buffer = KeyBuffer::new();
+    buffer.push(&[tag::HOST]);
+    buffer.part_in_lower_case(host.as_bytes());
+    buffer.end();
+    buffer.bytes().to_vec()
+}
+
+/// The encoding of a caller, as it stands in keys: `tag` is that of a principal or of an API key.
+pub(super) fn caller_part(tag: u8, id: &str) -> Vec<u8> {
+    let mut buffer = KeyBuffer::new();
+    buffer.tagged(tag, id.as_bytes());
     buffer.bytes().to_vec()
 }
 

@@ -4,12 +4,15 @@ use super::{
     codec,
     core::Core,
     flight::Flight,
-    key::{KeyReader, StoreKey, query_part, whole_query_part},
+    key::{
+        KeyReader, StoreKey, caller_part, header_part, host_part, path_part, query_part, tag,
+        whole_query_part,
+    },
     store::StoredValue,
 };
 use crate::store::{Acknowledgement, StoreError};
 use bytes::{Buf, BufMut, Bytes};
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use std::{sync::Arc, time::Duration};
 
 /// The form in which purges travel.
@@ -21,13 +24,15 @@ const PURGE_VERSION: u8 = 1;
 /// A purge looks at every entry: some milliseconds for 100,000 of them, a shard at a time.
 ///
 /// ```
-/// use http::Method;
+/// use http::{HeaderName, HeaderValue, Method};
 /// use tower_gateway::cache::{Cache, Purge};
 ///
 /// let cache = Cache::builder().build()?;
 /// cache.purge(&Purge::all().stage("prod"));
 /// cache.purge(&Purge::all().stage("prod").resource("/pets/{id}").method(&Method::GET));
 /// cache.purge(&Purge::all().path("/pets/7"));
+/// cache.purge(&Purge::all().resource("/pets/{id}").path_parameter("id", "7"));
+/// cache.purge(&Purge::all().principal("ada"));
 /// cache.purge(&Purge::all().tag("pet-7").softly());
 /// # Ok::<(), tower_gateway::ConfigError>(())
 /// ```
@@ -90,6 +95,43 @@ impl Purge {
     #[must_use]
     pub fn query_parameter(mut self, name: &str, value: &str) -> Self {
         self.parameters.push(query_part(name, value));
+        self
+    }
+
+    /// Entries whose declared path variable ([`CacheKey::path`](crate::route::CacheKey::path)) has exactly this value, as
+    /// received: one pet of `/pets/{id}` where the key is its `id` alone, and has no [`path`](Self::path).
+    #[must_use]
+    pub fn path_parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push(path_part(name, value));
+        self
+    }
+
+    /// Entries whose declared header field ([`CacheKey::header`](crate::route::CacheKey::header)) has exactly this one value:
+    /// also a credential, by its text.
+    #[must_use]
+    pub fn header(mut self, name: &HeaderName, value: &HeaderValue) -> Self {
+        self.parameters.push(header_part(name, value));
+        self
+    }
+
+    /// Entries of a host, in any case, with its port unless that is the default of the URI's scheme. For keys with a path.
+    #[must_use]
+    pub fn host(mut self, host: &str) -> Self {
+        self.parameters.push(host_part(host));
+        self
+    }
+
+    /// Entries of one caller, by the id of its principal.
+    #[must_use]
+    pub fn principal(mut self, id: &str) -> Self {
+        self.parameters.push(caller_part(tag::PRINCIPAL, id));
+        self
+    }
+
+    /// Entries of one verified API key, by its id.
+    #[must_use]
+    pub fn api_key(mut self, id: &str) -> Self {
+        self.parameters.push(caller_part(tag::API_KEY, id));
         self
     }
 
