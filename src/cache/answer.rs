@@ -18,9 +18,11 @@ use std::{
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
-pub(super) static HOP_BY_HOP: [HeaderName; 9] = [
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+pub(super) static HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,
     KEEP_ALIVE,
+    PROXY_CONNECTION,
     PROXY_AUTHENTICATE,
     PROXY_AUTHENTICATION_INFO,
     PROXY_AUTHORIZATION,
@@ -40,6 +42,19 @@ pub(super) fn hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|name| name.trim().parse().ok())
         .collect();
     named.iter().chain(&HOP_BY_HOP).for_each(|name| drop(headers.remove(name)));
+}
+
+/// Takes the fields of those names out of a head.
+pub(super) fn split_off(headers: &mut HeaderMap, names: &[HeaderName]) -> HeaderMap {
+    let mut taken = HeaderMap::new();
+    for name in names {
+        let values: Vec<HeaderValue> = headers.get_all(name).iter().cloned().collect();
+        headers.remove(name);
+        for value in values {
+            taken.append(name.clone(), value);
+        }
+    }
+    taken
 }
 
 /// The announced length, if there is exactly one number.

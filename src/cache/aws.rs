@@ -56,7 +56,8 @@ pub(super) fn is_permitted(sigv4: &crate::sigv4::SigV4AuthLayer, request: &Inval
 /// The settings of AWS mode.
 #[derive(Clone)]
 pub(super) struct AwsRules {
-    pub(super) statuses: Arc<StatusFilter>,
+    /// Which statuses are stored; `None`: by `heeds_service`.
+    pub(super) statuses: Option<Arc<StatusFilter>>,
     /// The service's `no-store`, `private`, `no-cache`, `Set-Cookie` and `Vary` count.
     pub(super) heeds_service: bool,
     pub(super) may_invalidate: Option<Arc<MayInvalidate>>,
@@ -70,7 +71,7 @@ impl fmt::Debug for AwsRules {
 
 impl Default for AwsRules {
     fn default() -> Self {
-        Self { statuses: Arc::new(is_lasting), heeds_service: true, may_invalidate: None }
+        Self { statuses: None, heeds_service: true, may_invalidate: None }
     }
 }
 
@@ -80,20 +81,23 @@ fn is_lasting(status: StatusCode) -> bool {
 }
 
 impl AwsRules {
-    /// The answer to a wish to invalidate.
-    fn invalidation(&self, request: RequestView<'_>, settings: &CacheSettings) -> Intake {
+    /// What comes of a wish to invalidate.
+    fn invalidation(
+        &self,
+        request: RequestView<'_>,
+        settings: &CacheSettings,
+    ) -> Result<Lookup, Box<GatewayError>> {
         if !settings.require_authorization || self.is_authorized(request) {
-            return Intake::Lookup(Lookup { reload: true, ..Lookup::default() });
+            return Ok(Lookup { reload: true, ..Lookup::default() });
         }
         match settings.unauthorized_strategy {
-            UnauthorizedCacheControl::FailWith403 => Intake::Refuse(Box::new(GatewayError::new(
-                ResponseType::AccessDenied,
-                Cause::CacheControlUnauthorized,
-            ))),
-            UnauthorizedCacheControl::SucceedWithResponseHeader => {
-                Intake::Lookup(Lookup { warn: true, ..Lookup::default() })
+            UnauthorizedCacheControl::FailWith403 => {
+                Err(Box::new(GatewayError::new(ResponseType::AccessDenied, Cause::CacheControlUnauthorized)))
             }
-            UnauthorizedCacheControl::SucceedWithoutResponseHeader => Intake::Lookup(Lookup::default()),
+            UnauthorizedCacheControl::SucceedWithResponseHeader => {
+                Ok(Lookup { warn: true, ..Lookup::default() })
+            }
+            UnauthorizedCacheControl::SucceedWithoutResponseHeader => Ok(Lookup::default()),
         }
     }
 
@@ -104,9 +108,16 @@ impl AwsRules {
         may_invalidate(InvalidationRequest { method, uri, headers, extensions, context })
     }
 
+    fn stores(&self, status: StatusCode) -> bool {
+        match &self.statuses {
+            Some(is_stored) => is_stored(status),
+            None => !self.heeds_service || is_lasting(status),
+        }
+    }
+
     /// What keeps an answer from being stored.
     fn objection(&self, response: ResponseView<'_>, present: Present) -> Option<NoCacheReason> {
-        if !(self.statuses)(response.status) || is_partial(response.status) {
+        if !self.stores(response.status) || is_for_one(response.status) {
             return Some(NoCacheReason::Status);
         }
         if is_event_stream(response.headers) {
@@ -122,9 +133,10 @@ impl AwsRules {
     }
 }
 
-/// Parts of an answer, and answers to a question that only one client asked.
-fn is_partial(status: StatusCode) -> bool {
-    status.is_informational() || matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED)
+/// Parts of an answer, and answers to a range or condition that only one client has sent: the others would get them for
+/// the whole TTL.
+fn is_for_one(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status.as_u16(), 206 | 304 | 412 | 416)
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -185,14 +197,22 @@ impl Rules for AwsRules {
         false
     }
 
+    /// The wish to invalidate comes first: its strategy holds for requests that pass by, too.
     fn intake(&self, request: RequestView<'_>, present: Present, settings: &CacheSettings) -> Intake {
+        let wants = present.any(Present::CACHE_CONTROL) && wants_invalidation(request.headers);
+        let lookup = match wants.then(|| self.invalidation(request, settings)) {
+            None => Lookup::default(),
+            Some(Ok(lookup)) => lookup,
+            Some(Err(error)) => return Intake::Refuse(error),
+        };
+        let bypass = |reason| Intake::Bypass { reason, warns: lookup.warn };
         if present.any(Present::RANGE) {
-            return Intake::Bypass(NoCacheReason::Range);
+            bypass(NoCacheReason::Range)
+        } else if present.any(Present::PRECONDITION) {
+            bypass(NoCacheReason::RequestDirective)
+        } else {
+            Intake::Lookup(lookup)
         }
-        if present.any(Present::CACHE_CONTROL) && wants_invalidation(request.headers) {
-            return self.invalidation(request, settings);
-        }
-        Intake::Lookup(Lookup::default())
     }
 
     fn on_lookup(
@@ -247,7 +267,7 @@ impl Rules for AwsRules {
         false
     }
 
-    fn may_share(&self, _: RequestView<'_>, _: ResponseView<'_>, _: &StorePlan) -> bool {
+    fn may_share(&self, _: RequestView<'_>, _: ResponseView<'_>, _: &StorePlan, _: bool) -> bool {
         true
     }
 

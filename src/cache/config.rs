@@ -113,11 +113,12 @@ impl CacheBuilder {
         self
     }
 
-    /// Which statuses are stored. Default: 200, 203, 204, 300, 301, 308. Parts (206) and answers to one client's
-    /// condition (304) never are.
+    /// Which statuses are stored. Default: 200, 203, 204, 300, 301, 308, and every one with
+    /// [`aws_exact`](Self::aws_exact), in whatever order the two are set. Parts (206) and answers to one client's
+    /// range or condition (304, 412, 416) never are.
     #[must_use]
     pub fn statuses(mut self, is_stored: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Self {
-        self.aws.statuses = Arc::new(is_stored);
+        self.aws.statuses = Some(Arc::new(is_stored));
         self
     }
 
@@ -128,9 +129,7 @@ impl CacheBuilder {
     /// [`CacheKey::shared_between_callers`].
     #[must_use]
     pub fn aws_exact(mut self, exact: bool) -> Self {
-        let defaults = AwsRules::default();
         self.aws.heeds_service = !exact;
-        self.aws.statuses = if exact { Arc::new(|_| true) } else { defaults.statuses };
         self
     }
 
@@ -257,7 +256,9 @@ impl CacheBuilder {
     ///
     /// # Errors
     ///
-    /// A capacity of less than twice the largest entry; settings that ask for encryption without keys.
+    /// A capacity of less than twice the largest entry; settings that ask for encryption without keys. (Settings of a stage:
+    /// a `BuildError` of the gateway; where they come later, their methods are not cached, for the reason
+    /// [`NotEncrypted`](super::NoCacheReason::NotEncrypted).)
     pub fn build(self) -> Result<Cache, ConfigError> {
         self.check_encryption()?;
         let store = match self.store {

@@ -4,6 +4,7 @@ use super::{
     entry::Entry,
     flight::FlightTable,
     key::{StoreKey, StoredKey},
+    purge::Purge,
     reason::NoCacheReason,
     rules::Rules,
     stats::Counters,
@@ -177,7 +178,16 @@ impl Core {
         kept
     }
 
-    /// Puts an entry among those under a key. `false`: it does not fit. `nothing_at`: there were none at that count of
+    /// Whether there are keys to encrypt with.
+    pub(super) fn can_encrypt(&self) -> bool {
+        #[cfg(feature = "cache-encryption")]
+        let can = self.keys.is_some();
+        #[cfg(not(feature = "cache-encryption"))]
+        let can = false;
+        can
+    }
+
+    /// Puts an entry among those under a key, unless it does not fit or cannot be encrypted. `nothing_at`: there were none at that count of
     /// [`changes`](Self::changes).
     pub(super) fn keep(
         self: &Arc<Self>,
@@ -187,12 +197,13 @@ impl Core {
         has_identity: bool,
         nothing_at: Option<u64>,
         lead: Option<&Arc<Lead>>,
-    ) -> bool {
-        let Some(entry) = self.sealed(key, entry, settings) else { return false };
+    ) -> Result<(), NoCacheReason> {
+        let entry = self.sealed(key, entry, settings).ok_or(NoCacheReason::NotEncrypted)?;
         if let Some(tier) = &self.tier {
             tier.put(self, key, &entry, lead);
         }
-        self.place(key, entry, has_identity, nothing_at)
+        let is_kept = self.place(key, entry, has_identity, nothing_at);
+        is_kept.then_some(()).ok_or(NoCacheReason::TooLarge)
     }
 
     /// Puts in what another process has stored. `false`: something was purged meanwhile.
@@ -245,6 +256,19 @@ impl Core {
     #[cfg(not(feature = "cache-encryption"))]
     fn sealed(&self, _: &StoredKey, entry: &Arc<Entry>, settings: &CacheSettings) -> Option<Arc<Entry>> {
         (!settings.data_encrypted).then(|| Arc::clone(entry))
+    }
+
+    /// What is stored for such a request counts as stale from now on, in the other processes, too.
+    pub(super) fn soften(self: &Arc<Self>, key: &StoredKey, request: &HeaderMap) {
+        let _guard = self.update(key.borrowed());
+        let Some(StoredValue(slot)) = self.store.get(key.borrowed()) else { return };
+        let entry = slot.position(request).and_then(|at| slot.entries().get(at));
+        let Some(entry) = entry.filter(|entry| !entry.meta.is_soft_purged()) else { return };
+        if let Some(tier) = &self.tier {
+            tier.tell(&Purge::exactly(key.borrowed().bytes()).softly());
+        }
+        entry.meta.purge_softly();
+        self.write(key, slot.clone());
     }
 
     /// Remembers that the answer to such a request is not storable, unless answers to others under the same key are

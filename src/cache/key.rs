@@ -1,8 +1,8 @@
 //! The key of a request: borrowed parts, length-prefixed, in one buffer on the stack.
 //!
 //! Two requests have the same key only if every part is the same, byte for byte: lengths and tags keep parts from
-//! running into each other, and the table compares the whole key, so a hash can collide without harm. Nothing is
-//! decoded or normalised, since the service might tell the forms apart.
+//! running into each other, and the table compares the whole key, so a hash can collide without harm. Nothing but the
+//! host is decoded or normalised, since the service might tell the forms apart.
 
 use super::{credentials::is_credential, rules::RequestView};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     route::{CacheKey, MatchedRoute},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Uri,
     header::{GetAll, HOST},
 };
 use sha2::{Digest, Sha256};
@@ -103,6 +103,14 @@ impl KeyBuffer {
         self.push(bytes);
     }
 
+    fn part_in_lower_case(&mut self, bytes: &[u8]) {
+        self.part(bytes);
+        let written =
+            if self.spilled.is_empty() { &mut self.inline[..self.len] } else { &mut self.spilled[..] };
+        let start = written.len() - bytes.len();
+        written[start..].make_ascii_lowercase();
+    }
+
     fn tagged(&mut self, tag: u8, name: &[u8]) {
         self.push(&[tag]);
         self.part(name);
@@ -159,6 +167,14 @@ pub(super) struct KeyScope<'a> {
     pub(super) received: &'a str,
 }
 
+impl<'a> KeyScope<'a> {
+    /// The declared one, or the resource path.
+    pub(super) fn namespace(&self, spec: &'a CacheKey) -> &'a str {
+        let resource = || self.route.map(|route| &*route.declared().resource_path);
+        spec.namespace.as_deref().or_else(resource).unwrap_or_default()
+    }
+}
+
 /// Writes the key of a request; `method` is `GET` for a `HEAD` that is answered from a `GET`.
 pub(super) fn encode(
     buffer: &mut KeyBuffer,
@@ -183,17 +199,10 @@ pub(super) fn encode(
         query(buffer, name, request.uri.query().unwrap_or_default());
     }
     for name in &spec.paths {
-        buffer.tagged(tag::PATH, name.as_bytes());
         let value = scope.route.and_then(|route| route.path_parameter(name, scope.received));
-        value.into_iter().for_each(|value| buffer.part(value.as_bytes()));
-        buffer.end();
+        path_variable(buffer, name, value);
     }
-    for name in &spec.headers {
-        match is_credential(name) {
-            true => buffer.digest(name, request.headers),
-            false => buffer.values(tag::HEADER, name, request.headers.get_all(name)),
-        }
-    }
+    spec.headers.iter().for_each(|name| header(buffer, name, request.headers));
     if let (false, Some(context)) = (spec.shared, request.context) {
         identities(buffer, context);
     }
@@ -206,25 +215,45 @@ fn head_of<'a>(
     method: &'a str,
 ) -> KeyHead<'a> {
     let stage = scope.route.and_then(|route| route.scope.stage.as_ref());
-    let resource = || scope.route.map(|route| &*route.declared().resource_path);
     KeyHead {
         instance: scope.instance,
         stage: stage.map_or(b"", |stage| stage.name.as_bytes()),
         deployment: stage.map_or(b"", |stage| stage.deployment_id.as_bytes()),
-        namespace: spec.namespace.as_deref().or_else(resource).unwrap_or_default().as_bytes(),
+        namespace: scope.namespace(spec).as_bytes(),
         method: method.as_bytes(),
         path: if spec.target { request.uri.path().as_bytes() } else { b"" },
     }
 }
 
-/// Both places where a host can stand: the service may look at either.
+/// The host can stand in two places and be written in several ways: in lower case, without the default port of a scheme
+/// that the request names. Where the places disagree, the service may look at either, and all stand there as received.
 fn host(buffer: &mut KeyBuffer, request: RequestView<'_>) {
-    let authority = request.uri.authority().map_or("", |authority| authority.as_str());
-    buffer.tagged(tag::HOST, authority.as_bytes());
-    for value in request.headers.get_all(HOST) {
-        buffer.part(value.as_bytes());
+    buffer.push(&[tag::HOST]);
+    let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let fields = || request.headers.get_all(HOST).into_iter().map(HeaderValue::as_bytes);
+    let port = default_port(request.uri);
+    let mut all = authority.into_iter().chain(fields()).map(|host| host.strip_suffix(port).unwrap_or(host));
+    match all.next() {
+        Some(first) if !first.contains(&b'@') && all.all(|other| other.eq_ignore_ascii_case(first)) => {
+            buffer.part_in_lower_case(first);
+        }
+        Some(_) => {
+            buffer.part(authority.unwrap_or_default());
+            fields().for_each(|field| buffer.part(field));
+            // One that stands alone would look like one that all agree upon.
+            buffer.part(b"");
+        }
+        None => {}
     }
     buffer.end();
+}
+
+fn default_port(uri: &Uri) -> &'static [u8] {
+    match uri.scheme_str() {
+        Some("http") => b":80",
+        Some("https") => b":443",
+        _ => b"",
+    }
 }
 
 /// The path as received, where an outer layer or router has taken a part of it off: what lies below two prefixes is
@@ -246,6 +275,19 @@ fn query(buffer: &mut KeyBuffer, name: &str, query: &str) {
     buffer.tagged(tag::QUERY, name.as_bytes());
     query.split('&').filter(|pair| names(pair, name)).for_each(|pair| buffer.part(pair.as_bytes()));
     buffer.end();
+}
+
+fn path_variable(buffer: &mut KeyBuffer, name: &str, value: Option<&str>) {
+    buffer.tagged(tag::PATH, name.as_bytes());
+    value.into_iter().for_each(|value| buffer.part(value.as_bytes()));
+    buffer.end();
+}
+
+fn header(buffer: &mut KeyBuffer, name: &HeaderName, headers: &HeaderMap) {
+    match is_credential(name) {
+        true => buffer.digest(name, headers),
+        false => buffer.values(tag::HEADER, name, headers.get_all(name)),
+    }
 }
 
 /// Who is calling, as far as outer layers have proved it: part of every key, unless its method is declared to be
@@ -305,6 +347,36 @@ impl<'a> KeyReader<'a> {
 pub(super) fn query_part(name: &str, value: &str) -> Vec<u8> {
     let mut buffer = KeyBuffer::new();
     query(&mut buffer, name, &format!("{name}={value}"));
+    buffer.bytes().to_vec()
+}
+
+/// The encoding of one declared path variable with its value, as it stands in keys.
+pub(super) fn path_part(name: &str, value: &str) -> Vec<u8> {
+    let mut buffer = KeyBuffer::new();
+    path_variable(&mut buffer, name, Some(value));
+    buffer.bytes().to_vec()
+}
+
+/// The encoding of one declared header field with one value, as it stands in keys.
+pub(super) fn header_part(name: &HeaderName, value: &HeaderValue) -> Vec<u8> {
+    let mut buffer = KeyBuffer::new();
+    header(&mut buffer, name, &HeaderMap::from_iter([(name.clone(), value.clone())]));
+    buffer.bytes().to_vec()
+}
+
+/// The encoding of a host that a request names in one way, as it stands in keys.
+pub(super) fn host_part(host: &str) -> Vec<u8> {
+    let mut buffer = KeyBuffer::new();
+    buffer.push(&[tag::HOST]);
+    buffer.part_in_lower_case(host.as_bytes());
+    buffer.end();
+    buffer.bytes().to_vec()
+}
+
+/// The encoding of a caller, as it stands in keys: `tag` is that of a principal or of an API key.
+pub(super) fn caller_part(tag: u8, id: &str) -> Vec<u8> {
+    let mut buffer = KeyBuffer::new();
+    buffer.tagged(tag, id.as_bytes());
     buffer.bytes().to_vec()
 }
 

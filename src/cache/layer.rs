@@ -55,6 +55,14 @@ impl CacheLayer {
     }
 }
 
+impl CacheLayer {
+    /// Whether its cache has keys for methods whose settings ask for encryption.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn can_encrypt(&self) -> bool {
+        self.state.core.can_encrypt()
+    }
+}
+
 impl<S> Layer<S> for CacheLayer {
     type Service = CacheService<S>;
 

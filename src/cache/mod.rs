@@ -7,17 +7,19 @@
 //!
 //! 1. The method's settings say whether it is cached: those of the stage or of [`CacheLayer::routes`]
 //!    ([`CacheSettings`](crate::route::CacheSettings)), else the cache's own. Settings that do not name a method hold
-//!    for its `GET` only. A request with `Upgrade` or `Range`, or a `GET` with a body, goes to the service.
-//! 2. A request that **carries credentials** goes to the service, unless each of them is in the key: `Authorization`,
+//!    for its `GET` only. A request with `Upgrade`, `Range`, `If-Match` or `If-Unmodified-Since`, or a `GET`
+//!    with a body, goes to the service.
+//! 2. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so, or the caller's
+//!    policies do (`CacheBuilder::may_invalidate_by_policy`: `execute-api:InvalidateCache`), or if settings require no
+//!    authorization. Otherwise the settings' strategy answers. Requests that pass by are no exception.
+//! 3. A request that **carries credentials** goes to the service, unless each of them is in the key: `Authorization`,
 //!    `Cookie`, `Proxy-Authorization`, `x-api-key`, `x-amz-security-token`, fields named by
 //!    [`CacheBuilder::credential`], and presigned or `access_token` queries that the key leaves out. Whom an outer layer
 //!    has established (principal, API key) is part of every key. Sharing between callers is explicit, for each method:
 //!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers).
-//! 3. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so, or the caller's
-//!    policies do (`CacheBuilder::may_invalidate_by_policy`: `execute-api:InvalidateCache`), or if settings require no
-//!    authorization. Otherwise the settings' strategy answers.
 //! 4. The key ([`CacheKey`](crate::route::CacheKey)): stage, deployment, resource, method, then host, path and query, or
-//!    what is declared; byte for byte. A canary has keys of its own, unless its `use_stage_cache` says otherwise. A fresh entry is the answer. `Vary` is heeded: the entry is one whose nominated
+//!    what is declared; byte for byte, but for the host, which is the same in any case, in `Host` or in the URI, with
+//!    or without the default port of the URI's scheme. A canary has keys of its own, unless its `use_stage_cache` says otherwise. A fresh entry is the answer. `Vary` is heeded: the entry is one whose nominated
 //!    request fields had the same values.
 //! 5. Else the service is called, **once for everybody who asks the same**, with the client's conditions taken off.
 //!    Whoever waits drives the call and reads the body as it arrives; a client that goes away takes nothing along; the
@@ -92,8 +94,8 @@
 //! * A router that takes a prefix off the path (axum's `nest`) hides it from layers inside. Give each nested router a
 //!   layer of its own ([`CacheLayer::new`]; clones are one layer), or let one of our layers stand outside: the context
 //!   has the path as received, and then it is part of the key.
-//! * What the service reads from a request and the key does not have is shared: a `Forwarded` field, a language. Let
-//!   the service say `Vary`, or declare it.
+//! * What the service reads from a request and the key does not have is shared: a `Forwarded` field, a language, the
+//!   scheme. Let the service say `Vary`, or declare it.
 //! * Where readers share an answer that outgrows the limit, the fastest waits for the slowest, who is cut off if it
 //!   stands still for the wait of 5 s.
 //! * A body that is ready is read up to 64 KiB before its head is sent: most answers are complete by then.
@@ -119,6 +121,7 @@ mod entry;
 mod flight;
 mod future;
 mod handle;
+mod invalidate;
 mod key;
 mod layer;
 mod memory;

@@ -5,6 +5,7 @@ use super::{
     credentials::uncovered,
     entry::Entry,
     flight::FlightKey,
+    future::Learned,
     key::{KeyBuffer, KeyScope, StoreKey, encode},
     present::Present,
     reason::{CacheStatus, NoCacheReason},
@@ -39,7 +40,10 @@ pub(super) struct LayerState {
 #[derive(Debug)]
 pub(super) enum Plan {
     /// The service answers this request alone; nothing is stored.
-    Forward(NoCacheReason),
+    Forward {
+        reason: NoCacheReason,
+        warns: bool,
+    },
     Refuse(Box<GatewayError>),
     Serve(Serve),
     Fetch(Fetch),
@@ -83,24 +87,21 @@ struct Target<'a> {
 }
 
 impl LayerState {
-    /// `varies_by`: the names that an answer to the same URL was just seen to vary by.
-    pub(super) fn plan(
-        &self,
-        request: RequestView<'_>,
-        varies_by: Option<&Arc<[HeaderName]>>,
-        now: Timestamp,
-    ) -> Plan {
+    pub(super) fn plan(&self, request: RequestView<'_>, learned: Option<&Learned>, now: Timestamp) -> Plan {
         let own = self.own_route(request);
         let route = request.context.and_then(RequestContext::route).or(own.as_ref());
         let target = self.target(request, route);
         let present = Present::of(request.headers);
-        if let Some(reason) = self.excluded(request, present, &target, route) {
-            return Plan::Forward(reason);
+        if let Some(reason) = self.uncached(request, &target, route) {
+            return Plan::Forward { reason, warns: false };
         }
         match self.core.rules.intake(request, present, &target.settings) {
-            Intake::Bypass(reason) => Plan::Forward(reason),
+            Intake::Bypass { reason, warns } => Plan::Forward { reason, warns },
             Intake::Refuse(error) => Plan::Refuse(error),
-            Intake::Lookup(lookup) => self.look_up((request, present), &target, lookup, varies_by, now),
+            Intake::Lookup(lookup) => match self.excluded(request, present, &target) {
+                Some(reason) => Plan::Forward { reason, warns: lookup.warn },
+                None => self.look_up((request, present), &target, lookup, learned, now),
+            },
         }
     }
 
@@ -129,23 +130,32 @@ impl LayerState {
         }
     }
 
-    /// Why the cache has no part in this request, whatever is stored.
-    fn excluded(
+    /// Why the cache has no part in any request to this method.
+    fn uncached(
         &self,
         request: RequestView<'_>,
-        present: Present,
         target: &Target<'_>,
         route: Option<&MatchedRoute>,
     ) -> Option<NoCacheReason> {
         if !target.settings.enabled || target.settings.ttl.is_zero() {
             return Some(NoCacheReason::Disabled);
         }
+        if target.settings.data_encrypted && !self.core.can_encrypt() {
+            return Some(NoCacheReason::NotEncrypted);
+        }
         let is_named = || {
             route.and_then(|route| route.settings()?.caching(request.method)).is_some_and(|(_, named)| named)
         };
-        if !self.core.rules.caches(request.method) && !is_named() {
-            return Some(NoCacheReason::Method);
-        }
+        (!self.core.rules.caches(request.method) && !is_named()).then_some(NoCacheReason::Method)
+    }
+
+    /// Why it has none in this one, whatever is stored.
+    fn excluded(
+        &self,
+        request: RequestView<'_>,
+        present: Present,
+        target: &Target<'_>,
+    ) -> Option<NoCacheReason> {
         if present.any(Present::UPGRADE) {
             return Some(NoCacheReason::Upgrade);
         }
@@ -162,7 +172,7 @@ impl LayerState {
         (request, present): (RequestView<'_>, Present),
         target: &Target<'_>,
         lookup: Lookup,
-        varies_by: Option<&Arc<[HeaderName]>>,
+        learned: Option<&Learned>,
         now: Timestamp,
     ) -> Plan {
         let mut buffer = KeyBuffer::new();
@@ -175,6 +185,8 @@ impl LayerState {
         if let (Decision::Hit, Some(_)) = (&decision, found.entry()) {
             return found.hit(lookup);
         }
+        let varies_by = learned.and_then(|learned| learned.varies_by.as_ref());
+        let goes_alone = learned.is_some_and(|learned| learned.goes_alone);
         let fetch = |reason: NoCacheReason, entry: Option<Arc<Entry>>| Fetch {
             key: FlightKey { primary: key.to_owned(), variant: found.variant(request.headers, varies_by) },
             settings: target.settings,
@@ -183,7 +195,7 @@ impl LayerState {
             entry,
             reason: if found.is_pass() { NoCacheReason::HitForMiss } else { reason },
             // What a `HEAD` brings is of no use to a `GET` that waits under the same key.
-            collapses: !found.is_pass() && !lookup.as_get,
+            collapses: !found.is_pass() && !lookup.as_get && !goes_alone,
             has_identity: buffer.has_identity(),
             lead: None,
             nothing_at: found.slot.is_none().then_some(changes),
@@ -267,7 +279,7 @@ impl Found {
             Some(entry) => {
                 Plan::Serve(Serve { entry, status: CacheStatus::Hit, warns: lookup.warn, refresh: None })
             }
-            None => Plan::Forward(NoCacheReason::NotFound),
+            None => Plan::Forward { reason: NoCacheReason::NotFound, warns: lookup.warn },
         }
     }
 
@@ -289,13 +301,13 @@ impl Found {
                 let refresh = Box::new(fetch(NoCacheReason::Expired, self.entry().cloned()));
                 serve(CacheStatus::Stale, Some(refresh))
             }
-            Decision::Revalidate => Plan::Fetch(fetch(NoCacheReason::Expired, self.entry().cloned())),
+            Decision::Revalidate(reason) => Plan::Fetch(fetch(*reason, self.entry().cloned())),
             // The client's own conditions are worth more than an answer that is most likely not storable.
             Decision::Miss(_) if self.is_pass() && is_conditional(request.headers) => {
-                Plan::Forward(NoCacheReason::HitForMiss)
+                Plan::Forward { reason: NoCacheReason::HitForMiss, warns: lookup.warn }
             }
             Decision::Miss(reason) => Plan::Fetch(fetch(*reason, None)),
-            Decision::Pass(reason) => Plan::Forward(*reason),
+            Decision::Pass(reason) => Plan::Forward { reason: *reason, warns: lookup.warn },
             Decision::GatewayTimeout => Plan::Refuse(Box::new(GatewayError::not_cached())),
         }
     }

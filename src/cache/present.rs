@@ -23,6 +23,8 @@ impl Present {
     pub(crate) const VARY: Self = Self(1 << 10);
     pub(crate) const TAGS: Self = Self(1 << 11);
     pub(crate) const TRACE_ID: Self = Self(1 << 12);
+    /// `If-Match` or `If-Unmodified-Since`, which only the service can judge.
+    pub(crate) const PRECONDITION: Self = Self(1 << 13);
     /// Fields that concern one connection only.
     pub(crate) const HOP_BY_HOP: Self =
         Self::OTHER_OF_CONNECTION.or(Self::UPGRADE).or(Self::TRANSFER_ENCODING).or(Self::PROXY_AUTHORIZATION);
@@ -49,6 +51,7 @@ impl Present {
             "proxy-authorization" => Self::PROXY_AUTHORIZATION,
             "connection"
             | "keep-alive"
+            | "proxy-connection"
             | "proxy-authenticate"
             | "proxy-authentication-info"
             | "te"
@@ -58,6 +61,7 @@ impl Present {
             "range" => Self::RANGE,
             "cache-control" => Self::CACHE_CONTROL,
             "if-none-match" | "if-modified-since" => Self::CONDITION,
+            "if-match" | "if-unmodified-since" => Self::PRECONDITION,
             "set-cookie" => Self::SET_COOKIE,
             "vary" => Self::VARY,
             "surrogate-key" | "cache-tag" => Self::TAGS,

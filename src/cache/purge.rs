@@ -3,20 +3,16 @@
 use super::{
     codec,
     core::Core,
-    flight::{Flight, RequestSnapshot},
-    key::{KeyBuffer, KeyReader, KeyScope, StoreKey, encode, query_part, whole_query_part},
-    plan::LayerState,
-    rules::{RequestView, ResponseView},
+    flight::Flight,
+    key::{
+        KeyReader, StoreKey, caller_part, header_part, host_part, path_part, query_part, tag,
+        whole_query_part,
+    },
     store::StoredValue,
 };
-use crate::{
-    clock::Timestamp,
-    context::RequestContext,
-    route::MatchedRoute,
-    store::{Acknowledgement, StoreError},
-};
+use crate::store::{Acknowledgement, StoreError};
 use bytes::{Buf, BufMut, Bytes};
-use http::{Method, Response, Uri};
+use http::{HeaderName, HeaderValue, Method};
 use std::{sync::Arc, time::Duration};
 
 /// The form in which purges travel.
@@ -28,13 +24,15 @@ const PURGE_VERSION: u8 = 1;
 /// A purge looks at every entry: some milliseconds for 100,000 of them, a shard at a time.
 ///
 /// ```
-/// use http::Method;
+/// use http::{HeaderName, HeaderValue, Method};
 /// use tower_gateway::cache::{Cache, Purge};
 ///
 /// let cache = Cache::builder().build()?;
 /// cache.purge(&Purge::all().stage("prod"));
 /// cache.purge(&Purge::all().stage("prod").resource("/pets/{id}").method(&Method::GET));
 /// cache.purge(&Purge::all().path("/pets/7"));
+/// cache.purge(&Purge::all().resource("/pets/{id}").path_parameter("id", "7"));
+/// cache.purge(&Purge::all().principal("ada"));
 /// cache.purge(&Purge::all().tag("pet-7").softly());
 /// # Ok::<(), tower_gateway::ConfigError>(())
 /// ```
@@ -97,6 +95,43 @@ impl Purge {
     #[must_use]
     pub fn query_parameter(mut self, name: &str, value: &str) -> Self {
         self.parameters.push(query_part(name, value));
+        self
+    }
+
+    /// Entries whose declared path variable ([`CacheKey::path`](crate::route::CacheKey::path)) has exactly this value, as
+    /// received: one pet of `/pets/{id}` where the key is its `id` alone, and has no [`path`](Self::path).
+    #[must_use]
+    pub fn path_parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.push(path_part(name, value));
+        self
+    }
+
+    /// Entries whose declared header field ([`CacheKey::header`](crate::route::CacheKey::header)) has exactly this one value:
+    /// also a credential, by its text.
+    #[must_use]
+    pub fn header(mut self, name: &HeaderName, value: &HeaderValue) -> Self {
+        self.parameters.push(header_part(name, value));
+        self
+    }
+
+    /// Entries of a host, in any case, with its port unless that is the default of the URI's scheme. For keys with a path.
+    #[must_use]
+    pub fn host(mut self, host: &str) -> Self {
+        self.parameters.push(host_part(host));
+        self
+    }
+
+    /// Entries of one caller, by the id of its principal.
+    #[must_use]
+    pub fn principal(mut self, id: &str) -> Self {
+        self.parameters.push(caller_part(tag::PRINCIPAL, id));
+        self
+    }
+
+    /// Entries of one verified API key, by its id.
+    #[must_use]
+    pub fn api_key(mut self, id: &str) -> Self {
+        self.parameters.push(caller_part(tag::API_KEY, id));
         self
     }
 
@@ -243,50 +278,17 @@ impl Core {
         tier.acknowledged(number, within.saturating_sub(self.clock.now().since(begun))).await
     }
 
-    fn invalidate_key(&self, key: StoreKey<'_>) {
+    /// The caller has counted it.
+    pub(super) fn invalidate_key(&self, key: StoreKey<'_>) {
         if let Some(tier) = &self.tier {
             tier.tell(&Purge::exactly(key.bytes()));
         }
-        self.count_purge();
         for flight in
             self.flights.all().iter().filter(|flight| flight.key().primary.borrowed().bytes() == key.bytes())
         {
             self.overtake(flight);
         }
         self.store.remove(key);
-    }
-}
-
-impl LayerState {
-    /// Drops what an answer to another request has made invalid.
-    pub(super) fn invalidate<R>(
-        &self,
-        request: &RequestSnapshot,
-        response: &Response<R>,
-        (requested, responded): (Timestamp, Timestamp),
-    ) {
-        let response =
-            ResponseView { status: response.status(), headers: response.headers(), requested, responded };
-        let targets = self.core.rules.invalidates(request.view(), response);
-        targets.iter().for_each(|uri| self.invalidate_target(request, uri));
-    }
-
-    fn invalidate_target(&self, request: &RequestSnapshot, uri: &Uri) {
-        let context = request.context.as_ref();
-        let scope = context.and_then(RequestContext::route).map(|route| &route.scope).or(self.scope.as_ref());
-        let has_canary = scope.and_then(|scope| scope.stage.as_ref()?.canary).is_some();
-        let route =
-            scope.and_then(|scope| MatchedRoute::find(scope, Some(&Method::GET), uri.path(), uri.path()));
-        let spec = route.as_ref().and_then(|route| route.declared().method.cache_key.as_deref());
-        let scope = KeyScope { instance: &self.instance, route: route.as_ref(), received: uri.path() };
-        let view = RequestView { method: &Method::GET, uri, ..request.view() };
-        let mut buffer = KeyBuffer::new();
-        encode(&mut buffer, scope, spec.unwrap_or(&self.core.key), view, Method::GET.as_str());
-        self.core.invalidate_key(StoreKey::new(self.core.hash(buffer.bytes()), buffer.bytes()));
-        // Entries of other callers have keys that nobody can make here, and those of the other release of a canary.
-        if self.core.has_identities() || has_canary {
-            self.core.purge_and_tell(&Purge::all().method(&Method::GET).path(uri.path()));
-        }
     }
 }
 

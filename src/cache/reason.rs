@@ -78,13 +78,14 @@ reasons! {
     Expired => "expired",
     /// The client invalidated the entry, and had the right to.
     Invalidated => "invalidated",
-    /// A range was asked for and no entry was there.
+    /// A range was asked for and no entry was there, or the mode takes no ranges from entries.
     Range => "range",
     /// A `GET` or `HEAD` with a body: the service might read it, and no key has it.
     RequestBody => "request-body",
     /// The request wants another protocol.
     Upgrade => "upgrade",
-    /// The request's own directives keep it from the cache.
+    /// The request's own words keep it from the cache, or from what is stored: a directive, or a condition that only the
+    /// service can judge.
     RequestDirective => "request-directive",
     /// The answer of a request like this was not storable a short while ago.
     HitForMiss => "hit-for-miss",
@@ -120,6 +121,8 @@ reasons! {
     EventStream => "event-stream",
     /// Purged, flushed or overtaken by a newer request while the answer was on its way.
     Superseded => "superseded",
+    /// The method's settings ask for encryption, and the cache has no keys.
+    NotEncrypted => "not-encrypted",
     /// The stored value could not be decrypted with the keys at hand.
     Sealed => "sealed",
 }

@@ -14,7 +14,10 @@ use crate::body::GatewayBody;
 use bytes::Bytes;
 use http::{Extensions, Response, StatusCode, header::WARNING};
 
-pub(super) fn pass<R>(layer: &LayerState, response: &mut Response<R>, provenance: Provenance) {
+pub(super) fn pass<R>(layer: &LayerState, response: &mut Response<R>, provenance: Provenance, warns: bool) {
+    if warns {
+        response.headers_mut().append(WARNING, aws::WARNING);
+    }
     if layer.core.strips_tags {
         tags::remove(response.headers_mut());
     }

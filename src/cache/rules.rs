@@ -51,7 +51,7 @@ pub(crate) struct ResponseView<'a> {
 #[derive(Debug)]
 pub(crate) enum Intake {
     /// It is forwarded as it is, and its answer is not stored.
-    Bypass(NoCacheReason),
+    Bypass { reason: NoCacheReason, warns: bool },
     /// It is answered at once.
     Refuse(Box<GatewayError>),
     /// The store is asked.
@@ -80,7 +80,7 @@ pub(crate) enum Decision {
     StaleWhileRevalidate,
     /// Call the service; the entry's validators go along ([`Rules::prepare`]), and it may be freshened by a 304 or
     /// served if the service fails.
-    Revalidate,
+    Revalidate(NoCacheReason),
     /// Call the service, together with everybody who asks the same.
     Miss(NoCacheReason),
     /// Call the service for this request alone; its answer is not stored.
@@ -103,6 +103,8 @@ pub(crate) enum Verdict {
     ServeStale,
     /// Only for the client that asked.
     Discard(NoCacheReason),
+    /// The same, and it shows that the stored entry is no longer what the service has.
+    Contradict(NoCacheReason),
 }
 
 /// How an answer is stored.
@@ -111,8 +113,9 @@ pub(crate) struct StorePlan {
     pub(crate) freshness: Freshness,
     /// The request fields that it varies by, sorted and without repetition; empty for none.
     pub(crate) vary: Option<Arc<[HeaderName]>>,
-    /// Fields of the answer that are neither stored nor shared (hop-by-hop fields, `no-cache="..."`).
-    pub(crate) remove: Vec<HeaderName>,
+    /// Fields of the answer that are for the client alone that caused it, and neither stored nor shared
+    /// (`private="..."`, `no-cache="..."`).
+    pub(crate) private: Vec<HeaderName>,
     /// A `Date` for an answer that came without one.
     pub(crate) date: Option<HeaderValue>,
 }
@@ -202,7 +205,14 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
     fn on_error(&self, request: RequestView<'_>, entry: &Entry, now: Timestamp) -> bool;
 
     /// Step 5: `request` waited for an answer that is `plan`ned to be stored. Its `Vary` values match already.
-    fn may_share(&self, request: RequestView<'_>, response: ResponseView<'_>, plan: &StorePlan) -> bool;
+    /// `came_before`: it came before the service was asked.
+    fn may_share(
+        &self,
+        request: RequestView<'_>,
+        response: ResponseView<'_>,
+        plan: &StorePlan,
+        came_before: bool,
+    ) -> bool;
 
     /// Step 6. `complete` is the whole body where it is there; without it only `Whole` and `Nothing` can be had.
     fn present(
@@ -213,6 +223,9 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
         complete: Option<&Bytes>,
         provenance: Provenance,
     ) -> BodyPart;
+
+    /// Step 6 for a refusal of the cache's own.
+    fn refused(&self, _: &mut HeaderMap) {}
 
     /// Step 6 for an answer that passes by.
     fn passed(&self, response: &mut HeaderMap, provenance: Provenance);

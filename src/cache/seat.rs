@@ -2,12 +2,13 @@
 
 use super::{
     core::Core,
-    entry::{Entry, Meta},
-    flight::{Arrived, Flight, Job, RequestSnapshot, Rider},
+    entry::Entry,
+    flight::{Arrived, Flight, How, Job, RequestSnapshot, Rider},
     plan::{Fetch, Found, LayerState},
     rules::{Decision, RequestView, ResponseView, StorePlan},
 };
 use crate::clock::Timestamp;
+use http::HeaderName;
 use std::sync::Arc;
 
 /// A place in a call, or an answer that came just now.
@@ -91,24 +92,41 @@ fn just_stored(
     }
 }
 
-/// Whether an answer that was waited for is one for this request.
-pub(super) fn is_shared(
-    layer: &LayerState,
-    request: RequestView<'_>,
-    meta: &Meta,
-    arrived: &Arrived,
-) -> bool {
-    let headers = match arrived {
-        Arrived::Streaming(head) => &head.headers,
-        Arrived::Entry(entry, _) => &entry.content.headers,
-        _ => return false,
+/// What an answer that was waited for is to a request.
+pub(super) enum Fit {
+    Shared,
+    /// It is for other values of these fields.
+    Varies(Arc<[HeaderName]>),
+    /// It is for those who asked otherwise, or before.
+    Unfit,
+    /// It is for nobody but the leader.
+    Released,
+    /// There is none: somebody else tries.
+    Failed,
+}
+
+/// `came_before`: the request came before the call was made.
+pub(super) fn fit(layer: &LayerState, request: RequestView<'_>, arrived: &Arrived, came_before: bool) -> Fit {
+    let (meta, headers, is_new) = match arrived {
+        Arrived::Streaming(head) => (&head.meta, &head.headers, true),
+        Arrived::Entry(entry, how) => (&entry.meta, &entry.content.headers, is_new(*how)),
+        Arrived::Released(_) => return Fit::Released,
+        Arrived::Failed => return Fit::Failed,
     };
-    if meta.selection.as_ref().is_some_and(|selection| !selection.matches(request.headers)) {
-        return false;
+    if let Some(other) = meta.selection.as_ref().filter(|selection| !selection.matches(request.headers)) {
+        return Fit::Varies(Arc::clone(other.names()));
     }
     let vary = meta.selection.as_ref().map(|selection| Arc::clone(selection.names()));
     let plan = StorePlan { freshness: meta.freshness, vary, ..StorePlan::default() };
     let response =
         ResponseView { status: meta.status, headers, requested: meta.requested, responded: meta.responded };
-    layer.core.rules.may_share(request, response, &plan)
+    match layer.core.rules.may_share(request, response, &plan, came_before && is_new) {
+        true => Fit::Shared,
+        false => Fit::Unfit,
+    }
+}
+
+/// Whether the service has just said so, and not to the leader alone.
+fn is_new(how: How) -> bool {
+    matches!(how, How::Answered { .. } | How::Freshened { stored: true })
 }

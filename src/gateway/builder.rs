@@ -100,6 +100,8 @@ struct Parts {
     api_key: Option<ApiKeyLayer>,
     usage_plan: Option<UsagePlanLayer>,
     timeout: Option<TimeoutLayer>,
+    /// There is a cache, and it has no keys to encrypt with.
+    cannot_encrypt: bool,
     aws_exact: bool,
     explanation_id: Option<HeaderName>,
 }
@@ -130,6 +132,7 @@ impl Default for Parts {
             api_key: None,
             usage_plan: None,
             timeout: Some(TimeoutLayer::default()),
+            cannot_encrypt: false,
             aws_exact: false,
             explanation_id: None,
         }
@@ -345,8 +348,12 @@ impl<C> GatewayBuilder<C> {
     /// `AUTHORIZER_CONFIGURATION_ERROR` for authorizers.
     pub fn build(self) -> Result<Gateway<C>, BuildError> {
         self.parts.check()?;
+        let cannot_encrypt = self.parts.cannot_encrypt;
         let phases = Arc::new(self.parts.assemble()?);
         phases.check_method_throttles()?;
+        if cannot_encrypt {
+            phases.check_encryption()?;
+        }
         Ok(Gateway { phases, cache: self.cache })
     }
 }
@@ -357,7 +364,8 @@ impl GatewayBuilder<Uncached> {
     ///
     /// It asks more of the service: its future, error and body are `Send + 'static`.
     #[must_use]
-    pub fn cache(self, cache: CacheLayer) -> GatewayBuilder<Cached> {
+    pub fn cache(mut self, cache: CacheLayer) -> GatewayBuilder<Cached> {
+        self.parts.cannot_encrypt = !cache.can_encrypt();
         GatewayBuilder { parts: self.parts, cache: Cached(cache) }
     }
 }

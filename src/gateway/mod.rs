@@ -59,6 +59,7 @@
 mod admission;
 mod authorizers;
 mod builder;
+mod encryption;
 mod entry;
 mod integration;
 mod observed;

@@ -6,13 +6,23 @@ mod bench;
 use crate::support::{get, run};
 use bench::{Answer, Bench, Service, answer, method, status_of, with};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use std::time::Duration;
-use tower::ServiceExt;
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tower::{Layer, ServiceExt};
 use tower_gateway::{
     GatewayBody,
-    cache::rfc::{Rfc9111, SetCookie},
+    cache::{
+        Cache, CacheLayer, NoCacheReason,
+        rfc::{Rfc9111, SetCookie},
+    },
+    route::{ApiMethod, CacheKey, Routes},
 };
 
 #[test]
@@ -45,9 +55,92 @@ fn what_one_client_is_given_as_a_cookie_no_other_gets() {
         assert_eq!(refusing.plain().await.headers()["set-cookie"], "session=1");
         assert_eq!(refusing.plain().await.into_body(), "2");
         let stripping = Bench::saying(Rfc9111::new().set_cookie(SetCookie::Strip), sets);
-        stripping.plain().await;
+        assert_eq!(stripping.plain().await.headers()["set-cookie"], "session=1");
         let second = stripping.plain().await;
         assert!(second.body() == "1" && !second.headers().contains_key("set-cookie"), "{second:?}");
+    });
+}
+
+#[test]
+fn what_is_private_reaches_the_client_that_caused_it_and_no_other() {
+    run(async {
+        let strip = || Rfc9111::new().set_cookie(SetCookie::Strip);
+        for (rules, value, name) in [
+            (Rfc9111::new(), r#"max-age=60, private="set-cookie, x-none""#, "set-cookie"),
+            (Rfc9111::new(), r#"max-age=60, no-cache="set-cookie""#, "set-cookie"),
+            (Rfc9111::new(), r#"max-age=60, private="x-a""#, "x-a"),
+            (strip(), "max-age=60", "set-cookie"),
+        ] {
+            let fields =
+                move |call: usize| vec![("cache-control", value), ("etag", "\"a\""), (name, mine(call))];
+            let bench = Bench::new(rules, move |call, request| {
+                let known = request.headers().contains_key("if-none-match");
+                Ok(answer(if known { 304 } else { 200 }, &fields(call), "page"))
+            });
+            let all = |answer: &Response<Bytes>| {
+                answer
+                    .headers()
+                    .get_all(name)
+                    .iter()
+                    .map(|value| value.to_str().unwrap().to_owned())
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(all(&bench.plain().await), ["1"], "{value}");
+            assert_eq!(all(&bench.plain().await), [""; 0], "{value}");
+            // So it is with a confirmation.
+            bench.wait(61);
+            let confirmed = bench.plain().await;
+            assert_eq!(
+                (all(&confirmed), confirmed.body().as_ref()),
+                (vec!["2".to_owned()], &b"page"[..]),
+                "{value}"
+            );
+            assert_eq!((all(&bench.plain().await).len(), bench.calls()), (0, 2), "{value}");
+        }
+    });
+}
+
+fn mine(call: usize) -> &'static str {
+    ["0", "1", "2"][call]
+}
+
+/// A body on its way is shared with whoever waits; what is private in its head is not.
+#[test]
+fn who_waited_for_an_answer_gets_nothing_that_is_private_in_it() {
+    run(async {
+        for is_slow in [false, true] {
+            let clock = tower_gateway::clock::ManualClock::at_unix_seconds(784_111_777);
+            let cache = Cache::builder().rfc9111(Rfc9111::new()).clock(clock.clock()).build().unwrap();
+            let service =
+                CacheLayer::new(cache).layer(tower::service_fn(move |_: Request<Full<Bytes>>| async move {
+                    tokio::task::yield_now().await;
+                    let fields = &[
+                        ("cache-control", "max-age=60, private=\"set-cookie\""),
+                        ("set-cookie", "session=1"),
+                    ];
+                    let frames = [
+                        Ok::<_, Infallible>(Frame::data(Bytes::from("a"))),
+                        Ok(Frame::data(Bytes::from("b"))),
+                    ];
+                    let body = futures_util::stream::iter(frames).then(move |frame| async move {
+                        if is_slow {
+                            tokio::task::yield_now().await;
+                        }
+                        frame
+                    });
+                    Ok::<_, Infallible>(answer(200, fields, "").map(|_| StreamBody::new(Box::pin(body))))
+                }));
+            let ask = || service.clone().oneshot(get("/x"));
+            let (first, second) = tokio::join!(ask(), ask());
+            let (first, second) = (first.unwrap(), second.unwrap());
+            assert_eq!(first.headers()["set-cookie"], "session=1");
+            assert!(!second.headers().contains_key("set-cookie"), "{is_slow}");
+            let bodies = tokio::join!(first.into_body().collect(), second.into_body().collect());
+            assert_eq!(
+                (bodies.0.unwrap().to_bytes(), bodies.1.unwrap().to_bytes()),
+                ("ab".into(), "ab".into())
+            );
+        }
     });
 }
 
@@ -66,6 +159,62 @@ fn other_methods_are_never_answered_from_the_store_and_invalidate_it() {
         options.plain().await;
         assert_eq!(options.send(method(Method::OPTIONS)).await.into_body(), "2");
         assert_eq!(options.plain().await.into_body(), "1", "OPTIONS changes nothing");
+    });
+}
+
+#[test]
+fn a_change_is_one_of_the_same_uri_however_it_is_written() {
+    run(async {
+        let forms: [(&str, &str); 6] = [
+            ("/x", "a.test"),
+            ("/x", "A.TEST"),
+            ("/x", "a.test:80"),
+            ("/x", "a.test:443"),
+            ("http://a.test/x", ""),
+            ("https://A.test:443/x", "a.test"),
+        ];
+        let form =
+            |(uri, host): (&str, &str)| if host.is_empty() { get(uri) } else { with(get(uri), "host", host) };
+        for stored in forms {
+            for changed in forms {
+                let bench = Bench::saying(Rfc9111::new(), &[("cache-control", "max-age=60")]);
+                bench.send(form(stored)).await;
+                let mut post = form(changed);
+                *post.method_mut() = Method::POST;
+                bench.send(post).await;
+                assert_eq!(bench.send(form(stored)).await.into_body(), "3", "{stored:?} {changed:?}");
+                bench.send(with(method(Method::POST), "host", "b.test")).await;
+                assert_eq!(bench.send(form(stored)).await.into_body(), "3", "another host");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_change_is_one_for_every_value_of_a_declared_field_and_for_every_caller() {
+    run(async {
+        let by = |key: CacheKey| {
+            let key = key.header(http::header::ACCEPT_LANGUAGE);
+            let get = ApiMethod::new().cache_key(key);
+            Routes::builder()
+                .method("/x", Method::GET, get)
+                .method("/x", Method::POST, ApiMethod::new())
+                .method("/y", Method::GET, ApiMethod::new())
+                .build()
+                .unwrap()
+        };
+        for key in [CacheKey::new(), CacheKey::only_declared()] {
+            let bench = Bench::routed(&by(key), &[("cache-control", "max-age=60")]);
+            let ask = async |verb: Method, language: &str| {
+                bench.send(with(method(verb), "accept-language", language)).await.into_body()
+            };
+            bench.send(get("/y")).await;
+            assert_eq!([ask(Method::GET, "de").await, ask(Method::GET, "en").await], ["2", "3"]);
+            assert_eq!([ask(Method::GET, "de").await, ask(Method::GET, "en").await], ["2", "3"]);
+            ask(Method::POST, "de").await;
+            assert_eq!([ask(Method::GET, "de").await, ask(Method::GET, "en").await], ["5", "6"]);
+            assert_eq!(bench.send(get("/y")).await.into_body(), "1", "another path");
+        }
     });
 }
 
@@ -144,6 +293,38 @@ fn a_head_brings_a_stored_get_up_to_date_or_leaves_it_alone() {
     });
 }
 
+#[test]
+fn a_head_that_shows_another_answer_makes_the_stored_one_stale() {
+    run(async {
+        for (name, stored, shown, contradicts) in [
+            ("etag", "\"a\"", "\"b\"", true),
+            ("last-modified", "Sun, 06 Nov 1994 08:00:00 GMT", "Sun, 06 Nov 1994 08:01:00 GMT", true),
+            ("content-length", "4", "5", true),
+            ("etag", "\"a\"", "\"a\"", false),
+            ("x-other", "1", "2", false),
+        ] {
+            for status in [200, 404] {
+                let bench = Bench::new(Rfc9111::new(), move |_, request| {
+                    let is_head = request.method() == Method::HEAD;
+                    let value = if is_head { shown } else { stored };
+                    let status = if is_head { status } else { 200 };
+                    Ok(answer(status, &[("cache-control", "max-age=60"), (name, value)], "body"))
+                });
+                bench.plain().await;
+                bench.send(with(method(Method::HEAD), "cache-control", "no-cache")).await;
+                assert_eq!(bench.calls(), 2);
+                let after = bench.plain().await;
+                let calls = if contradicts && status == 200 { 3 } else { 2 };
+                assert_eq!(
+                    (bench.calls(), after.status()),
+                    (calls, StatusCode::OK),
+                    "{name} {shown} {status}"
+                );
+            }
+        }
+    });
+}
+
 /// 304 to whoever sends the one entity tag there is.
 fn validating(call: usize, request: &Request<Full<Bytes>>, extra: &[(&str, &str)]) -> Answer {
     let mut fields = vec![("cache-control", "max-age=10"), ("etag", "\"a\"")];
@@ -173,6 +354,99 @@ fn a_stale_answer_is_confirmed_and_then_fresh_again() {
             ("tower-gateway; hit; ttl=1", "9")
         );
         assert_eq!(bench.calls(), 2);
+    });
+}
+
+/// Until everybody has come: each poll of a waiter drives the call a step.
+async fn a_while() {
+    for _ in 0..30 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What must be validated at each use: who comes while a question is on its way must not have its answer, which may be
+/// older than the request. They share the next question, and nobody asks for the whole.
+#[test]
+fn many_at_once_ask_twice_about_what_must_be_validated() {
+    for (stored, asked) in [
+        ("no-cache", ""),
+        ("no-cache, max-age=60", ""),
+        ("max-age=0", ""),
+        ("max-age=60", "no-cache"),
+        ("max-age=60", "max-age=0"),
+    ] {
+        run(async {
+            let calls = Arc::new(Mutex::new(Vec::new()));
+            let log = Arc::clone(&calls);
+            let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
+            let service = tower::service_fn(move |request: Request<Full<Bytes>>| {
+                let etag = request.headers().get("if-none-match").cloned();
+                log.lock().unwrap().push(etag.is_some());
+                async move {
+                    a_while().await;
+                    let fields = &[("cache-control", stored), ("etag", "\"a\"")];
+                    Ok::<_, Infallible>(answer(if etag.is_some() { 304 } else { 200 }, fields, "page"))
+                }
+            });
+            let service = CacheLayer::new(cache.clone()).layer(service);
+            let ask = || {
+                let request =
+                    if asked.is_empty() { get("/x") } else { with(get("/x"), "cache-control", asked) };
+                service.clone().oneshot(request)
+            };
+            let all = async |count: usize| {
+                let answers = futures_util::future::join_all((0..count).map(|_| ask())).await;
+                let mut reasons = Vec::new();
+                for answer in answers {
+                    let (head, body) = answer.unwrap().into_parts();
+                    reasons.push(head.headers["cache-status"].to_str().unwrap().to_owned());
+                    assert_eq!(
+                        (head.status, body.collect().await.unwrap().to_bytes()),
+                        (StatusCode::OK, "page".into())
+                    );
+                }
+                reasons
+            };
+            // The first answer may not be shared either, and so there are two calls.
+            all(10).await;
+            assert_eq!(calls.lock().unwrap().len(), 2, "{stored}; {asked}");
+            calls.lock().unwrap().clear();
+            let reasons = all(10).await;
+            assert_eq!(*calls.lock().unwrap(), [true, true], "{stored}; {asked}");
+            assert!(reasons.iter().all(|reason| reason.contains("fwd-status=304")), "{reasons:?}");
+            assert_eq!(cache.stats().missed(NoCacheReason::Authorization), 0);
+        });
+    }
+}
+
+/// A confirmation that is for one client only is for nobody who waited, however long.
+#[test]
+fn who_waited_in_vain_twice_asks_alone_and_still_with_the_validators() {
+    run(async {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&calls);
+        let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
+        let service =
+            CacheLayer::new(cache).layer(tower::service_fn(move |request: Request<Full<Bytes>>| {
+                let known = request.headers().contains_key("if-none-match");
+                log.lock().unwrap().push(known);
+                let call = log.lock().unwrap().len().to_string();
+                async move {
+                    a_while().await;
+                    let mut fields = vec![("cache-control", "no-cache"), ("etag", "\"a\"")];
+                    fields.extend(known.then_some(("set-cookie", call.as_str())));
+                    Ok::<_, Infallible>(answer(if known { 304 } else { 200 }, &fields, "page"))
+                }
+            }));
+        let ask = || service.clone().oneshot(get("/x"));
+        ask().await.unwrap();
+        let answers = futures_util::future::join_all((0..5).map(|_| ask())).await;
+        let mut cookies: Vec<_> =
+            answers.into_iter().map(|answer| answer.unwrap().headers()["set-cookie"].clone()).collect();
+        cookies.sort_unstable();
+        cookies.dedup();
+        assert_eq!(cookies.len(), 5, "each has its own");
+        assert_eq!(*calls.lock().unwrap(), [false, true, true, true, true, true]);
     });
 }
 
@@ -397,6 +671,54 @@ fn every_answer_says_what_the_cache_did() {
         assert_eq!(status(method(Method::POST)).await[1], "tower-gateway; fwd=method");
         let silent = Bench::saying(Rfc9111::new().cache_status(false), &[("cache-control", "max-age=60")]);
         assert!(!silent.plain().await.headers().contains_key("cache-status"));
+    });
+}
+
+#[test]
+fn why_the_service_was_asked_is_told_as_rfc_9211_means_it() {
+    run(async {
+        let says = async |bench: &Bench, name: &str, value: &str| {
+            status_of(&bench.send(with(get("/x"), name, value)).await).to_owned()
+        };
+        let fields = &[("cache-control", "max-age=60"), ("etag", "\"a\"")];
+        for validators in [&fields[..1], &fields[..]] {
+            let bench = Bench::saying(Rfc9111::new(), validators);
+            assert_eq!(
+                says(&bench, "cache-control", "only-if-cached").await,
+                "tower-gateway; detail=only-if-cached"
+            );
+            assert_eq!(says(&bench, "range", "bytes=0-1").await, "tower-gateway; fwd=uri-miss; detail=range");
+            bench.plain().await;
+            bench.wait(1);
+            for (name, value) in [
+                ("cache-control", "no-cache"),
+                ("cache-control", "max-age=0"),
+                ("cache-control", "min-fresh=100"),
+                ("pragma", "no-cache"),
+            ] {
+                assert_eq!(
+                    says(&bench, name, value).await,
+                    "tower-gateway; fwd=request; ttl=60; stored",
+                    "{value}"
+                );
+            }
+            bench.wait(61);
+            assert_eq!(
+                says(&bench, "cache-control", "no-cache").await,
+                "tower-gateway; fwd=stale; ttl=60; stored"
+            );
+            bench.wait(61);
+            let range = says(&bench, "range", "bytes=0-1").await;
+            assert!(range.starts_with("tower-gateway; fwd=stale"), "{range}");
+        }
+        // A confirmation is no sign that what was stored had been stale.
+        let bench = Bench::new(Rfc9111::new(), |call, request| validating(call, request, &[]));
+        bench.plain().await;
+        let told = says(&bench, "cache-control", "no-cache").await;
+        assert_eq!(told, "tower-gateway; fwd=request; fwd-status=304; ttl=10; stored");
+        let silent = Bench::saying(Rfc9111::new().cache_status(false), fields);
+        let refused = silent.send(with(get("/x"), "cache-control", "only-if-cached")).await;
+        assert!(!refused.headers().contains_key("cache-status"));
     });
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     body::BoxError,
     cache::{
-        answer::{compact, compact_whole, content_length, hop_by_hop},
+        answer::{compact, compact_whole, content_length, hop_by_hop, split_off},
         entry::{Content, Entry, Freshness, Meta},
         present::Present,
         reason::NoCacheReason,
@@ -91,6 +91,10 @@ fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
     let present = Present::of(head.headers);
     match verdict(job, head, present, now) {
         Verdict::Discard(reason) => released(job, motor, reason),
+        Verdict::Contradict(reason) => {
+            job.core.soften(&job.key.primary, &job.request.headers());
+            released(job, motor, reason)
+        }
         Verdict::ServeStale => match &job.entry {
             Some(entry) => landed(Landing::Entry(Arc::clone(entry), How::StaleOnError(Some(head.status)))),
             None => released(job, motor, NoCacheReason::Status),
@@ -165,6 +169,7 @@ fn freshened(
         Err(_) => (Freshness { always_validate: true, ..old.meta.freshness }, old.meta.selection.clone()),
     };
     let meta = Meta::new(old.meta.status, (job.started, now), freshness, selection, old.meta.tags.clone());
+    let private = split_off(&mut headers, plan.as_ref().map_or(&[], |plan| &plan.private));
     let content = Content { headers: compact(&mut headers), ..old.content.clone() };
     let entry = Arc::new(Entry::new(meta, content));
     let stored = match plan {
@@ -173,7 +178,11 @@ fn freshened(
     };
     // The 304 itself is of no use to anybody.
     drop(motor.as_mut().raw());
-    landed(Landing::Entry(entry, How::Freshened { stored }))
+    let own = (!private.is_empty()).then(|| {
+        headers.extend(private);
+        Own { headers, ..Own::default() }
+    });
+    After::Landed { landing: Landing::Entry(entry, How::Freshened { stored }), raw: None, own }
 }
 
 /// What is stored leaves where the service now forbids to keep it. It stays where only this confirmation of it is not
@@ -209,8 +218,8 @@ fn open(
     let Parts { status, mut headers, extensions, .. } = parts;
     let tags = tags_of(&mut headers, present, job.core.strips_tags);
     take_off(&mut headers, present);
-    plan.remove.iter().for_each(|name| drop(headers.remove(name)));
     plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
+    let private = split_off(&mut headers, &plan.private);
     let meta = Meta::new(status, (job.started, now), plan.freshness, selection(job, &plan), tags);
     let mut read = Eager::default();
     if is_end || read.run(&mut motor, cx) {
@@ -218,11 +227,13 @@ fn open(
         let content = Content { headers: fields, body, trailers: read.trailers };
         let (entry, stored) = complete(flight, meta, content, announced);
         let landing = Landing::Entry(entry, How::Answered { stored });
+        headers.extend(private);
         let own = Own { headers, body: read.segments.into_only(), extensions };
         return After::Landed { landing, raw: None, own: Some(own) };
     }
     let hint = read.hint(motor.size_hint());
     let head = Arc::new(StreamHead { meta, headers: compact(&mut headers), hint, announced });
+    headers.extend(private);
     After::Opened { motor, head, own: Own { headers, body: None, extensions }, read }
 }
 
@@ -317,14 +328,14 @@ fn keep(flight: &Flight, entry: &Arc<Entry>) -> bool {
     }
     let (lead, nothing_at) = (job.lead.as_ref(), job.nothing_at);
     let stored = job.core.keep(&job.key.primary, entry, &job.settings, job.has_identity, nothing_at, lead);
-    if stored && flight.is_superseded() {
+    if stored.is_ok() && flight.is_superseded() {
         job.core.store.remove(job.key.primary.borrowed());
         job.core.counters.not_stored(NoCacheReason::Superseded);
         return false;
     }
     match stored {
-        true => job.core.counters.stored(),
-        false => job.core.counters.not_stored(NoCacheReason::TooLarge),
+        Ok(()) => job.core.counters.stored(),
+        Err(reason) => job.core.counters.not_stored(reason),
     }
-    stored
+    stored.is_ok()
 }

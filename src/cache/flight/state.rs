@@ -101,7 +101,9 @@ impl State {
         let open = match &self.phase {
             Phase::Head => true,
             Phase::Streaming(stream) => {
-                !stream.is_overflowed && stream.end.is_none() && stream.head.meta.is_fresh(now)
+                let meta = &stream.head.meta;
+                let serves = meta.is_fresh(now) && !meta.freshness.always_validate;
+                !stream.is_overflowed && stream.end.is_none() && serves
             }
             Phase::Landed(Landing::Entry(entry, _)) => entry.meta.is_fresh(now),
             Phase::Landed(_) => false,

@@ -1,6 +1,10 @@
 //! What comes after a call that may be shared: an answer, or another way to get one.
 
-use super::{State, source::Source, view};
+use super::{
+    State,
+    source::{Source, Waiter},
+    view,
+};
 use crate::{
     body::{BoxError, GatewayBody},
     cache::{
@@ -9,7 +13,7 @@ use crate::{
         reason::{CacheStatus, NoCacheReason},
         respond::{answer_landed, answer_stream, pass},
         rules::Provenance,
-        seat::is_shared,
+        seat::{Fit, fit},
     },
     context::RequestContext,
     response::{Cause, GatewayError, Remains, ResponseType},
@@ -33,48 +37,47 @@ where
     pub(super) fn arrive(
         layer: &Arc<LayerState>,
         rider: Rider,
-        waiter: Option<(S, Request<B>)>,
+        waiter: Option<Box<Waiter<S, B>>>,
         (arrived, own): (Arrived, Option<Own>),
         warns: bool,
     ) -> Result<Self, E> {
         match waiter {
             None => arrive_first(layer, rider, (arrived, own), warns).map(Self::answered),
-            Some((service, request)) => {
-                Ok(Self::arrive_after(layer, rider, (service, request), arrived, warns))
-            }
+            Some(waiter) => Ok(Self::arrive_after(layer, rider, *waiter, arrived, warns)),
         }
     }
 
     fn arrive_after(
         layer: &Arc<LayerState>,
         rider: Rider,
-        (service, request): (S, Request<B>),
+        waiter: Waiter<S, B>,
         arrived: Arrived,
         warns: bool,
     ) -> Self {
+        let Waiter { service, request, learned } = waiter;
         let source = Source::Taken(service);
-        let meta = match &arrived {
-            Arrived::Streaming(head) => &head.meta,
-            Arrived::Entry(entry, _) => &entry.meta,
-            Arrived::Released(_) => {
-                return Self::forward(layer, source, request, CacheStatus::Bypass, NoCacheReason::HitForMiss);
-            }
-            Arrived::Failed => {
+        let flight = rider.flight_shared();
+        let came_before = learned.as_ref().is_some_and(|learned| learned.came_before(&flight));
+        match fit(layer, view(&request), &arrived, came_before) {
+            Fit::Shared => Self::share(layer, rider, request, arrived, warns),
+            Fit::Released => Self::forward(layer, source, request, NoCacheReason::HitForMiss, warns),
+            Fit::Failed => {
                 drop(rider);
-                return Self::begin(layer, source, request, None, None);
+                Self::begin(layer, source, request, learned, None)
             }
-        };
-        if !is_shared(layer, view(&request), meta, &arrived) {
-            let names = meta.selection.as_ref().map(|selection| Arc::clone(selection.names()));
-            drop(rider);
-            return match names {
+            Fit::Varies(names) => {
+                drop(rider);
                 // A call of its own, beside the one for other values.
-                Some(names) => Self::begin(layer, source, request, Some(&names), None),
-                None => {
-                    Self::forward(layer, source, request, CacheStatus::Bypass, NoCacheReason::Authorization)
-                }
-            };
+                Self::begin(layer, source, request, Some(learned.unwrap_or_default().varying(names)), None)
+            }
+            Fit::Unfit => {
+                drop(rider);
+                Self::begin(layer, source, request, Some(learned.unwrap_or_default().in_vain(flight)), None)
+            }
         }
+    }
+
+    fn share(layer: &LayerState, rider: Rider, request: Request<B>, arrived: Arrived, warns: bool) -> Self {
         let outcome = (CacheStatus::Collapsed, None);
         Self::answered(match arrived {
             Arrived::Streaming(head) => {
@@ -83,7 +86,7 @@ where
             Arrived::Entry(entry, how) => {
                 answer_landed(layer, view(&request), (&entry, how), None, outcome, warns)
             }
-            // Looked at above.
+            // Fits nobody.
             Arrived::Released(_) | Arrived::Failed => {
                 GatewayError::new(ResponseType::Default5xx, Cause::SharedCallFailed)
                     .refuse_in(RequestContext::of(request.extensions()), Remains::default())
@@ -115,8 +118,8 @@ where
             let request = rider.flight().job().request.view();
             Ok(answer_landed(layer, request, (&entry, how), own, outcome, warns))
         }
-        Arrived::Released(why) => raw(layer, &rider, reason, why),
-        Arrived::Failed => raw(layer, &rider, reason, NoCacheReason::ServiceError),
+        Arrived::Released(why) => raw(layer, &rider, (reason, why), warns),
+        Arrived::Failed => raw(layer, &rider, (reason, NoCacheReason::ServiceError), warns),
     }
 }
 
@@ -124,8 +127,8 @@ where
 fn raw<R, E>(
     layer: &LayerState,
     rider: &Rider,
-    reason: NoCacheReason,
-    why: NoCacheReason,
+    (reason, why): (NoCacheReason, NoCacheReason),
+    warns: bool,
 ) -> Result<Response<GatewayBody<R>>, E>
 where
     R: Send + 'static,
@@ -153,6 +156,6 @@ where
         not_stored: Some(why),
         now,
     };
-    pass(layer, &mut response, provenance);
+    pass(layer, &mut response, provenance, warns);
     Ok(response.map(GatewayBody::new))
 }

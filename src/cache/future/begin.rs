@@ -2,6 +2,7 @@
 
 use super::{
     State,
+    learned::Learned,
     passage::Passage,
     source::{Source, Waiter},
     view,
@@ -23,7 +24,7 @@ use crate::{
     response::Remains,
 };
 use bytes::Bytes;
-use http::{HeaderName, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use std::{future::Future, sync::Arc};
 use tower_service::Service;
@@ -37,22 +38,25 @@ where
     R::Error: Into<BoxError>,
     E: Send + 'static,
 {
-    /// `varies_by`: what the answer that was waited for turned out to vary by. `told`: what the second tier has said.
+    /// `told`: what the second tier has said.
     pub(super) fn begin(
         layer: &Arc<LayerState>,
         source: Source<'_, S>,
         request: Request<B>,
-        varies_by: Option<&Arc<[HeaderName]>>,
+        learned: Option<Box<Learned>>,
         told: Option<Told>,
     ) -> Self {
         let now = layer.core.clock.now();
-        match layer.plan(view(&request), varies_by, now) {
-            Plan::Forward(reason) => Self::forward(layer, source, request, CacheStatus::Bypass, reason),
+        match layer.plan(view(&request), learned.as_deref(), now) {
+            Plan::Forward { reason, warns } => Self::forward(layer, source, request, reason, warns),
             Plan::Refuse(error) => {
-                Self::answered(error.refuse_in(RequestContext::of(request.extensions()), Remains::default()))
+                let context = RequestContext::of(request.extensions());
+                let mut response = error.refuse_in(context, Remains::default());
+                layer.core.rules.refused(Response::headers_mut(&mut response));
+                Self::answered(response)
             }
             Plan::Serve(serve) => Self::serve(layer, source, request, serve, now),
-            Plan::Fetch(fetch) => Self::ask_or_fetch(layer, source, request, fetch, (varies_by, told), now),
+            Plan::Fetch(fetch) => Self::ask_or_fetch(layer, source, request, fetch, (learned, told), now),
         }
     }
 
@@ -62,34 +66,33 @@ where
         source: Source<'_, S>,
         request: Request<B>,
         mut fetch: Fetch,
-        (varies_by, told): (Option<&Arc<[HeaderName]>>, Option<Told>),
+        (learned, told): (Option<Box<Learned>>, Option<Told>),
         now: Timestamp,
     ) -> Self {
         match told {
             None if layer.core.tier.is_some() => {
                 if let Some(asking) = layer.ask_tier(&fetch) {
-                    let waiter = Some(Box::new(Waiter { service: source.take(), request }));
-                    return Self::Asking { asking, waiter, varies_by: varies_by.cloned() };
+                    let waiter = Some(Box::new(Waiter { service: source.take(), request, learned }));
+                    return Self::Asking { asking, waiter };
                 }
             }
             Some(Told::Lead(lead)) => fetch.lead = Some(lead),
             _ => {}
         }
-        Self::fetch(layer, source, request, fetch, now)
+        Self::fetch(layer, source, request, fetch, learned, now)
     }
 
     /// Begins again with what the second tier said.
-    pub(super) fn asked(
-        layer: &Arc<LayerState>,
-        (service, request): (S, Request<B>),
-        varies_by: Option<&Arc<[HeaderName]>>,
-        told: Told,
-    ) -> Self {
+    pub(super) fn asked(layer: &Arc<LayerState>, waiter: Waiter<S, B>, told: Told) -> Self {
+        let Waiter { service, request, learned } = waiter;
         let source = Source::Taken(service);
         match told {
             // Its answers lie elsewhere, each for other values.
-            Told::Varies(names) => Self::begin(layer, source, request, Some(&names), None),
-            told => Self::begin(layer, source, request, varies_by, Some(told)),
+            Told::Varies(names) => {
+                let learned = learned.unwrap_or_default().varying(names);
+                Self::begin(layer, source, request, Some(learned), None)
+            }
+            told => Self::begin(layer, source, request, learned, Some(told)),
         }
     }
 
@@ -102,17 +105,17 @@ where
         layer: &LayerState,
         mut source: Source<'_, S>,
         request: Request<B>,
-        status: CacheStatus,
         reason: NoCacheReason,
+        warns: bool,
     ) -> Self {
         let core = &layer.core;
-        core.counters.answered(status, Some(reason));
+        core.counters.answered(CacheStatus::Bypass, Some(reason));
         if let Some(context) = RequestContext::of(request.extensions()) {
-            context.note_cache(status, Some(reason), None);
+            context.note_cache(CacheStatus::Bypass, Some(reason), None);
         }
         let watched =
             core.rules.watches(request.method()).then(|| Box::new(RequestSnapshot::whole(view(&request))));
-        let passage = Passage { status, reason, started: core.clock.now(), watched };
+        let passage = Passage { reason, warns, started: core.clock.now(), watched };
         Self::Forwarded { future: source.call(request), passage }
     }
 
@@ -144,7 +147,7 @@ where
     ) -> Self {
         if tokio::runtime::Handle::try_current().is_err() {
             // Nobody would drive the refresh.
-            return Self::fetch(layer, source, request, fetch, now);
+            return Self::fetch(layer, source, request, fetch, None, now);
         }
         let present = fetch.present;
         if let Seat::Leader(rider) = take_seat(layer, view(&request), fetch, now) {
@@ -158,6 +161,7 @@ where
         source: Source<'_, S>,
         request: Request<B>,
         fetch: Fetch,
+        learned: Option<Box<Learned>>,
         now: Timestamp,
     ) -> Self {
         let (warns, present) = (fetch.lookup.warn, fetch.present);
@@ -167,7 +171,7 @@ where
                 Self::Riding { rider: Some(rider), waiter: None, warns }
             }
             Seat::Follower(rider) => {
-                let waiter = Box::new(Waiter { service: source.take(), request });
+                let waiter = Box::new(Waiter { service: source.take(), request, learned });
                 Self::Riding { rider: Some(rider), waiter: Some(waiter), warns }
             }
             Seat::None(entry) => {

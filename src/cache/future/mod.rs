@@ -2,25 +2,21 @@
 
 mod arrive;
 mod begin;
+mod learned;
 mod passage;
 mod source;
 
+pub(super) use learned::Learned;
 pub(super) use source::Source;
 
-use super::{
-    flight::Rider,
-    plan::LayerState,
-    reason::{CacheStatus, NoCacheReason},
-    rules::RequestView,
-    tier::Asking,
-};
+use super::{flight::Rider, plan::LayerState, reason::NoCacheReason, rules::RequestView, tier::Asking};
 use crate::{
     body::{BoxError, GatewayBody},
     clock::timer::Sleep,
     context::RequestContext,
 };
 use bytes::Bytes;
-use http::{HeaderName, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use passage::Passage;
 use pin_project_lite::pin_project;
@@ -52,7 +48,7 @@ pin_project! {
         Forwarded { #[pin] future: F, passage: Passage },
         Riding { rider: Option<Rider>, waiter: Option<Box<Waiter<S, B>>>, warns: bool },
         // The second tier is asked; `None` once it has answered.
-        Asking { asking: Asking, waiter: Option<Box<Waiter<S, B>>>, varies_by: Option<Arc<[HeaderName]>> },
+        Asking { asking: Asking, waiter: Option<Box<Waiter<S, B>>> },
     }
 }
 
@@ -115,10 +111,10 @@ where
                     let response = ready!(future.poll(cx))?;
                     return Poll::Ready(Ok(passage.leave(layer, response)));
                 }
-                StateProj::Asking { asking, waiter, varies_by } => {
+                StateProj::Asking { asking, waiter } => {
                     let told = ready!(Pin::new(asking).poll(cx));
-                    match Waiter::take(waiter) {
-                        Some(waiting) => State::asked(layer, waiting, varies_by.as_ref(), told),
+                    match waiter.take() {
+                        Some(waiter) => State::asked(layer, *waiter, told),
                         None => return Poll::Pending,
                     }
                 }
@@ -126,7 +122,7 @@ where
                     let Some(flight) = rider.as_ref() else { return Poll::Pending };
                     match flight.poll_arrival(cx) {
                         Poll::Ready(arrived) => {
-                            let waiter = Waiter::take(waiter);
+                            let waiter = waiter.take();
                             match rider.take() {
                                 Some(rider) => State::arrive(layer, rider, waiter, arrived, *warns)?,
                                 None => return Poll::Pending,
@@ -140,13 +136,13 @@ where
                                 .get_or_insert_with(|| Box::new(core.clock.sleep(core.limits.wait)));
                             ready!(Pin::new(patience).poll(cx));
                             *rider = None;
-                            match Waiter::take(waiter) {
-                                Some((service, request)) => State::forward(
+                            match waiter.take() {
+                                Some(waiter) => State::forward(
                                     layer,
-                                    Source::Taken(service),
-                                    request,
-                                    CacheStatus::Bypass,
+                                    Source::Taken(waiter.service),
+                                    waiter.request,
                                     NoCacheReason::WaitTimeout,
+                                    *warns,
                                 ),
                                 None => return Poll::Pending,
                             }

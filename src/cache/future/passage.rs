@@ -16,8 +16,9 @@ use http::Response;
 /// What is done to an answer that passes by.
 #[derive(Debug)]
 pub(super) struct Passage {
-    pub(super) status: CacheStatus,
     pub(super) reason: NoCacheReason,
+    /// The client wanted to invalidate and may not.
+    pub(super) warns: bool,
     pub(super) started: Timestamp,
     /// Where the answer may invalidate entries.
     pub(super) watched: Option<Box<RequestSnapshot>>,
@@ -33,10 +34,10 @@ impl Passage {
         if let Some(watched) = self.watched.take() {
             layer.invalidate(&watched, &response, (self.started, now));
         }
-        let (status, reason) = (self.status, Some(self.reason));
+        let (status, reason) = (CacheStatus::Bypass, Some(self.reason));
         let provenance =
             Provenance { status, reason, forward_status: None, stored: false, not_stored: None, now };
-        pass(layer, &mut response, provenance);
+        pass(layer, &mut response, provenance, self.warns);
         response.map(GatewayBody::new)
     }
 }

@@ -1,5 +1,6 @@
 //! The service that is to be called, now or after a wait.
 
+use super::learned::Learned;
 use http::Request;
 use tower_service::Service;
 
@@ -41,10 +42,5 @@ impl<S> Source<'_, S> {
 pub(super) struct Waiter<S, B> {
     pub(super) service: S,
     pub(super) request: Request<B>,
-}
-
-impl<S, B> Waiter<S, B> {
-    pub(super) fn take(waiter: &mut Option<Box<Self>>) -> Option<(S, Request<B>)> {
-        waiter.take().map(|waiter| (waiter.service, waiter.request))
-    }
+    pub(super) learned: Option<Box<Learned>>,
 }

@@ -10,18 +10,22 @@
 //!    the client's `max-stale` or the service's `stale-while-revalidate`, and never against `must-revalidate`,
 //!    `proxy-revalidate`, `s-maxage` or `no-cache`. A client that reloads (`max-age=0`) a fresh `immutable` answer gets
 //!    it. `only-if-cached` ends here: a stored answer, or 504.
-//! 3. What is stale but has a validator is asked about with `If-None-Match` and `If-Modified-Since`. A 304 brings its
-//!    fields up to date (section 3.2), unless it names another answer; so may the answer to a `HEAD` (section 4.3.5).
+//! 3. What is stale but has a validator is asked about with `If-None-Match` and `If-Modified-Since`, once for all who wait
+//!    for it. What must be validated at each use serves those whose request came before that question was sent; who came
+//!    while it was on its way shares the next one. A 304 brings its
+//!    fields up to date (section 3.2), unless it names another answer; so may the answer to a `HEAD` (section 4.3.5),
+//!    and one that shows another entity tag, date or length makes the stored answer stale.
 //! 4. Where the service fails (an error, or 500, 502, 503, 504), the stale answer stands in for as long as its own
 //!    `stale-if-error`, the request's, or [`Rfc9111::stale_if_error`] say.
 //! 5. A new answer is stored unless one of these speaks against it: `no-store` on either side (but not on an answer
 //!    with `must-understand` whose status is understood), `private`, `Vary: *`, a status that no cache keeps (206, 304,
 //!    428, 429, 431, 511 among them), credentials in the request without `public`, `s-maxage` or `must-revalidate` in
 //!    the answer (section 3.5), `Set-Cookie` (see [`SetCookie`]), no lifetime and no leave to guess one, a
-//!    `Cache-Control` that cannot be read to its end. Fields of the connection and those named by `private="..."` or
-//!    `no-cache="..."` are left out.
+//!    `Cache-Control` that cannot be read to its end. Fields of the connection are left out, and those named by
+//!    `private="..."` or `no-cache="..."`, which only the client gets that caused the answer.
 //! 6. What is sent from the store carries its `Age`, and answers the client's own conditions (304) and byte ranges
-//!    (206, 416). Every answer carries `Cache-Status` (RFC 9211).
+//!    (206, 416). Every answer carries `Cache-Status` (RFC 9211):
+//!    `fwd` is `request` where something fresh was stored and the request would not have it.
 //!
 //! | the client gets | status, fields | body |
 //! |---|---|---|
@@ -31,7 +35,7 @@
 //! | a range behind its end | 416, `Content-Range: bytes */length` | none |
 //! | a confirmed answer | as stored, with the 304's fields; `fwd=stale; fwd-status=304` | as stored |
 //! | a new answer | as the service sent it; `fwd=uri-miss; stored`, or without `stored` and with a `detail` | as sent |
-//! | nothing, having said `only-if-cached` | 504 | none, or the gateway's |
+//! | nothing, having said `only-if-cached` | 504, `Cache-Status: tower-gateway; detail=only-if-cached` | none, or the gateway's |
 //!
 //! ```
 //! use bytes::Bytes;

@@ -6,7 +6,7 @@ use super::{
     control::RequestControl,
     invalidation,
     range::{ByteRange, byte_range},
-    reuse::{Reuse, reuse, stands_in},
+    reuse::{Reuse, answers, reuse, stands_in},
     status,
     storage::{self, Asked},
 };
@@ -49,10 +49,11 @@ impl Rules for Rfc9111 {
 
     fn intake(&self, request: RequestView<'_>, _: Present, _: &CacheSettings) -> Intake {
         let as_get = request.method == Method::HEAD;
+        let bypass = |reason| Intake::Bypass { reason, warns: false };
         if !(as_get || request.method == Method::GET) {
-            Intake::Bypass(NoCacheReason::Method)
+            bypass(NoCacheReason::Method)
         } else if condition::is_for_the_service(request.headers) {
-            Intake::Bypass(NoCacheReason::RequestDirective)
+            bypass(NoCacheReason::RequestDirective)
         } else {
             Intake::Lookup(Lookup { as_get, ..Lookup::default() })
         }
@@ -74,7 +75,7 @@ impl Rules for Rfc9111 {
             Some((_, Reuse::StaleWhileRevalidate)) if control.only_if_cached => Decision::Stale,
             Some((_, Reuse::StaleWhileRevalidate)) => Decision::StaleWhileRevalidate,
             _ if control.only_if_cached => Decision::GatewayTimeout,
-            Some((entry, Reuse::Validate)) => self.on_stale(request, entry, now),
+            Some((entry, Reuse::Validate)) => self.on_stale(request, entry, why_not(&entry.meta, now), now),
             None if others => self.on_absent(request, NoCacheReason::VaryMismatch),
             None => self.on_absent(request, NoCacheReason::NotFound),
         }
@@ -116,11 +117,22 @@ impl Rules for Rfc9111 {
         stands_in(&entry.meta, &self.reuse_control(request), now)
     }
 
-    fn may_share(&self, request: RequestView<'_>, response: ResponseView<'_>, plan: &StorePlan) -> bool {
+    fn may_share(
+        &self,
+        request: RequestView<'_>,
+        response: ResponseView<'_>,
+        plan: &StorePlan,
+        came_before: bool,
+    ) -> bool {
         let control = self.reuse_control(request);
         let times = (response.requested, response.responded);
         let meta = Meta::new(response.status, times, plan.freshness, None, Box::default());
-        !control.no_store && reuse(&meta, &control, response.responded) == Reuse::Fresh
+        let now = response.responded;
+        let fits = match came_before {
+            true => answers(&meta, &control, now),
+            false => reuse(&meta, &control, now) == Reuse::Fresh,
+        };
+        !control.no_store && fits
     }
 
     fn present(
@@ -138,6 +150,13 @@ impl Rules for Rfc9111 {
             status::append(&mut head.headers, provenance, Some(ttl(entry, provenance.now)));
         }
         body_part(request, head, complete, provenance.now.unix_seconds())
+    }
+
+    /// Without `fwd`, since the service was not asked, and no hit either.
+    fn refused(&self, response: &mut HeaderMap) {
+        if self.sends_cache_status() {
+            status::append_refusal(response);
+        }
     }
 
     fn passed(&self, response: &mut HeaderMap, provenance: Provenance) {
@@ -172,7 +191,7 @@ impl Rfc9111 {
         if request.method == Method::HEAD {
             Decision::Pass(NoCacheReason::Method)
         } else if headers.contains_key(RANGE) {
-            Decision::Pass(NoCacheReason::Range)
+            Decision::Pass(if why == NoCacheReason::NotFound { NoCacheReason::Range } else { why })
         } else if own_condition || RequestControl::of(headers).no_store {
             Decision::Pass(NoCacheReason::RequestDirective)
         } else {
@@ -182,13 +201,19 @@ impl Rfc9111 {
 
     /// What can be confirmed, and kept when confirmed to this client, is asked about, whole. What cannot is as good as absent, unless it may stand in where the
     /// service fails, or a `HEAD` may bring it up to date.
-    fn on_stale(&self, request: RequestView<'_>, entry: &Entry, now: Timestamp) -> Decision {
+    fn on_stale(
+        &self,
+        request: RequestView<'_>,
+        entry: &Entry,
+        why: NoCacheReason,
+        now: Timestamp,
+    ) -> Decision {
         let confirmable = is_confirmable(entry) && self.may_be_confirmed_to(request, entry);
         let stands_in = || self.on_error(request, entry, now) && !request.headers.contains_key(RANGE);
         if request.method == Method::HEAD || confirmable || stands_in() {
-            Decision::Revalidate
+            Decision::Revalidate(why)
         } else {
-            self.on_absent(request, NoCacheReason::Expired)
+            self.on_absent(request, why)
         }
     }
 
@@ -214,15 +239,15 @@ impl Rfc9111 {
         }
     }
 
-    /// The answer to a `HEAD` is never stored, but may show that the stored answer to a `GET` is still good.
+    /// The answer to a `HEAD` is never stored, but may show that the stored answer to a `GET` is still good, or is not.
     fn on_head(&self, request: RequestView<'_>, response: ResponseView<'_>, entry: &Entry) -> Verdict {
         let Content { headers, body, .. } = &entry.content;
-        let confirms = response.status == StatusCode::OK
-            && condition::head_confirms(response.headers, headers, body.len());
-        if confirms {
+        if response.status != StatusCode::OK {
+            Verdict::Discard(NoCacheReason::Method)
+        } else if condition::head_confirms(response.headers, headers, body.len()) {
             self.freshen(request, response, entry)
         } else {
-            Verdict::Discard(NoCacheReason::Method)
+            Verdict::Contradict(NoCacheReason::Method)
         }
     }
 
@@ -234,10 +259,17 @@ impl Rfc9111 {
         let updated = ResponseView { status: entry.meta.status, headers: &headers, ..response };
         let plan = storage::plan(self, self.asked(request), updated);
         if let Ok(plan) = &plan {
-            plan.remove.iter().for_each(|name| drop(headers.remove(name)));
             plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
         }
         Verdict::Freshen { headers, plan }
+    }
+}
+
+/// Why a stored answer is not used: it is stale or to be validated at each use, or else the request will not have it.
+fn why_not(entry: &Meta, now: Timestamp) -> NoCacheReason {
+    match entry.is_fresh(now) && !entry.freshness.always_validate {
+        true => NoCacheReason::RequestDirective,
+        false => NoCacheReason::Expired,
     }
 }
 

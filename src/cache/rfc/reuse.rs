@@ -45,6 +45,15 @@ fn reuse_stale(meta: &Meta, request: &RequestControl, now: Timestamp) -> Reuse {
     }
 }
 
+/// Whether an answer that the service was asked for after the request came, by somebody else, is as good as one to a call
+/// of its own: it need not be validated again, whatever `no-cache` or a lifetime of zero say, and must be as young as the
+/// request wants it.
+pub(super) fn answers(meta: &Meta, request: &RequestControl, now: Timestamp) -> bool {
+    let oldest = if request.no_cache { Some(0) } else { request.max_age };
+    oldest.is_none_or(|limit| meta.age(now) <= seconds(limit))
+        && request.min_fresh.is_none_or(|wanted| meta.remaining(now) >= seconds(wanted))
+}
+
 /// Whether it may stand in for a service that failed. A request's own `stale-if-error` extends what the answer or the
 /// configuration allows.
 pub(super) fn stands_in(meta: &Meta, request: &RequestControl, now: Timestamp) -> bool {

@@ -24,6 +24,11 @@ pub(super) fn append(headers: &mut HeaderMap, provenance: Provenance, ttl: Optio
     }
 }
 
+/// For the 504 of `only-if-cached`.
+pub(super) fn append_refusal(headers: &mut HeaderMap) {
+    headers.append(CACHE_STATUS, HeaderValue::from_static("tower-gateway; detail=only-if-cached"));
+}
+
 fn write_parameters(text: &mut String, provenance: Provenance, ttl: Option<i64>) -> std::fmt::Result {
     if let Some(status) = provenance.forward_status {
         write!(text, "; fwd-status={}", status.as_u16())?;
@@ -46,12 +51,11 @@ fn write_parameters(text: &mut String, provenance: Provenance, ttl: Option<i64>)
 fn forwarded_because(provenance: Provenance) -> Option<&'static str> {
     match (provenance.status, provenance.reason) {
         (CacheStatus::Hit | CacheStatus::Stale, None) => None,
+        (_, Some(NoCacheReason::RequestDirective)) => Some("request"),
         (CacheStatus::Hit | CacheStatus::Stale | CacheStatus::Revalidated, _) => Some("stale"),
         (_, Some(NoCacheReason::Method)) => Some("method"),
         (_, Some(NoCacheReason::VaryMismatch)) => Some("vary-miss"),
-        (_, Some(NoCacheReason::RequestDirective)) => Some("request"),
         (_, Some(NoCacheReason::Expired)) => Some("stale"),
-        (_, Some(NoCacheReason::Range)) => Some("partial"),
         (CacheStatus::Bypass, Some(NoCacheReason::Disabled | NoCacheReason::Upgrade)) => Some("bypass"),
         _ => Some("uri-miss"),
     }
@@ -59,6 +63,6 @@ fn forwarded_because(provenance: Provenance) -> Option<&'static str> {
 
 /// What `fwd` says already is not said twice.
 fn detail_is_news(reason: NoCacheReason) -> bool {
-    use NoCacheReason::{Expired, Method, NotFound, Range, VaryMismatch};
-    !matches!(reason, NotFound | VaryMismatch | Expired | Method | Range)
+    use NoCacheReason::{Expired, Method, NotFound, RequestDirective, VaryMismatch};
+    !matches!(reason, NotFound | VaryMismatch | Expired | Method | RequestDirective)
 }

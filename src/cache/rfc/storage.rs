@@ -9,15 +9,13 @@ use super::{
 };
 use crate::cache::{
     NoCacheReason,
+    answer::HOP_BY_HOP,
     entry::Freshness,
     rules::{ResponseView, StorePlan},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{
-        AUTHORIZATION, CONNECTION, COOKIE, DATE, ETAG, LAST_MODIFIED, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    },
+    header::{AUTHORIZATION, CONNECTION, COOKIE, DATE, ETAG, LAST_MODIFIED, PROXY_AUTHORIZATION, SET_COOKIE},
 };
 
 /// RFC 9111 section 3.5 speaks of `Authorization`; the others do the same work.
@@ -63,7 +61,7 @@ pub(super) fn plan(
     may_be_shared(config, asked, &head)?;
     let freshness = head.freshness(config);
     is_useful(&head, &freshness)?;
-    Ok(StorePlan { freshness, vary, remove: unstored_fields(config, &head), date: missing_date(&head) })
+    Ok(StorePlan { freshness, vary, private: private_fields(config, &head), date: missing_date(&head) })
 }
 
 /// RFC 9110 section 6.6.1: what is stored gets the time at which it came, if it has no other.
@@ -140,37 +138,26 @@ fn is_never_kept(status: StatusCode) -> bool {
     status.is_informational() || matches!(status.as_u16(), 206 | 304 | 412 | 416 | 428 | 429 | 431 | 511)
 }
 
-const HOP_BY_HOP: [HeaderName; 10] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    HeaderName::from_static("proxy-authentication-info"),
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-
 /// The fields that belong to one connection: the well-known ones and those that `Connection` lists (RFC 9111 section
 /// 3.1, RFC 9110 section 7.6.1). A proxy removes them from what it forwards, a cache from what it stores.
 pub fn hop_by_hop_fields(headers: &HeaderMap) -> Vec<HeaderName> {
     let lines = headers.get_all(CONNECTION).into_iter();
     let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let listed = items.filter_map(|item| HeaderName::from_bytes(trim(item)).ok());
-    listed.chain(HOP_BY_HOP).filter(|name| headers.contains_key(name)).collect()
+    listed.chain(HOP_BY_HOP.iter().cloned()).filter(|name| headers.contains_key(name)).collect()
 }
 
 fn qualified_fields(control: &ResponseControl) -> impl Iterator<Item = &HeaderName> {
     control.private.fields().iter().chain(control.no_cache.fields())
 }
 
-fn unstored_fields(config: &Rfc9111, head: &Head<'_>) -> Vec<HeaderName> {
-    let mut names = hop_by_hop_fields(head.headers);
-    names.extend(qualified_fields(&head.control).cloned());
+/// What is for the client alone that caused the answer (RFC 9111 sections 5.2.2.4 and 5.2.2.7). Fields of one
+/// connection are for nobody, and no matter of these rules.
+fn private_fields(config: &Rfc9111, head: &Head<'_>) -> Vec<HeaderName> {
+    let mut names: Vec<HeaderName> = qualified_fields(&head.control).cloned().collect();
     if config.set_cookie_rule() == SetCookie::Strip {
         names.push(SET_COOKIE);
     }
+    names.retain(|name| head.headers.contains_key(name));
     names
 }

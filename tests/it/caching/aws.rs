@@ -467,3 +467,93 @@ fn a_configuration_that_cannot_work_is_an_error() {
     let encrypted = CacheSettings::new().data_encrypted(true);
     assert_eq!(Cache::builder().settings(encrypted).build().unwrap_err().location(), "cache settings");
 }
+
+/// What one client made the service say by its own condition or range is nobody else's answer.
+#[test]
+fn no_client_can_have_its_failed_condition_stored() {
+    run(async {
+        for (name, value, code) in [
+            ("if-match", "\"zz\"", 412),
+            ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT", 412),
+            ("x-odd", "1", 412),
+            ("x-odd", "1", 416),
+        ] {
+            for exact in [false, true] {
+                let origin = Origin::sync(move |request, call| {
+                    let odd = request.headers().contains_key(name);
+                    status(answer(format!("call {call}")), if odd { code } else { 200 })
+                });
+                let (service, _, _) = cached(&origin, |cache| cache.statuses(|_| true).aws_exact(exact));
+                let asked = async || ask(&service, get_with("/", &[(name, value)])).await.status().as_u16();
+                assert_eq!(asked().await, code, "{name} {exact}");
+                assert_eq!(text(&service, "/").await, "call 2", "{name} {exact}");
+                if name != "x-odd" {
+                    assert_eq!(asked().await, code, "the service judges it, whatever is stored");
+                }
+                assert_eq!(text(&service, "/").await, "call 2", "{name} {exact}");
+            }
+        }
+    });
+}
+
+/// The strategies are the method's, not the entry's: a credential or a range is no way around them.
+#[test]
+fn the_strategies_hold_for_requests_that_pass_by() {
+    run(async {
+        let wish = ("cache-control", "max-age=0");
+        for (strategy, code, warns) in [
+            (UnauthorizedCacheControl::FailWith403, 403, false),
+            (UnauthorizedCacheControl::SucceedWithResponseHeader, 200, true),
+            (UnauthorizedCacheControl::SucceedWithoutResponseHeader, 200, false),
+        ] {
+            for beside in [
+                ("authorization", "ada"),
+                ("range", "bytes=0-1"),
+                ("content-length", "1"),
+                ("if-match", "*"),
+                ("x-uncacheable", "1"),
+            ] {
+                let origin = Origin::sync(|request, _| {
+                    let odd = request.headers().contains_key("x-uncacheable");
+                    status(answer("it"), if odd { 404 } else { 200 })
+                });
+                let settings = CacheSettings::new().unauthorized_strategy(strategy);
+                let (service, _, _) = cached(&origin, |cache| cache.settings(settings));
+                for _ in 0..2 {
+                    let told = ask(&service, get_with("/", &[wish, beside])).await;
+                    let code = if beside.0 == "x-uncacheable" && code == 200 { 404 } else { code };
+                    assert_eq!(told.status().as_u16(), code, "{strategy:?} {beside:?}");
+                    assert_eq!(
+                        told.headers().get_all("warning").iter().count(),
+                        usize::from(warns),
+                        "{beside:?}"
+                    );
+                }
+                let plain = ask(&service, get_with("/", &[beside])).await;
+                assert!(!plain.headers().contains_key("warning"), "{strategy:?} {beside:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_status_filter_counts_before_and_after_aws_exact() {
+    run(async {
+        for exact in [false, true] {
+            for last in [false, true] {
+                let origin = Origin::sync(|request, call| {
+                    let code = request.uri().path()[1..].parse().unwrap();
+                    status(answer(format!("call {call}")), code)
+                });
+                let (service, _, _) = cached(&origin, |cache| match last {
+                    true => cache.aws_exact(exact).statuses(|status| status == 404),
+                    false => cache.statuses(|status| status == 404).aws_exact(exact),
+                });
+                for (path, is_stored) in [("/404", true), ("/200", false), ("/500", false)] {
+                    let [first, second] = [text(&service, path).await, text(&service, path).await];
+                    assert_eq!(first == second, is_stored, "{path} {exact} {last}");
+                }
+            }
+        }
+    });
+}

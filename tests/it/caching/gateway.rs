@@ -6,7 +6,8 @@ use http::Method;
 use tower::service_fn;
 use tower_gateway::{
     api_key::{ApiKey, ApiKeys},
-    cache::{CacheStatus, rfc::Rfc9111},
+    cache::{CacheStatus, NoCacheReason, rfc::Rfc9111},
+    context::PrincipalLayer,
     gateway::Gateway,
     route::{ApiMethod, CacheKey, CacheSettings, MethodSettings, Routes},
     stage::{CanarySettings, Deployment, Stage, StageRouter, Stages},
@@ -250,6 +251,51 @@ fn a_stage_router_alone_keeps_a_canarys_answers_apart() {
     });
 }
 
+/// The path that clients see is part of the key, and so is who is asking.
+#[test]
+fn an_unsafe_method_behind_a_stage_invalidates_whoever_asks() {
+    run(async {
+        let routes = Routes::builder()
+            .method("/time", Method::GET, ApiMethod::new())
+            .method("/time", Method::POST, ApiMethod::new())
+            .method("/{proxy+}", Method::POST, ApiMethod::new())
+            .build()
+            .unwrap();
+        let stages = Stages::builder()
+            .deployment(Deployment::new("v1", routes))
+            .stage(Stage::new("prod", "v1"))
+            .build()
+            .unwrap();
+        for by_ada in [false, true] {
+            for (changed, location) in
+                [("/prod/time", "/"), ("/prod/a/b", "/time"), ("/prod/a/b", "/prod/time")]
+            {
+                let origin = Origin::sync(move |_, call| {
+                    let answer = with(answer(format!("call {call}")), "cache-control", "max-age=60");
+                    with(answer, "location", location)
+                });
+                let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
+                let layer = CacheLayer::new(cache);
+                let read = StageRouter::new(stages.clone()).layer(layer.layer(origin.clone()));
+                let principal = PrincipalLayer::new(|_| Some("ada".to_owned()));
+                let write =
+                    StageRouter::new(stages.clone()).layer(principal.layer(layer.layer(origin.clone())));
+                let get_it = async || {
+                    let answer = read.clone().oneshot(get("/prod/time")).await.unwrap().into_body();
+                    answer.collect().await.unwrap().to_bytes()
+                };
+                assert_eq!([get_it().await, get_it().await], ["call 1", "call 1"]);
+                let post = request("POST", changed, &[]);
+                match by_ada {
+                    true => drop(write.clone().oneshot(post).await.unwrap()),
+                    false => drop(read.clone().oneshot(post).await.unwrap()),
+                }
+                assert_eq!(get_it().await, "call 3", "{by_ada} {changed} {location}");
+            }
+        }
+    });
+}
+
 /// Nobody chooses which release answers next.
 #[test]
 fn an_unsafe_method_through_one_release_invalidates_both() {
@@ -277,5 +323,47 @@ fn an_unsafe_method_through_one_release_invalidates_both() {
         ] {
             assert_eq!(send(method, percent).await, body, "{method} {percent}");
         }
+    });
+}
+
+#[test]
+fn a_stage_that_asks_for_encryption_needs_a_cache_with_keys() {
+    let encrypted = || MethodSettings::new().caching(CacheSettings::new().data_encrypted(true));
+    let with_settings = |settings: MethodSettings| {
+        let routes = Routes::builder().method("/time", Method::GET, ApiMethod::new()).build().unwrap();
+        let stage = Stage::new("prod", "v1").settings("/time/GET", settings);
+        Stages::builder().deployment(Deployment::new("v1", routes)).stage(stage).build().unwrap()
+    };
+    let build = |stages: Stages| {
+        let cache = Cache::builder().build().unwrap();
+        Gateway::builder()
+            .stages(stages)
+            .cache(CacheLayer::new(cache.clone()))
+            .build()
+            .map(|built| (built, cache))
+    };
+    let error = build(with_settings(encrypted())).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`data_encrypted` of `/time/GET` on stage `prod` and cache: the cache has no keys to encrypt with, and would store nothing"
+    );
+    let off = MethodSettings::new().caching(CacheSettings::new().data_encrypted(true).enabled(false));
+    assert!(build(with_settings(off)).is_ok());
+    #[cfg(feature = "cache-encryption")]
+    {
+        let keys = tower_gateway::cache::EncryptionKeys::new(&[3; 32]).unwrap();
+        let layer = CacheLayer::new(Cache::builder().encryption(keys).build().unwrap());
+        assert!(Gateway::builder().stages(with_settings(encrypted())).cache(layer).build().is_ok());
+    }
+    // What comes later is not cached, and the reason says so.
+    run(async {
+        let stages = with_settings(MethodSettings::new());
+        let (gateway, cache) = build(stages.clone()).unwrap();
+        let service = gateway.layer(counting());
+        stages.set_settings("prod", "/time/GET", encrypted()).unwrap();
+        for body in ["call 1", "call 2"] {
+            assert_eq!(through(&service, get("/prod/time")).await.body(), body);
+        }
+        assert_eq!(cache.stats().missed(NoCacheReason::NotEncrypted), 2);
     });
 }

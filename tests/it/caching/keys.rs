@@ -43,7 +43,6 @@ fn encodings_order_and_case_are_told_apart() {
         "/a?x=%20",
         "http://one/a",
         "http://two/a",
-        "http://ONE/a",
     ];
     run(async {
         let origin = echo();
@@ -55,12 +54,55 @@ fn encodings_order_and_case_are_told_apart() {
         }
         assert_eq!(origin.calls(), variants.len());
         assert_eq!(cache.usage().keys, variants.len() as u64);
-        for host in ["one", "two", "ONE", ""] {
+        for host in ["three", "three:80", "[::1]", ""] {
             assert!(
                 said(ask(&service, get_with("/a", &[("host", host)])).await)
                     .contains(&format!("[\"\\\"{host}\\\"\"]"))
             );
         }
+    });
+}
+
+#[test]
+fn one_host_is_one_however_it_is_written() {
+    run(async {
+        let asked = |uri: &str, hosts: &[&str]| {
+            let fields: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+            get_with(uri, &fields)
+        };
+        let same: [(&str, &[&str]); 7] = [
+            ("/a", &["x.test"]),
+            ("/a", &["X.Test"]),
+            ("/a", &["x.test", "x.test"]),
+            ("http://x.test/a", &[]),
+            ("http://X.TEST:80/a", &[]),
+            ("https://x.test:443/a", &["x.test"]),
+            ("http://x.test/a", &["x.test:80"]),
+        ];
+        let (origin, other) = (echo(), echo());
+        let (service, _, _) = cached(&origin, |cache| cache);
+        for (uri, hosts) in same {
+            ask(&service, asked(uri, hosts)).await;
+            assert_eq!(origin.calls(), 1, "{uri} {hosts:?}");
+        }
+        // Whoever says two things is told apart from everybody: the service may look at either.
+        let different: [(&str, &[&str]); 10] = [
+            ("/a", &["x.test"]),
+            ("/a", &["x.test:80"]),
+            ("/a", &["x.test:443"]),
+            ("http://x.test:8080/a", &[]),
+            ("http://x.test/a", &["evil.test"]),
+            ("http://evil.test/a", &["x.test"]),
+            ("/a", &["x.test", "evil.test"]),
+            ("/a", &["evil.test", "x.test"]),
+            ("/a", &["", "x.test", "evil.test"]),
+            ("http://u@x.test/a", &[]),
+        ];
+        let (service, _, _) = cached(&other, |cache| cache);
+        for (uri, hosts) in different.iter().chain(&different) {
+            ask(&service, asked(uri, hosts)).await;
+        }
+        assert_eq!(other.calls(), different.len());
     });
 }
 

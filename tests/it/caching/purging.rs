@@ -70,6 +70,54 @@ fn entries_go_by_declared_parameter_and_resource() {
 }
 
 #[test]
+fn one_entry_goes_by_whatever_its_key_has() {
+    use tower_gateway::context::PrincipalLayer;
+    let (language, cookie) = (http::header::ACCEPT_LANGUAGE, http::header::COOKIE);
+    let value = http::HeaderValue::from_static;
+    let keys = [
+        (CacheKey::only_declared().path("id"), Purge::all().path_parameter("id", "7"), 1),
+        (CacheKey::only_declared().path("id"), Purge::all().path_parameter("id", "77"), 0),
+        (CacheKey::only_declared().path("id"), Purge::all().path_parameter("other", "7"), 0),
+        (CacheKey::new(), Purge::all().host("A.test"), 1),
+        (CacheKey::new(), Purge::all().host("a.tes"), 0),
+        (CacheKey::new(), Purge::all().path("/pets/7").host("b.test"), 0),
+        (CacheKey::only_declared().header(language.clone()), Purge::all().header(&language, &value("de")), 1),
+        (CacheKey::only_declared().header(language.clone()), Purge::all().header(&language, &value("d")), 0),
+        (CacheKey::new().header(cookie.clone()), Purge::all().header(&cookie, &value("c=1")), 1),
+        (CacheKey::new().header(cookie.clone()), Purge::all().header(&cookie, &value("c=3")), 0),
+        (CacheKey::new(), Purge::all().principal("ada"), 1),
+        (CacheKey::new(), Purge::all().principal("ad"), 0),
+        (CacheKey::new(), Purge::all().api_key("ada"), 0),
+    ];
+    run(async {
+        for (key, purge, count) in keys {
+            let origin = Origin::counting();
+            let routes = Routes::builder()
+                .method("/pets/{id}", Method::GET, ApiMethod::new().cache_key(key.clone()))
+                .build()
+                .unwrap();
+            let (_, cache, _) = cached(&origin, |cache| cache);
+            let layer = CacheLayer::new(cache.clone()).routes(&routes);
+            let named =
+                PrincipalLayer::new(|head| Some(head.headers.get("x-user")?.to_str().ok()?.to_owned()));
+            let service = named.layer(layer.layer(origin.clone()));
+            let has_cookie = key.clone() == CacheKey::new().header(cookie.clone());
+            for (id, host, language, cookie, user) in
+                [("7", "a.test", "de", "c=1", "ada"), ("8", "b.test", "en", "c=2", "bob")]
+            {
+                let uri = format!("/pets/{id}");
+                let mut fields = vec![("host", host), ("accept-language", language), ("x-user", user)];
+                fields.extend(has_cookie.then_some(("cookie", cookie)));
+                drop(service.clone().oneshot(get_with(&uri, &fields)).await.unwrap());
+            }
+            assert_eq!(cache.usage().keys, 2, "{key:?}");
+            assert_eq!(cache.purge(&purge), count, "{key:?} {purge:?}");
+            assert_eq!(cache.usage().keys, 2 - count);
+        }
+    });
+}
+
+#[test]
 fn a_soft_purge_keeps_what_is_not_served() {
     run(async {
         let origin = tagged();

@@ -13,6 +13,7 @@ use tower_gateway::{
     GatewayBody,
     cache::{Cache, CacheLayer, rfc::Rfc9111},
     clock::ManualClock,
+    route::Routes,
 };
 
 pub type Answer = Result<Response<Full<Bytes>>, BoxError>;
@@ -31,6 +32,20 @@ impl Bench {
         rules: Rfc9111,
         script: impl Fn(usize, &Request<Full<Bytes>>) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        Self::with(rules, |layer| layer, script)
+    }
+
+    /// Always the same fields, behind a table of methods with their keys.
+    pub fn routed(routes: &Routes, fields: &'static [(&'static str, &'static str)]) -> Self {
+        let script = move |call: usize, _: &Request<Full<Bytes>>| Ok(answer(200, fields, &call.to_string()));
+        Self::with(Rfc9111::new(), |layer| layer.routes(routes), script)
+    }
+
+    fn with(
+        rules: Rfc9111,
+        set: impl FnOnce(CacheLayer) -> CacheLayer,
+        script: impl Fn(usize, &Request<Full<Bytes>>) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let clock = ManualClock::at_unix_seconds(784_111_777);
         let cache = Cache::builder().rfc9111(rules).clock(clock.clock()).build().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -40,7 +55,7 @@ impl Bench {
             log.push((request.method().clone(), request.headers().clone()));
             std::future::ready(script(log.len(), &request))
         });
-        Self { service: BoxCloneSyncService::new(CacheLayer::new(cache).layer(inner)), clock, seen }
+        Self { service: BoxCloneSyncService::new(set(CacheLayer::new(cache)).layer(inner)), clock, seen }
     }
 
     /// Always the same fields; the body is the number of the call.

@@ -194,10 +194,13 @@ fn a_lookup_ends_in_one_of_these() {
     let bare: Option<&[(&str, &str)]> = Some(&[("cache-control", "max-age=60")]);
     let get = |request: &[(&str, &str)], stored, now| lookup(&Method::GET, request, stored, now);
     assert!(matches!(get(&[], fresh, 0), Decision::Hit));
-    assert!(matches!(get(&[], fresh, 60), Decision::Revalidate));
+    assert!(matches!(get(&[], fresh, 60), Decision::Revalidate(NoCacheReason::Expired)));
     assert!(matches!(get(&[], bare, 60), Decision::Miss(NoCacheReason::Expired)));
-    assert!(matches!(get(&[("range", "bytes=0-1")], bare, 60), Decision::Pass(NoCacheReason::Range)));
-    assert!(matches!(get(&[("range", "bytes=0-1")], fresh, 60), Decision::Revalidate));
+    assert!(matches!(get(&[("range", "bytes=0-1")], bare, 60), Decision::Pass(NoCacheReason::Expired)));
+    assert!(matches!(
+        get(&[("range", "bytes=0-1")], fresh, 60),
+        Decision::Revalidate(NoCacheReason::Expired)
+    ));
     assert!(matches!(get(&[("range", "bytes=0-1")], None, 0), Decision::Pass(NoCacheReason::Range)));
     assert!(matches!(get(&[], None, 0), Decision::Miss(NoCacheReason::NotFound)));
     assert!(matches!(get(&[("cache-control", "no-store")], None, 0), Decision::Pass(_)));
@@ -207,11 +210,14 @@ fn a_lookup_ends_in_one_of_these() {
     assert!(matches!(get(&[("cache-control", "only-if-cached")], fresh, 1), Decision::Hit));
     assert!(matches!(get(&[("cache-control", "only-if-cached")], fresh, 60), Decision::GatewayTimeout));
     assert!(matches!(lookup(&Method::HEAD, &[], fresh, 0), Decision::Hit));
-    assert!(matches!(lookup(&Method::HEAD, &[], fresh, 60), Decision::Revalidate));
+    assert!(matches!(lookup(&Method::HEAD, &[], fresh, 60), Decision::Revalidate(NoCacheReason::Expired)));
     // Whoever carries credentials could not leave a confirmation behind for others.
     assert!(matches!(get(&[("cookie", "a=b")], fresh, 60), Decision::Miss(NoCacheReason::Expired)));
     let shared: Option<&[(&str, &str)]> = Some(&[("cache-control", "s-maxage=60"), ("etag", "\"a\"")]);
-    assert!(matches!(get(&[("authorization", "a")], shared, 60), Decision::Revalidate));
+    assert!(matches!(
+        get(&[("authorization", "a")], shared, 60),
+        Decision::Revalidate(NoCacheReason::Expired)
+    ));
     assert!(matches!(lookup(&Method::HEAD, &[], None, 0), Decision::Pass(_)));
 }
 

@@ -1,7 +1,7 @@
 //! What may be stored, for how long, and without which fields.
 
 use super::*;
-use crate::cache::rfc::SetCookie;
+use crate::cache::rfc::{SetCookie, hop_by_hop_fields};
 use http::header::SET_COOKIE;
 
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
@@ -97,32 +97,21 @@ fn what_was_asked_with_credentials_is_shared_only_where_the_answer_says_so() {
 fn a_cookie_made_for_one_client_reaches_no_other_by_default() {
     let sets = [FRESH, ("set-cookie", "session=1")];
     assert_eq!(refusal(&[], 200, &sets), Some(NoCacheReason::SetCookie));
-    let with = |rule| plan_of(&Rfc9111::new().set_cookie(rule), &[], 200, &sets).unwrap().remove;
+    let with = |rule| plan_of(&Rfc9111::new().set_cookie(rule), &[], 200, &sets).unwrap().private;
     assert_eq!(with(SetCookie::Strip), [SET_COOKIE]);
     assert!(with(SetCookie::Store).is_empty());
     for named in ["max-age=60, private=\"set-cookie\"", "max-age=60, no-cache=\"Set-Cookie\""] {
         let plan = plan_of(&Rfc9111::new(), &[], 200, &[("cache-control", named), ("set-cookie", "a=b")]);
-        assert_eq!(plan.unwrap().remove, [SET_COOKIE], "{named}");
+        assert_eq!(plan.unwrap().private, [SET_COOKIE], "{named}");
     }
 }
 
 #[test]
-fn fields_of_the_connection_are_not_stored() {
-    let plan = plan_of(
-        &Rfc9111::new(),
-        &[],
-        200,
-        &[
-            FRESH,
-            ("connection", "a, B"),
-            ("a", "1"),
-            ("b", "2"),
-            ("c", "3"),
-            ("keep-alive", "x"),
-            ("te", "y"),
-        ],
-    );
-    let names: Vec<String> = plan.unwrap().remove.iter().map(ToString::to_string).collect();
+fn fields_of_the_connection_are_known_by_name_and_by_being_listed() {
+    let fields =
+        [("connection", "a, B"), ("a", "1"), ("b", "2"), ("c", "3"), ("keep-alive", "x"), ("te", "y")];
+    let found = hop_by_hop_fields(&headers(&fields));
+    let names: Vec<&str> = found.iter().map(HeaderName::as_str).collect();
     assert_eq!(names, ["a", "b", "connection", "keep-alive", "te"]);
 }
 
