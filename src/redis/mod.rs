@@ -20,10 +20,10 @@
 //! | is away | 200 within `limit / n`, then 429 | 503 `{"message": "Service Unavailable"}` | 200, counted |
 //!
 //! `n` is how many processes share the limits: each store with plans says every second that it is there, and counts for
-//! 10 s; a new one is known to the others within a second. What a process was last told holds while Redis is away. Before Redis
-//! was reached for the first time nothing is known:
-//! say then how many there are ([`StoreOptions::processes`](crate::store::StoreOptions::processes)), which is also the least
-//! that is ever taken for true. Parts are rounded down and the remainder is nobody's, but a throttle's is at least a token.
+//! 10 s; a new one is known to the others within a second. What a process was last told holds while Redis is away. Before
+//! Redis was reached for the first time nothing is known: say then how many there are
+//! ([`StoreOptions::processes`](crate::store::StoreOptions::processes)), which is also the least that is ever taken for
+//! true. Parts are rounded down and the remainder is nobody's, but a throttle's is at least a token.
 //!
 //! ```
 //! use http::{Request, Response};
