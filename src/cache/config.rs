@@ -181,7 +181,8 @@ impl CacheBuilder {
 
     /// How long a request waits for the head of a call that somebody else's request began; then it makes its own,
     /// whose answer is not stored. A call that is older is not waited for by newcomers: the first of them makes a new
-    /// one. Default: 5 s.
+    /// one. For a twentieth of that time it waits to learn that a body of unknown length is not too large to be shared, and
+    /// for twelve times as long a reader of one that is may hold up the others. Default: 5 s.
     #[must_use]
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.limits.wait = timeout;

@@ -41,6 +41,14 @@ pub(super) struct Limits {
     pub(super) finish_abandoned: bool,
 }
 
+impl Limits {
+    /// How long a reader of somebody else's call waits to learn whether the body is too long for an entry: those have
+    /// little in common with their readers' paces.
+    pub(super) fn hold(&self) -> Duration {
+        self.wait / 20
+    }
+}
+
 const STRIPES: usize = 64;
 
 /// Entries under some of the keys. On a line of its own: every miss writes to one.

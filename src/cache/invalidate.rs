@@ -61,7 +61,9 @@ impl LayerState {
         };
         match prefix.and_then(|_| target.keys()).filter(|_| !self.has_keys_beside(scope, target.key)) {
             Some(keys) => {
-                keys.iter().for_each(|key| self.core.invalidate_key(StoreKey::new(self.core.hash(key), key)))
+                for key in &keys {
+                    self.core.invalidate_key(StoreKey::new(self.core.hash(key), key));
+                }
             }
             None => drop(self.core.purge_and_tell(&target.everything())),
         }

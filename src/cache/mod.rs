@@ -96,8 +96,9 @@
 //!   has the path as received, and then it is part of the key.
 //! * What the service reads from a request and the key does not have is shared: a `Forwarded` field, a language, the
 //!   scheme. Let the service say `Vary`, or declare it.
-//! * Where readers share an answer that outgrows the limit, the fastest waits for the slowest, who is cut off if it
-//!   stands still for the wait of 5 s.
+//! * An answer without `Content-Length` may outgrow the limit. Who waits for somebody else's gets the head once the body is
+//!   complete, or 250 ms later; if it has outgrown the limit by then, they go for themselves. Where readers share one
+//!   that does so only later, the fastest waits for the slowest, who is cut off if it takes nothing for a minute.
 //! * A body that is ready is read up to 64 KiB before its head is sent: most answers are complete by then.
 //!
 //! Several processes share their entries through a second tier ([`tier`], [`CacheBuilder::second_tier`]): one call for

@@ -28,7 +28,13 @@ pub(crate) struct Rider {
     seat: usize,
     /// It reads for nobody: when it goes, it goes.
     drains: bool,
+    /// It begins with the body, however long that may become.
+    insists: bool,
 }
+
+/// A reader may stand still for so many times the wait for a head while others wait for it: a client that reads slowly
+/// takes nothing for a while whenever the buffers of its connection are full.
+const STALLS: u32 = 12;
 
 /// How a flight arrived for its readers.
 #[derive(Debug)]
@@ -41,9 +47,14 @@ pub(crate) enum Arrived {
     Failed,
 }
 
-fn arrived(state: &State) -> Option<Arrived> {
+/// `waits`: a body that may outgrow an entry is not begun before that is known.
+fn arrived(state: &State, waits: bool) -> Option<Arrived> {
     Some(match &state.phase {
         Phase::Head => return None,
+        Phase::Streaming(stream) if waits && stream.is_overflowed => {
+            Arrived::Released(NoCacheReason::TooLarge)
+        }
+        Phase::Streaming(stream) if waits && stream.may_outgrow() => return None,
         Phase::Streaming(stream) => Arrived::Streaming(Arc::clone(&stream.head)),
         Phase::Landed(Landing::Entry(entry, how)) => Arrived::Entry(Arc::clone(entry), *how),
         Phase::Landed(Landing::Released(reason)) => Arrived::Released(*reason),
@@ -53,7 +64,7 @@ fn arrived(state: &State) -> Option<Arrived> {
 
 impl Rider {
     pub(super) fn new(flight: Arc<Flight>, seat: usize) -> Self {
-        Self { flight, seat, drains: false }
+        Self { flight, seat, drains: false, insists: false }
     }
 
     pub(crate) fn flight(&self) -> &Flight {
@@ -73,8 +84,18 @@ impl Rider {
     pub(crate) fn poll_arrival(&self, cx: &Context<'_>) -> Poll<(Arrived, Option<Own>)> {
         self.flight.poll(self.seat, cx, |state| {
             let own = |state: &mut State| if self.is_leader() { state.own.take() } else { None };
-            arrived(state).map(|arrived| (arrived, own(state)))
+            arrived(state, !self.is_leader() && !self.insists).map(|arrived| (arrived, own(state)))
         })
+    }
+
+    /// Whether the head is there, and only the length of the body keeps this reader from it.
+    pub(crate) fn is_held(&self) -> bool {
+        !self.insists && self.flight.lock().stream().is_some()
+    }
+
+    /// Does not wait for the length any longer.
+    pub(crate) fn insist(&mut self) {
+        self.insists = true;
     }
 
     /// The service's own `Result`, if this is the leader and it is not shared.
@@ -99,7 +120,8 @@ impl Rider {
 impl Drop for Rider {
     fn drop(&mut self) {
         if !self.drains && self.flight.is_to_be_finished(self.seat) {
-            let heir = Self { flight: Arc::clone(&self.flight), seat: self.seat, drains: true };
+            let heir =
+                Self { flight: Arc::clone(&self.flight), seat: self.seat, drains: true, insists: true };
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 drop(runtime.spawn(Drain { rider: heir }));
                 return;
@@ -173,7 +195,7 @@ impl SharedBody {
             self.stall = None;
             return false;
         }
-        let stall = self.stall.get_or_insert_with(|| core.clock.sleep(core.limits.wait));
+        let stall = self.stall.get_or_insert_with(|| core.clock.sleep(core.limits.wait * STALLS));
         if Pin::new(stall).poll(cx).is_pending() {
             return false;
         }

@@ -202,6 +202,11 @@ impl Stream {
         self.is_overflowed && self.window.buffered() > room
     }
 
+    /// Whether nobody knows yet that it is not too long for an entry.
+    pub(super) fn may_outgrow(&self) -> bool {
+        self.head.announced.is_none() && self.end.is_none()
+    }
+
     /// Whether every byte has come that the head has announced.
     pub(super) fn has_all(&self) -> bool {
         self.head.announced == Some(self.total)

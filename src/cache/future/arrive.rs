@@ -2,6 +2,7 @@
 
 use super::{
     State,
+    learned::Learned,
     source::{Source, Waiter},
     view,
 };
@@ -59,7 +60,7 @@ where
         let flight = rider.flight_shared();
         let came_before = learned.as_ref().is_some_and(|learned| learned.came_before(&flight));
         match fit(layer, view(&request), &arrived, came_before) {
-            Fit::Shared => Self::share(layer, rider, request, arrived, warns),
+            Fit::Shared => Self::share(layer, rider, &request, arrived, warns),
             Fit::Released => Self::forward(layer, source, request, NoCacheReason::HitForMiss, warns),
             Fit::Failed => {
                 drop(rider);
@@ -68,23 +69,23 @@ where
             Fit::Varies(names) => {
                 drop(rider);
                 // A call of its own, beside the one for other values.
-                Self::begin(layer, source, request, Some(learned.unwrap_or_default().varying(names)), None)
+                Self::begin(layer, source, request, Some(Learned::varying(learned, names)), None)
             }
             Fit::Unfit => {
                 drop(rider);
-                Self::begin(layer, source, request, Some(learned.unwrap_or_default().in_vain(flight)), None)
+                Self::begin(layer, source, request, Some(Learned::in_vain(learned, flight)), None)
             }
         }
     }
 
-    fn share(layer: &LayerState, rider: Rider, request: Request<B>, arrived: Arrived, warns: bool) -> Self {
+    fn share(layer: &LayerState, rider: Rider, request: &Request<B>, arrived: Arrived, warns: bool) -> Self {
         let outcome = (CacheStatus::Collapsed, None);
         Self::answered(match arrived {
             Arrived::Streaming(head) => {
-                answer_stream(layer, view(&request), (rider, &head), None, outcome, warns)
+                answer_stream(layer, view(request), (rider, &head), None, outcome, warns)
             }
             Arrived::Entry(entry, how) => {
-                answer_landed(layer, view(&request), (&entry, how), None, outcome, warns)
+                answer_landed(layer, view(request), (&entry, how), None, outcome, warns)
             }
             // Fits nobody.
             Arrived::Released(_) | Arrived::Failed => {

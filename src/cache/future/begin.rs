@@ -89,7 +89,7 @@ where
         match told {
             // Its answers lie elsewhere, each for other values.
             Told::Varies(names) => {
-                let learned = learned.unwrap_or_default().varying(names);
+                let learned = Learned::varying(learned, names);
                 Self::begin(layer, source, request, Some(learned), None)
             }
             told => Self::begin(layer, source, request, learned, Some(told)),

@@ -16,14 +16,17 @@ pub(in crate::cache) struct Learned {
 }
 
 impl Learned {
-    pub(super) fn varying(self: Box<Self>, names: Arc<[HeaderName]>) -> Box<Self> {
-        Box::new(Self { varies_by: Some(names), ..*self })
+    pub(super) fn varying(earlier: Option<Box<Self>>, names: Arc<[HeaderName]>) -> Box<Self> {
+        let mut learned = earlier.unwrap_or_default();
+        learned.varies_by = Some(names);
+        learned
     }
 
     /// After a wait for an answer that was not for this request.
-    pub(super) fn in_vain(self: Box<Self>, flight: Arc<Flight>) -> Box<Self> {
-        let goes_alone = self.waited_for.is_some();
-        Box::new(Self { waited_for: Some(flight), goes_alone, ..*self })
+    pub(super) fn in_vain(earlier: Option<Box<Self>>, flight: Arc<Flight>) -> Box<Self> {
+        let mut learned = earlier.unwrap_or_default();
+        learned.goes_alone = learned.waited_for.replace(flight).is_some();
+        learned
     }
 
     /// Whether the request came before the call was made: it waited for an earlier one under the same key, which this

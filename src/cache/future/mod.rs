@@ -38,6 +38,8 @@ pin_project! {
         state: State<S, B, R, F>,
         // How long somebody else's call is waited for, in all.
         patience: Option<Box<Sleep>>,
+        // How long the length of its answer is waited for.
+        hold: Option<Box<Sleep>>,
     }
 }
 
@@ -82,7 +84,7 @@ where
     pub(super) fn new(layer: &Arc<LayerState>, source: Source<'_, S>, request: Request<B>) -> Self {
         let state = State::begin(layer, source, request, None, None);
         let layer = (!matches!(state, State::Answered { .. })).then(|| Arc::clone(layer));
-        Self { layer, state, patience: None }
+        Self { layer, state, patience: None, hold: None }
     }
 }
 
@@ -119,7 +121,7 @@ where
                     }
                 }
                 StateProj::Riding { rider, waiter, warns } => {
-                    let Some(flight) = rider.as_ref() else { return Poll::Pending };
+                    let Some(flight) = rider.as_mut() else { return Poll::Pending };
                     match flight.poll_arrival(cx) {
                         Poll::Ready(arrived) => {
                             let waiter = waiter.take();
@@ -131,6 +133,14 @@ where
                         Poll::Pending if waiter.is_none() => return Poll::Pending,
                         Poll::Pending => {
                             let core = &layer.core;
+                            if flight.is_held() {
+                                let hold = core.limits.hold();
+                                let hold = this.hold.get_or_insert_with(|| Box::new(core.clock.sleep(hold)));
+                                if Pin::new(hold).poll(cx).is_ready() {
+                                    flight.insist();
+                                    continue;
+                                }
+                            }
                             let patience = this
                                 .patience
                                 .get_or_insert_with(|| Box::new(core.clock.sleep(core.limits.wait)));

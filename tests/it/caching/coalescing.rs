@@ -190,12 +190,12 @@ fn waiters_read_while_the_answer_is_still_arriving() {
             let frames = frames.lock().unwrap().take().unwrap();
             async { Ok(answer("").map(|_| channel(frames))) }
         });
-        let (service, _, _) = cached(&origin, |cache| cache);
+        let (service, _, clock) = cached(&origin, |cache| cache);
         let mut first = send(&service, get("/")).await.unwrap().into_body();
         send_frame.send("one").unwrap();
         assert_eq!(next(&mut first).await, "one");
         // Comes late, and gets all of it.
-        let mut second = send(&service, get("/")).await.unwrap().into_body();
+        let mut second = shared(&service, &clock).await;
         assert_eq!(next(&mut second).await, "one");
         assert!(second.frame().now_or_never().is_none());
         send_frame.send("two").unwrap();

@@ -168,6 +168,14 @@ pub async fn text(service: &Cached, uri: &str) -> String {
     said(ask(service, crate::support::get(uri)).await)
 }
 
+/// The body of somebody else's call whose length nobody knows.
+pub async fn shared(service: &Cached, clock: &ManualClock) -> GatewayBody<TestBody> {
+    let mut asked = Box::pin(send(service, crate::support::get("/")));
+    assert!(poll_some(&mut asked).await.is_pending(), "it might be too large");
+    clock.advance(SECOND / 4);
+    asked.await.unwrap().into_body()
+}
+
 pub fn said(answer: Response<Bytes>) -> String {
     String::from_utf8(answer.into_body().to_vec()).unwrap()
 }

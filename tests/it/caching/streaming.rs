@@ -176,18 +176,54 @@ fn events_are_not_shared() {
     });
 }
 
+/// A body that stands still for a moment before it turns out to be too large.
+fn behind_a_pause() -> TestBody {
+    let chunk = Bytes::from(vec![7; 1_000]);
+    let pauses = std::iter::repeat_with(|| None).take(20);
+    let chunks = (0..100).flat_map(move |_| [None, Some(Ok(Frame::data(chunk.clone())))]);
+    Steps(pauses.chain(chunks).collect()).boxed_unsync()
+}
+
+/// Whoever waits for somebody's answer of unknown length learns first whether it is too large: then it reads one of its
+/// own, at its own pace, and nobody holds up or cuts off anybody.
+#[test]
+fn a_body_that_is_soon_too_large_is_not_shared() {
+    run(async {
+        for announced in [false, true] {
+            let origin = Origin::new(move |_, _| async move {
+                pauses(9).await;
+                let answer = answer("").map(|_| chunks(1_000, 100));
+                Ok(if announced { with(answer, "content-length", "100000") } else { answer })
+            });
+            let (service, cache, _) = cached(&origin, |cache| cache.entry_limit(10_000));
+            let mut slow = Box::pin(send(&service, get("/")));
+            assert!(poll_some(&mut slow).await.is_pending());
+            let fast = send(&service, get("/"));
+            let (slow, fast) = tokio::join!(slow, fast);
+            let (mut slow, fast) = (slow.unwrap().into_body(), fast.unwrap().into_body());
+            assert_eq!(origin.calls(), 2, "{announced}");
+            // One that has hardly been read: the other is not kept waiting, nor the first cut off.
+            assert_eq!(slow.frame().await.unwrap().unwrap().into_data().unwrap().len(), 1_000);
+            assert_eq!(fast.collect().await.unwrap().to_bytes().len(), 100_000);
+            assert_eq!(slow.collect().await.unwrap().to_bytes().len(), 99_000);
+            assert_eq!((cache.stats().stored(), cache.usage().bytes < 1_000), (0, true));
+            assert_eq!(cache.stats().missed(NoCacheReason::HitForMiss), 1);
+        }
+    });
+}
+
 /// Two read a body that is too large to be kept: the fast one waits for the slow one, but not for ever.
 #[test]
 fn a_reader_that_stands_still_is_cut_off_after_the_wait() {
     run(async {
-        let origin = Origin::sync(|_, _| answer("").map(|_| chunks(1_000, 100)));
+        let origin = Origin::sync(|_, _| answer("").map(|_| behind_a_pause()));
         let (service, cache, clock) = cached(&origin, |cache| cache.entry_limit(10_000));
         let mut slow = send(&service, get("/")).await.unwrap().into_body();
-        let mut fast = send(&service, get("/")).await.unwrap().into_body();
+        let mut fast = shared(&service, &clock).await;
         let mut read = 0;
-        // The pauses of the body are Pending once; standing still is Pending for good.
+        // The pauses of the body are Pending some times; standing still is Pending for good.
         let mut still = 0;
-        while still < 3 {
+        while still < 30 {
             match fast.frame().now_or_never() {
                 Some(frame) => {
                     read += frame.unwrap().unwrap().into_data().unwrap().len();
@@ -201,7 +237,9 @@ fn a_reader_that_stands_still_is_cut_off_after_the_wait() {
         assert_eq!(fast.frame().await.unwrap().unwrap().into_data().unwrap().len(), 1_000);
         let mut next = Box::pin(fast.frame());
         assert!(poll_once(&mut next).await.is_pending());
-        clock.advance(SECOND * 5);
+        clock.advance(SECOND * 59);
+        assert!(poll_some(&mut next).await.is_pending());
+        clock.advance(SECOND);
         assert!(next.await.unwrap().is_ok());
         assert!(slow.frame().await.unwrap().unwrap_err().to_string().contains("too slowly"));
         assert_eq!(fast.collect().await.unwrap().to_bytes().len(), 100_000 - 13_000);
@@ -213,10 +251,10 @@ fn a_reader_that_stands_still_is_cut_off_after_the_wait() {
 #[test]
 fn a_slow_reader_that_leaves_frees_the_others() {
     run(async {
-        let origin = Origin::sync(|_, _| answer("").map(|_| chunks(1_000, 100)));
-        let (service, _, _) = cached(&origin, |cache| cache.entry_limit(10_000));
+        let origin = Origin::sync(|_, _| answer("").map(|_| behind_a_pause()));
+        let (service, _, clock) = cached(&origin, |cache| cache.entry_limit(10_000));
         let slow = send(&service, get("/")).await.unwrap().into_body();
-        let fast = send(&service, get("/")).await.unwrap().into_body();
+        let fast = shared(&service, &clock).await;
         let mut all = Box::pin(fast.collect());
         for _ in 0..100 {
             assert!(poll_once(&mut all).await.is_pending());
