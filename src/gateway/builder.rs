@@ -349,7 +349,7 @@ impl<C> GatewayBuilder<C> {
     pub fn build(self) -> Result<Gateway<C>, BuildError> {
         self.parts.check()?;
         let cannot_encrypt = self.parts.cannot_encrypt;
-        let phases = Arc::new(self.parts.assemble()?);
+        let phases = Arc::new(self.parts.hand_policy_down()?.assemble()?);
         phases.check_method_throttles()?;
         if cannot_encrypt {
             phases.check_encryption()?;
@@ -371,9 +371,7 @@ impl GatewayBuilder<Uncached> {
 }
 
 impl Parts {
-    fn assemble(mut self) -> Result<Phases, BuildError> {
-        #[cfg(feature = "authorizer")]
-        self.hand_policy_down()?;
+    fn assemble(self) -> Result<Phases, BuildError> {
         let routes = self.routes.unwrap_or_else(Routes::catch_all);
         let stages = self.stages.map_or_else(|| Stages::single(DEFAULT_STAGE, routes), Ok)?;
         let clock = self.context.clock.clone();
@@ -407,18 +405,23 @@ impl Parts {
 
     /// Resource policy and Lambda-style authorizer decide together, whichever of them allows.
     #[cfg(feature = "authorizer")]
-    fn hand_policy_down(&mut self) -> Result<(), BuildError> {
-        let Some(policy) = &self.resource_policy else { return Ok(()) };
-        let Some(custom) = self.authorizers.custom.take() else { return Ok(()) };
+    fn hand_policy_down(mut self) -> Result<Self, BuildError> {
+        let Some(policy) = &self.resource_policy else { return Ok(self) };
+        let Some(custom) = self.authorizers.custom.take() else { return Ok(self) };
         self.authorizers.custom = custom.with_policy_of(policy.policy());
         if self.authorizers.custom.is_some() {
-            return Ok(());
+            return Ok(self);
         }
         Err(BuildError::Conflict {
             part: "resource_policy".into(),
             other: "authorizer",
             problem: "the policy is attached to another API than the authorizer's",
         })
+    }
+
+    #[cfg(not(feature = "authorizer"))]
+    fn hand_policy_down(self) -> Result<Self, BuildError> {
+        Ok(self)
     }
 
     fn check(&self) -> Result<(), BuildError> {

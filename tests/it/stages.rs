@@ -1,7 +1,7 @@
 //! Stages, deployments, canaries, custom domains.
 
-#[cfg(feature = "sigv4")]
 mod recorded;
+#[cfg(feature = "sigv4")]
 mod signatures;
 
 use crate::support::{Strict, assert_service, get, run, through, vectors};

@@ -82,7 +82,7 @@ impl Pair {
     fn lose(&mut self, units: u64) {
         let manner = self.manner();
         let ask = self.holding.ask_for_waiting(manner, units);
-        if units % 2 == 0 {
+        if units.is_multiple_of(2) {
             self.send(&ask);
         }
         self.holding.unanswered(&ask, true);
