@@ -1,9 +1,10 @@
 //! What a request says about its signature: the `Authorization` field, or the query of a presigned request.
 
 use super::{
+    authorization::{Authorization, Credential, Signature},
     canonical::{ALGORITHM, RequestHead, SECURITY_TOKEN, SIGNATURE, pairs, parameter},
     date::SignedTime,
-    encode::{find, pieces},
+    encode::pieces,
     error::SignatureError,
     fields::{Fields, Found},
 };
@@ -35,14 +36,14 @@ pub(super) struct Claims<'a> {
     pub(super) form: Form,
     pub(super) time: SignedTime,
     pub(super) algorithm: Cow<'a, str>,
-    pub(super) credential: Cow<'a, str>,
+    pub(super) credential: Credential<'a>,
     pub(super) signed_headers: Cow<'a, str>,
-    pub(super) signature: Cow<'a, str>,
+    pub(super) signature: Signature,
 }
 
 impl<'a> Claims<'a> {
-    /// Rows 1 to 5 of AWS's order: one form, all parameters, a date.
-    pub(super) fn read(request: &RequestHead<'a>) -> Result<Self, SignatureError> {
+    /// Rows 1 to 5 of AWS's order: one form, all parameters, a date. `scope` is what the expected scope ends with.
+    pub(super) fn read(request: &RequestHead<'a>, scope: &str) -> Result<Self, SignatureError> {
         let fields = Fields::of(request.headers);
         let presigned = parameter(request.query(), "X-Amz-Algorithm").is_some();
         match (fields.authorization, presigned) {
@@ -50,7 +51,7 @@ impl<'a> Claims<'a> {
             (Found::Absent, false) => Err(SignatureError::missing()),
             (_, true) => Err(SignatureError::header_and_query()),
             (Found::Repeated, false) => Err(SignatureError::repeated_header()),
-            (Found::Once(field), false) => from_header(field, fields, request.headers),
+            (Found::Once(field), false) => from_header(field, fields, request.headers, scope),
         }
     }
 
@@ -65,107 +66,55 @@ pub(crate) fn unreadable(request: &RequestHead<'_>) -> Option<GatewayError> {
     if !request.headers.contains_key(AUTHORIZATION) {
         return None;
     }
-    let error = Claims::read(request).err()?;
+    let error = Claims::read(request, "").err()?;
     (error.cause() == Cause::SignatureIncomplete).then(|| error.of_no_route())
-}
-
-#[derive(Default)]
-struct Parameters<'a> {
-    credential: Option<&'a str>,
-    signed_headers: Option<&'a str>,
-    signature: Option<&'a str>,
 }
 
 fn from_header<'a>(
     field: &'a HeaderValue,
     fields: Fields<'a>,
     headers: &'a HeaderMap,
+    scope: &str,
 ) -> Result<Claims<'a>, SignatureError> {
-    let text = ascii(field).ok_or_else(|| SignatureError::no_equal_sign(field.as_bytes()))?;
-    let text = text.trim_ascii();
-    // A bare token is no algorithm without parameters: AWS reads it as a parameter.
-    let (algorithm, rest) = match find(text.as_bytes(), [b' ']) {
-        Some(blank) => (&text[..blank], &text[blank + 1..]),
-        None => ("", text),
-    };
-    let found = Parameters::read(rest).map_err(|()| SignatureError::no_equal_sign(field.as_bytes()))?;
-    let date = date_field(fields, headers);
-    let (Some(credential), Some(signed_headers), Some(signature), Some(date)) =
-        (found.credential, found.signed_headers, found.signature, &date)
-    else {
-        return Err(SignatureError::incomplete_header(&found.missing(date.is_none()), field.as_bytes()));
-    };
-    Ok(Claims {
-        fields,
-        form: Form::Header,
-        time: read_date(date)?,
-        algorithm: algorithm.into(),
-        credential: credential.into(),
-        signed_headers: signed_headers.into(),
-        signature: signature.into(),
-    })
-}
-
-/// What `HeaderValue::to_str` gives, several bytes at a time: of control characters only tabs get into a field.
-fn ascii(field: &HeaderValue) -> Option<&str> {
-    std::str::from_utf8(field.as_bytes()).ok().filter(|text| text.is_ascii())
-}
-
-impl<'a> Parameters<'a> {
-    /// Pieces between commas and blanks, each with `=`; of a repeated name the last counts, unknown ones do not.
-    fn read(text: &'a str) -> Result<Self, ()> {
-        let mut found = Self::default();
-        pieces(text, [b',', b' ']).try_for_each(|piece| found.note(piece))?;
-        Ok(found)
-    }
-
-    fn note(&mut self, piece: &'a str) -> Result<(), ()> {
-        if piece.is_empty() {
-            return Ok(());
+    let found = Authorization::read(field.as_bytes(), scope)
+        .map_err(|()| SignatureError::no_equal_sign(field.as_bytes()))?;
+    let date = date_field(&fields, headers);
+    match (found.credential, found.signed_headers, found.signature, &date) {
+        (Some(credential), Some(signed_headers), Some(signature), Some(date)) => Ok(Claims {
+            fields,
+            form: Form::Header,
+            time: read_date(date)?,
+            algorithm: found.algorithm.into(),
+            credential,
+            signed_headers: signed_headers.into(),
+            signature,
+        }),
+        (credential, signed_headers, signature, date) => {
+            let found = Authorization { credential, signed_headers, signature, ..found };
+            let missing = found.missing(date.is_none());
+            Err(SignatureError::incomplete_header(&missing, field.as_bytes()))
         }
-        let equals = find(piece.as_bytes(), [b'=']).ok_or(())?;
-        let (name, value) = (&piece[..equals], &piece[equals + 1..]);
-        match name {
-            "Credential" => self.credential = Some(value),
-            "SignedHeaders" => self.signed_headers = Some(value),
-            "Signature" => self.signature = Some(value),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn missing(&self, no_date: bool) -> Vec<&'static str> {
-        let checks = [
-            (self.credential.is_none(), "Authorization header requires 'Credential' parameter."),
-            (self.signature.is_none(), "Authorization header requires 'Signature' parameter."),
-            (self.signed_headers.is_none(), "Authorization header requires 'SignedHeaders' parameter."),
-            (no_date, "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."),
-        ];
-        checks.into_iter().filter(|check| check.0).map(|check| check.1).collect()
     }
 }
 
 /// `X-Amz-Date`, or else `Date`. A repeated field is read as one list, which is no date.
-fn date_field<'a>(fields: Fields<'a>, headers: &HeaderMap) -> Option<Cow<'a, str>> {
+fn date_field<'a>(fields: &Fields<'a>, headers: &HeaderMap) -> Option<Cow<'a, [u8]>> {
     match (fields.amz_date, fields.date) {
-        (Found::Once(field), _) | (Found::Absent, Found::Once(field)) => {
-            let text = std::str::from_utf8(field.as_bytes());
-            Some(text.map_or_else(|_| String::from_utf8_lossy(field.as_bytes()), Cow::Borrowed))
-        }
+        (Found::Once(field), _) | (Found::Absent, Found::Once(field)) => Some(field.as_bytes().into()),
         (Found::Repeated, _) => Some(list(headers, &X_AMZ_DATE).into()),
         (Found::Absent, Found::Repeated) => Some(list(headers, &DATE).into()),
         (Found::Absent, Found::Absent) => None,
     }
 }
 
-fn list(headers: &HeaderMap, name: &HeaderName) -> String {
-    let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-    values.collect::<Vec<_>>().join(",")
+fn list(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b',')
 }
 
-fn read_date(text: &str) -> Result<SignedTime, SignatureError> {
-    let time = SignedTime::parse_basic(text).or_else(|| SignedTime::parse_http_date(text));
-    time.ok_or_else(|| SignatureError::date(text))
+fn read_date(text: &[u8]) -> Result<SignedTime, SignatureError> {
+    let time = SignedTime::parse_basic(text)
+        .or_else(|| SignedTime::parse_http_date(std::str::from_utf8(text).ok()?));
+    time.ok_or_else(|| SignatureError::date(&String::from_utf8_lossy(text)))
 }
 
 /// The parameters of a presigned request, in the order in which AWS complains about them.
@@ -189,16 +138,16 @@ fn from_query<'a>(query: &'a str, fields: Fields<'a>) -> Result<Claims<'a>, Sign
         let missing: Vec<_> = missing.map(|(name, _)| *name).collect();
         return Err(SignatureError::incomplete_query(&missing));
     };
-    let time = SignedTime::parse_basic(&date).ok_or_else(|| SignatureError::date(&date))?;
+    let time = SignedTime::parse_basic(date.as_bytes()).ok_or_else(|| SignatureError::date(&date))?;
     let expires = expires.as_deref().map(read_expires).transpose()?;
     Ok(Claims {
         fields,
         form: Form::Query { expires },
         time,
         algorithm,
-        credential,
+        credential: Credential::Text(credential),
         signed_headers,
-        signature,
+        signature: Signature::new(&signature),
     })
 }
 

@@ -5,6 +5,11 @@ use crate::response::{Cause, GatewayError};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Body, Frame};
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 /// The data so far. One frame is kept as it is; more are copied together.
 pub(super) struct Collector {
@@ -21,8 +26,27 @@ impl Collector {
         Self { first, joined, hash: Gathered::new(), length: 0, limit }
     }
 
+    /// Reads the body to its end, or until it is refused.
+    pub(super) fn poll<B>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), GatewayError>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        while let Some(frame) = ready!(body.as_mut().poll_frame(cx)) {
+            // A limit outside that cut the body off answers in our place.
+            self.push(frame.map_err(|_| GatewayError::bad_request(Cause::BodyUnreadable))?)?;
+            if body.is_end_stream() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Trailers are dropped: no signature covers them.
-    pub(super) fn push(&mut self, frame: Frame<Bytes>) -> Result<(), GatewayError> {
+    fn push(&mut self, frame: Frame<Bytes>) -> Result<(), GatewayError> {
         let Ok(data) = frame.into_data() else { return Ok(()) };
         self.length = self.length.saturating_add(data.len() as u64);
         if self.length > self.limit {
@@ -46,16 +70,23 @@ impl Collector {
         self.joined.put_slice(data);
     }
 
-    pub(super) fn finish(self) -> (Bytes, Payload) {
-        let body = if self.joined.is_empty() { self.first } else { self.joined.freeze() };
+    /// The body, and its hash. Nothing is left.
+    pub(super) fn finish(&mut self) -> (Bytes, Payload) {
+        let (first, joined) = (mem::take(&mut self.first), mem::take(&mut self.joined));
+        let body = if joined.is_empty() { first } else { joined.freeze() };
         (body, Payload::Sha256(self.hash.finish()))
     }
 }
 
 /// Refuses a body that is announced above the limit, before a byte of it is read.
 pub(super) fn check_announced(headers: &HeaderMap, body: &impl Body, limit: u64) -> Result<(), GatewayError> {
-    let field = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if field.unwrap_or(0).max(body.size_hint().lower()) > limit {
+    let hint = body.size_hint();
+    // A body that knows its length needs nobody to announce it.
+    let announced = hint.exact().unwrap_or_else(|| {
+        let field = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        field.unwrap_or(0).max(hint.lower())
+    });
+    if announced > limit {
         return Err(GatewayError::content_too_long(Cause::ContentLengthTooLarge, limit));
     }
     Ok(())

@@ -8,17 +8,17 @@ use super::{
     permissions::{Permissions, Routed},
     refusal::Refusal,
     replay::ReplayWindow,
-    store::CredentialsStore,
+    store::{CredentialsStore, Lookup, LookupFuture},
     strip::{strip_headers, strip_query},
-    token::{TokenFault, check_token},
-    verifier::{Payload, Prepared, SigV4Verifier, finish},
+    token::check_token,
+    verifier::{Payload, SigV4Verifier},
 };
 use crate::{
     context::{ContextConfig, Phase, RequestContext},
     response::{Cause, GatewayError, ResponseType},
     route::{ApiMethod, Authorization, Scope, check_path},
 };
-use http::{Extensions, HeaderMap, Method, Request, Uri};
+use http::{Extensions, HeaderMap, Method, Request, Uri, request};
 use std::{fmt, sync::Arc};
 
 /// What a layer is made of.
@@ -71,73 +71,135 @@ impl<'a> Parts<'a> {
         Self { context, method, uri, headers: request.headers(), extensions: request.extensions() }
     }
 
+    pub(super) fn of_head(context: &'a RequestContext, head: &'a request::Parts) -> Self {
+        let request::Parts { method, uri, headers, extensions, .. } = head;
+        Self { context, method, uri, headers, extensions }
+    }
+
     /// What the client signed: method and target as received, whatever outer layers have made of them.
     fn signed(&self) -> RequestHead<'a> {
         RequestHead { method: self.context.method(), uri: self.context.received_uri(), headers: self.headers }
     }
 }
 
-/// A request whose head is in order; its payload is still to be judged.
-pub(super) struct Pending {
+/// Whose signature it must be, and the time by which the request is judged.
+pub(super) struct Known {
     pub(super) credentials: Credentials,
-    prepared: Prepared,
-    token: Result<(), TokenFault>,
+    pub(super) now: i64,
+}
+
+/// A payload that is known before the body is read.
+#[derive(Clone, Copy)]
+pub(super) enum Ahead {
+    /// There is no body, or it does not count.
+    Known(Payload),
+    /// The hash that the request names for it: the body is checked on its way.
+    Named([u8; 32]),
+}
+
+impl Ahead {
+    pub(super) fn payload(&self) -> Payload {
+        match *self {
+            Self::Known(payload) => payload,
+            Self::Named(hash) => Payload::Sha256(hash),
+        }
+    }
+}
+
+/// Verified and authorized, and what the service need not see of the signature.
+#[derive(Clone, Copy)]
+pub(super) struct Admitted {
     form: Form,
-    now: i64,
-    replayable_until: i64,
-    /// The payload does not count.
-    pub(super) is_unsigned: bool,
+    has_token: bool,
+}
+
+/// What comes of a request whose payload is known.
+pub(super) enum Judged {
+    Admitted(Admitted),
+    Fetch(LookupFuture),
 }
 
 impl Config {
-    /// Rows 1 to 10 of AWS's order: nothing is looked up and no body read for a request that fails here.
-    pub(super) fn examine<'a>(&self, parts: &Parts<'a>, now: i64) -> Result<Claims<'a>, Refusal> {
+    /// Rows 1 to 5 of AWS's order.
+    pub(super) fn read<'a>(&self, parts: &Parts<'a>) -> Result<Claims<'a>, Refusal> {
         if !self.rules.dot_segments {
             check_path(parts.uri.path()).map_err(|_| GatewayError::bad_request(Cause::DotSegment))?;
         }
-        Ok(self.verifier.examine(&parts.signed(), now)?)
+        Ok(self.verifier.read(&parts.signed())?)
     }
 
-    /// The access key is known: hashes what is known of the request.
-    pub(super) fn prepare(
+    /// Rows 6 to 10: nothing is looked up and no body read for a request that fails here.
+    pub(super) fn examine(&self, parts: &Parts<'_>, claims: &Claims<'_>, now: i64) -> Result<(), Refusal> {
+        Ok(self.verifier.examine(&parts.signed(), claims, now)?)
+    }
+
+    /// The payload, if it is known ahead; otherwise the body is collected first.
+    pub(super) fn ahead(&self, parts: &Parts<'_>, is_empty: bool) -> Option<Ahead> {
+        if self.verifier.is_unsigned(&parts.signed()) {
+            return Some(Ahead::Known(Payload::Unsigned));
+        }
+        if is_empty {
+            return Some(Ahead::Known(Payload::EMPTY));
+        }
+        self.streamed_hash(parts).map(Ahead::Named)
+    }
+
+    /// Judges a request whose payload is known, unless the store has to fetch the access key.
+    pub(super) fn judge_now(
         &self,
         parts: &Parts<'_>,
-        claims: &Claims<'_>,
-        credentials: Credentials,
+        payload: &Payload,
         now: i64,
-    ) -> Result<Pending, Refusal> {
-        let signed = parts.signed();
-        let prepared = match self.verifier.prepare(&signed, claims, &credentials) {
-            Ok(prepared) => prepared,
-            Err(error) => return Err(self.explained(error, parts, Payload::EMPTY)),
-        };
-        Ok(Pending {
-            token: check_token(&signed, claims, &credentials, now),
-            credentials,
-            prepared,
-            form: claims.form,
-            now,
-            replayable_until: self.verifier.replayable_until(claims),
-            is_unsigned: self.verifier.is_unsigned(&signed),
-        })
+    ) -> Result<Judged, Refusal> {
+        let claims = self.read(parts)?;
+        self.examine(parts, &claims, now)?;
+        match self.store.lookup(claims.credential.access_key()) {
+            Lookup::Found(credentials) => {
+                let known = Known { credentials, now };
+                self.judge(parts, &claims, &known, payload).map(Judged::Admitted)
+            }
+            Lookup::Unknown => Err(unknown_key()),
+            Lookup::Pending(lookup) => Ok(Judged::Fetch(lookup)),
+        }
     }
 
-    /// The payload is known: the signature, the token, replays, permission, in this order. Then the context knows the
-    /// caller.
+    /// The same when the access key, or the body, has come later: the head is read once more, because nothing of it was
+    /// kept.
+    pub(super) fn judge_late(
+        &self,
+        parts: &Parts<'_>,
+        known: &Known,
+        payload: &Payload,
+    ) -> Result<Admitted, Refusal> {
+        let claims = self.read(parts)?;
+        self.examine(parts, &claims, known.now)?;
+        self.judge(parts, &claims, known, payload)
+    }
+
+    /// The access key and the payload are known: the signature, the token, replays, permission, in this order. Then the
+    /// context knows the caller.
     pub(super) fn judge(
         &self,
         parts: &Parts<'_>,
-        pending: &Pending,
-        payload: Payload,
-    ) -> Result<(), Refusal> {
-        let signature = match finish(&pending.prepared, &payload) {
+        claims: &Claims<'_>,
+        known: &Known,
+        payload: &Payload,
+    ) -> Result<Admitted, Refusal> {
+        let (signed, Known { credentials, now }) = (parts.signed(), known);
+        let signature = match self.verifier.check_signature(&signed, claims, credentials, payload) {
             Ok(signature) => signature,
-            Err(error) => return Err(self.explained(error, parts, payload)),
+            Err(error) => return Err(self.explained(error, parts, *payload)),
         };
-        pending.token.map_err(SignatureError::from)?;
-        self.check_replay(pending, &signature)?;
+        check_token(&signed, claims, credentials, *now).map_err(SignatureError::from)?;
+        self.check_replay(claims, &signature, *now)?;
         parts.context.end_authentication(&self.context.clock, true);
-        parts.context.set_caller(pending.credentials.proof().clone());
+        parts.context.set_caller(credentials.proof().clone());
+        self.check_permissions(parts, credentials)?;
+        Ok(Admitted { form: claims.form, has_token: credentials.session_token().is_some() })
+    }
+
+    fn check_permissions(&self, parts: &Parts<'_>, credentials: &Credentials) -> Result<(), Refusal> {
+        let Some(permissions) = &self.permissions else { return Ok(()) };
         let routed = Routed {
             context: parts.context,
             method: parts.method,
@@ -145,18 +207,15 @@ impl Config {
             headers: parts.headers,
             extensions: parts.extensions,
         };
-        match &self.permissions {
-            Some(permissions) => parts.context.in_phase(Phase::Authorize, &self.context.clock, || {
-                permissions.decide(&routed, pending.credentials.subject())
-            }),
-            None => Ok(()),
-        }
+        parts.context.in_phase(Phase::Authorize, &self.context.clock, || {
+            permissions.decide(&routed, credentials.subject())
+        })
     }
 
-    fn check_replay(&self, pending: &Pending, signature: &[u8; 32]) -> Result<(), Refusal> {
-        match (&self.rules.replay, pending.form) {
+    fn check_replay(&self, claims: &Claims<'_>, signature: &[u8; 32], now: i64) -> Result<(), Refusal> {
+        match (&self.rules.replay, claims.form) {
             (Some(window), Form::Header) => {
-                Ok(window.admit(signature, pending.replayable_until, pending.now)?)
+                Ok(window.admit(signature, self.verifier.replayable_until(claims), now)?)
             }
             _ => Ok(()),
         }
@@ -173,9 +232,9 @@ impl Config {
     }
 
     /// What the service needs to see no more.
-    pub(super) fn strip<B>(&self, request: &mut Request<B>, pending: &Pending) {
-        strip_headers(request.headers_mut(), pending.credentials.session_token().is_some());
-        if pending.form != Form::Header && !self.rules.keep_query {
+    pub(super) fn strip<B>(&self, request: &mut Request<B>, admitted: Admitted) {
+        strip_headers(request.headers_mut(), admitted.has_token);
+        if admitted.form != Form::Header && !self.rules.keep_query {
             strip_query(request.uri_mut());
         }
     }
@@ -208,7 +267,7 @@ impl Config {
     /// What the request says its body's hash is, where the method has bodies stream; to be believed only if the signature
     /// fits it. Without it the caller would not be known before the body's end, and no service must be called for a
     /// stranger.
-    pub(super) fn streamed_hash(&self, parts: &Parts<'_>) -> Option<[u8; 32]> {
+    fn streamed_hash(&self, parts: &Parts<'_>) -> Option<[u8; 32]> {
         let method = self.method(parts.context, parts.method, parts.uri.path())?;
         if !method.stream_signed_payload {
             return None;

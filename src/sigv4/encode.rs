@@ -106,6 +106,7 @@ pub(super) fn has_blank(bytes: &[u8]) -> bool {
 }
 
 /// The pieces of a text between ASCII separators. On the path of every request, where `str::split` decodes characters.
+#[inline]
 pub(super) fn pieces<const N: usize>(text: &str, separators: [u8; N]) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -116,44 +117,34 @@ pub(super) fn pieces<const N: usize>(text: &str, separators: [u8; N]) -> impl It
     })
 }
 
-/// 64 lower-case digits.
+/// 64 lower-case digits. No branch, so that all are made at once.
 pub(super) fn hex(digest: &[u8; 32]) -> [u8; 64] {
     let mut out = [0; 64];
-    for (text, bytes) in out.as_chunks_mut::<8>().0.iter_mut().zip(digest.as_chunks::<4>().0) {
-        *text = digits(u32::from_be_bytes(*bytes));
+    for (pair, byte) in out.as_chunks_mut().0.iter_mut().zip(digest) {
+        *pair = [digit(byte >> 4), digit(byte & 0x0f)];
     }
     out
 }
 
-/// Eight digits at once: every half byte gets a byte of its own, and those above 9 go on with `a`.
-fn digits(bits: u32) -> [u8; 8] {
-    let pairs = (u64::from(bits) | u64::from(bits) << 16) & 0x0000_ffff_0000_ffff;
-    let bytes = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
-    let halves = (bytes | bytes << 4) & (EACH * 0x0f);
-    let letters = (halves + EACH * 6) >> 4 & EACH;
-    (halves + EACH * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
+fn digit(half: u8) -> u8 {
+    half + if half < 10 { b'0' } else { b'a' - 10 }
 }
 
 /// The 32 bytes of 64 lower-case digits; capitals are another text, and so another signature.
 pub(super) fn unhex(text: &[u8]) -> Option<[u8; 32]> {
     let text: &[u8; 64] = text.try_into().ok()?;
     let mut out = [0; 32];
-    let mut other = 0;
-    for (bytes, text) in out.as_chunks_mut::<4>().0.iter_mut().zip(text.as_chunks::<8>().0) {
-        let bits = bits(u64::from_be_bytes(*text));
-        other |= u64::from_be_bytes(digits(bits)) ^ u64::from_be_bytes(*text);
-        *bytes = bits.to_be_bytes();
+    for (byte, digits) in out.iter_mut().zip(text.as_chunks().0) {
+        *byte = byte_of(u16::from_le_bytes(*digits));
     }
     // What is written otherwise again was no digit.
-    (other == 0).then_some(out)
+    (hex(&out) == *text).then_some(out)
 }
 
-/// What eight digits stand for, and anything for other texts.
-fn bits(text: u64) -> u32 {
-    let halves = (text & (EACH * 0x0f)).wrapping_add((text >> 6 & EACH) * 9) & (EACH * 0x0f);
-    let bytes = (halves | halves >> 4) & 0x00ff_00ff_00ff_00ff;
-    let pairs = (bytes | bytes >> 8) & 0x0000_ffff_0000_ffff;
-    (pairs | pairs >> 16) as u32
+/// What two digits stand for, and anything for other texts; the first is the lower byte.
+fn byte_of(digits: u16) -> u8 {
+    let halves = (digits & 0x0f0f) + (digits >> 6 & 0x0101) * 9;
+    (halves << 4 | halves >> 8) as u8
 }
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

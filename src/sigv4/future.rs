@@ -1,17 +1,17 @@
 //! Waits for a store that has to fetch a key, and for the body.
 
 use super::{
-    collect::Collector,
-    config::{Config, Parts, Pending, store_failed},
+    config::{Admitted, Ahead, Config, Known, Parts, store_failed, unknown_key},
     credentials::Credentials,
+    reading::{Read, Reading},
     refusal::Refusal,
-    service::{BodyMap, Step, admit, resume},
+    service::BodyMap,
     store::LookupFuture,
-    stream::Watch,
+    stream::{self, Watch},
 };
-use crate::{body::BoxError, context::RequestContext, response::Cause, response::GatewayError};
+use crate::{body::BoxError, context::RequestContext};
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
@@ -40,25 +40,16 @@ pin_project! {
         Forwarded { #[pin] future: F },
         Streaming { #[pin] future: F, watch: Watch },
         Refused { response: Option<Box<Response<R>>> },
-        Collecting { #[pin] body: B, waiting: Option<Collecting<S>> },
+        Reading { #[pin] body: B, reading: Option<Reading<S>> },
         Looking { lookup: LookupFuture, waiting: Option<Box<Looking<S, B>>> },
     }
 }
 
-/// A request whose body is on its way, and the service that is ready for it.
-pub(super) struct Collecting<S> {
-    pub(super) head: request::Parts,
-    pub(super) pending: Pending,
-    pub(super) collector: Collector,
-    pub(super) context: RequestContext,
-    pub(super) inner: S,
-    pub(super) config: Arc<Config>,
-}
-
-/// A request whose access key is being fetched.
+/// A request whose access key is being fetched, and whose body does not matter.
 pub(super) struct Looking<S, B> {
     pub(super) request: Request<B>,
     pub(super) context: RequestContext,
+    pub(super) ahead: Ahead,
     pub(super) now: i64,
     pub(super) inner: S,
     pub(super) config: Arc<Config>,
@@ -73,20 +64,52 @@ impl<S, B, F, R, M> SigV4AuthFuture<S, B, F, R, M> {
         Self::new(State::Forwarded { future })
     }
 
-    pub(super) fn streaming(future: F, watch: Watch) -> Self {
-        Self::new(State::Streaming { future, watch })
-    }
-
     pub(super) fn refused(response: Response<R>) -> Self {
         Self::new(State::Refused { response: Some(Box::new(response)) })
     }
 
-    pub(super) fn collecting(body: B, waiting: Collecting<S>) -> Self {
-        Self::new(State::Collecting { body, waiting: Some(waiting) })
+    pub(super) fn reading(body: B, reading: Reading<S>) -> Self {
+        Self::new(State::Reading { body, reading: Some(reading) })
     }
 
     pub(super) fn looking(lookup: LookupFuture, waiting: Looking<S, B>) -> Self {
         Self::new(State::Looking { lookup, waiting: Some(Box::new(waiting)) })
+    }
+}
+
+impl<S, B, R, M> SigV4AuthFuture<S, B, S::Future, R, M>
+where
+    S: Service<Request<M::Out>>,
+    M: BodyMap<B>,
+{
+    /// The service's turn.
+    pub(super) fn passed_on(
+        inner: &mut S,
+        request: Request<B>,
+        context: &RequestContext,
+        ahead: Ahead,
+    ) -> Self {
+        Self::new(pass_on::<S, B, R, M>(inner, request, context, ahead))
+    }
+}
+
+fn pass_on<S, B, R, M>(
+    inner: &mut S,
+    request: Request<B>,
+    context: &RequestContext,
+    ahead: Ahead,
+) -> State<S, B, S::Future, R>
+where
+    S: Service<Request<M::Out>>,
+    M: BodyMap<B>,
+{
+    match ahead {
+        Ahead::Known(_) => State::Forwarded { future: inner.call(request.map(M::pass)) },
+        Ahead::Named(hash) => {
+            let (check, watch) = stream::check(hash, context);
+            let request = request.map(|body| M::checked(body, check));
+            State::Streaming { future: inner.call(request), watch }
+        }
     }
 }
 
@@ -108,78 +131,45 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let next = match self.as_mut().project().state.project() {
+            let mut state = self.as_mut().project().state;
+            match state.as_mut().project() {
                 StateProj::Forwarded { future } => return future.poll(cx),
                 StateProj::Streaming { future, watch } => return watch.replace(future.poll(cx)),
                 StateProj::Refused { response } => {
                     return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)));
                 }
-                StateProj::Collecting { body, waiting } => {
-                    let collected = ready!(collect(body, waiting, cx));
-                    let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    waiting.finish::<B, M, R>(collected)
+                StateProj::Reading { body, reading } => {
+                    let Some(pending) = reading else { return Poll::Pending };
+                    let read = ready!(pending.poll(body, cx));
+                    let Some(reading) = reading.take() else { return Poll::Pending };
+                    reading.finish::<B, M, R>(read, state);
                 }
                 StateProj::Looking { lookup, waiting } => {
                     let found = ready!(lookup.as_mut().poll(cx));
                     let Some(waiting) = waiting.take() else { return Poll::Pending };
-                    waiting.resume::<M, R>(found)
+                    state.set(waiting.resume::<M, R>(found));
                 }
-            };
-            self.as_mut().project().state.set(next);
+            }
         }
     }
 }
 
-/// Reads the body to its end, or until it is refused.
-fn collect<B, S>(
-    mut body: Pin<&mut B>,
-    waiting: &mut Option<Collecting<S>>,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), GatewayError>>
-where
-    B: Body<Data = Bytes>,
-{
-    let Some(Collecting { collector, .. }) = waiting else { return Poll::Pending };
-    while let Some(frame) = ready!(body.as_mut().poll_frame(cx)) {
-        // A limit outside that cut the body off answers in our place.
-        let pushed = frame
-            .map_err(|_| GatewayError::bad_request(Cause::BodyUnreadable))
-            .and_then(|frame| collector.push(frame));
-        if let Err(error) = pushed {
-            return Poll::Ready(Err(error));
-        }
-        if body.is_end_stream() {
-            break;
-        }
-    }
-    Poll::Ready(Ok(()))
-}
-
-impl<S> Collecting<S> {
-    fn finish<B, M, R>(mut self, collected: Result<(), GatewayError>) -> State<S, B, S::Future, R>
+impl<S> Reading<S> {
+    /// Sets the next state where it stands: a future that is given back is copied.
+    fn finish<B, M, R>(mut self, read: Read, mut state: Pin<&mut State<S, B, S::Future, R>>)
     where
         S: Service<Request<M::Out>>,
         M: BodyMap<B>,
         R: From<Bytes>,
     {
-        let (body, payload) = self.collector.finish();
-        let parts = Parts {
-            context: &self.context,
-            method: &self.head.method,
-            uri: &self.head.uri,
-            headers: &self.head.headers,
-            extensions: &self.head.extensions,
-        };
-        let judged = collected.map_err(Refusal::from);
-        let judged = judged.and_then(|()| self.config.judge(&parts, &self.pending, payload));
-        if let Err(refusal) = judged {
-            return State::Refused {
-                response: Some(Box::new(refusal.answer(&self.context, &self.config.context.clock))),
-            };
+        match read {
+            Ok((body, admitted)) => {
+                let mut request = Request::from_parts(self.head, M::Out::from(body));
+                self.config.strip(&mut request, admitted);
+                state.set(State::Forwarded { future: self.inner.call(request) });
+            }
+            Err(refusal) => state.set(State::refused(refusal, &self.context, &self.config)),
         }
-        let mut request = Request::from_parts(self.head, M::Out::from(body));
-        self.config.strip(&mut request, &self.pending);
-        State::Forwarded { future: self.inner.call(request) }
     }
 }
 
@@ -188,32 +178,27 @@ impl<S, B> Looking<S, B> {
     where
         S: Service<Request<M::Out>>,
         M: BodyMap<B>,
-        B: Body<Data = Bytes>,
         R: From<Bytes>,
     {
-        let clock = self.config.context.clock.clone();
-        let refused = |refusal: Refusal, context| State::Refused {
-            response: Some(Box::new(refusal.answer(context, &clock))),
-        };
-        let parts = Parts::of(&self.context, &self.request);
-        let found = found.map_err(|_| store_failed());
-        let pending = match found.and_then(|found| resume(&self.config, &parts, found, self.now)) {
-            Ok(pending) => pending,
-            Err(refusal) => return refused(refusal, &self.context),
-        };
-        match admit(&self.config, &self.context, &mut self.request, &pending) {
-            Step::Forward => State::Forwarded { future: self.inner.call(self.request.map(M::pass)) },
-            Step::Stream(check, watch) => {
-                let request = self.request.map(|body| M::checked(body, check));
-                State::Streaming { future: self.inner.call(request), watch }
+        match self.judge(found) {
+            Ok(admitted) => {
+                self.config.strip(&mut self.request, admitted);
+                pass_on::<S, B, R, M>(&mut self.inner, self.request, &self.context, self.ahead)
             }
-            Step::Refuse(refusal) => refused(refusal, &self.context),
-            Step::Collect(collector) => {
-                let (head, body) = self.request.into_parts();
-                let (context, inner, config) = (self.context, self.inner, self.config);
-                let waiting = Collecting { head, pending, collector, context, inner, config };
-                State::Collecting { body, waiting: Some(waiting) }
-            }
+            Err(refusal) => State::refused(refusal, &self.context, &self.config),
         }
+    }
+
+    fn judge(&self, found: Result<Option<Credentials>, BoxError>) -> Result<Admitted, Refusal> {
+        let credentials = found.map_err(|_| store_failed())?.ok_or_else(unknown_key)?;
+        let (parts, known) = (Parts::of(&self.context, &self.request), Known { credentials, now: self.now });
+        self.config.judge_late(&parts, &known, &self.ahead.payload())
+    }
+}
+
+impl<S, B, F, R: From<Bytes>> State<S, B, F, R> {
+    fn refused(refusal: Refusal, context: &RequestContext, config: &Config) -> Self {
+        let response = refusal.answer(context, &config.context.clock);
+        Self::Refused { response: Some(Box::new(response)) }
     }
 }

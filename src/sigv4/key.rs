@@ -1,6 +1,6 @@
 //! Secrets, and the signing keys that are derived from them.
 
-use super::{encode::pieces, sha::MacKey, sink::Sink};
+use super::{sha::MacKey, sink::Sink};
 use arc_swap::ArcSwapOption;
 use std::{fmt, hint::black_box, sync::Arc};
 use subtle::ConstantTimeEq;
@@ -38,18 +38,18 @@ impl fmt::Debug for Secret {
 }
 
 /// The signing key of a scope, `YYYYMMDD/region/service/aws4_request`: four HMACs.
-pub(super) fn derive(secret: &Secret, scope: &str) -> MacKey {
+pub(super) fn derive(secret: &Secret, scope: &[u8]) -> MacKey {
     let mut key = Vec::with_capacity(4 + secret.0.len());
     key.extend_from_slice(b"AWS4");
     key.extend_from_slice(&secret.0);
     let start = MacKey::new(&key);
     key.fill(0);
     black_box(&key);
-    pieces(scope, [b'/']).fold(start, |key, part| MacKey::new(&code(&key, part)))
+    scope.split(|byte| *byte == b'/').fold(start, |key, part| MacKey::new(&code(&key, part)))
 }
 
-fn code(key: &MacKey, text: &str) -> [u8; 32] {
-    key.of::<1>(|sink| sink.put(text.as_bytes()))
+fn code(key: &MacKey, text: &[u8]) -> [u8; 32] {
+    key.of::<1>(|sink| sink.put(text))
 }
 
 /// The last signing keys of one secret. They live and die with it, so that a rotation drops them.
@@ -61,21 +61,21 @@ const SLOTS: usize = 8;
 
 /// The key of a scope.
 #[derive(Debug)]
-pub(super) struct SigningKey {
-    pub(super) scope: Box<str>,
-    pub(super) mac: MacKey,
+struct SigningKey {
+    scope: Box<[u8]>,
+    mac: MacKey,
 }
 
 impl DerivedKeys {
     /// The signing key of a scope that was checked; `day` counts days.
-    pub(super) fn get(&self, secret: &Secret, scope: &str, day: i64) -> Arc<SigningKey> {
+    pub(super) fn get(&self, secret: &Secret, scope: &[u8], day: i64) -> MacKey {
         let slot = &self.0[day.rem_euclid(SLOTS as i64) as usize];
         if let Some(known) = slot.load().as_ref().filter(|known| *known.scope == *scope) {
-            return Arc::clone(known);
+            return known.mac;
         }
-        let fresh = Arc::new(SigningKey { scope: scope.into(), mac: derive(secret, scope) });
-        slot.store(Some(Arc::clone(&fresh)));
-        fresh
+        let mac = derive(secret, scope);
+        slot.store(Some(Arc::new(SigningKey { scope: scope.into(), mac })));
+        mac
     }
 }
 
@@ -85,15 +85,15 @@ mod tests {
     use crate::sigv4::encode::hex;
 
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-    const SCOPE: &str = "20261122/us-east-1/execute-api/aws4_request";
+    const SCOPE: &[u8] = b"20261122/us-east-1/execute-api/aws4_request";
 
     #[test]
     fn a_key_is_derived_once_per_scope_and_signs_the_same_from_the_slot() {
         let (secret, keys) = (Secret::new(SECRET.to_owned()), DerivedKeys::default());
-        let sign = |scope: &str, day| hex(&code(&keys.get(&secret, scope, day).mac, "text"));
-        let fresh = hex(&code(&derive(&secret, SCOPE), "text"));
+        let sign = |scope: &[u8], day| hex(&code(&keys.get(&secret, scope, day), b"text"));
+        let fresh = hex(&code(&derive(&secret, SCOPE), b"text"));
         assert_eq!((sign(SCOPE, 5), sign(SCOPE, 5)), (fresh, fresh));
-        let elsewhere = "20261122/eu-west-1/execute-api/aws4_request";
+        let elsewhere = b"20261122/eu-west-1/execute-api/aws4_request";
         assert_ne!(sign(elsewhere, 5), fresh, "the slot is taken by another region");
         assert_eq!(sign(SCOPE, 13), fresh);
     }

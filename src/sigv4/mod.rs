@@ -130,6 +130,7 @@
 //! AWS: "Signature Version 4 for API requests" in the IAM user guide, "Control access to a REST API with IAM permissions"
 //! in the API Gateway developer guide.
 
+mod authorization;
 mod caller_keys;
 mod canonical;
 mod claims;
@@ -144,6 +145,7 @@ mod future;
 mod key;
 mod layer;
 mod permissions;
+mod reading;
 mod refusal;
 mod replay;
 mod service;

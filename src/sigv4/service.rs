@@ -1,19 +1,11 @@
 //! The service: what is known at once is decided at once, the rest in the future.
 
 use super::{
-    collect::{Collector, check_announced},
-    config::{Config, Parts, Pending, unknown_key},
-    credentials::Credentials,
-    future::{Collecting, Looking, SigV4AuthFuture},
-    refusal::Refusal,
-    store::{Lookup, LookupFuture},
-    stream::{self, Watch},
-    verifier::Payload,
+    config::{Config, Judged, Parts},
+    future::{Looking, SigV4AuthFuture},
+    reading::Reading,
 };
-use crate::{
-    body::{BodyCheck, BoxError, GatewayBody},
-    context::RequestContext,
-};
+use crate::body::{BodyCheck, BoxError, GatewayBody};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -99,17 +91,6 @@ impl<S, M> fmt::Debug for SigV4AuthService<S, M> {
     }
 }
 
-/// What the head of a request leads to. The request stays where it is: it is large, and moving it costs.
-pub(super) enum Step {
-    /// Verified and authorized: the service's turn.
-    Forward,
-    /// Verified and authorized by the hash that the request names; the body is checked on its way.
-    Stream(BodyCheck, Watch),
-    /// The body is to be read first.
-    Collect(Collector),
-    Refuse(Refusal),
-}
-
 impl<S, B, R, M> Service<Request<B>> for SigV4AuthService<S, M>
 where
     S: Service<Request<M::Out>, Response = Response<R>> + Clone,
@@ -134,30 +115,24 @@ where
         }
         let clock = &config.context.clock;
         context.begin_authentication(clock);
-        let now = clock.now().unix_seconds();
-        let pending = match examine(config, &Parts::of(&context, &request), now) {
-            Ok(Head::Known(pending)) => pending,
-            Ok(Head::Fetch(lookup)) => {
-                let (inner, config) = (self.take_ready(), Arc::clone(&self.config));
-                return SigV4AuthFuture::looking(lookup, Looking { request, context, now, inner, config });
-            }
-            Err(refusal) => return SigV4AuthFuture::refused(refusal.answer(&context, clock)),
+        let is_empty = request.body().is_end_stream();
+        let Some(ahead) = config.ahead(&Parts::of(&context, &request), is_empty) else {
+            let (head, body) = request.into_parts();
+            let (inner, config) = (self.take_ready(), Arc::clone(&self.config));
+            return SigV4AuthFuture::reading(body, Reading::new(head, context, inner, config));
         };
-        match admit(config, &context, &mut request, &pending) {
-            Step::Forward => SigV4AuthFuture::forwarded(self.inner.call(request.map(M::pass))),
-            Step::Stream(check, watch) => {
-                let request = request.map(|body| M::checked(body, check));
-                SigV4AuthFuture::streaming(self.inner.call(request), watch)
+        let now = clock.now().unix_seconds();
+        match config.judge_now(&Parts::of(&context, &request), &ahead.payload(), now) {
+            Ok(Judged::Admitted(admitted)) => {
+                config.strip(&mut request, admitted);
+                SigV4AuthFuture::passed_on(&mut self.inner, request, &context, ahead)
             }
-            Step::Refuse(refusal) => SigV4AuthFuture::refused(refusal.answer(&context, clock)),
-            Step::Collect(collector) => {
-                let (head, body) = request.into_parts();
+            Ok(Judged::Fetch(lookup)) => {
                 let (inner, config) = (self.take_ready(), Arc::clone(&self.config));
-                SigV4AuthFuture::collecting(
-                    body,
-                    Collecting { head, pending, collector, context, inner, config },
-                )
+                let looking = Looking { request, context, ahead, now, inner, config };
+                SigV4AuthFuture::looking(lookup, looking)
             }
+            Err(refusal) => SigV4AuthFuture::refused(refusal.answer(&context, clock)),
         }
     }
 }
@@ -168,75 +143,4 @@ impl<S: Clone, M> SigV4AuthService<S, M> {
         let fresh = self.inner.clone();
         mem::replace(&mut self.inner, fresh)
     }
-}
-
-/// What is known once the store was asked.
-#[allow(clippy::large_enum_variant, reason = "lives for a moment, and a box would cost an allocation")]
-enum Head {
-    Known(Pending),
-    Fetch(LookupFuture),
-}
-
-/// Examines the head, and asks the store.
-fn examine(config: &Config, parts: &Parts<'_>, now: i64) -> Result<Head, Refusal> {
-    let claims = config.examine(parts, now)?;
-    match config.store.lookup(claims.access_key()) {
-        Lookup::Found(credentials) => Ok(Head::Known(config.prepare(parts, &claims, credentials, now)?)),
-        Lookup::Unknown => Err(unknown_key()),
-        Lookup::Pending(lookup) => Ok(Head::Fetch(lookup)),
-    }
-}
-
-/// The store's answer has come later; the head is read once more, because nothing of it was kept.
-pub(super) fn resume(
-    config: &Config,
-    parts: &Parts<'_>,
-    found: Option<Credentials>,
-    now: i64,
-) -> Result<Pending, Refusal> {
-    let claims = config.examine(parts, now)?;
-    config.prepare(parts, &claims, found.ok_or_else(unknown_key)?, now)
-}
-
-/// Decides at once where the body does not matter, is none, or streams.
-pub(super) fn admit<B: Body>(
-    config: &Config,
-    context: &RequestContext,
-    request: &mut Request<B>,
-    pending: &Pending,
-) -> Step {
-    if pending.is_unsigned {
-        return judge(config, context, request, pending, Payload::Unsigned);
-    }
-    if request.body().is_end_stream() {
-        return judge(config, context, request, pending, Payload::EMPTY);
-    }
-    if let Some(hash) = config.streamed_hash(&Parts::of(context, request)) {
-        return match judge(config, context, request, pending, Payload::Sha256(hash)) {
-            Step::Forward => {
-                let (check, watch) = stream::check(hash, context);
-                Step::Stream(check, watch)
-            }
-            refused => refused,
-        };
-    }
-    let limit = config.body_limit(&Parts::of(context, request));
-    match check_announced(request.headers(), request.body(), limit) {
-        Ok(()) => Step::Collect(Collector::new(limit)),
-        Err(error) => Step::Refuse(error.into()),
-    }
-}
-
-fn judge<B>(
-    config: &Config,
-    context: &RequestContext,
-    request: &mut Request<B>,
-    pending: &Pending,
-    payload: Payload,
-) -> Step {
-    if let Err(refusal) = config.judge(&Parts::of(context, request), pending, payload) {
-        return Step::Refuse(refusal);
-    }
-    config.strip(request, pending);
-    Step::Forward
 }

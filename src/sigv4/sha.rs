@@ -45,13 +45,6 @@ impl<const BLOCKS: usize> Gathered<BLOCKS> {
         Self { state, blocks: [[0; BLOCK]; BLOCKS], filled: 0 }
     }
 
-    /// Goes on where a text was put aside.
-    pub(super) fn resume(aside: &Aside) -> Self {
-        let mut gathered = Self::behind(aside.state);
-        gathered.put(&aside.rest[..aside.length]);
-        gathered
-    }
-
     fn flush(&mut self) {
         self.state.compress(&self.blocks);
         self.filled = 0;
@@ -71,16 +64,8 @@ impl<const BLOCKS: usize> Gathered<BLOCKS> {
         self.filled = rest.len();
     }
 
-    /// Puts the text aside until more of it is there.
-    pub(super) fn put_aside(mut self) -> Aside {
-        let (whole, length) = (self.filled / BLOCK, self.filled % BLOCK);
-        self.state.compress(&self.blocks[..whole]);
-        let rest = self.blocks.get(whole).copied().unwrap_or([0; BLOCK]);
-        Aside { state: self.state, rest, length }
-    }
-
-    /// The hash of the whole text (FIPS 180-4 section 5.1.1).
-    pub(super) fn finish(mut self) -> [u8; 32] {
+    /// The hash of the whole text (FIPS 180-4 section 5.1.1), which is at its end then.
+    pub(super) fn finish(&mut self) -> [u8; 32] {
         let bits = (self.state.length + self.filled as u64) * 8;
         self.put_byte(0x80);
         if self.filled > Self::SIZE - 8 {
@@ -118,14 +103,6 @@ impl<const BLOCKS: usize> Sink for Gathered<BLOCKS> {
         self.blocks.as_flattened_mut()[self.filled] = byte;
         self.filled += 1;
     }
-}
-
-/// A text that is not complete yet: its hash so far, and what fills no block.
-#[derive(Clone, Copy)]
-pub(super) struct Aside {
-    state: Midstate,
-    rest: [u8; BLOCK],
-    length: usize,
 }
 
 /// A key of HMAC-SHA-256 (RFC 2104), of which both blocks are compressed already. `Debug` shows nothing.
@@ -190,12 +167,9 @@ mod tests {
     use proptest::prelude::*;
     use sha2::{Digest, Sha256};
 
-    fn gather<const BLOCKS: usize>(pieces: &[Vec<u8>], cut: usize) -> [u8; 32] {
+    fn gather<const BLOCKS: usize>(pieces: &[Vec<u8>]) -> [u8; 32] {
         let mut gathered = Gathered::<BLOCKS>::new();
-        for (index, piece) in pieces.iter().enumerate() {
-            if index == cut {
-                gathered = Gathered::resume(&gathered.put_aside());
-            }
+        for piece in pieces {
             match piece[..] {
                 [byte] => gathered.put_byte(byte),
                 _ => gathered.put(piece),
@@ -209,11 +183,9 @@ mod tests {
         for length in 0..600 {
             let text: Vec<u8> = (0..length).map(|index| index as u8).collect();
             let expected: [u8; 32] = Sha256::digest(&text).into();
-            assert_eq!(gather::<1>(std::slice::from_ref(&text), 9), expected, "{length}");
-            assert_eq!(gather::<2>(std::slice::from_ref(&text), 0), expected, "{length}");
-            let mut aside = Gathered::<8>::new();
-            aside.put(&text);
-            assert_eq!(Gathered::<3>::resume(&aside.put_aside()).finish(), expected, "{length}");
+            assert_eq!(gather::<1>(std::slice::from_ref(&text)), expected, "{length}");
+            assert_eq!(gather::<2>(std::slice::from_ref(&text)), expected, "{length}");
+            assert_eq!(gather::<8>(std::slice::from_ref(&text)), expected, "{length}");
         }
     }
 
@@ -232,13 +204,12 @@ mod tests {
         #[test]
         fn gathering_changes_nothing(
             sizes in prop::collection::vec(prop_oneof![0usize..200, 1usize..2, 60usize..70, 505usize..520], 0..12),
-            cut in 0usize..14,
         ) {
             let pieces: Vec<_> = sizes.into_iter().enumerate().map(|(index, size)| vec![index as u8; size]).collect();
             let expected: [u8; 32] = Sha256::digest(pieces.concat()).into();
-            prop_assert_eq!(gather::<1>(&pieces, cut), expected);
-            prop_assert_eq!(gather::<3>(&pieces, cut), expected);
-            prop_assert_eq!(gather::<8>(&pieces, cut), expected);
+            prop_assert_eq!(gather::<1>(&pieces), expected);
+            prop_assert_eq!(gather::<3>(&pieces), expected);
+            prop_assert_eq!(gather::<8>(&pieces), expected);
         }
 
         #[test]

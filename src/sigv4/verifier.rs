@@ -1,6 +1,7 @@
 //! The verification: a pure function of the request's head, its payload's hash, the time and the credentials.
 
 use super::{
+    authorization::{Credential, DAY, Signature},
     canonical::{
         CanonicalFault, CanonicalTexts, PathRule, Reading, RequestHead, SECURITY_TOKEN, TERMINATOR,
         check_escapes, check_list, parameter, signs_host, write_request, write_string_to_sign,
@@ -10,14 +11,12 @@ use super::{
     date::SignedTime,
     encode::{find, hex, unhex},
     error::SignatureError,
-    key::SigningKey,
-    sha::{Aside, Gathered, sha256},
+    sha::{Gathered, MacKey, sha256},
     sink::Sink,
     token::check_token,
 };
 use crate::{context::CallerIdentity, error::ConfigError, percent::Plus};
 use http::HeaderName;
-use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq};
 
 /// Rules of verification: whose signatures are accepted, and how a request is read. See the [module docs](super).
@@ -25,6 +24,8 @@ use subtle::{Choice, ConstantTimeEq};
 pub struct SigV4Verifier {
     region: String,
     service: String,
+    /// `/region/service/aws4_request`: what follows the day in a credential.
+    scope: String,
     /// Seconds.
     skew: i64,
     path: PathRule,
@@ -78,9 +79,11 @@ impl SigV4Verifier {
     ///
     /// A name that is empty or holds something else than letters, digits, `-`, `_` and `.`.
     pub fn new(region: impl Into<String>, service: impl Into<String>) -> Result<Self, ConfigError> {
+        let (region, service) = (region.into(), service.into());
         let verifier = Self {
-            region: region.into(),
-            service: service.into(),
+            scope: format!("/{region}/{service}/{TERMINATOR}"),
+            region,
+            service,
             skew: SKEW,
             path: PathRule::Normalised,
             lenient: false,
@@ -163,10 +166,11 @@ impl SigV4Verifier {
         now: i64,
         lookup: impl FnOnce(&str) -> Option<Credentials>,
     ) -> Result<CallerIdentity, SignatureError> {
-        let claims = self.examine(request, now)?;
-        let credentials = lookup(claims.access_key()).ok_or_else(SignatureError::unknown_access_key)?;
-        let prepared = self.prepare(request, &claims, &credentials)?;
-        finish(&prepared, &payload)?;
+        let claims = self.read(request)?;
+        self.examine(request, &claims, now)?;
+        let credentials =
+            lookup(claims.credential.access_key()).ok_or_else(SignatureError::unknown_access_key)?;
+        self.check_signature(request, &claims, &credentials, &payload)?;
         check_token(request, &claims, &credentials, now)?;
         Ok(credentials.proof().clone())
     }
@@ -181,31 +185,36 @@ impl SigV4Verifier {
         request: &RequestHead<'_>,
         payload: Payload,
     ) -> Result<CanonicalTexts, SignatureError> {
-        let claims = Claims::read(request)?;
+        let claims = self.read(request)?;
         let mut text = Vec::new();
         write_canonical(&mut text, request, &claims, Reading::new(self.path))?;
         let scope = self.scope(&claims.time);
-        Ok(payload.with_text(|payload| CanonicalTexts::new(text, payload, &claims.time.text, &scope)))
+        Ok(payload
+            .with_text(|payload| CanonicalTexts::new(text, payload, &claims.time.text, scope.as_bytes())))
     }
 
-    /// Everything that can be said before the access key is looked up.
-    pub(super) fn examine<'a>(
+    /// Reads what a request says about its signature.
+    pub(super) fn read<'a>(&self, request: &RequestHead<'a>) -> Result<Claims<'a>, SignatureError> {
+        Claims::read(request, &self.scope)
+    }
+
+    /// Everything else that can be said before the access key is looked up.
+    pub(super) fn examine(
         &self,
-        request: &RequestHead<'a>,
+        request: &RequestHead<'_>,
+        claims: &Claims<'_>,
         now: i64,
-    ) -> Result<Claims<'a>, SignatureError> {
-        let claims = Claims::read(request)?;
-        self.check_time(&claims, now)?;
+    ) -> Result<(), SignatureError> {
+        self.check_time(claims, now)?;
         if !signs_host(&claims.signed_headers) {
             return Err(SignatureError::host_unsigned());
         }
         if self.all_amz_signed {
             check_amz_headers(request, &claims.signed_headers)?;
         }
-        check_algorithm(&claims, request.headers)?;
-        self.check_scope(&claims)?;
-        check_escapes(request.query()).map_err(SignatureError::escape)?;
-        Ok(claims)
+        check_algorithm(claims, request.headers)?;
+        self.check_scope(claims)?;
+        check_escapes(request.query()).map_err(SignatureError::escape)
     }
 
     fn check_time(&self, claims: &Claims<'_>, now: i64) -> Result<(), SignatureError> {
@@ -225,18 +234,26 @@ impl SigV4Verifier {
 
     /// Rows 9 and 10: five parts, and all of their faults at once.
     fn check_scope(&self, claims: &Claims<'_>) -> Result<(), SignatureError> {
-        if self.is_scoped(&claims.credential, claims.time.day()) {
-            return Ok(());
-        }
-        let [_, date, region, service, terminator] = credential_parts(&claims.credential)?;
-        Err(self.scope_faults(claims, [date, region, service, terminator]))
+        let scope = match &claims.credential {
+            Credential::Expected { scope, .. } if scope[..DAY] == claims.time.text[..DAY] => return Ok(()),
+            Credential::Expected { scope, .. } => {
+                let date = std::str::from_utf8(&scope[..DAY]).unwrap_or_default();
+                [date, &self.region, &self.service, TERMINATOR]
+            }
+            Credential::Text(text) if self.is_scoped(text, claims.time.day()) => return Ok(()),
+            Credential::Text(text) => {
+                let [_, date, region, service, terminator] = credential_parts(text)?;
+                [date, region, service, terminator]
+            }
+        };
+        Err(self.scope_faults(claims, scope))
     }
 
     /// Whether a credential is an access key and the expected scope.
     fn is_scoped(&self, credential: &str, day: &str) -> bool {
-        let scope = [TERMINATOR, &self.service, &self.region, day];
-        let key = scope.iter().try_fold(credential, |rest, part| rest.strip_suffix(*part)?.strip_suffix('/'));
-        key.is_some_and(|key| !key.as_bytes().contains(&b'/'))
+        let key =
+            credential.strip_suffix(&*self.scope).and_then(|rest| rest.strip_suffix(day)?.strip_suffix('/'));
+        key.is_some_and(|key| find(key.as_bytes(), [b'/']).is_none())
     }
 
     fn scope_faults(&self, claims: &Claims<'_>, scope: [&str; 4]) -> SignatureError {
@@ -265,28 +282,28 @@ impl SigV4Verifier {
 
     /// The scope as it is expected: nothing of it comes from the request but the day.
     fn scope(&self, time: &SignedTime) -> String {
-        [time.day(), &self.region, &self.service, TERMINATOR].join("/")
+        [time.day(), &self.scope].concat()
     }
 
-    /// Hashes everything but the payload, which may still be on its way. The claims have been examined.
-    pub(super) fn prepare(
+    /// Computes the signature that the request should have, and compares it in constant time with the one that was sent.
+    /// The one that would be right is never given away; the one that is right comes back. The claims have been examined.
+    pub(super) fn check_signature(
         &self,
         request: &RequestHead<'_>,
         claims: &Claims<'_>,
         credentials: &Credentials,
-    ) -> Result<Prepared, SignatureError> {
+        payload: &Payload,
+    ) -> Result<[u8; 32], SignatureError> {
         check_list(&claims.signed_headers).map_err(|_| SignatureError::mismatch())?;
-        let signature = claims.signature.as_bytes().try_into().map_err(|_| SignatureError::mismatch())?;
-        let canonical = hash_request(request, claims, Reading::new(self.path))?;
-        let others = if self.lenient || self.unsigned_query_token {
-            let readings = self.other_readings(request, claims.is_presigned());
-            readings.filter_map(|reading| hash_request(request, claims, reading).ok()).collect()
-        } else {
-            Vec::new()
-        };
         let day = claims.time.unix_seconds.div_euclid(86_400);
-        let key = credentials.keys().get(credentials.secret(), claims.scope(), day);
-        Ok(Prepared { canonical, others, key, timestamp: claims.time.text, signature })
+        let key = credentials.keys().get(credentials.secret(), claims.credential.scope(), day);
+        let sign = |canonical: [u8; 32]| sign(&key, claims, &canonical);
+        let canonical = hash_request(request, claims, Reading::new(self.path), payload)?;
+        let signature = sign(canonical).or_else(|| {
+            let mut others = self.other_readings(request, claims.is_presigned());
+            others.find_map(|reading| sign(hash_request(request, claims, reading, payload).ok()?))
+        });
+        signature.ok_or_else(SignatureError::mismatch)
     }
 
     /// The readings that settings add, where they make a difference. Empty, and no allocation, by default.
@@ -336,22 +353,6 @@ impl SigV4Verifier {
     }
 }
 
-impl Claims<'_> {
-    /// The first part of the credential.
-    pub(super) fn access_key(&self) -> &str {
-        &self.credential[..self.key_length()]
-    }
-
-    /// What follows it, `YYYYMMDD/region/service/aws4_request`.
-    fn scope(&self) -> &str {
-        self.credential.get(self.key_length() + 1..).unwrap_or_default()
-    }
-
-    fn key_length(&self) -> usize {
-        find(self.credential.as_bytes(), [b'/']).unwrap_or(self.credential.len())
-    }
-}
-
 fn check_name(what: &'static str, name: &str) -> Result<(), ConfigError> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if !name.is_empty() && name.bytes().all(is_part) {
@@ -394,61 +395,38 @@ fn write_canonical(
         .map_err(no_canonical_form)
 }
 
-/// Blocks of a canonical request that are compressed together: room for most, and longer ones take turns.
+/// Blocks of a canonical request that are compressed together: there is room for most, and longer ones take turns.
 const USUAL_REQUEST: usize = 8;
 
 fn hash_request(
     request: &RequestHead<'_>,
     claims: &Claims<'_>,
     reading: Reading,
-) -> Result<Aside, SignatureError> {
+    payload: &Payload,
+) -> Result<[u8; 32], SignatureError> {
     let mut hash = Gathered::<USUAL_REQUEST>::new();
     write_canonical(&mut hash, request, claims, reading)?;
-    Ok(hash.put_aside())
+    payload.with_text(|text| hash.put(text));
+    Ok(hash.finish())
 }
 
-/// A signature that waits for the payload's hash.
-pub(super) struct Prepared {
-    canonical: Aside,
-    /// What settings accept besides; empty by default.
-    others: Vec<Aside>,
-    key: Arc<SigningKey>,
-    timestamp: [u8; 16],
-    /// As it was sent: 64 digits, where it is one.
-    signature: [u8; 64],
-}
-
-/// Blocks of a rest of less than one, the digits of a hash, and the end.
-const PAYLOAD: usize = 3;
 /// Blocks of a string to sign with a Region and a service of common length.
 const STRING_TO_SIGN: usize = 3;
 
-impl Prepared {
-    /// The signature, if it is the one that was sent.
-    fn sign(&self, canonical: &Aside, payload: &[u8]) -> Option<[u8; 32]> {
-        let mut request = Gathered::<PAYLOAD>::resume(canonical);
-        request.put(payload);
-        let digest = request.finish();
-        let computed = self.key.mac.of::<STRING_TO_SIGN>(|text| {
-            write_string_to_sign(text, &self.timestamp, &self.key.scope);
-            text.put(&hex(&digest));
-        });
-        is_same(&hex(&computed), &self.signature).then_some(computed)
-    }
-}
-
-/// Compares the signature, now that the payload is known, in constant time; the one that would be right is never given
-/// away. The one that is right comes back.
-pub(super) fn finish(prepared: &Prepared, payload: &Payload) -> Result<[u8; 32], SignatureError> {
-    let sign = |canonical: &Aside| payload.with_text(|payload| prepared.sign(canonical, payload));
-    let signature = sign(&prepared.canonical).or_else(|| prepared.others.iter().find_map(sign));
-    signature.ok_or_else(SignatureError::mismatch)
+/// The signature of a canonical request with this hash, if it is the one that was sent.
+fn sign(key: &MacKey, claims: &Claims<'_>, canonical: &[u8; 32]) -> Option<[u8; 32]> {
+    let Signature::Digest(sent) = &claims.signature else { return None };
+    let computed = key.of::<STRING_TO_SIGN>(|text| {
+        write_string_to_sign(text, &claims.time.text, claims.credential.scope());
+        text.put(&hex(canonical));
+    });
+    is_same(&computed, sent).then_some(computed)
 }
 
 /// In constant time, eight bytes at a time.
-fn is_same(one: &[u8; 64], other: &[u8; 64]) -> bool {
-    let words = |digits: &[u8; 64]| -> [u64; 8] {
-        let words = digits.as_chunks::<8>().0;
+fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    let words = |digest: &[u8; 32]| -> [u64; 4] {
+        let words = digest.as_chunks::<8>().0;
         std::array::from_fn(|at| u64::from_ne_bytes(words[at]))
     };
     let pairs = words(one).into_iter().zip(words(other));
@@ -467,9 +445,9 @@ mod tests {
 
     #[test]
     fn signatures_are_the_same_in_every_byte() {
-        let one: [u8; 64] = std::array::from_fn(|index| index as u8);
+        let one: [u8; 32] = std::array::from_fn(|index| index as u8);
         assert!(is_same(&one, &one));
-        for index in 0..64 {
+        for index in 0..32 {
             let mut other = one;
             other[index] ^= 0x80;
             assert!(!is_same(&one, &other), "{index}");

@@ -97,12 +97,12 @@ pub(super) const TERMINATOR: &str = "aws4_request";
 
 /// Writes the string to sign up to its last line, the hash of the canonical request. The scope is
 /// `YYYYMMDD/region/service/aws4_request`.
-pub(super) fn write_string_to_sign(sink: &mut impl Sink, timestamp: &[u8; 16], scope: &str) {
+pub(super) fn write_string_to_sign(sink: &mut impl Sink, timestamp: &[u8; 16], scope: &[u8]) {
     sink.put(ALGORITHM.as_bytes());
     sink.put_byte(b'\n');
     sink.put(timestamp);
     sink.put_byte(b'\n');
-    sink.put(scope.as_bytes());
+    sink.put(scope);
     sink.put_byte(b'\n');
 }
 
@@ -124,7 +124,7 @@ impl CanonicalTexts {
         &self.string_to_sign
     }
 
-    pub(super) fn new(mut canonical: Vec<u8>, payload: &[u8], timestamp: &[u8; 16], scope: &str) -> Self {
+    pub(super) fn new(mut canonical: Vec<u8>, payload: &[u8], timestamp: &[u8; 16], scope: &[u8]) -> Self {
         canonical.extend_from_slice(payload);
         let mut to_sign = Vec::new();
         write_string_to_sign(&mut to_sign, timestamp, scope);

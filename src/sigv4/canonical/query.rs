@@ -1,7 +1,7 @@
 //! The canonical query, and how a parameter is found in it.
 
 use super::super::{
-    encode::{Recoded, find, unreserved},
+    encode::{self, Recoded, find, unreserved},
     sink::Sink,
 };
 use crate::percent::{Plus, decode, escape_at};
@@ -90,7 +90,7 @@ pub(crate) fn pairs(query: &str) -> impl Iterator<Item = Pair<'_>> {
 }
 
 fn pieces(query: &str) -> impl Iterator<Item = &[u8]> {
-    query.as_bytes().split(|byte| *byte == b'&')
+    encode::pieces(query, [b'&']).map(str::as_bytes)
 }
 
 /// The first parameter of that name: a repeated one does not replace it.

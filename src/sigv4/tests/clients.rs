@@ -20,7 +20,7 @@ fn signed_at(raw: &Raw) -> i64 {
         target[start..start + 16].to_owned()
     };
     let text = raw.header("x-amz-date").unwrap_or_else(in_query);
-    SignedTime::parse_basic(&text).unwrap().unix_seconds
+    SignedTime::parse_basic(text.as_bytes()).unwrap().unix_seconds
 }
 
 fn accepts(verifier: &SigV4Verifier, case: &Value, raw: &Raw) -> bool {

@@ -57,7 +57,7 @@ impl Setting {
             secret: text(&credentials["secret_access_key"]),
             access_key: text(&credentials["access_key_id"]),
             token: credentials["token"].as_str().map(str::to_owned),
-            now: crate::sigv4::date::SignedTime::parse_basic(&basic).unwrap().unix_seconds,
+            now: crate::sigv4::date::SignedTime::parse_basic(basic.as_bytes()).unwrap().unix_seconds,
         }
     }
 
@@ -109,7 +109,7 @@ impl Setting {
     fn sign(&self, string_to_sign: &str) -> String {
         let date = &string_to_sign.lines().nth(1).unwrap()[..8];
         let scope = [date, &self.region, &self.service, "aws4_request"].join("/");
-        let key = derive(&Secret::new(self.secret.clone()), &scope);
+        let key = derive(&Secret::new(self.secret.clone()), scope.as_bytes());
         let signature = key.of::<1>(|text| text.put(string_to_sign.as_bytes()));
         signature.iter().map(|byte| format!("{byte:02x}")).collect()
     }

@@ -325,6 +325,50 @@ fn stores_may_be_functions_and_may_wait() {
 }
 
 #[test]
+fn a_key_and_a_body_that_come_later_are_judged_by_the_time_of_the_head() {
+    let clock = ManualClock::at_unix_seconds(NOW);
+    let ada = credentials("AKIDADA", "ada");
+    let store = CredentialsAsyncFn::new(move |_| {
+        let ada = ada.clone();
+        async move {
+            tokio::task::yield_now().await;
+            Ok(Some(ada))
+        }
+    });
+    let builder = SigV4AuthLayer::builder(store, super::support::api()).clock(clock.clock());
+    let strict = Strict::default();
+    let mut service = builder.build().unwrap().layer(strict.clone());
+    run(async {
+        let (mut sender, body) = Channel::<Bytes, Infallible>::new(4);
+        let mut answer = begin(&mut service, post_with("hello", body)).await;
+        assert!((&mut answer).now_or_never().is_none(), "the key is not there");
+        assert!((&mut answer).now_or_never().is_none(), "nor the body");
+        sender.send_data(Bytes::from("hel")).await.unwrap();
+        assert!((&mut answer).now_or_never().is_none());
+        clock.advance(Duration::from_secs(301));
+        sender.send_data(Bytes::from("lo")).await.unwrap();
+        drop(sender);
+        assert_eq!((answer.await.unwrap().status().as_u16(), strict.called()), (200, 1));
+
+        let (_sender, body) = Channel::<Bytes, Infallible>::new(4);
+        let late = begin(&mut service, post_with("hello", body)).await.await.unwrap();
+        assert_eq!((cause(&late), strict.called()), (Some(Cause::SignatureExpired), 1));
+    });
+}
+
+#[test]
+fn a_body_that_knows_its_length_is_not_measured_by_what_was_announced() {
+    let send = |body: &'static str| {
+        let mut request = post_with("hello", Full::<Bytes>::from(body));
+        request.headers_mut().insert("content-length", "1000000".parse().unwrap());
+        let (response, calls) = run(through(layer().body_limit(5).build().unwrap(), request));
+        (response.status().as_u16(), cause(&response), calls)
+    };
+    assert_eq!(send("hello"), (200, None, 1));
+    assert_eq!(send("worlds"), (413, Some(Cause::ContentLengthTooLarge), 0));
+}
+
+#[test]
 fn the_service_sees_the_caller_and_not_the_signature() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&seen);
