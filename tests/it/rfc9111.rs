@@ -2,27 +2,19 @@
 #![allow(unreachable_pub, reason = "modules of one test")]
 
 mod bench;
+mod changes;
+mod waiting;
 
 use crate::support::{get, run};
 use bench::{Answer, Bench, Service, answer, method, status_of, with};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use http::{Method, Request, Response, StatusCode};
-use http_body::Frame;
-use http_body_util::{BodyExt, Full, StreamBody};
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-use tower::{Layer, ServiceExt};
+use http_body_util::Full;
+use std::time::Duration;
+use tower::ServiceExt;
 use tower_gateway::{
     GatewayBody,
-    cache::{
-        Cache, CacheLayer, NoCacheReason,
-        rfc::{Rfc9111, SetCookie},
-    },
-    route::{ApiMethod, CacheKey, Routes},
+    cache::rfc::{Rfc9111, SetCookie},
 };
 
 #[test]
@@ -58,204 +50,6 @@ fn what_one_client_is_given_as_a_cookie_no_other_gets() {
         assert_eq!(stripping.plain().await.headers()["set-cookie"], "session=1");
         let second = stripping.plain().await;
         assert!(second.body() == "1" && !second.headers().contains_key("set-cookie"), "{second:?}");
-    });
-}
-
-#[test]
-fn what_is_private_reaches_the_client_that_caused_it_and_no_other() {
-    run(async {
-        let strip = || Rfc9111::new().set_cookie(SetCookie::Strip);
-        for (rules, value, name) in [
-            (Rfc9111::new(), r#"max-age=60, private="set-cookie, x-none""#, "set-cookie"),
-            (Rfc9111::new(), r#"max-age=60, no-cache="set-cookie""#, "set-cookie"),
-            (Rfc9111::new(), r#"max-age=60, private="x-a""#, "x-a"),
-            (strip(), "max-age=60", "set-cookie"),
-        ] {
-            let fields =
-                move |call: usize| vec![("cache-control", value), ("etag", "\"a\""), (name, mine(call))];
-            let bench = Bench::new(rules, move |call, request| {
-                let known = request.headers().contains_key("if-none-match");
-                Ok(answer(if known { 304 } else { 200 }, &fields(call), "page"))
-            });
-            let all = |answer: &Response<Bytes>| {
-                answer
-                    .headers()
-                    .get_all(name)
-                    .iter()
-                    .map(|value| value.to_str().unwrap().to_owned())
-                    .collect::<Vec<_>>()
-            };
-            assert_eq!(all(&bench.plain().await), ["1"], "{value}");
-            assert_eq!(all(&bench.plain().await), [""; 0], "{value}");
-            // So it is with a confirmation.
-            bench.wait(61);
-            let confirmed = bench.plain().await;
-            assert_eq!(
-                (all(&confirmed), confirmed.body().as_ref()),
-                (vec!["2".to_owned()], &b"page"[..]),
-                "{value}"
-            );
-            assert_eq!((all(&bench.plain().await).len(), bench.calls()), (0, 2), "{value}");
-        }
-    });
-}
-
-fn mine(call: usize) -> &'static str {
-    ["0", "1", "2"][call]
-}
-
-/// A body on its way is shared with whoever waits; what is private in its head is not.
-#[test]
-fn who_waited_for_an_answer_gets_nothing_that_is_private_in_it() {
-    run(async {
-        for is_slow in [false, true] {
-            let clock = tower_gateway::clock::ManualClock::at_unix_seconds(784_111_777);
-            let cache = Cache::builder().rfc9111(Rfc9111::new()).clock(clock.clock()).build().unwrap();
-            let service =
-                CacheLayer::new(cache).layer(tower::service_fn(move |_: Request<Full<Bytes>>| async move {
-                    tokio::task::yield_now().await;
-                    let fields = &[
-                        ("cache-control", "max-age=60, private=\"set-cookie\""),
-                        ("set-cookie", "session=1"),
-                    ];
-                    let frames = [
-                        Ok::<_, Infallible>(Frame::data(Bytes::from("a"))),
-                        Ok(Frame::data(Bytes::from("b"))),
-                    ];
-                    let body = futures_util::stream::iter(frames).then(move |frame| async move {
-                        if is_slow {
-                            tokio::task::yield_now().await;
-                        }
-                        frame
-                    });
-                    Ok::<_, Infallible>(answer(200, fields, "").map(|_| StreamBody::new(Box::pin(body))))
-                }));
-            let ask = || service.clone().oneshot(get("/x"));
-            let (first, second) = tokio::join!(ask(), ask());
-            let (first, second) = (first.unwrap(), second.unwrap());
-            assert_eq!(first.headers()["set-cookie"], "session=1");
-            assert!(!second.headers().contains_key("set-cookie"), "{is_slow}");
-            let bodies = tokio::join!(first.into_body().collect(), second.into_body().collect());
-            assert_eq!(
-                (bodies.0.unwrap().to_bytes(), bodies.1.unwrap().to_bytes()),
-                ("ab".into(), "ab".into())
-            );
-        }
-    });
-}
-
-#[test]
-fn other_methods_are_never_answered_from_the_store_and_invalidate_it() {
-    run(async {
-        for verb in ["POST", "PUT", "PATCH", "DELETE", "M-SEARCH"] {
-            let bench = Bench::saying(Rfc9111::new(), &[("cache-control", "public, max-age=60")]);
-            let unsafe_one = || method(Method::from_bytes(verb.as_bytes()).unwrap());
-            assert_eq!(bench.plain().await.into_body(), "1");
-            assert_eq!(bench.send(unsafe_one()).await.into_body(), "2", "{verb}");
-            assert_eq!(bench.send(unsafe_one()).await.into_body(), "3", "{verb}");
-            assert_eq!(bench.plain().await.into_body(), "4", "{verb}");
-        }
-        let options = Bench::saying(Rfc9111::new(), &[("cache-control", "public, max-age=60")]);
-        options.plain().await;
-        assert_eq!(options.send(method(Method::OPTIONS)).await.into_body(), "2");
-        assert_eq!(options.plain().await.into_body(), "1", "OPTIONS changes nothing");
-    });
-}
-
-#[test]
-fn a_change_is_one_of_the_same_uri_however_it_is_written() {
-    run(async {
-        let forms: [(&str, &str); 6] = [
-            ("/x", "a.test"),
-            ("/x", "A.TEST"),
-            ("/x", "a.test:80"),
-            ("/x", "a.test:443"),
-            ("http://a.test/x", ""),
-            ("https://A.test:443/x", "a.test"),
-        ];
-        let form =
-            |(uri, host): (&str, &str)| if host.is_empty() { get(uri) } else { with(get(uri), "host", host) };
-        for stored in forms {
-            for changed in forms {
-                let bench = Bench::saying(Rfc9111::new(), &[("cache-control", "max-age=60")]);
-                bench.send(form(stored)).await;
-                let mut post = form(changed);
-                *post.method_mut() = Method::POST;
-                bench.send(post).await;
-                assert_eq!(bench.send(form(stored)).await.into_body(), "3", "{stored:?} {changed:?}");
-                bench.send(with(method(Method::POST), "host", "b.test")).await;
-                assert_eq!(bench.send(form(stored)).await.into_body(), "3", "another host");
-            }
-        }
-    });
-}
-
-#[test]
-fn a_change_is_one_for_every_value_of_a_declared_field_and_for_every_caller() {
-    run(async {
-        let by = |key: CacheKey| {
-            let key = key.header(http::header::ACCEPT_LANGUAGE);
-            let get = ApiMethod::new().cache_key(key);
-            Routes::builder()
-                .method("/x", Method::GET, get)
-                .method("/x", Method::POST, ApiMethod::new())
-                .method("/y", Method::GET, ApiMethod::new())
-                .build()
-                .unwrap()
-        };
-        for key in [CacheKey::new(), CacheKey::only_declared()] {
-            let bench = Bench::routed(&by(key), &[("cache-control", "max-age=60")]);
-            let ask = async |verb: Method, language: &str| {
-                bench.send(with(method(verb), "accept-language", language)).await.into_body()
-            };
-            bench.send(get("/y")).await;
-            assert_eq!([ask(Method::GET, "de").await, ask(Method::GET, "en").await], ["2", "3"]);
-            assert_eq!([ask(Method::GET, "de").await, ask(Method::GET, "en").await], ["2", "3"]);
-            ask(Method::POST, "de").await;
-            assert_eq!([ask(Method::GET, "de").await, ask(Method::GET, "en").await], ["5", "6"]);
-            assert_eq!(bench.send(get("/y")).await.into_body(), "1", "another path");
-        }
-    });
-}
-
-#[test]
-fn a_failed_change_and_a_foreign_location_invalidate_nothing() {
-    run(async {
-        let bench = Bench::new(Rfc9111::new(), |call, request| {
-            let fields = &[("cache-control", "max-age=60"), ("location", "http://evil.example/y")];
-            let status = if request.method() == Method::PUT { 500 } else { 200 };
-            Ok(answer(status, fields, &call.to_string()))
-        });
-        let there = |path: &str| with(get(path), "host", "api.example");
-        bench.send(there("/x")).await;
-        bench.send(there("/y")).await;
-        bench.send(with(method(Method::PUT), "host", "api.example")).await;
-        assert_eq!(bench.send(there("/x")).await.into_body(), "1");
-        let mut delete = there("/z");
-        *delete.method_mut() = Method::DELETE;
-        bench.send(delete).await;
-        assert_eq!(bench.send(there("/y")).await.into_body(), "2");
-    });
-}
-
-#[test]
-fn location_and_content_location_are_invalid_too_also_where_the_uri_has_the_host() {
-    run(async {
-        for base in ["", "http://api.example"] {
-            let bench = Bench::new(Rfc9111::new(), |call, _| {
-                let fields =
-                    &[("cache-control", "max-age=60"), ("location", "y"), ("content-location", "/z")];
-                Ok(answer(200, fields, &call.to_string()))
-            });
-            for path in ["/y", "/z"] {
-                bench.send(get(&format!("{base}{path}"))).await;
-            }
-            let mut post = get(&format!("{base}/x"));
-            *post.method_mut() = Method::POST;
-            bench.send(post).await;
-            assert_eq!(bench.send(get(&format!("{base}/y"))).await.into_body(), "4", "{base}");
-            assert_eq!(bench.send(get(&format!("{base}/z"))).await.into_body(), "5", "{base}");
-        }
     });
 }
 
@@ -354,99 +148,6 @@ fn a_stale_answer_is_confirmed_and_then_fresh_again() {
             ("tower-gateway; hit; ttl=1", "9")
         );
         assert_eq!(bench.calls(), 2);
-    });
-}
-
-/// Until everybody has come: each poll of a waiter drives the call a step.
-async fn a_while() {
-    for _ in 0..30 {
-        tokio::task::yield_now().await;
-    }
-}
-
-/// What must be validated at each use: who comes while a question is on its way must not have its answer, which may be
-/// older than the request. They share the next question, and nobody asks for the whole.
-#[test]
-fn many_at_once_ask_twice_about_what_must_be_validated() {
-    for (stored, asked) in [
-        ("no-cache", ""),
-        ("no-cache, max-age=60", ""),
-        ("max-age=0", ""),
-        ("max-age=60", "no-cache"),
-        ("max-age=60", "max-age=0"),
-    ] {
-        run(async {
-            let calls = Arc::new(Mutex::new(Vec::new()));
-            let log = Arc::clone(&calls);
-            let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
-            let service = tower::service_fn(move |request: Request<Full<Bytes>>| {
-                let etag = request.headers().get("if-none-match").cloned();
-                log.lock().unwrap().push(etag.is_some());
-                async move {
-                    a_while().await;
-                    let fields = &[("cache-control", stored), ("etag", "\"a\"")];
-                    Ok::<_, Infallible>(answer(if etag.is_some() { 304 } else { 200 }, fields, "page"))
-                }
-            });
-            let service = CacheLayer::new(cache.clone()).layer(service);
-            let ask = || {
-                let request =
-                    if asked.is_empty() { get("/x") } else { with(get("/x"), "cache-control", asked) };
-                service.clone().oneshot(request)
-            };
-            let all = async |count: usize| {
-                let answers = futures_util::future::join_all((0..count).map(|_| ask())).await;
-                let mut reasons = Vec::new();
-                for answer in answers {
-                    let (head, body) = answer.unwrap().into_parts();
-                    reasons.push(head.headers["cache-status"].to_str().unwrap().to_owned());
-                    assert_eq!(
-                        (head.status, body.collect().await.unwrap().to_bytes()),
-                        (StatusCode::OK, "page".into())
-                    );
-                }
-                reasons
-            };
-            // The first answer may not be shared either, and so there are two calls.
-            all(10).await;
-            assert_eq!(calls.lock().unwrap().len(), 2, "{stored}; {asked}");
-            calls.lock().unwrap().clear();
-            let reasons = all(10).await;
-            assert_eq!(*calls.lock().unwrap(), [true, true], "{stored}; {asked}");
-            assert!(reasons.iter().all(|reason| reason.contains("fwd-status=304")), "{reasons:?}");
-            assert_eq!(cache.stats().missed(NoCacheReason::Authorization), 0);
-        });
-    }
-}
-
-/// A confirmation that is for one client only is for nobody who waited, however long.
-#[test]
-fn who_waited_in_vain_twice_asks_alone_and_still_with_the_validators() {
-    run(async {
-        let calls = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&calls);
-        let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
-        let service =
-            CacheLayer::new(cache).layer(tower::service_fn(move |request: Request<Full<Bytes>>| {
-                let known = request.headers().contains_key("if-none-match");
-                log.lock().unwrap().push(known);
-                let call = log.lock().unwrap().len().to_string();
-                async move {
-                    a_while().await;
-                    let mut fields = vec![("cache-control", "no-cache"), ("etag", "\"a\"")];
-                    fields.extend(known.then_some(("set-cookie", call.as_str())));
-                    Ok::<_, Infallible>(answer(if known { 304 } else { 200 }, &fields, "page"))
-                }
-            }));
-        let ask = || service.clone().oneshot(get("/x"));
-        ask().await.unwrap();
-        let answers = futures_util::future::join_all((0..5).map(|_| ask())).await;
-        let mut cookies: Vec<_> =
-            answers.into_iter().map(|answer| answer.unwrap().headers()["set-cookie"].clone()).collect();
-        cookies.sort_unstable();
-        cookies.dedup();
-        assert_eq!(cookies.len(), 5, "each has its own");
-        assert_eq!(*calls.lock().unwrap(), [false, true, true, true, true, true]);
     });
 }
 
