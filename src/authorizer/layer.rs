@@ -364,7 +364,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let context = self.config.context.find_or_create(&mut request);
+        let context = self.config.context.establish(&mut request);
         match self.config.decide(&context, &mut request) {
             Ok(Step::Pass) => AuthorizerFuture::new(Next::Forward(self.inner.call(request))),
             Err(refusal) => AuthorizerFuture::new(Next::Refuse(refuse(&context, refusal))),

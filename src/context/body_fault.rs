@@ -21,7 +21,7 @@ impl RequestContext {
             BodyFault::TooLarge { limit } => limit.saturating_add(2),
         };
         let _first_fault_wins = self.0.body_fault.compare_exchange(0, code, Relaxed, Relaxed);
-        let watcher = self.0.body_watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let watcher = self.0.body_watch().watcher.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(watcher) = watcher {
             watcher.wake();
         }
@@ -30,7 +30,7 @@ impl RequestContext {
     /// Has `waker` woken at the next fault; look at [`Self::body_fault`] afterwards, not before.
     #[cfg(feature = "payload-limit")]
     pub(crate) fn watch_body(&self, waker: &Waker) {
-        let mut watcher = self.0.body_watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watcher = self.0.body_watch().watcher.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *watcher {
             Some(known) => known.clone_from(waker),
             None => *watcher = Some(waker.clone()),

@@ -4,11 +4,8 @@ use super::RequestContext;
 use std::{
     fmt,
     sync::{
-        Arc, OnceLock,
-        atomic::{
-            AtomicU8,
-            Ordering::{AcqRel, Acquire, Release},
-        },
+        Arc,
+        atomic::Ordering::{AcqRel, Acquire, Release},
     },
 };
 
@@ -18,12 +15,6 @@ const SETTLED: u8 = 0;
 const WATCHED: u8 = 1;
 /// It was refused, after the charge.
 const REFUSED: u8 = 2;
-
-#[derive(Debug, Default)]
-pub(super) struct ChargeSlot {
-    state: AtomicU8,
-    charge: OnceLock<KeptCharge>,
-}
 
 /// What is to be given back if the request is refused.
 #[derive(Debug)]
@@ -64,30 +55,30 @@ pub(crate) struct PlanCharge {
 impl RequestContext {
     /// The body is watched: what the request is charged is to be kept.
     pub(crate) fn expect_late_refusal(&self) {
-        self.0.charge.state.store(WATCHED, Release);
+        self.0.late_refusal.store(WATCHED, Release);
     }
 
     /// Whether the body is watched, so that the request may yet be refused for it.
     pub(crate) fn may_be_refused_late(&self) -> bool {
-        self.0.charge.state.load(Acquire) == WATCHED
+        self.0.late_refusal.load(Acquire) == WATCHED
     }
 
     /// A refusal takes the place of the service's answer.
     pub(crate) fn note_late_refusal(&self) {
-        let _if_watched = self.0.charge.state.compare_exchange(WATCHED, REFUSED, AcqRel, Acquire);
+        let _if_watched = self.0.late_refusal.compare_exchange(WATCHED, REFUSED, AcqRel, Acquire);
     }
 
     pub(crate) fn set_charge(&self, charge: KeptCharge) {
-        let _first_writer_wins = self.0.charge.charge.set(charge);
+        let _first_writer_wins = self.0.body_watch().charge.set(charge);
     }
 
     /// The charge of a request that was refused after it, once.
     pub(crate) fn revoked_charge(&self) -> Option<&KeptCharge> {
-        let slot = &self.0.charge;
-        if slot.state.load(Acquire) != REFUSED {
+        let state = &self.0.late_refusal;
+        if state.load(Acquire) != REFUSED {
             return None;
         }
-        let first = slot.state.compare_exchange(REFUSED, SETTLED, AcqRel, Acquire);
-        slot.charge.get().filter(|_| first.is_ok())
+        let first = state.compare_exchange(REFUSED, SETTLED, AcqRel, Acquire);
+        self.0.watch.get()?.charge.get().filter(|_| first.is_ok())
     }
 }

@@ -28,7 +28,7 @@ impl Waits {
 
 impl RequestContext {
     fn client_waits<T>(&self, call: impl FnOnce(&mut Waits) -> T) -> T {
-        call(&mut self.0.client_wait.0.lock().unwrap_or_else(PoisonError::into_inner))
+        call(&mut self.0.body_watch().client_wait.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The body was read, and has nothing yet.

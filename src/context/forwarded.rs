@@ -73,12 +73,15 @@ fn is_escaped(text: &[u8], at: usize) -> bool {
 pub(super) fn forwarded_for(element: &[u8]) -> Option<&str> {
     let mut found = None;
     for pair in Pieces::pairs(element) {
-        let Some((name, value)) = std::str::from_utf8(pair?).ok()?.split_once('=') else { continue };
-        if name.trim_matches([' ', '\t']).eq_ignore_ascii_case("for") && found.replace(value).is_some() {
+        let pair = pair?;
+        let Some(at) = pair.iter().position(|byte| *byte == b'=') else { continue };
+        // Other parameters may have bytes of a client's that are no text: `host` has.
+        let is_for = pair[..at].trim_ascii().eq_ignore_ascii_case(b"for");
+        if is_for && found.replace(&pair[at + 1..]).is_some() {
             return None;
         }
     }
-    let value = found?.trim_matches([' ', '\t']);
+    let value = std::str::from_utf8(found?).ok()?.trim_matches([' ', '\t']);
     value.strip_prefix('"').map_or(Some(value), |rest| rest.strip_suffix('"'))
 }
 
@@ -112,6 +115,13 @@ mod tests {
         assert_eq!(elements(r#"for=a, host=x""#), [None]);
         assert_eq!(elements(r#"for=a, "x""#), [None]);
         assert_eq!(elements(r#"""#), [None]);
+    }
+
+    /// A client's `Host` may have any byte from 0x80 on, and a proxy quotes it.
+    #[test]
+    fn other_parameters_need_not_be_text() {
+        assert_eq!(forwarded_for(b"for=203.0.113.9;host=\"\xff\""), Some("203.0.113.9"));
+        assert_eq!(forwarded_for(b"for=\xff"), None);
     }
 
     #[test]

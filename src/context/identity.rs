@@ -16,7 +16,8 @@ pub struct VerifiedApiKey {
     id: KeyId,
     customer_id: Option<Arc<str>>,
     value: ShortText<46>,
-    subject: u128,
+    /// A number of 16 bytes, without its alignment.
+    subject: [u8; 16],
 }
 
 /// A key id; AWS's have 10 characters.
@@ -26,7 +27,7 @@ impl VerifiedApiKey {
     #[cfg(feature = "api-key")]
     pub(crate) fn new(id: KeyId, customer_id: Option<Arc<str>>, value: &[u8], subject: u128) -> Self {
         let value = std::str::from_utf8(value).unwrap_or_default().into();
-        Self { id, customer_id, value, subject }
+        Self { id, customer_id, value, subject: subject.to_ne_bytes() }
     }
 
     /// `$context.identity.apiKeyId`.
@@ -46,7 +47,7 @@ impl VerifiedApiKey {
 
     /// The id in the form that usage tables are keyed by.
     pub(crate) fn subject(&self) -> u128 {
-        self.subject
+        u128::from_ne_bytes(self.subject)
     }
 }
 

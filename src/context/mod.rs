@@ -40,6 +40,7 @@
 mod authorizer;
 mod authorizer_run;
 mod body_fault;
+mod body_watch;
 mod cache;
 mod caller;
 mod charge;
@@ -128,14 +129,16 @@ pub(crate) use variables::civil_from_days;
 pub(crate) use variables::common_log_time;
 
 use crate::{clock::Timestamp, response::GatewayError, route::MatchedRoute};
+use body_watch::BodyWatch;
 use http::{Extensions, Method, Uri};
 use ids::RequestIds;
 use std::{
     net::IpAddr,
-    sync::{Arc, OnceLock, atomic::AtomicU64},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU8, AtomicU64},
+    },
 };
-#[cfg(feature = "payload-limit")]
-use std::{sync::Mutex, task::Waker};
 
 /// Which kind of API answers: it decides the table of refusals (design D4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,13 +191,10 @@ struct Inner {
     cache: cache::CacheSlot,
     #[cfg(feature = "access-log")]
     observed: observed::Observed,
-    charge: charge::ChargeSlot,
-    client_wait: client_wait::ClientWait,
+    late_refusal: AtomicU8,
+    watch: OnceLock<Box<BodyWatch>>,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
-    /// Who waits for the answer: the body may be read, and cut off, by another task.
-    #[cfg(feature = "payload-limit")]
-    body_watcher: Mutex<Option<Waker>>,
 }
 
 /// A `Host` field.

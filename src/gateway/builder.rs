@@ -161,7 +161,8 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Whose word counts for a client's address, unless a layer around the gateway was told. Default: nobody's.
+    /// Whose word counts for a client's address, unless a layer around the gateway was told and knows the connection's peer.
+    /// Default: nobody's.
     #[must_use]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
         self.parts.context.proxies = Some(proxies);

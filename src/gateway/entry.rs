@@ -10,7 +10,7 @@ use crate::{
     route::Authorization,
 };
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
@@ -104,7 +104,7 @@ impl Phases {
         if let Some(policy) = &self.resource_policy {
             return policy.admit(context, request);
         }
-        check_private(context).map_err(|error| error.refuse(context))
+        check_private(context, request.extensions()).map_err(|error| error.refuse(context))
     }
 
     /// The builder has refused methods that want a key or an authorizer where there is none; a later deployment may
@@ -252,8 +252,10 @@ where
 
 /// A private entry is closed without a resource policy (developer guide, "Private REST APIs"). Signatures and Lambda-style
 /// authorizers may have been given one: they look themselves.
-fn check_private(context: &RequestContext) -> Result<(), GatewayError> {
-    if !context.ingress().is_some_and(Ingress::is_private) {
+fn check_private(context: &RequestContext, extensions: &Extensions) -> Result<(), GatewayError> {
+    // Whoever says so: the context may have been made before it was said.
+    let said = [context.ingress(), extensions.get()];
+    if !said.into_iter().flatten().any(Ingress::is_private) {
         return Ok(());
     }
     match context.route().map(|route| &route.declared().method.authorization) {

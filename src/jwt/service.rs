@@ -54,7 +54,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let context = self.config.context.find_or_create(&mut request);
+        let context = self.config.context.establish(&mut request);
         let (engine, scopes) = match self.config.asked(&context, request.method(), request.uri().path()) {
             Asked::Nothing => return TokenFuture::new(Next::Forward(self.inner.call(request))),
             Asked::Token(engine, scopes) => (engine, scopes),

@@ -19,7 +19,8 @@ impl Remains {
     #[allow(dead_code, reason = "not every feature set has a layer that refuses")]
     pub(crate) fn of<B>(request: &mut Request<B>) -> Self {
         let (mut headers, mut extensions) = (take(request.headers_mut()), take(request.extensions_mut()));
-        if headers.capacity() > MOST_FIELDS {
+        // Repeated fields lie beside the map, and are not in its capacity.
+        if headers.capacity().max(headers.len()) > MOST_FIELDS {
             headers = HeaderMap::new();
         }
         headers.clear();

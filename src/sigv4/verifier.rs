@@ -348,8 +348,9 @@ impl SigV4Verifier {
     }
 
     /// The last second at which a signature made at `signed` could be used again in the header form.
-    pub(super) fn replayable_until(&self, claims: &Claims<'_>) -> i64 {
-        claims.time.unix_seconds + self.skew
+    pub(super) fn check_replayable(&self, claims: &Claims<'_>, now: i64) -> Result<i64, SignatureError> {
+        let until = claims.time.unix_seconds + self.skew;
+        if now > until { Err(SignatureError::expired(&claims.time, now, self.skew)) } else { Ok(until) }
     }
 }
 

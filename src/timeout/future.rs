@@ -44,6 +44,9 @@ pub(super) struct Uploads {
     spared: Duration,
 }
 
+/// No more than this is a client's: it occupies the service while it sends.
+const MOST_SPARED: Duration = Duration::from_secs(300);
+
 /// While the client is waited for, somebody looks no oftener than this.
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 
@@ -97,7 +100,8 @@ impl Deadline {
     fn moves_by(&mut self) -> Option<Duration> {
         let Uploads { context, spared } = self.uploads.as_mut()?;
         let (waited, is_waiting) = context.client_wait(self.clock.now());
-        let owed = waited.saturating_sub(*spared);
+        let owed = waited.min(MOST_SPARED).saturating_sub(*spared);
+        let is_waiting = is_waiting && *spared < MOST_SPARED;
         let later = if is_waiting { owed.max(SHORTEST_LOOK) } else { owed };
         *spared += later;
         (!later.is_zero()).then_some(later)

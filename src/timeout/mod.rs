@@ -6,8 +6,8 @@
 //!    is the call and what the service did without waiting. Waiting for readiness is not counted. In `Gateway` neither is
 //!    the time for which the client keeps the service waiting for the request's body: AWS has all of it before it calls
 //!    the integration. That time is bounded by the payload limit's
-//!    [`minimum_rate`](crate::payload_limit::PayloadLimitLayer::minimum_rate); without one, or with this layer used alone,
-//!    it counts like any other.
+//!    [`minimum_rate`](crate::payload_limit::PayloadLimitLayer::minimum_rate), and 300 s are the most, because here the
+//!    service is occupied meanwhile; without a minimum rate, or with this layer used alone, it counts like any other.
 //! 3. When it rings, the service's future is dropped and the client gets `INTEGRATION_TIMEOUT`. An answer that is there
 //!    at that moment wins.
 //! 4. Only the head of the answer is bounded: a streaming body or an upgraded connection (101) may go on. Work that the

@@ -115,6 +115,20 @@ fn a_slow_upload_is_not_a_slow_integration() {
 }
 
 #[test]
+fn a_client_keeps_no_service_for_longer_than_five_minutes() {
+    let mut upload = Upload::start("reads", as_it_is);
+    upload.send(320);
+    let begun = upload.time.clock().now();
+    let status = (0..20).find_map(|_| {
+        let status = upload.after(SECOND);
+        let _is_gone = upload.sender.send_data(Bytes::from_static(&[b'x'; 200])).now_or_never();
+        status
+    });
+    assert_eq!(status, Some(504), "29 s and 300 s");
+    assert!(is_near(upload.time.clock().now().since(begun), 9 * SECOND));
+}
+
+#[test]
 fn the_integration_has_all_of_its_time_after_the_upload() {
     let mut upload = Upload::start("hangs", as_it_is);
     upload.send(60);
