@@ -84,7 +84,7 @@ pub(crate) struct Core {
     purges: AtomicU64,
     instances: AtomicU32,
     tokens: AtomicU64,
-    /// Some entry's key is of one caller only.
+    /// Some entry's key is, or may be, of one caller only.
     has_identities: AtomicBool,
     #[cfg(feature = "cache-encryption")]
     pub(super) keys: Option<super::seal::EncryptionKeys>,
@@ -117,8 +117,8 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        // Whose entries a store brought along is not known.
-        let is_warm = parts.store.is_warm();
+        // Whose entries a store brought along is not known, nor whose other processes keep.
+        let has_identities = parts.store.is_warm() || parts.tier.is_some();
         Self {
             rules: parts.rules,
             largest: parts.store.usage().largest,
@@ -137,7 +137,7 @@ impl Core {
             purges: AtomicU64::new(0),
             instances: AtomicU32::new(0),
             tokens: AtomicU64::new(0),
-            has_identities: AtomicBool::new(is_warm),
+            has_identities: AtomicBool::new(has_identities),
             #[cfg(feature = "cache-encryption")]
             keys: parts.keys,
         }
@@ -274,6 +274,8 @@ impl Core {
         let Some(entry) = entry.filter(|entry| !entry.meta.is_soft_purged()) else { return };
         if let Some(tier) = &self.tier {
             tier.tell(&Purge::exactly(key.borrowed().bytes()).softly());
+            // What is being read from the tier does not come back fresh.
+            self.count_purge();
         }
         entry.meta.purge_softly();
         self.write(key, slot.clone());

@@ -36,7 +36,6 @@ impl LayerState {
         if targets.is_empty() {
             return;
         }
-        self.core.count_purge();
         let prefix = prefix(request);
         for uri in &targets {
             self.invalidate_target(request, uri, prefix);

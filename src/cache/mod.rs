@@ -11,7 +11,8 @@
 //!    with a body, goes to the service.
 //! 2. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so, or the caller's
 //!    policies do (`CacheBuilder::may_invalidate_by_policy`: `execute-api:InvalidateCache`), or if settings require no
-//!    authorization. Otherwise the settings' strategy answers. Requests that pass by are no exception.
+//!    authorization. Otherwise the settings' strategy answers, also to requests with `Range`, `If-Match` or
+//!    `If-Unmodified-Since` and to those of rule 3: they go to the service, and invalidate nothing, whoever may.
 //! 3. A request that **carries credentials** goes to the service, unless each of them is in the key: `Authorization`,
 //!    `Cookie`, `Proxy-Authorization`, `x-api-key`, `x-amz-security-token`, fields named by
 //!    [`CacheBuilder::credential`], and presigned or `access_token` queries that the key leaves out. Whom an outer layer

@@ -278,11 +278,12 @@ impl Core {
         tier.acknowledged(number, within.saturating_sub(self.clock.now().since(begun))).await
     }
 
-    /// The caller has counted it.
+    /// What is under one key, here and behind the caller's back everywhere else.
     pub(super) fn invalidate_key(&self, key: StoreKey<'_>) {
         if let Some(tier) = &self.tier {
             tier.tell(&Purge::exactly(key.bytes()));
         }
+        self.count_purge();
         for flight in
             self.flights.all().iter().filter(|flight| flight.key().primary.borrowed().bytes() == key.bytes())
         {

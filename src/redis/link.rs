@@ -99,8 +99,7 @@ impl Link {
     /// Another node of a cluster serves our slot. `told`: the slot, and the node's address.
     pub(super) fn moved(&self, generation: u64, told: &str) {
         let there = elsewhere(self.shared.client.get_connection_info(), told);
-        *self.shared.node() = there.and_then(|there| Client::open(there).ok());
-        self.lost(generation);
+        self.shared.leave(generation, there.and_then(|there| Client::open(there).ok()));
     }
 }
 
@@ -139,14 +138,22 @@ impl Shared {
     }
 
     fn lost(&self, generation: u64) {
+        self.leave(generation, None);
+    }
+
+    /// Ends the connection of this number, and goes to that node, unless that was done before.
+    fn leave(&self, generation: u64, node: Option<Client>) {
         let _one_at_a_time = self.lock();
-        self.state.send_if_modified(|state| {
+        let was_live = self.state.send_if_modified(|state| {
             let was_live = matches!(state, State::Live(live) if live.generation == generation);
             if was_live {
                 *state = State::Idle;
             }
             was_live
         });
+        if was_live {
+            *self.node() = node;
+        }
     }
 
     /// Starts the task that connects, if none is at it.
@@ -237,6 +244,13 @@ fn micros_of(time: Value) -> Option<i64> {
 mod tests {
     use super::*;
     use ::redis::IntoConnectionInfo;
+
+    #[test]
+    fn a_node_is_not_gone_to_for_a_connection_that_is_gone() {
+        let link = Link::new(Client::open("redis://here:7000").unwrap(), Duration::from_secs(1));
+        link.moved(0, "866 there:7001");
+        assert!(link.shared.node().is_none());
+    }
 
     #[test]
     fn a_node_of_a_cluster_is_reached_as_the_first_one_is() {

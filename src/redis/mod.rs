@@ -71,7 +71,8 @@
 //! A **cluster** serves a prefix by one node, that of the prefix's slot: prefixes are what spreads over nodes. The URL may
 //! name any node that is up: when it answers `MOVED` the connection goes to the one that it names, within the same call, and
 //! back to the URL's when that is lost. What a slot has to wait for while it migrates (`ASK`, `TRYAGAIN`), and a cluster that
-//! is down (`CLUSTERDOWN`), are failures as of a server that is away.
+//! is down (`CLUSTERDOWN`), are failures as of a server that is away. Over
+//! plain `redis://` whoever answers may name any host by `MOVED`, which then gets the password: use `rediss://`.
 //!
 //! # Keys
 //!

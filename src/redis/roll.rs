@@ -74,7 +74,7 @@ impl Roll {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tests::server::RedisServer, *};
 
     #[test]
     fn the_greatest_of_the_last_answers_counts() {
@@ -85,5 +85,20 @@ mod tests {
             roll.processes()
         });
         assert_eq!(told, [3, 3, 3, 3, 1, 5]);
+    }
+
+    /// What was said before would count for as long as the step is.
+    #[test]
+    fn a_clock_that_was_set_back_makes_nobody_count_for_longer() {
+        let Some(server) = RedisServer::start() else { return };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let redis = Redis::new(&server.url()).unwrap();
+            let roll = Roll::new(&redis);
+            let early = ::redis::cmd("ZADD").arg(&roll.key).arg("99999999999999").arg("gone").to_owned();
+            redis.call(&early, PATIENCE).await.unwrap();
+            roll.say(&redis).await.unwrap();
+            assert_eq!(roll.processes(), 1);
+        });
     }
 }

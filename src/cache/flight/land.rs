@@ -50,6 +50,8 @@ pub(crate) struct StreamHead {
     pub(crate) hint: SizeHint,
     /// The length that the head announces.
     pub(crate) announced: Option<u64>,
+    /// Fields that are for the leader alone.
+    pub(crate) private: Box<[HeaderName]>,
 }
 
 /// What one poll of the call brought.
@@ -169,8 +171,10 @@ fn freshened(
         Err(_) => (Freshness { always_validate: true, ..old.meta.freshness }, old.meta.selection.clone()),
     };
     let meta = Meta::new(old.meta.status, (job.started, now), freshness, selection, old.meta.tags.clone());
-    let private = split_off(&mut headers, plan.as_ref().map_or(&[], |plan| &plan.private));
-    let content = Content { headers: compact(&mut headers), ..old.content.clone() };
+    let names = plan.as_ref().map_or(&[][..], |plan| &plan.private);
+    let private = split_off(&mut headers, names);
+    let mut content = Content { headers: compact(&mut headers), ..old.content.clone() };
+    strip_trailers(&mut content.trailers, names);
     let entry = Arc::new(Entry::new(meta, content));
     let stored = match plan {
         Ok(_) => keep(flight, &entry),
@@ -222,7 +226,9 @@ fn open(
     let private = split_off(&mut headers, &plan.private);
     let meta = Meta::new(status, (job.started, now), plan.freshness, selection(job, &plan), tags);
     let mut read = Eager::default();
-    if is_end || read.run(&mut motor, cx) {
+    let is_whole = is_end || read.run(&mut motor, cx);
+    strip_trailers(&mut read.trailers, &plan.private);
+    if is_whole {
         let (fields, body) = compact_whole(&mut headers, &read.segments);
         let content = Content { headers: fields, body, trailers: read.trailers };
         let (entry, stored) = complete(flight, meta, content, announced);
@@ -232,7 +238,8 @@ fn open(
         return After::Landed { landing, raw: None, own: Some(own) };
     }
     let hint = read.hint(motor.size_hint());
-    let head = Arc::new(StreamHead { meta, headers: compact(&mut headers), hint, announced });
+    let names = plan.private.into();
+    let head = Arc::new(StreamHead { meta, headers: compact(&mut headers), hint, announced, private: names });
     headers.extend(private);
     After::Opened { motor, head, own: Own { headers, body: None, extensions }, read }
 }
@@ -249,6 +256,13 @@ fn take_off(headers: &mut HeaderMap, present: Present) {
     // The trace of the one who asked first is nobody else's; a `TraceLayer` outside writes each caller's own.
     if present.any(Present::TRACE_ID) {
         headers.remove(TRACE_ID);
+    }
+}
+
+/// Nobody gets trailers that are for one client alone: whoever shares a body reads the same trailers.
+pub(super) fn strip_trailers(trailers: &mut Option<Box<HeaderMap>>, private: &[HeaderName]) {
+    if let Some(trailers) = trailers {
+        private.iter().for_each(|name| drop(trailers.remove(name)));
     }
 }
 

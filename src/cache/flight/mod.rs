@@ -229,6 +229,7 @@ impl Flight {
             After::Trailers(motor, trailers) => {
                 if let Some(stream) = self.lock().stream() {
                     stream.trailers = Some(trailers);
+                    land::strip_trailers(&mut stream.trailers, &stream.head.private);
                 }
                 self.put_back(motor);
             }

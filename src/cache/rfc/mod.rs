@@ -22,7 +22,8 @@
 //!    428, 429, 431, 511 among them), credentials in the request without `public`, `s-maxage` or `must-revalidate` in
 //!    the answer (section 3.5), `Set-Cookie` (see [`SetCookie`]), no lifetime and no leave to guess one, a
 //!    `Cache-Control` that cannot be read to its end. Fields of the connection are left out, and those named by
-//!    `private="..."` or `no-cache="..."`, which only the client gets that caused the answer.
+//!    `private="..."` or `no-cache="..."`, which only the client gets that caused the answer
+//!    (nobody, where they are trailers).
 //! 6. What is sent from the store carries its `Age`, and answers the client's own conditions (304) and byte ranges
 //!    (206, 416). Every answer carries `Cache-Status` (RFC 9211):
 //!    `fwd` is `request` where something fresh was stored and the request would not have it.

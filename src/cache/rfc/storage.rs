@@ -61,7 +61,12 @@ pub(super) fn plan(
     may_be_shared(config, asked, &head)?;
     let freshness = head.freshness(config);
     is_useful(&head, &freshness)?;
-    Ok(StorePlan { freshness, vary, private: private_fields(config, &head), date: missing_date(&head) })
+    Ok(StorePlan {
+        freshness,
+        vary,
+        private: private_fields(config, &head.control),
+        date: missing_date(&head),
+    })
 }
 
 /// RFC 9110 section 6.6.1: what is stored gets the time at which it came, if it has no other.
@@ -151,13 +156,12 @@ fn qualified_fields(control: &ResponseControl) -> impl Iterator<Item = &HeaderNa
     control.private.fields().iter().chain(control.no_cache.fields())
 }
 
-/// What is for the client alone that caused the answer (RFC 9111 sections 5.2.2.4 and 5.2.2.7). Fields of one
-/// connection are for nobody, and no matter of these rules.
-fn private_fields(config: &Rfc9111, head: &Head<'_>) -> Vec<HeaderName> {
-    let mut names: Vec<HeaderName> = qualified_fields(&head.control).cloned().collect();
+/// What is for the client alone that caused the answer (RFC 9111 sections 5.2.2.4 and 5.2.2.7), also where only the
+/// trailers have it. Fields of one connection are for nobody, and no matter of these rules.
+fn private_fields(config: &Rfc9111, control: &ResponseControl) -> Vec<HeaderName> {
+    let mut names: Vec<HeaderName> = qualified_fields(control).cloned().collect();
     if config.set_cookie_rule() == SetCookie::Strip {
         names.push(SET_COOKIE);
     }
-    names.retain(|name| head.headers.contains_key(name));
     names
 }

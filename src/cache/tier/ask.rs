@@ -67,7 +67,7 @@ impl LayerState {
             return None;
         }
         if fetch.lookup.reload {
-            return Some(reload(tier, fetch));
+            return Some(reload(core, tier, fetch));
         }
         if core.limits.coalesces && core.flights.has(&fetch.key) {
             return None;
@@ -82,12 +82,12 @@ impl LayerState {
 }
 
 /// The others are to forget what is replaced, before it is.
-fn reload(tier: &Arc<Tier>, fetch: &Fetch) -> Asking {
-    let tier = Arc::clone(tier);
+fn reload(core: &Arc<Core>, tier: &Arc<Tier>, fetch: &Fetch) -> Asking {
+    let (core, tier) = (Arc::clone(core), Arc::clone(tier));
     let purge = Purge::exactly(fetch.key.primary.borrowed().bytes());
     let place = TierPlace::of(&fetch.key);
     Asking(Box::pin(async move {
-        match tier.announce(&purge).await {
+        match tier.announce(&core, &purge).await {
             Ok(number) => Told::Lead(Lead::alone(&tier, place, number)),
             Err(_) => Told::Alone,
         }

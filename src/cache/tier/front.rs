@@ -213,9 +213,15 @@ impl Tier {
         }
     }
 
-    /// Tells every process of a purge, and gives back its number, if a request may wait for that.
-    pub(in crate::cache) async fn announce(self: &Arc<Self>, purge: &Purge) -> Result<u64, StoreError> {
+    /// Tells every process of a purge, and gives back its number, if a request may wait for that. Here it only counts: what
+    /// is being read from the tier is seen to be too old.
+    pub(in crate::cache) async fn announce(
+        self: &Arc<Self>,
+        core: &Core,
+        purge: &Purge,
+    ) -> Result<u64, StoreError> {
         let (step, outbox) = (self.tell(purge), Arc::clone(&self.outbox));
+        core.count_purge();
         self.guarded(|| Box::pin(async move { Ok(outbox.numbered(step).await) })).await
     }
 

@@ -379,6 +379,27 @@ async fn what_an_unsafe_request_invalidates_stays_so_while_the_tier_does_not_tak
     assert_eq!(text(&other.service, "/b").await, "call 2");
 }
 
+/// Whose entries the others keep is not known.
+#[tokio::test]
+async fn an_unsafe_request_invalidates_what_other_callers_have_in_other_processes() {
+    let origin = Origin::sync(|_, call| with(answer(format!("call {call}")), "cache-control", "max-age=300"));
+    let tier = SharedTier::new(tower_gateway::clock::Clock::system());
+    let rfc = |cache: CacheBuilder| cache.rfc9111(tower_gateway::cache::rfc::Rfc9111::new());
+    let (one, other) = (process(&tier, &origin, rfc), process(&tier, &origin, rfc));
+    let user = |head: Head<'_>| Some(head.headers.get("x-user")?.to_str().ok()?.to_owned());
+    let by_user =
+        PrincipalLayer::new(user).layer(tower_gateway::body::BodyLayer.layer(other.service.clone()));
+    let as_ada = async || {
+        let answer = by_user.clone().oneshot(get_with("/a", &[("x-user", "ada")])).await.unwrap();
+        answer.into_body().collect().await.unwrap().to_bytes()
+    };
+    assert_eq!([as_ada().await, as_ada().await], ["call 1", "call 1"]);
+    settled().await;
+    assert_eq!(said(ask(&one.service, request("POST", "/a", &[])).await), "call 2");
+    settled().await;
+    assert_eq!(as_ada().await, "call 3");
+}
+
 /// Its operator is told that nobody has acknowledged, and it is done all the same.
 #[tokio::test]
 async fn a_purge_that_the_tier_did_not_take_in_time_is_in_force_when_it_is_back() {

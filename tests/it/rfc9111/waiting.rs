@@ -50,6 +50,48 @@ fn what_is_private_reaches_the_client_that_caused_it_and_no_other() {
     });
 }
 
+/// Whoever shares a body reads the same trailers: what is private among them is for nobody.
+#[test]
+fn private_trailers_are_neither_stored_nor_shared() {
+    run(async {
+        let strip = || Rfc9111::new().set_cookie(SetCookie::Strip);
+        for (rules, control, name) in [
+            (Rfc9111::new(), r#"max-age=60, private="x-user""#, "x-user"),
+            (Rfc9111::new(), r#"max-age=60, no-cache="x-user""#, "x-user"),
+            (strip(), "max-age=60", "set-cookie"),
+        ] {
+            for pauses in [false, true] {
+                let cache = Cache::builder().rfc9111(rules.clone()).build().unwrap();
+                let service = tower::service_fn(move |_: Request<Full<Bytes>>| async move {
+                    let trailers = [(name, "ada"), ("x-sum", "1")];
+                    let trailers =
+                        trailers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+                    let frames =
+                        [Frame::data(Bytes::from("page")), Frame::trailers(trailers.into_iter().collect())];
+                    let body = futures_util::stream::iter(frames).then(move |frame| async move {
+                        if pauses {
+                            tokio::task::yield_now().await;
+                        }
+                        Ok::<_, Infallible>(frame)
+                    });
+                    Ok::<_, Infallible>(
+                        answer(200, &[("cache-control", control)], "")
+                            .map(|_| StreamBody::new(Box::pin(body))),
+                    )
+                });
+                let service = CacheLayer::new(cache.clone()).layer(service);
+                for _ in 0..2 {
+                    let answer = service.clone().oneshot(get("/")).await.unwrap();
+                    let whole = answer.into_body().collect().await.unwrap();
+                    let trailers = whole.trailers().unwrap();
+                    assert_eq!((trailers.get(name), trailers.len()), (None, 1), "{control} {pauses}");
+                }
+                assert_eq!(cache.stats().stored(), 1, "{control} {pauses}");
+            }
+        }
+    });
+}
+
 fn mine(call: usize) -> &'static str {
     ["0", "1", "2"][call]
 }
