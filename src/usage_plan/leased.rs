@@ -88,7 +88,7 @@ impl Shard {
             return Some((Leased::Lacks { failures: holding.failures() }, None));
         }
         if usable == Usable::Held {
-            let ask = holding.wants_ask(now, usable).then(|| holding.ask_for_waiting(manner(), cost));
+            let ask = holding.wants_ask(now, usable).then(|| holding.ask_for_refused(manner(), cost));
             return Some((Leased::Decided(self.refuse_held(charge)?), ask));
         }
         let tokens = charge.lending.decides_tokens_of(&charge.in_force, charge.demand);
@@ -215,7 +215,8 @@ impl Shard {
     /// A request has waited for units until its time was over.
     pub(super) fn waited_in_vain(&mut self, charge: &Charge<'_>) -> Option<Outcome> {
         let subject = self.entries.get(charge.index)?.subject();
-        self.leases.find(subject, charge.plan.slot)?.waited_in_vain();
+        let holding = self.leases.find(subject, charge.plan.slot)?;
+        holding.waited_in_vain(charge.now(), charge.lending.epoch);
         self.refuse_held(charge)
     }
 
