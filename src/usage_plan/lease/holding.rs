@@ -220,14 +220,16 @@ impl Holding {
         self.anywhere.units = self.anywhere.units.saturating_add(units);
     }
 
-    /// A cost became known afterwards: more (above zero) or less of a day's use.
-    pub(in super::super) fn settle(&mut self, day: i32, difference: i64, now: u64) {
+    /// A cost became known afterwards: more (above zero) or less of a day's use. Of units that were not in hand the store
+    /// only hears that they were not used.
+    pub(in super::super) fn settle(&mut self, day: i32, difference: i64, from_hand: bool, now: u64) {
         if !self.book().used.change(day, difference) {
             return;
         }
         match u64::try_from(difference) {
             Ok(more) => self.hand.owe(more),
-            Err(_) => self.put_back(difference.unsigned_abs(), now),
+            Err(_) if from_hand => self.put_back(difference.unsigned_abs(), now),
+            Err(_) => {}
         }
     }
 

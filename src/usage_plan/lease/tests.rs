@@ -192,6 +192,25 @@ fn what_is_in_hand_is_spent_while_a_refusal_is_looked_at_again() {
 }
 
 #[test]
+fn what_was_never_in_hand_does_not_come_back_to_it() {
+    for (from_hand, left) in [(true, 32), (false, 28)] {
+        let mut pair = Pair::new(100);
+        pair.fetch(1);
+        match from_hand {
+            true => pair.holding.spend(true, 0, 4),
+            // The store had failed, and the policy let the request pass.
+            false => pair.holding.count(0, 4),
+        }
+        pair.holding.spend(true, 0, if from_hand { 0 } else { 4 });
+        pair.holding.settle(0, -4, from_hand, pair.now);
+        assert_eq!(pair.holding.usable(left, pair.now), Usable::Enough);
+        assert_eq!(pair.holding.usable(left + 1, pair.now), Usable::Unknown, "{from_hand}");
+        pair.hand_back();
+        assert_eq!(pair.charged(), if from_hand { 0 } else { 4 });
+    }
+}
+
+#[test]
 fn another_limit_sends_everything_back() {
     let mut pair = Pair::new(100);
     pair.fetch(1);
