@@ -29,12 +29,14 @@ pub(crate) trait GiveBack: fmt::Debug + Send + Sync {
     fn give_back(&self);
 }
 
-/// A charge of what is in memory. Who paid, and on which stage, the context knows.
+/// A charge of what is in memory. Who paid, the context knows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlainCharge {
     /// The address of the plans that charged it: others have nothing to give back.
     pub(crate) plans: usize,
-    /// That of the account's bucket; 0: there was none.
+    /// That of the stage's bucket; 0: none gave tokens.
+    pub(crate) stage: usize,
+    /// The same of the account's.
     pub(crate) account: usize,
     pub(crate) cost: u32,
     /// What was taken of a plan, if the request has one.
@@ -50,6 +52,8 @@ pub(crate) struct PlanCharge {
     pub(crate) period: i32,
     pub(crate) day: i32,
     pub(crate) took_tokens: bool,
+    /// The quota's units had been in hand.
+    pub(crate) from_hand: bool,
 }
 
 impl RequestContext {

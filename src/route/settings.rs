@@ -191,6 +191,13 @@ impl ResolvedSettings {
         self.of(verb).throttle.as_ref()
     }
 
+    /// The throttle of any verb whose bucket stands there.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn throttle_at(&self, address: usize) -> Option<&SharedBucket> {
+        let all = std::iter::once(&self.of_all).chain(self.by_verb.iter().map(|(_, of)| of));
+        all.filter_map(|of| of.throttle.as_ref()).find(|throttle| throttle.address() == address)
+    }
+
     /// Every throttle with the verb it is for; `declared` is the method's own.
     #[cfg(feature = "stage")]
     pub(crate) fn throttles<'a>(

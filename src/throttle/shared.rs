@@ -57,6 +57,12 @@ impl SharedBucket {
         Self { throttle, past: PastRates::default(), slot: Arc::default(), shadow: false, id: 0 }
     }
 
+    /// Tells one bucket from another, as long as somebody has it.
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.slot).addr()
+    }
+
     /// The same bucket with other numbers, from `now` on.
     pub(crate) fn edited(&self, throttle: Throttle, now: Timestamp) -> Self {
         let past = self.past.edited(self.throttle, throttle, now);

@@ -67,6 +67,28 @@ pub(super) struct Shadowed {
     pub(super) quota: bool,
 }
 
+/// Which of the buckets that all callers share have given tokens: one in shadow mode that lacked them has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TookShared {
+    stage: bool,
+    account: bool,
+}
+
+impl TookShared {
+    pub(super) fn of(limits: &Limits, verdict: Result<Shadowed, Refusal>) -> Self {
+        let Ok(shadowed) = verdict else { return Self::default() };
+        Self {
+            stage: limits.stage.is_some() && !shadowed.stage,
+            account: limits.account.is_some() && !shadowed.account,
+        }
+    }
+
+    /// Of what belongs to stage and account, that of those which have.
+    pub(super) fn only<T>(self, stage: Option<T>, account: Option<T>) -> (Option<T>, Option<T>) {
+        (stage.filter(|_| self.stage), account.filter(|_| self.account))
+    }
+}
+
 /// Charges `cost` to every limit, or says which refuses and changes nothing.
 ///
 /// The first refusal in this order is reported: plan (its method's throttle stands in for the general one), stage
@@ -209,6 +231,17 @@ mod tests {
         assert_eq!(cause(&all, &mut spent, 1), Some(Cause::Quota));
         assert_eq!(spent, Spent::default());
         assert_eq!(cause(&all, &mut spent, 0), None, "what costs nothing is free");
+    }
+
+    #[test]
+    fn what_lacked_the_tokens_has_given_none() {
+        let shadow = |burst| SharedThrottle { throttle: Throttle::new(0.0, burst).unwrap(), shadow: true };
+        let limits = Limits { stage: Some(shadow(0)), account: Some(shadow(1)), ..Limits::default() };
+        let verdict = charge(&limits, &mut Spent::default(), 0, 1);
+        let took = TookShared::of(&limits, verdict);
+        assert_eq!(took.only(Some("stage"), Some("account")), (None, Some("account")));
+        let none = TookShared::of(&Limits::default(), verdict);
+        assert_eq!(none.only(Some("stage"), Some("account")), (None, None), "a limit that did not apply");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! what it was promised.
 
 use super::{
-    admit::{Limits, Refusal, Shadowed, SharedThrottle, Spent, whole_seconds},
+    admit::{Limits, Refusal, Shadowed, SharedThrottle, Spent, TookShared, whole_seconds},
     directory::{InForce, PlanState},
     leased::{Charge, Leased, alone, unavailable},
     lending::{Lending, Taking},
@@ -314,7 +314,7 @@ impl Claim {
         let directory = self.plans.directory();
         let plan = self.payer.as_ref().and_then(|payer| directory.at(payer.slot));
         let policy = lending.policy(plan);
-        let reserved = self.reserved.is_some();
+        let reserved = self.reserved;
         let outcome = match self.payer {
             Some(_) => self.with(lending, |shard, charge| shard.charge_alone(charge, policy, reserved)),
             None => Some(self.charge_nobody_alone(lending, policy)),
@@ -339,23 +339,21 @@ impl Claim {
             ..Limits::default()
         };
         alone(&mut limits, lending, policy, 0);
-        match charge_shared(&limits, &mut Spent::default(), &demand) {
-            Ok(_) => Outcome::admitted(),
-            Err(refusal) => Outcome::refused(refusal),
-        }
+        let verdict = charge_shared(&limits, &mut Spent::default(), &demand);
+        let shared = TookShared::of(&limits, verdict);
+        Outcome { refusal: verdict.err(), shared, ..Outcome::admitted() }
     }
 }
 
-/// The buckets that a cost known later changes too: those of the plan only if they had the tokens, as in memory.
+/// The buckets that a cost known later changes too: those that had the tokens, as in memory.
 fn charged(buckets: Vec<BucketAsk>, levels: &[BucketLevel]) -> Vec<BucketAsk> {
-    let of_plan = |bucket: &BucketAsk| matches!(bucket.id, BucketId::Key(_) | BucketId::Method(..));
     let charged = buckets.into_iter().zip(levels);
-    charged.filter(|(bucket, level)| !(level.lacked && of_plan(bucket))).map(|(bucket, _)| bucket).collect()
+    charged.filter(|(_, level)| !level.lacked).map(|(bucket, _)| bucket).collect()
 }
 
 impl Outcome {
     fn admitted() -> Self {
-        Self { refusal: None, announced: Announced::default(), charged: None }
+        Self { refusal: None, announced: Announced::default(), charged: None, shared: TookShared::default() }
     }
 
     pub(super) fn refused(refusal: Refusal) -> Self {

@@ -3,7 +3,7 @@
 #[cfg(feature = "gateway")]
 use super::shard::Change;
 use super::{
-    admit::{Limits, SharedThrottle, Spent},
+    admit::{Limits, SharedThrottle, Spent, TookShared},
     directory::{Directory, PlanState},
     future::{ChargedFuture, Waiting},
     headers::RateLimitFields,
@@ -174,8 +174,8 @@ impl Config {
         if let Some(lending) = self.plans.lending() {
             return self.decide_leased(lending, &directory, &payer, &place, &demand, reserved);
         }
-        let (rate_limit, charged) = self.charge(&directory, &payer, &place, &demand)?;
-        Ok(Admitted { rate_limit, reservation: self.keep(context, &demand, charged, reserved) })
+        let (rate_limit, charged, shared) = self.charge(&directory, &payer, &place, &demand)?;
+        Ok(Admitted { rate_limit, reservation: self.keep(context, &demand, charged, shared, reserved) })
     }
 
     /// The handle of a reserved cost. What a request that may yet be refused was charged is noted in its context.
@@ -184,9 +184,11 @@ impl Config {
         context: &RequestContext,
         demand: &Demand<'_>,
         charged: Option<Charged>,
+        shared: TookShared,
         reserved: bool,
     ) -> Option<UsageReservation> {
-        let Demand { stage, account, cost, .. } = *demand;
+        let (stage, account) = shared.only(demand.stage, demand.account);
+        let cost = demand.cost;
         let reservation =
             reserved.then(|| UsageReservation::new(self.plans.clone(), cost, charged, stage, account, None));
         if context.may_be_refused_late() {
@@ -194,7 +196,8 @@ impl Config {
                 Some(reservation) => KeptCharge::Handle(reservation.handle()),
                 None => KeptCharge::Plain(PlainCharge {
                     plans: self.plans.address(),
-                    account: account.map_or(0, address),
+                    stage: stage.map_or(0, SharedBucket::address),
+                    account: account.map_or(0, SharedBucket::address),
                     cost,
                     of_plan: charged.map(|charged| charged.keep()),
                 }),
@@ -211,9 +214,10 @@ impl Config {
         }
         let directory = self.plans.directory();
         let charged = charge.of_plan.map(|kept| Charged::of_kept(subject_of_payer(context), kept));
-        let stage = stage_bucket(context.route(), context.method());
-        // One that was removed and set anew was not charged.
-        let account = directory.account.as_ref().filter(|account| address(account) == charge.account);
+        // By address: the method may have been rewritten since, and what was removed and set anew was not charged.
+        let settings = context.route().and_then(MatchedRoute::settings);
+        let stage = settings.and_then(|settings| settings.throttle_at(charge.stage));
+        let account = directory.account.as_ref().filter(|account| account.address() == charge.account);
         let change = Change::GiveBack(charge.cost);
         self.plans.settle(charged.as_ref(), stage.into_iter().chain(account), None, change);
     }
@@ -283,9 +287,9 @@ impl Config {
         payer: &Payer<'_>,
         place: &Place<'_>,
         demand: &Demand<'_>,
-    ) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
+    ) -> Result<(Option<RateLimit>, Option<Charged>, TookShared), Refused> {
         let Some((mut shard, index, plan)) = self.entry_of(directory, payer, place, demand)? else {
-            return charge_nobody(place.context, demand);
+            return Ok((None, None, charge_nobody(place.context, demand)?));
         };
         let in_force = plan.in_force(place.stage, place.route, place.verb);
         let outcome = shard.charge(index, plan, in_force, demand).ok_or_else(Refused::not_in_plan)?;
@@ -300,7 +304,7 @@ impl Config {
                 let numbers = || Numbers::new(Some(plan), in_force.throttle, demand);
                 Err(Refused::new(refusal, rate_limit, place.context, numbers))
             }
-            None => Ok((rate_limit, outcome.charged)),
+            None => Ok((rate_limit, outcome.charged, outcome.shared)),
         }
     }
 
@@ -347,27 +351,19 @@ fn subject_of_payer(context: &RequestContext) -> u128 {
     key.or_else(|| context.principal().map(subject_of_principal)).unwrap_or_default()
 }
 
-/// Tells one bucket from another, as long as somebody has it.
-fn address(shared: &SharedBucket) -> usize {
-    Arc::as_ptr(&shared.slot).addr()
-}
-
 fn stage_bucket<'a>(route: Option<&'a MatchedRoute>, verb: &Method) -> Option<&'a SharedBucket> {
     route?.settings()?.throttle(verb)
 }
 
 /// Without a plan, stage and account still apply.
-pub(super) fn charge_nobody(
-    context: &RequestContext,
-    demand: &Demand<'_>,
-) -> Result<(Option<RateLimit>, Option<Charged>), Refused> {
+pub(super) fn charge_nobody(context: &RequestContext, demand: &Demand<'_>) -> Result<TookShared, Refused> {
     let throttle = |shared: Option<&SharedBucket>| shared.map(SharedThrottle::of);
     let limits =
         Limits { stage: throttle(demand.stage), account: throttle(demand.account), ..Limits::default() };
     let verdict = charge_shared(&limits, &mut Spent::default(), demand);
     let numbers = || Numbers::new(None, None, demand);
     verdict.map_err(|refusal| Refused::new(refusal, None, context, numbers))?;
-    Ok((None, None))
+    Ok(TookShared::of(&limits, verdict))
 }
 
 pub(super) fn insert_reservation<B>(request: &mut Request<B>, reservation: Option<UsageReservation>) {

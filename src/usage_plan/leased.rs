@@ -1,9 +1,9 @@
 //! Decisions of a shard where usage is shared: on what is in hand, or alone when the store has failed.
 
 use super::{
-    admit::{Limits, QuotaInForce, Refusal, Shadowed, SharedThrottle, Spent},
+    admit::{Limits, QuotaInForce, Refusal, Shadowed, SharedThrottle, Spent, TookShared},
     directory::{InForce, PlanState},
-    lease::{Terms, Usable},
+    lease::{Holding, Terms, Usable},
     lending::{Lending, period_of},
     quota::Span,
     reservation::Charged,
@@ -58,8 +58,24 @@ impl Charge<'_> {
         Terms { entry: self.index, edition: self.plan.edition, day: span.day }
     }
 
+    /// Counts what is used: of what was reserved in this period, if it was. Whether that had been in hand.
+    fn use_up(&self, holding: &mut Holding, reserved: Option<i64>, day: i32) -> bool {
+        let from_hand = self.is_bound() && reserved == Some(holding.period().start);
+        match from_hand {
+            true => holding.consume(day, self.cost()),
+            false => holding.count(day, self.cost()),
+        }
+        from_hand
+    }
+
     fn limit(&self) -> Option<u64> {
         self.plan.quota().map(super::quota::Quota::limit)
+    }
+}
+
+impl Outcome {
+    fn took_from_hand(&mut self, from_hand: bool) {
+        self.charged.iter_mut().for_each(|charged| charged.from_hand = from_hand);
     }
 }
 
@@ -88,7 +104,7 @@ impl Shard {
             return Some((Leased::Lacks { failures: holding.failures() }, None));
         }
         if usable == Usable::Held {
-            let ask = holding.wants_ask(now, usable).then(|| holding.ask_for_waiting(manner(), cost));
+            let ask = holding.wants_ask(now, usable).then(|| holding.ask_for_refused(manner(), cost));
             return Some((Leased::Decided(self.refuse_held(charge)?), ask));
         }
         let tokens = charge.lending.decides_tokens_of(&charge.in_force, charge.demand);
@@ -99,10 +115,11 @@ impl Shard {
             return Some((Leased::Tokens { period: period.start }, None));
         }
         let charged = holding.remaining().zip(charge.limit()).map(|(left, limit)| as_charged(limit, left));
-        let decided = self.decide(charge, &span, charged, tokens)?;
+        let mut decided = self.decide(charge, &span, charged, tokens)?;
         let holding = self.leases.at(place)?;
         if decided.refusal.is_none() {
             holding.spend(charge.is_bound(), span.day, cost);
+            decided.took_from_hand(charge.is_bound());
         }
         let ask = holding.wants_ask(now, usable).then(|| holding.ask_ahead(manner()));
         Some((Leased::Decided(decided), ask))
@@ -158,17 +175,19 @@ impl Shard {
         }
         let charged = Charged::new(entry, &charge.in_force, span, took_tokens);
         let announced = announced(limits, &spent, now);
-        Some(Outcome { refusal: verdict.err(), announced, charged: Some(charged) })
+        let shared = TookShared::of(limits, verdict);
+        Some(Outcome { refusal: verdict.err(), announced, charged: Some(charged), shared })
     }
 
-    /// Decides without the store. `reserved`: the units of the quota were taken before it failed.
+    /// Decides without the store. `reserved`: the units of the quota were taken before it failed, in the
+    /// period that starts then.
     pub(super) fn charge_alone(
         &mut self,
         charge: &Charge<'_>,
         policy: FailurePolicy,
-        reserved: bool,
+        reserved: Option<i64>,
     ) -> Option<Outcome> {
-        let (span, cost) = (charge.span(), charge.cost());
+        let span = charge.span();
         let subject = {
             let Self { entries, history, .. } = &mut *self;
             let entry = entries.get_mut(charge.index)?;
@@ -178,15 +197,15 @@ impl Shard {
         let holders = self.leases.find(subject, charge.plan.slot).map_or(0, |holding| holding.holders());
         let mut limits = limits(charge.plan, &charge.in_force, &span, charge.demand);
         alone(&mut limits, charge.lending, policy, holders);
-        limits.quota = limits.quota.filter(|_| !reserved && policy != FailurePolicy::Allow);
-        let outcome = match policy {
+        limits.quota = limits.quota.filter(|_| reserved.is_none() && policy != FailurePolicy::Allow);
+        let mut outcome = match policy {
             FailurePolicy::Deny => self.refused(charge, &span, unavailable())?,
             _ => self.charge_locally(charge, &span, &limits, None)?,
         };
         if outcome.refusal.is_none()
             && let Some(holding) = self.leases.find(subject, charge.plan.slot)
         {
-            if reserved { holding.consume(span.day, cost) } else { holding.count(span.day, cost) }
+            outcome.took_from_hand(charge.use_up(holding, reserved, span.day));
         }
         Some(outcome)
     }
@@ -195,7 +214,12 @@ impl Shard {
         let entry = self.entries.get_mut(charge.index)?;
         let charged = Charged::new(entry, &charge.in_force, span, false);
         let announced = announced(&Limits::default(), &Spent::default(), charge.now());
-        Some(Outcome { refusal: Some(refusal), announced, charged: Some(charged) })
+        Some(Outcome {
+            refusal: Some(refusal),
+            announced,
+            charged: Some(charged),
+            shared: TookShared::default(),
+        })
     }
 
     /// Others hold what is left, which may be back when their leases end.
@@ -215,7 +239,8 @@ impl Shard {
     /// A request has waited for units until its time was over.
     pub(super) fn waited_in_vain(&mut self, charge: &Charge<'_>) -> Option<Outcome> {
         let subject = self.entries.get(charge.index)?.subject();
-        self.leases.find(subject, charge.plan.slot)?.waited_in_vain();
+        let holding = self.leases.find(subject, charge.plan.slot)?;
+        holding.waited_in_vain(charge.now(), charge.lending.epoch);
         self.refuse_held(charge)
     }
 
@@ -232,20 +257,17 @@ impl Shard {
         entry.roll(charge.index, &span, charge.plan.quota(), history);
         entry.use_up(cost);
         charge.plan.shadow.count(shadowed);
-        let mut spent = Spent::default();
+        let (mut spent, mut from_hand) = (Spent::default(), false);
         if let Some(holding) = leases.find(entry.subject(), charge.plan.slot) {
-            match charge.is_bound() && holding.period().start == period {
-                true => holding.consume(span.day, cost),
-                false => holding.count(span.day, cost),
-            }
+            from_hand = charge.use_up(holding, Some(period), span.day);
             spent.charged =
                 charge.limit().map_or(0, |limit| as_charged(limit, holding.remaining().unwrap_or(0)));
         }
         let quota = limits(charge.plan, &charge.in_force, &span, charge.demand).quota;
         let announced = announced(&Limits { quota, ..Limits::default() }, &spent, now);
         let took_tokens = charge.in_force.throttle.is_some() && !shadowed.throttle;
-        let charged = Charged::new(entry, &charge.in_force, &span, took_tokens);
-        Some(Outcome { refusal: None, announced, charged: Some(charged) })
+        let charged = Charged { from_hand, ..Charged::new(entry, &charge.in_force, &span, took_tokens) };
+        Some(Outcome { refusal: None, announced, charged: Some(charged), shared: TookShared::default() })
     }
 
     /// What is left of the quota, for an answer.

@@ -23,6 +23,8 @@ pub(super) struct Charged {
     pub(super) period: i32,
     pub(super) day: i32,
     pub(super) took_tokens: bool,
+    /// Where usage is shared: the units of the quota had been lent.
+    pub(super) from_hand: bool,
     pub(super) method: Option<u64>,
     /// The tokens are the store's.
     pub(super) elsewhere: bool,
@@ -36,6 +38,7 @@ impl Charged {
             period: entry.period,
             day: span.day,
             took_tokens: in_force.throttle.is_some() && took_tokens,
+            from_hand: false,
             method: in_force.method,
             elsewhere: false,
         }
@@ -44,13 +47,13 @@ impl Charged {
     /// What was kept of a charge in memory, and whose it was.
     #[cfg(feature = "gateway")]
     pub(super) fn of_kept(subject: u128, kept: PlanCharge) -> Self {
-        let PlanCharge { method, plan, period, day, took_tokens } = kept;
-        Self { subject, plan, period, day, took_tokens, method, elsewhere: false }
+        let PlanCharge { method, plan, period, day, took_tokens, from_hand } = kept;
+        Self { subject, plan, period, day, took_tokens, from_hand, method, elsewhere: false }
     }
 
     pub(super) fn keep(&self) -> PlanCharge {
-        let Self { plan, period, day, took_tokens, method, .. } = *self;
-        PlanCharge { method, plan, period, day, took_tokens }
+        let Self { plan, period, day, took_tokens, from_hand, method, .. } = *self;
+        PlanCharge { method, plan, period, day, took_tokens, from_hand }
     }
 }
 

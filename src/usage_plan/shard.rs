@@ -1,7 +1,7 @@
 //! One shard of the usage state: everything that one lock guards.
 
 use super::{
-    admit::{self, Limits, PlanThrottle, QuotaInForce, Refusal, SharedThrottle, Spent},
+    admit::{self, Limits, PlanThrottle, QuotaInForce, Refusal, SharedThrottle, Spent, TookShared},
     days::{History, PastDay},
     directory::{Directory, InForce, PlanState},
     entry::{Entry, NONE, Names, Slab},
@@ -39,6 +39,8 @@ pub(super) struct Outcome {
     pub(super) announced: Announced,
     /// What was taken from where, if it was admitted and the cost may still change.
     pub(super) charged: Option<Charged>,
+    /// The same of the buckets of stage and account, where they are this process's.
+    pub(super) shared: TookShared,
 }
 
 /// Entries of some subjects, in chains of one subject's plans. What requests look at comes first.
@@ -221,7 +223,8 @@ impl Shard {
         }
         let charged = demand.reserved.then(|| Charged::new(entry, &in_force, &span, took_tokens));
         let announced = announced(&limits, &spent, now);
-        Some(Outcome { refusal: verdict.err(), announced, charged })
+        let shared = TookShared::of(&limits, verdict);
+        Some(Outcome { refusal: verdict.err(), announced, charged, shared })
     }
 
     /// Gives back or takes more, now that the cost is known: exactly the difference, from where it was taken.
@@ -234,7 +237,7 @@ impl Shard {
         // The key may have left the plan meanwhile and come back: then nothing of it is kept that could come back.
         let change = change.within(used);
         if let Some(holding) = leases.find(charged.subject, charged.plan) {
-            holding.settle(charged.day, change.signed(), now);
+            holding.settle(charged.day, change.signed(), charged.from_hand, now);
         }
         if entry.period == charged.period {
             entry.charged = change.of_charged(entry.charged);

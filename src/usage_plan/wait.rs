@@ -9,7 +9,7 @@ use super::{
     lending::Lending,
     numbers::Numbers,
     plans::UsagePlans,
-    reservation::{Charged, UsageReservation},
+    reservation::UsageReservation,
     shard::{Demand, Outcome},
     store::BucketAsk,
     verdict::{Admitted, Halt, Refused},
@@ -69,7 +69,7 @@ impl Config {
         if let Some(refusal) = outcome.refusal {
             return Err(Refused::new(refusal, rate_limit, place.context, numbers));
         }
-        let reservation = self.keep(place.context, demand, outcome.charged, reserve);
+        let reservation = self.keep(place.context, demand, outcome.charged, outcome.shared, reserve);
         Ok(Admitted { rate_limit, reservation })
     }
 
@@ -85,8 +85,11 @@ impl Config {
             let seen = Seen { context: place.context.clone(), numbers: Numbers::new(None, None, demand) };
             return Err(Halt::Wait(wait(claim, None, reserve, seen)));
         }
-        let (rate_limit, charged) = charge_nobody(place.context, demand)?;
-        Ok(Admitted { rate_limit, reservation: self.keep(place.context, demand, charged, reserve) })
+        let shared = charge_nobody(place.context, demand)?;
+        Ok(Admitted {
+            rate_limit: None,
+            reservation: self.keep(place.context, demand, None, shared, reserve),
+        })
     }
 }
 
@@ -138,9 +141,9 @@ impl Kept {
         Self { plans: plans.clone(), cost: *cost, stage: stage.clone(), account: account.clone() }
     }
 
-    fn reservation(self, charged: Option<Charged>, buckets: Option<Vec<BucketAsk>>) -> UsageReservation {
-        let (stage, account) = (self.stage.as_ref(), self.account.as_ref());
-        UsageReservation::new(self.plans.clone(), self.cost, charged, stage, account, buckets)
+    fn reservation(self, outcome: &Outcome, buckets: Option<Vec<BucketAsk>>) -> UsageReservation {
+        let (stage, account) = outcome.shared.only(self.stage.as_ref(), self.account.as_ref());
+        UsageReservation::new(self.plans.clone(), self.cost, outcome.charged, stage, account, buckets)
     }
 }
 
@@ -170,7 +173,7 @@ fn wait(claim: Claim, policy: Option<HeaderValue>, reserve: bool, seen: Seen) ->
         match outcome.refusal {
             Some(refusal) => Err(Refused::new(refusal, rate_limit, &context, || numbers)),
             None => {
-                let reservation = kept.map(|kept| kept.reservation(outcome.charged, buckets));
+                let reservation = kept.map(|kept| kept.reservation(&outcome, buckets));
                 if let Some(reservation) = reservation.as_ref().filter(|_| may_be_refused) {
                     context.set_charge(KeptCharge::Handle(reservation.handle()));
                 }

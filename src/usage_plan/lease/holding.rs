@@ -1,9 +1,10 @@
 //! The process's side of a lease: what is in hand, what was used, what the store last said.
 
 use super::{
-    super::store::{Counter, KEEP, Lease, LeaseAsk, Period, Standing},
+    super::store::{KEEP, Lease, LeaseAsk, Period, Standing},
     book::Book,
     hand::{Hand, Terms},
+    manner::{Manner, Names},
 };
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -29,8 +30,8 @@ pub(in super::super) struct Holding {
     flight: Flight,
     holder: u128,
     fresh: bool,
-    /// Others hold what is left, and a request has waited for it in vain.
-    is_held: bool,
+    /// Others hold what is left, and a request has waited for it in vain: until then nobody need wait again.
+    held_until: u64,
     /// Promised to requests that wait for something else.
     reserved: u64,
     /// What was held when the store last answered: at most so much lapsed if it was not heard of again.
@@ -83,24 +84,6 @@ pub(in super::super) enum After {
     HandBack,
 }
 
-/// Who asks: names that no other process or time has.
-#[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Names {
-    pub(in super::super) holder: u128,
-    pub(in super::super) seq: u64,
-}
-
-/// How an ask is to be made.
-#[derive(Clone, Debug)]
-pub(in super::super) struct Manner {
-    pub(in super::super) counter: Counter,
-    pub(in super::super) names: Names,
-    pub(in super::super) epoch: Duration,
-    pub(in super::super) day: i32,
-    pub(in super::super) now: u64,
-    pub(in super::super) virtual_now: Option<u64>,
-}
-
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -116,7 +99,7 @@ impl Holding {
             flight: Flight::default(),
             holder,
             fresh: true,
-            is_held: false,
+            held_until: 0,
             reserved: 0,
             held: 0,
             holders: 0,
@@ -173,13 +156,13 @@ impl Holding {
 
     /// What is left was set.
     pub(in super::super) fn changed(&mut self) {
-        (self.hand.told, self.is_held) = (false, false);
+        (self.hand.told, self.held_until) = (false, 0);
     }
 
     /// A request has waited for its units until its time was over. Where the store has said that others hold them, the next
-    /// ones need not: who has died hands nothing back before its lease has ended.
-    pub(in super::super) fn waited_in_vain(&mut self) {
-        self.is_held = self.hand.told;
+    /// ones need not before an epoch is over: who has died hands nothing back before its lease has ended.
+    pub(in super::super) fn waited_in_vain(&mut self, now: u64, epoch: Duration) {
+        self.held_until = if self.hand.told { now.saturating_add(nanos(epoch)) } else { 0 };
     }
 
     pub(in super::super) fn usable(&self, cost: u64, now: u64) -> Usable {
@@ -189,7 +172,7 @@ impl Holding {
         if self.hand.told && cost > self.anywhere.units {
             return Usable::Nowhere;
         }
-        let is_held = self.hand.told && self.is_held && cost > self.hand.remaining();
+        let is_held = self.hand.told && now < self.held_until && cost > self.hand.remaining();
         if is_held { Usable::Held } else { Usable::Unknown }
     }
 
@@ -237,14 +220,16 @@ impl Holding {
         self.anywhere.units = self.anywhere.units.saturating_add(units);
     }
 
-    /// A cost became known afterwards: more (above zero) or less of a day's use.
-    pub(in super::super) fn settle(&mut self, day: i32, difference: i64, now: u64) {
+    /// A cost became known afterwards: more (above zero) or less of a day's use. Of units that were not in hand the store
+    /// only hears that they were not used.
+    pub(in super::super) fn settle(&mut self, day: i32, difference: i64, from_hand: bool, now: u64) {
         if !self.book().used.change(day, difference) {
             return;
         }
         match u64::try_from(difference) {
             Ok(more) => self.hand.owe(more),
-            Err(_) => self.put_back(difference.unsigned_abs(), now),
+            Err(_) if from_hand => self.put_back(difference.unsigned_abs(), now),
+            Err(_) => {}
         }
     }
 
@@ -348,6 +333,13 @@ impl Holding {
         self.statement(manner, self.flight.queue, 0, want)
     }
 
+    /// An ask after a refusal because others hold what is left: they hear of it, and what is in hand may be spent meanwhile.
+    pub(in super::super) fn ask_for_refused(&mut self, manner: Manner, cost: u64) -> LeaseAsk {
+        let least = cost.saturating_sub(self.hand.usable(manner.now));
+        let need = self.flight.queue.max(least);
+        self.statement(manner, need, least, 0)
+    }
+
     fn ahead(&mut self, manner: &Manner) -> u64 {
         self.book().pace.ahead(manner.now, nanos(manner.epoch))
     }
@@ -413,7 +405,10 @@ impl Holding {
     pub(in super::super) fn unanswered(&mut self, ask: &LeaseAsk, failed: bool) {
         if self.is_of(ask) {
             (self.hand.asking, self.flight.unheard) = (false, true);
-            self.flight.failures += u64::from(failed);
+            if failed {
+                self.flight.failures += 1;
+                self.held_until = 0; // Nobody knows what others hold now.
+            }
             self.wake();
         }
     }
@@ -476,7 +471,9 @@ impl Holding {
     fn take(&mut self, lease: &Lease, now: u64) {
         self.hand.put(lease.granted, now);
         self.hand.pool = lease.pool;
-        self.is_held &= lease.granted == 0 && lease.out > 0;
+        if lease.granted > 0 || lease.out == 0 {
+            self.held_until = 0;
+        }
         self.hand.pay();
         self.hand.refill_at = self.hand.left / REFILL_PART;
         let units =

@@ -4,14 +4,16 @@ mod book;
 mod hand;
 mod holding;
 mod ledger;
+mod manner;
 mod pace;
 mod uses;
 
 pub(super) use hand::Terms;
-pub(super) use holding::{After, Holding, Manner, Names, Usable};
+pub(super) use holding::{After, Holding, Usable};
 pub use ledger::LeaseLedger;
 #[cfg(feature = "redb")]
 pub(crate) use ledger::{HolderRecord, PeriodLedger};
+pub(super) use manner::{Manner, Names};
 
 #[cfg(test)]
 mod tests;

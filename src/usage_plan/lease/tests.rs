@@ -146,6 +146,70 @@ fn a_refusal_or_hang_up_gives_back_what_was_reserved() {
     assert_eq!((ask.hold, ask.used[0].units), (0, 4));
 }
 
+/// A holding with 3 units, of a counter whose other 5 somebody else has: one request has waited for 4 in vain.
+fn held() -> Pair {
+    let mut pair = Pair::new(8);
+    let manner = pair.manner();
+    let ask = pair.holding.ask_for_waiting(manner, 4);
+    let lease = Lease { granted: 3, out: 5, ..Lease::default() };
+    assert_eq!(pair.land(&ask, &lease), After::Done);
+    assert_eq!(pair.holding.usable(4, pair.now), Usable::Unknown);
+    pair.holding.waited_in_vain(pair.now, EPOCH);
+    assert_eq!(pair.holding.usable(4, pair.now), Usable::Held);
+    pair
+}
+
+#[test]
+fn what_others_hold_is_waited_for_again_after_an_epoch() {
+    let pair = held();
+    let end = pair.now + 8 * SECOND;
+    assert_eq!(pair.holding.usable(4, end - 1), Usable::Held);
+    assert_eq!(pair.holding.usable(4, end), Usable::Unknown);
+}
+
+#[test]
+fn an_ask_that_fails_leaves_nothing_known_of_what_others_hold() {
+    for (failed, usable) in [(false, Usable::Held), (true, Usable::Unknown)] {
+        let mut pair = held();
+        let manner = pair.manner();
+        let ask = pair.holding.ask_for_refused(manner, 4);
+        pair.holding.unanswered(&ask, failed);
+        assert_eq!(pair.holding.usable(4, pair.now), usable, "{failed}");
+    }
+}
+
+#[test]
+fn what_is_in_hand_is_spent_while_a_refusal_is_looked_at_again() {
+    let mut pair = held();
+    let manner = pair.manner();
+    let ask = pair.holding.ask_for_refused(manner, 4);
+    assert_eq!((ask.hold, ask.need, ask.least), (3, 1, 1));
+    assert_eq!(pair.holding.usable(3, pair.now), Usable::Enough);
+    pair.holding.spend(true, 0, 3);
+    pair.land(&ask, &Lease { granted: 5, ..Lease::default() });
+    assert_eq!(pair.holding.usable(5, pair.now), Usable::Enough);
+    assert_eq!(pair.holding.usable(6, pair.now), Usable::Nowhere);
+}
+
+#[test]
+fn what_was_never_in_hand_does_not_come_back_to_it() {
+    for (from_hand, left) in [(true, 32), (false, 28)] {
+        let mut pair = Pair::new(100);
+        pair.fetch(1);
+        match from_hand {
+            true => pair.holding.spend(true, 0, 4),
+            // The store had failed, and the policy let the request pass.
+            false => pair.holding.count(0, 4),
+        }
+        pair.holding.spend(true, 0, if from_hand { 0 } else { 4 });
+        pair.holding.settle(0, -4, from_hand, pair.now);
+        assert_eq!(pair.holding.usable(left, pair.now), Usable::Enough);
+        assert_eq!(pair.holding.usable(left + 1, pair.now), Usable::Unknown, "{from_hand}");
+        pair.hand_back();
+        assert_eq!(pair.charged(), if from_hand { 0 } else { 4 });
+    }
+}
+
 #[test]
 fn another_limit_sends_everything_back() {
     let mut pair = Pair::new(100);

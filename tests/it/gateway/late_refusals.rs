@@ -5,6 +5,7 @@ use crate::usage_stores::double::Double;
 use axum::body::Body as AxumBody;
 use futures_util::{StreamExt, stream};
 use std::future::pending;
+use tower_gateway::context::RequestContextLayer;
 use tower_gateway::usage_plan::{UsagePlanLayer, UsagePlansBuilder, UsageReservation};
 
 const LIMIT: u64 = 5;
@@ -54,6 +55,15 @@ fn service(
 {
     let stages = stages();
     stages.set_settings("prod", "*/*", MethodSettings::new().throttle(five())).unwrap();
+    service_of(time, plans, stages)
+}
+
+fn service_of(
+    time: &ManualClock,
+    plans: UsagePlanLayer,
+    stages: Stages,
+) -> impl Service<Request<AxumBody>, Response = Response<GatewayBody<Full<Bytes>>>, Error = Infallible> + Clone
+{
     Gateway::builder()
         .clock(time.clock())
         .stages(stages)
@@ -162,6 +172,57 @@ fn a_reservation_goes_back_unless_it_was_committed() {
         }
         assert_eq!(ask(&service, &time, post("commits", too_long())).await, 413);
         assert_eq!(left(&service, &time).await, 3, "two were committed");
+    });
+}
+
+/// Limits in shadow mode that have no tokens any more take none, so none come back.
+#[test]
+fn what_was_never_taken_does_not_go_back() {
+    run(async {
+        for reserves in [false, true] {
+            let time = ManualClock::at_unix_seconds(0);
+            let plans = UsagePlans::builder().clock(time.clock()).plan(UsagePlan::new("basic"));
+            let plans = plans.attach("basic", "free").account_throttle(five()).build().unwrap();
+            plans.shadow_account_throttle(true).unwrap();
+            let stages = stages();
+            let setting = MethodSettings::new().throttle(five());
+            stages.set_settings("prod", "*/*", setting.shadow_throttle(true)).unwrap();
+            let layer = UsagePlanLayer::new(plans.clone()).reserve(move |_, _| reserves.then_some(1));
+            let service = service_of(&time, layer, stages.clone());
+            assert_eq!(left(&service, &time).await, 10, "in shadow mode");
+            for _ in 0..3 {
+                assert_eq!(ask(&service, &time, post("swallows", too_long())).await, 413);
+            }
+            assert_eq!(plans.account_limit().unwrap().tokens_left, Some(0), "{reserves}");
+            stages.set_settings("prod", "*/*", setting).unwrap();
+            assert_eq!(left(&service, &time).await, 0, "{reserves}");
+        }
+    });
+}
+
+/// A layer outside has seen another method than the one that was charged.
+#[test]
+fn a_method_that_was_rewritten_gets_its_own_back() {
+    run(async {
+        let time = ManualClock::at_unix_seconds(0);
+        let plans = UsagePlans::builder().clock(time.clock()).plan(UsagePlan::new("basic"));
+        let plans = plans.attach("basic", "free").build().unwrap();
+        let any = Routes::builder().any("/pets", ApiMethod::new().api_key_required(true)).build().unwrap();
+        let stages = Stages::builder().deployment(Deployment::new("v1", any)).stage(Stage::new("prod", "v1"));
+        let stages = stages.build().unwrap();
+        stages.set_settings("prod", "pets/POST", MethodSettings::new().throttle(five())).unwrap();
+        let service = service_of(&time, UsagePlanLayer::new(plans), stages);
+        let to_post = |mut request: Request<AxumBody>| {
+            *request.method_mut() = Method::POST;
+            request
+        };
+        let rewriting = RequestContextLayer::new().layer(service.clone().map_request(to_post));
+        for _ in 0..7 {
+            let mut request = post("swallows", too_long());
+            *request.method_mut() = Method::PUT;
+            assert_eq!(ask(&rewriting, &time, request).await, 413);
+        }
+        assert_eq!(left(&service, &time).await, 5, "all of it, and no more");
     });
 }
 

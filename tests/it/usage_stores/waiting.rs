@@ -116,6 +116,56 @@ fn what_others_do_not_hand_back_is_waited_for_once() {
     });
 }
 
+/// Two processes and their links. The first is cut off with what is left, and the second has waited for that in vain.
+async fn cut_off(clock: &ManualClock, policy: FailurePolicy) -> [(Process, Double); 2] {
+    let store = Double::new(true);
+    let options = StoreOptions::new().deadline(Duration::from_millis(20)).failure(policy).processes(2);
+    let [one, two] = [store.process(), store.process()]
+        .map(|link| (Process::with_store(clock, plan(40), link.clone(), options.clone()), link));
+    // It has a pace, and so a lease.
+    for _ in 0..4 {
+        assert!(one.0.ask("ann", 1).await.admitted());
+        clock.advance(Duration::from_millis(200));
+    }
+    one.1.set_link(Link::Frozen);
+    while two.0.ask("ann", 1).await.admitted() {}
+    let refused = two.0.ask("ann", 1).await;
+    assert_eq!((refused.cause, refused.waited), (Some(Cause::Quota), Duration::ZERO));
+    [one, two]
+}
+
+#[test]
+fn the_failure_policy_applies_where_the_store_goes_down_after_a_wait_in_vain() {
+    let policies = [(FailurePolicy::Allow, 200), (FailurePolicy::Deny, 503), (FailurePolicy::Degrade, 429)];
+    for (policy, status) in policies {
+        run(async {
+            let clock = ManualClock::at_unix_seconds(NOON);
+            let [_cut_off, (process, link)] = cut_off(&clock, policy).await;
+            link.set_link(Link::Refused);
+            // The refusal is looked at again, in the background.
+            pass(&clock, Duration::from_secs(1)).await;
+            assert_eq!(process.ask("ann", 1).await.status, 429, "{policy:?}");
+            settle().await;
+            let before = process.plans.store_counts().unwrap();
+            assert_eq!(process.ask("ann", 1).await.status, status, "{policy:?}");
+            assert_ne!(process.plans.store_counts().unwrap(), before, "{policy:?}: it has decided");
+        });
+    }
+}
+
+#[test]
+fn who_comes_back_at_retry_after_asks_again() {
+    run(async {
+        let clock = ManualClock::at_unix_seconds(NOON);
+        let [(_cut_off, link), (process, _)] = cut_off(&clock, FailurePolicy::Deny).await;
+        pass(&clock, Duration::from_secs(6)).await;
+        // What it had goes back, and nobody hears of that.
+        link.set_link(Link::Up);
+        pass(&clock, Duration::from_secs(4)).await;
+        assert!(process.ask("ann", 1).await.admitted());
+    });
+}
+
 #[cfg(feature = "gateway")]
 #[test]
 fn the_gateway_waits_too() {
