@@ -1,8 +1,6 @@
 //! What is kept of a request whose body is watched, from when there is something to keep.
 
-#[cfg(feature = "usage-plan")]
-use super::charge::KeptCharge;
-use super::{Inner, client_wait::ClientWait};
+use super::{Inner, charge::KeptCharge, client_wait::ClientWait};
 use std::{
     sync::{Mutex, OnceLock},
     task::Waker,
@@ -13,7 +11,6 @@ use std::{
 #[allow(dead_code, reason = "not every feature set watches bodies")]
 pub(super) struct BodyWatch {
     /// What the request was charged, while it may still be refused.
-    #[cfg(feature = "usage-plan")]
     pub(super) charge: OnceLock<KeptCharge>,
     pub(super) client_wait: ClientWait,
     /// Who waits for the answer: the body may be read, and cut off, by another task.

@@ -91,7 +91,9 @@ pub use request::{AccessRequest, Decision, Effect};
 pub use request_keys::RequestKeys;
 pub use value::{ConditionKeys, ConditionValue, TextList};
 
-pub(crate) use call::{CallArns, check_arn_length};
+pub(crate) use call::CallArns;
+#[cfg(any(feature = "authorizer", feature = "sigv4"))]
+pub(crate) use call::check_arn_length;
 
 /// The action of calling a method of an API.
 pub const INVOKE: &str = "execute-api:Invoke";

@@ -1,6 +1,7 @@
 //! An edit of a rate holds from then on: what was earned before it was earned at the rate of then.
 
 use super::*;
+#[cfg(feature = "stage")]
 use tower_gateway::stage::{Deployment, Stage, StageRouter, Stages};
 
 /// Rate before and after, seconds in between, and what was earned in them.
@@ -57,6 +58,7 @@ fn of_a_method_that_gets_or_loses_a_throttle_of_its_own() {
     }
 }
 
+#[cfg(feature = "stage")]
 #[test]
 fn of_a_stage_and_of_the_account() {
     for (before, after, wait, wanted) in EDITS {
