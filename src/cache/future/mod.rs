@@ -9,7 +9,9 @@ mod source;
 pub(super) use learned::Learned;
 pub(super) use source::Source;
 
-use super::{flight::Rider, plan::LayerState, reason::NoCacheReason, rules::RequestView, tier::Asking};
+use super::{
+    core::Core, flight::Rider, plan::LayerState, reason::NoCacheReason, rules::RequestView, tier::Asking,
+};
 use crate::{
     body::{BoxError, GatewayBody},
     clock::timer::Sleep,
@@ -26,6 +28,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tower_service::Service;
 
@@ -52,6 +55,12 @@ pin_project! {
         // The second tier is asked; `None` once it has answered.
         Asking { asking: Asking, waiter: Option<Box<Waiter<S, B>>> },
     }
+}
+
+/// Whether a timer has rung, which starts at the first look.
+fn rings(timer: &mut Option<Box<Sleep>>, core: &Core, after: Duration, cx: &mut Context<'_>) -> Poll<()> {
+    let timer = timer.get_or_insert_with(|| Box::new(core.clock.sleep(after)));
+    Pin::new(timer).poll(cx)
 }
 
 impl<S, B, R, F> std::fmt::Debug for CacheFuture<S, B, R, F> {
@@ -133,18 +142,11 @@ where
                         Poll::Pending if waiter.is_none() => return Poll::Pending,
                         Poll::Pending => {
                             let core = &layer.core;
-                            if flight.is_held() {
-                                let hold = core.limits.hold();
-                                let hold = this.hold.get_or_insert_with(|| Box::new(core.clock.sleep(hold)));
-                                if Pin::new(hold).poll(cx).is_ready() {
-                                    flight.insist();
-                                    continue;
-                                }
+                            if flight.is_held() && rings(this.hold, core, core.limits.hold(), cx).is_ready() {
+                                flight.insist();
+                                continue;
                             }
-                            let patience = this
-                                .patience
-                                .get_or_insert_with(|| Box::new(core.clock.sleep(core.limits.wait)));
-                            ready!(Pin::new(patience).poll(cx));
+                            ready!(rings(this.patience, core, core.limits.wait, cx));
                             *rider = None;
                             match waiter.take() {
                                 Some(waiter) => State::forward(
