@@ -6,12 +6,11 @@ mod uploads;
 #[cfg(all(feature = "mtls", feature = "policy", feature = "tracing"))]
 mod wrapped;
 
-use crate::support::{Strict, assert_service, run, vectors};
+use crate::support::{Strict, assert_service, over_hyper, run, vectors};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use std::{convert::Infallible, time::Duration};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_gateway::{
     GatewayBody,

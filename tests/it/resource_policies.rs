@@ -1,12 +1,11 @@
 //! Resource policies at the door: who passes from where, the exact refusals, and that nobody talks past them.
 
-use crate::support::{Strict, assert_service, get, run, through};
+use crate::support::{Strict, assert_service, get, over_hyper, run, through};
 use axum::{Router, body::Body, routing::any};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use std::{net::SocketAddr, time::Duration};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
     clock::ManualClock,
@@ -404,17 +403,9 @@ async fn over_a_socket(layer: ResourcePolicyLayer, bytes: &[u8]) -> String {
     let service = layer.layer(service_fn(|_: Request<hyper::body::Incoming>| async {
         Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from("inner")))
     }));
-    let (mut client, server) = tokio::io::duplex(64 * 1024);
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(
-        hyper_util::rt::TokioIo::new(server),
-        hyper_util::service::TowerToHyperService::new(service),
-    );
-    let serving = tokio::spawn(async move { connection.await.unwrap() });
-    client.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    client.read_to_end(&mut answer).await.unwrap();
-    serving.await.unwrap();
-    String::from_utf8(answer).unwrap()
+    let (answer, closed) = over_hyper(service, bytes).await;
+    closed.unwrap();
+    answer
 }
 
 #[test]

@@ -16,19 +16,8 @@ async fn over_a_socket(bytes: &[u8]) -> String {
             assert!(context.is_some());
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(length.to_string())))
         }));
-    let (mut client, server) = tokio::io::duplex(64 * 1024);
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(
-        hyper_util::rt::TokioIo::new(server),
-        hyper_util::service::TowerToHyperService::new(service),
-    );
-    let serving = tokio::spawn(async move {
-        let _closed = connection.await;
-    });
-    client.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    client.read_to_end(&mut answer).await.unwrap();
-    serving.await.unwrap();
-    String::from_utf8(answer).unwrap()
+    let (answer, _closed) = over_hyper(service, bytes).await;
+    answer
 }
 
 #[test]

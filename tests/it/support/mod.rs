@@ -20,6 +20,7 @@ use std::{
     },
     task::{Context, Poll},
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{Layer, Service, ServiceExt};
 
 /// An inner service that panics when it is called without having been polled ready, counts its calls, and is not
@@ -80,6 +81,26 @@ where
 /// A request without a body.
 pub fn get(uri: &str) -> Request<Full<Bytes>> {
     Request::builder().uri(uri).body(Full::default()).unwrap()
+}
+
+/// What a plain hyper server around a service answers to raw bytes, and how its connection has ended.
+pub async fn over_hyper<S, R>(service: S, bytes: &[u8]) -> (String, hyper::Result<()>)
+where
+    S: Service<Request<hyper::body::Incoming>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: Send,
+    R: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    let connection = hyper::server::conn::http1::Builder::new().serve_connection(
+        hyper_util::rt::TokioIo::new(server),
+        hyper_util::service::TowerToHyperService::new(service),
+    );
+    let serving = tokio::spawn(connection);
+    client.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    (String::from_utf8(answer).unwrap(), serving.await.unwrap())
 }
 
 /// A current-thread runtime's `block_on`.
