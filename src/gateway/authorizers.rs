@@ -1,5 +1,7 @@
 //! The phase that asks who is calling: every kind of authorizer, each for the methods that name it.
 
+#[cfg(feature = "authorizer")]
+use super::BuildError;
 #[cfg(any(feature = "sigv4", feature = "authorizer"))]
 use super::slot::Slot;
 use super::slot::SlotService;
@@ -7,6 +9,8 @@ use super::slot::SlotService;
 use crate::authorizer::{AuthorizerLayer, AuthorizerService};
 #[cfg(feature = "jwt")]
 use crate::jwt::{CognitoAuthorizerLayer, JwtAuthorizerLayer, TokenService};
+#[cfg(feature = "authorizer")]
+use crate::resource_policy::ResourcePolicyLayer;
 use crate::route::Authorization;
 #[cfg(feature = "sigv4")]
 use crate::sigv4::{Keep, SigV4AuthLayer, SigV4AuthService};
@@ -45,6 +49,22 @@ type Tokens<S> = S;
 pub type Authorized<S> = SlotService<Signed<Custom<Tokens<Tokens<S>>>>, S>;
 
 impl Authorizers {
+    /// Resource policy and Lambda-style authorizer decide together, whichever of them allows.
+    #[cfg(feature = "authorizer")]
+    pub(super) fn judging_by(mut self, policy: Option<&ResourcePolicyLayer>) -> Result<Self, BuildError> {
+        let Some(policy) = policy else { return Ok(self) };
+        let Some(custom) = self.custom.take() else { return Ok(self) };
+        self.custom = custom.with_policy_of(policy.policy());
+        if self.custom.is_some() {
+            return Ok(self);
+        }
+        Err(BuildError::Conflict {
+            part: "resource_policy".into(),
+            other: "authorizer",
+            problem: "the policy is attached to another API than the authorizer's",
+        })
+    }
+
     pub(super) fn layer<S>(&self, service: S) -> Authorized<S> {
         if self.is_empty() {
             return SlotService::Empty(service);

@@ -19,7 +19,7 @@ use crate::{
     cors::CorsLayer,
     error::ConfigError,
     filter::FilterLayer,
-    observe::ObserveLayer,
+    observe::{ApiInfo, ObserveLayer},
     payload_limit::PayloadLimitLayer,
     response::{GatewayResponseLayer, GatewayResponses},
     route::{ApiMethod, Routes},
@@ -350,7 +350,7 @@ impl<C> GatewayBuilder<C> {
     pub fn build(self) -> Result<Gateway<C>, BuildError> {
         self.parts.check()?;
         let cannot_encrypt = self.parts.cannot_encrypt;
-        let phases = Arc::new(self.parts.hand_policy_down()?.assemble()?);
+        let phases = Arc::new(self.parts.assemble()?);
         phases.check_method_throttles()?;
         if cannot_encrypt {
             phases.check_encryption()?;
@@ -376,7 +376,14 @@ impl Parts {
         let routes = self.routes.unwrap_or_else(Routes::catch_all);
         let stages = self.stages.map_or_else(|| Stages::single(DEFAULT_STAGE, routes), Ok)?;
         let clock = self.context.clock.clone();
-        let responses = GatewayResponseLayer::new(self.responses).clock(clock.clone());
+        #[cfg(feature = "authorizer")]
+        let authorizers = self.authorizers.judging_by(self.resource_policy.as_ref())?;
+        #[cfg(not(feature = "authorizer"))]
+        let authorizers = self.authorizers;
+        let api = self.observe.as_ref().map(ObserveLayer::api_info);
+        let responses =
+            self.responses.or_named(api.and_then(ApiInfo::api_id), api.and_then(ApiInfo::account));
+        let responses = GatewayResponseLayer::new(responses).clock(clock.clone());
         let responses = match self.explanation_id {
             Some(name) => responses.explanation_id(name),
             None => responses,
@@ -397,32 +404,11 @@ impl Parts {
             api_key: self.api_key,
             usage_plan: self.usage_plan.map(|layer| {
                 // An authorizer may have waited, so that the arrival is not the present.
-                layer.in_gateway(self.aws_exact, Some(&clock).filter(|_| self.authorizers.is_empty()))
+                layer.in_gateway(self.aws_exact, Some(&clock).filter(|_| authorizers.is_empty()))
             }),
-            authorizers: self.authorizers,
+            authorizers,
             timeout: self.timeout.map(|layer| layer.clock(clock)),
         })
-    }
-
-    /// Resource policy and Lambda-style authorizer decide together, whichever of them allows.
-    #[cfg(feature = "authorizer")]
-    fn hand_policy_down(mut self) -> Result<Self, BuildError> {
-        let Some(policy) = &self.resource_policy else { return Ok(self) };
-        let Some(custom) = self.authorizers.custom.take() else { return Ok(self) };
-        self.authorizers.custom = custom.with_policy_of(policy.policy());
-        if self.authorizers.custom.is_some() {
-            return Ok(self);
-        }
-        Err(BuildError::Conflict {
-            part: "resource_policy".into(),
-            other: "authorizer",
-            problem: "the policy is attached to another API than the authorizer's",
-        })
-    }
-
-    #[cfg(not(feature = "authorizer"))]
-    fn hand_policy_down(self) -> Result<Self, BuildError> {
-        Ok(self)
     }
 
     fn check(&self) -> Result<(), BuildError> {

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Clock,
-    context::{ClientCertificate, ContextConfig},
+    context::{ApiKind, ClientCertificate, ContextConfig},
     future::{ResponseFuture, Untouched},
     response::{Cause, GatewayError},
 };
@@ -46,6 +46,13 @@ impl MutualTlsLayer {
     /// The clock of the request context, where this layer makes it. Default: the machine's.
     pub fn clock(mut self, clock: Clock) -> Self {
         Arc::make_mut(&mut self.config).context.clock = clock;
+        self
+    }
+
+    /// The kind of API whose refusals this layer gives, where no layer outside has said one: needed around a gateway of an
+    /// HTTP API, which is asked too late. Default: REST.
+    pub fn api_kind(mut self, kind: ApiKind) -> Self {
+        Arc::make_mut(&mut self.config).context.kind = Some(kind);
         self
     }
 }
@@ -220,5 +227,8 @@ mod tests {
         );
         let request = Request::builder().extension(certificate()).body(()).unwrap();
         assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
+        let http_api = MutualTlsLayer::new().api_kind(ApiKind::Http).layer(handler);
+        let refused = http_api.oneshot(Request::new(())).await.unwrap();
+        assert_eq!((refused.status().as_u16(), refused.headers().get("x-amzn-errortype")), (403, None));
     }
 }

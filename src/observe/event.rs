@@ -55,6 +55,10 @@ impl ApiInfo {
     pub fn api_id(&self) -> Option<&str> {
         self.id.as_deref()
     }
+
+    pub(crate) fn account(&self) -> Option<&str> {
+        self.account_id.as_deref()
+    }
 }
 
 /// A request at its end: the context, and how the answer went.
@@ -197,7 +201,7 @@ impl<'a> RequestEvent<'a> {
     }
 
     pub(super) fn account_id(&self) -> Option<&'a str> {
-        self.api.account_id.as_deref()
+        self.api.account()
     }
 }
 

@@ -142,6 +142,11 @@ impl ObserveLayer {
         self.change(|watch| watch.api = api)
     }
 
+    #[cfg(feature = "gateway")]
+    pub(crate) fn api_info(&self) -> &ApiInfo {
+        &self.watch.api
+    }
+
     /// The clock of the latencies: the one that the context is made with. Default: the system's.
     #[must_use]
     pub fn clock(self, clock: Clock) -> Self {

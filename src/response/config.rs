@@ -4,7 +4,7 @@ use super::{
     GatewayError, ResponseType,
     error::Form,
     render::Rendered,
-    template::{RequestHead, Source, Template},
+    template::{ApiNames, RequestHead, Source, Template, Values},
 };
 use crate::{context::RequestContext, error::ConfigError};
 use http::{
@@ -135,12 +135,36 @@ struct CompiledTemplate {
 pub struct GatewayResponses {
     entries: HashMap<ResponseType, Compiled>,
     needs_request: bool,
+    api: ApiNames,
 }
 
 impl GatewayResponses {
     /// The built-in answers.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// `$context.apiId` in headers and templates. Default: that of the observer's `ApiInfo` inside `Gateway`, else it
+    /// has no value. `$context.resourceId` never has one: resources are known by their paths here.
+    #[must_use]
+    pub fn api_id(mut self, id: impl Into<String>) -> Self {
+        self.api.api_id = Some(id.into());
+        self
+    }
+
+    /// `$context.accountId` in headers and templates. Default: as for [`api_id`](Self::api_id).
+    #[must_use]
+    pub fn account_id(mut self, id: impl Into<String>) -> Self {
+        self.api.account_id = Some(id.into());
+        self
+    }
+
+    /// Fills in what nobody has said here.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn or_named(mut self, api_id: Option<&str>, account_id: Option<&str>) -> Self {
+        self.api.api_id = self.api.api_id.or_else(|| api_id.map(str::to_owned));
+        self.api.account_id = self.api.account_id.or_else(|| account_id.map(str::to_owned));
+        self
     }
 
     /// Customises one type.
@@ -180,13 +204,14 @@ impl GatewayResponses {
         let (compiled, by_family) = self.resolve(error)?;
         let own_status = if by_family { None } else { error.response_type().default_status() };
         let entry = compiled.select(head);
+        let values = Values { context, head, api: &self.api };
         let rendered = Rendered {
             status: compiled.status.or(own_status).unwrap_or_else(|| error.status()),
             content_type: entry.content_type.clone(),
             error_type: Some(error.error_type_value()),
-            body: entry.template.render(context, head).into(),
+            body: entry.template.render(values).into(),
         };
-        let value = |source: &Source| HeaderValue::from_str(&source.resolve(context, head)?).ok();
+        let value = |source: &Source| HeaderValue::from_str(&source.resolve(values)?).ok();
         let headers =
             compiled.headers.iter().filter_map(|(name, source)| Some((name.clone(), value(source)?)));
         Some(Configured { rendered, headers: headers.collect() })

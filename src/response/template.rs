@@ -15,6 +15,31 @@ pub(crate) struct RequestHead {
     pub(super) query: String,
 }
 
+/// What no request tells: how the API is called.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ApiNames {
+    pub(super) api_id: Option<String>,
+    pub(super) account_id: Option<String>,
+}
+
+impl ApiNames {
+    fn variable(&self, name: &str) -> Option<&str> {
+        match name {
+            "apiId" => self.api_id.as_deref(),
+            "accountId" => self.account_id.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// What references are read from.
+#[derive(Clone, Copy)]
+pub(super) struct Values<'a> {
+    pub(super) context: &'a RequestContext,
+    pub(super) head: Option<&'a RequestHead>,
+    pub(super) api: &'a ApiNames,
+}
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -62,14 +87,11 @@ impl Source {
     }
 
     /// The value, `None` where there is none.
-    pub(super) fn resolve<'a>(
-        &'a self,
-        context: &'a RequestContext,
-        head: Option<&'a RequestHead>,
-    ) -> Option<Cow<'a, str>> {
+    pub(super) fn resolve<'a>(&'a self, values: Values<'a>) -> Option<Cow<'a, str>> {
+        let Values { context, head, api } = values;
         match self {
             Self::Literal(text) => Some(text.into()),
-            Self::Context(name) => context.variable(name),
+            Self::Context(name) => context.variable(name).or_else(|| api.variable(name).map(Cow::Borrowed)),
             Self::StageVariable(name) => context.stage_variable(name).map(Cow::Borrowed),
             // Repeated single-value headers and query parameters: the last value wins.
             Self::Header(name) => {
@@ -120,8 +142,8 @@ impl Template {
     }
 
     /// References without a value render as nothing (unconfirmed on AWS).
-    pub(super) fn render(&self, context: &RequestContext, head: Option<&RequestHead>) -> String {
-        self.0.iter().filter_map(|part| part.resolve(context, head)).collect()
+    pub(super) fn render(&self, values: Values<'_>) -> String {
+        self.0.iter().filter_map(|part| part.resolve(values)).collect()
     }
 }
 

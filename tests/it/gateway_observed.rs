@@ -15,7 +15,8 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_gateway::{
     api_key::{ApiKey, ApiKeys},
     gateway::{Gateway, GatewayBuilder},
-    observe::{ObserveLayer, Outcome, RequestEvent},
+    observe::{ApiInfo, ObserveLayer, Outcome, RequestEvent},
+    response::{GatewayResponse, GatewayResponses, ResponseType},
     route::{ApiMethod, Routes},
     stage::Stages,
 };
@@ -58,6 +59,23 @@ fn request(uri: &str) -> Request<Full<Bytes>> {
 
 fn lines(lines: &Lines) -> Vec<String> {
     std::mem::take(&mut *lines.lock().unwrap())
+}
+
+#[test]
+fn gateway_responses_are_told_the_names_that_observers_have() {
+    run(async {
+        let own = GatewayResponse::new().template("application/json", "$context.apiId $context.accountId");
+        let responses = GatewayResponses::new().with(ResponseType::InvalidApiKey, &own).unwrap();
+        let api = ApiInfo::new("pets").id("a1b2c3").account_id("123456789012");
+        for (responses, said) in
+            [(responses.clone(), "a1b2c3 123456789012"), (responses.api_id("other"), "other 123456789012")]
+        {
+            let gateway = observed().0.observe(ObserveLayer::new().api(api.clone()));
+            let service = gateway.gateway_responses(responses).build().unwrap().layer(Strict::default());
+            let refused = service.oneshot(get("/prod/pets/7")).await.unwrap();
+            assert_eq!(refused.into_body().collect().await.unwrap().to_bytes(), said);
+        }
+    });
 }
 
 #[test]

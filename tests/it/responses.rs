@@ -109,6 +109,22 @@ fn templates_and_parameters_see_context_and_request() {
 }
 
 #[test]
+fn the_names_of_the_api_are_said_or_nothing() {
+    run(async {
+        let own = GatewayResponse::new()
+            .header("x-account", "context.accountId")
+            .template("application/json", "[$context.apiId|$context.accountId|$context.resourceId]");
+        let unnamed = GatewayResponses::new().with(ResponseType::WafFiltered, &own).unwrap();
+        let named = unnamed.clone().api_id("a1b2c3").account_id("123456789012");
+        let (head, body) = ask(GatewayResponseLayer::new(named), request()).await;
+        assert_eq!(body, "[a1b2c3|123456789012|]");
+        assert_eq!(head.headers()["x-account"], "123456789012");
+        let (head, body) = ask(GatewayResponseLayer::new(unnamed), request()).await;
+        assert_eq!((&*body, head.headers().get("x-account")), ("[||]", None));
+    });
+}
+
+#[test]
 fn a_request_value_cannot_split_a_header() {
     run(async {
         let own = GatewayResponse::new().header("x-query", "method.request.querystring.q");
