@@ -73,7 +73,7 @@ impl RequestContext {
     }
 
     pub(crate) fn set_charge(&self, charge: KeptCharge) {
-        let _first_writer_wins = self.0.body_watch().charge.set(charge);
+        let _first_writer_wins = self.0.charge.set(charge);
     }
 
     /// The charge of a request that was refused after it, once.
@@ -83,6 +83,6 @@ impl RequestContext {
             return None;
         }
         let first = state.compare_exchange(REFUSED, SETTLED, AcqRel, Acquire);
-        self.0.watch.get()?.charge.get().filter(|_| first.is_ok())
+        self.0.charge.get().filter(|_| first.is_ok())
     }
 }

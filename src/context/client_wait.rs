@@ -43,6 +43,9 @@ impl RequestContext {
 
     /// All waits until now, and whether one is under way.
     pub(crate) fn client_wait(&self, now: Timestamp) -> (Duration, bool) {
+        if self.0.watch.get().is_none() {
+            return (Duration::ZERO, false);
+        }
         self.client_waits(|waits| {
             let is_waiting = waits.present.is_some_and(|(since, longest)| now.since(since) < longest);
             (waits.until(now), is_waiting)

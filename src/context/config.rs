@@ -118,14 +118,13 @@ impl ContextConfig {
             caller: OnceLock::new(),
             #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
-            #[cfg(feature = "usage-plan")]
-            refused_limit: OnceLock::new(),
             error: OnceLock::new(),
             reason: OnceLock::new(),
             cache: cache::CacheSlot::default(),
             #[cfg(feature = "access-log")]
             observed: super::observed::Observed::default(),
             late_refusal: AtomicU8::default(),
+            charge: OnceLock::new(),
             watch: OnceLock::new(),
             body_fault: AtomicU64::new(0),
         }))

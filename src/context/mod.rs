@@ -184,14 +184,14 @@ struct Inner {
     /// What the answer will say of the plan's limits, until it is written.
     #[cfg(feature = "usage-plan")]
     rate_limit: OnceLock<RateLimit>,
-    #[cfg(feature = "usage-plan")]
-    refused_limit: OnceLock<Box<RefusedLimit>>,
     error: OnceLock<GatewayError>,
     reason: OnceLock<Box<dyn Reason>>,
     cache: cache::CacheSlot,
     #[cfg(feature = "access-log")]
     observed: observed::Observed,
     late_refusal: AtomicU8,
+    /// What the request was charged, while it may still be refused.
+    charge: OnceLock<KeptCharge>,
     watch: OnceLock<Box<BodyWatch>>,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
