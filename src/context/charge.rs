@@ -34,10 +34,10 @@ pub(crate) trait GiveBack: fmt::Debug + Send + Sync {
 pub(crate) struct PlainCharge {
     /// The address of the plans that charged it: others have nothing to give back.
     pub(crate) plans: usize,
-    /// That of the stage's bucket; 0: none gave tokens.
-    pub(crate) stage: usize,
+    /// The number of the stage's bucket; 0: none gave tokens.
+    pub(crate) stage: u64,
     /// The same of the account's.
-    pub(crate) account: usize,
+    pub(crate) account: u64,
     pub(crate) cost: u32,
     /// What was taken of a plan, if the request has one.
     pub(crate) of_plan: Option<PlanCharge>,

@@ -161,6 +161,8 @@ struct Inner {
     /// What it is until then.
     assumed_kind: ApiKind,
     arrived: Timestamp,
+    #[cfg(feature = "usage-plan")]
+    maker: Option<std::num::NonZeroU32>,
     ids: RequestIds,
     method: Method,
     uri: Uri,
@@ -231,6 +233,12 @@ impl RequestContext {
     /// Which kind of API answers.
     pub fn api_kind(&self) -> ApiKind {
         self.0.kind.get().copied().unwrap_or(self.0.assumed_kind)
+    }
+
+    /// The gateway that made it; nobody's if a layer outside did.
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn maker(&self) -> Option<std::num::NonZeroU32> {
+        self.0.maker
     }
 
     /// When the first of our layers saw the request.

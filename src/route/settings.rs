@@ -210,11 +210,11 @@ impl ResolvedSettings {
         self.of(verb).throttle.as_ref()
     }
 
-    /// The throttle of any verb whose bucket stands there.
+    /// The throttle of any verb whose bucket has this number.
     #[cfg(feature = "gateway")]
-    pub(crate) fn throttle_at(&self, address: usize) -> Option<&SharedBucket> {
+    pub(crate) fn throttle_of(&self, number: u64) -> Option<&SharedBucket> {
         let all = std::iter::once(&self.of_all).chain(self.by_verb.iter().map(|(_, of)| of));
-        all.filter_map(|of| of.throttle.as_ref()).find(|throttle| throttle.address() == address)
+        all.filter_map(|of| of.throttle.as_ref()).find(|throttle| throttle.number() == number)
     }
 
     /// Every throttle with the verb it is for; `declared` is the method's own.
