@@ -178,7 +178,8 @@ fn what_was_uploaded_before_the_call_moves_no_deadline() {
     use crate::sigv4::support::{Signer, layer};
     for (seconds, text) in [(1, "x".repeat(200)), (100, "x".repeat(20_000))] {
         let signed = Signer::default().sign("POST", "/?hangs", Box::leak(text.into_boxed_str()));
-        let mut upload = Upload::start_with(signed.map(drop), |builder| builder.sigv4(layer().build().unwrap()));
+        let mut upload =
+            Upload::start_with(signed.map(drop), |builder| builder.sigv4(layer().build().unwrap()));
         upload.send(seconds);
         let (after, status) = upload.end();
         assert_eq!(status, 504);
