@@ -6,6 +6,8 @@
 //!    without a route are `other`: a client cannot make a series by what it sends.
 //! 2. The label budget holds that for large tables too: what is new when it is spent goes to stage and route `other`.
 //! 3. A request is counted when it ends, whichever way; in between it is in flight.
+//! 4. Threads count apart, eight ways, and a scrape adds up: nothing is lost, and two threads seldom write to the same line
+//!    of a cache. A series takes about 200 bytes, its labels, and 384 bytes for each of the eight ways that met it.
 //!
 //! | metric | type | AWS |
 //! |---|---|---|
@@ -52,13 +54,18 @@
 //! # });
 //! ```
 
+mod count;
 mod histogram;
 mod named;
 mod registry;
 mod series;
+mod series_counts;
 mod service;
 mod table;
 mod text;
+
+#[cfg(test)]
+mod tests;
 
 pub use registry::{CacheLookups, Metrics, MetricsBuilder, Refusals};
 pub use series::SeriesTotals;
