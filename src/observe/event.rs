@@ -105,6 +105,12 @@ impl<'a> RequestEvent<'a> {
         self.end.length
     }
 
+    /// The bytes of the request's body that were read: [`RequestContext::request_length`]. Never what a client announced
+    /// and nobody read, so that no client can make a counter run over.
+    pub fn request_length(&self) -> Option<u64> {
+        self.context.request_length()
+    }
+
     /// `$context.responseLatency`: from arrival to the last byte.
     pub fn latency(&self) -> Duration {
         self.ended_at.since(self.context.arrived())

@@ -101,7 +101,7 @@ impl Observer for FacadeMetrics {
         if let Some(latency) = context.integration_latency() {
             histogram!("http.client.request.duration", labels.clone()).record(latency);
         }
-        if let Some(length) = context.request_length() {
+        if let Some(length) = event.request_length() {
             histogram!("http.server.request.body.size", labels.clone()).record(length as f64);
         }
         histogram!("http.server.response.body.size", labels).record(event.response_length() as f64);

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "authorizer")]
 mod callers;
+mod lengths;
 #[cfg(feature = "jwt")]
 mod tokens;
 
@@ -20,7 +21,8 @@ use tower_gateway::{
     context::ApiKind,
     gateway::Gateway,
     observe::{
-        ApiInfo, EmfLog, FacadeMetrics, IntegrationTimerLayer, LogWriter, Metrics, ObserveLayer, RequestEvent,
+        ApiInfo, EmfLog, FacadeMetrics, IntegrationTimerLayer, LogSink, LogWriter, Metrics, ObserveLayer,
+        RequestEvent,
     },
     route::{ApiMethod, Routes},
     stage::Stages,
@@ -206,11 +208,15 @@ fn the_endpoint_answers_get_and_head_alone() {
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
+fn emf_sink(lines: &Lines) -> impl LogSink {
+    let kept = Arc::clone(lines);
+    move |line: &str, _: &RequestEvent<'_>| kept.lock().unwrap().push(line.to_owned())
+}
+
 fn emf(kind: ApiKind, detailed: bool) -> Vec<serde_json::Value> {
     let lines = Lines::default();
-    let kept = Arc::clone(&lines);
-    let sink = move |line: &str, _: &RequestEvent<'_>| kept.lock().unwrap().push(line.to_owned());
-    let service = shop(ObserveLayer::new().observer(EmfLog::new(sink).detailed(detailed)), kind);
+    let log = EmfLog::new(emf_sink(&lines)).detailed(detailed);
+    let service = shop(ObserveLayer::new().observer(log), kind);
     run(async {
         ask(&service, "/prod/pets/1").await;
         ask(&service, "/nowhere").await;

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full};
 use std::convert::Infallible;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
+    GatewayBody,
     api_key::{ApiKey, ApiKeys},
     clock::ManualClock,
     gateway::Gateway,
@@ -48,7 +49,8 @@ fn shop() -> Shop {
         .observer(shop.metrics.clone())
         .observer(shop.explain.clone())
         .observer(shop.journal.clone())
-        .layer(gateway.layer(service_fn(|_: Request<_>| async {
+        .layer(gateway.layer(service_fn(|request: Request<GatewayBody<Full<Bytes>>>| async {
+            assert_eq!(request.into_body().collect().await.unwrap().to_bytes(), "abc");
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets")))
         })));
     let ask = |key: &str| {

@@ -134,10 +134,10 @@ impl Variable {
             Self::AccountId => event.account_id().map_or_else(|| named(context, "accountId"), text),
             Self::DomainPrefix => text(context.domain_name()?.split('.').next()?),
             Self::DataProcessed => {
-                let received = context.request_length().unwrap_or(0);
+                let received = event.request_length().unwrap_or(0);
                 Some(Value::Number(received.saturating_add(event.response_length())))
             }
-            Self::RequestLength => context.request_length().map(Value::Number),
+            Self::RequestLength => event.request_length().map(Value::Number),
             Self::Outcome => text(event.outcome().as_str()),
             Self::ErrorCause => Some(Value::Text(format!("{:?}", event.error()?.cause()).into())),
             Self::ErrorLayer => text(context.refusing_layer()?),

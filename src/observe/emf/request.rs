@@ -102,7 +102,7 @@ fn metrics(event: &RequestEvent<'_>) -> Vec<Metric> {
 }
 
 fn request_bytes(event: &RequestEvent<'_>) -> u64 {
-    event.context().request_length().unwrap_or(0)
+    event.request_length().unwrap_or(0)
 }
 
 /// Both counts while caching is on: a request that went around the cache is neither.

@@ -27,7 +27,8 @@
 //! Headroom is a histogram over requests because keys are too many to have a series each: `…_bucket{plan="gold",le="0.05"}`
 //! counts the requests after which a twentieth or less was left, and the rate of it is what to be warned of.
 //!
-//! A status of 0 stands for requests that were told nothing.
+//! A status of 0 stands for requests that were told nothing. Bytes of requests are those that were read, never those that
+//! were only announced ([`RequestEvent::request_length`](super::RequestEvent::request_length)).
 //!
 //! ```
 //! use bytes::Bytes;

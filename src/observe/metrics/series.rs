@@ -4,7 +4,7 @@ use super::{
     super::event::{RequestEvent, known_method},
     histogram::{Cumulative, Durations, SECONDS},
 };
-use crate::{body::Outcome, response::Cause};
+use crate::body::Outcome;
 use std::{
     sync::{
         OnceLock,
@@ -130,9 +130,7 @@ impl Series {
             self.integration.record(latency);
         }
         // Most requests have no body, and what adds nothing need not be paid for.
-        // A length that was refused unread is what a client says, and nothing else.
-        let unread = event.error().is_some_and(|error| error.cause() == Cause::ContentLengthTooLarge);
-        if let Some(length) = context.request_length().filter(|length| *length > 0 && !unread) {
+        if let Some(length) = event.request_length().filter(|length| *length > 0) {
             self.request_bytes.fetch_add(length, Relaxed);
         }
         self.response_bytes.fetch_add(event.response_length(), Relaxed);
