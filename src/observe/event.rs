@@ -6,7 +6,7 @@ use crate::{
     context::{AuthorizerUse, PlanHeadroom, RequestContext},
     response::{GatewayError, ResponseType},
 };
-#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics", feature = "tracing"))]
 use http::Method;
 use http::StatusCode;
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
@@ -238,7 +238,7 @@ pub(super) fn is_hit(result: &str) -> bool {
 }
 
 /// OpenTelemetry: what is no method of HTTP is `_OTHER`.
-#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics", feature = "tracing"))]
 pub(super) fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
