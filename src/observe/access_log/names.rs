@@ -1,7 +1,7 @@
 //! The names that a format may use.
 
 /// What an HTTP API's format may name; AWS refuses others there. `authorizer.*` comes beside it.
-pub(super) const HTTP_API: [&str; 48] = [
+pub(super) const HTTP_API: [&str; 47] = [
     "accountId",
     "apiId",
     "awsEndpointRequestId",
@@ -45,7 +45,6 @@ pub(super) const HTTP_API: [&str; 48] = [
     "requestId",
     "requestTime",
     "requestTimeEpoch",
-    "resourcePath",
     "responseLatency",
     "responseLength",
     "routeKey",
