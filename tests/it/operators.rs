@@ -89,14 +89,20 @@ fn operators_see_why_and_others_nothing() {
     let nobody = Request::get("/").body(()).unwrap();
     assert_eq!(run(open.clone().oneshot(nobody)).unwrap().status(), 403);
     let write = Request::post("/").header("x-operator", "yes").body(()).unwrap();
-    assert_eq!(run(open.clone().oneshot(write)).unwrap().status(), 405);
+    let refused = run(open.clone().oneshot(write)).unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["allow"]),
+        (405, &"GET, HEAD".parse().unwrap())
+    );
 
     let newest = shop.explain.recent()[0].clone();
     let (status, text) = get(&open, &format!("/requests/{}", newest.request_id));
     let record: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status, &record["cause"], &record["status"]), (200, &"ApiKeyUnknown".into(), &"403".into()));
     assert!(!text.contains("script"), "a key is no part of a record");
-    assert_eq!(get(&open, "/requests/unknown").0, 404);
+    let escaped = format!("/requests/{}", newest.request_id.replace('-', "%2D"));
+    assert_eq!(get(&open, &escaped), (status, text), "clients of operators may write ids with escapes");
+    assert_eq!((get(&open, "/requests/unknown").0, get(&open, "/requests/%FF").0), (404, 404));
     assert_eq!(
         (get(&open, "/stages/prod").0, get(&open, "/stages/x").0, get(&open, "/x").0),
         (200, 404, 404)
