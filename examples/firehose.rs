@@ -132,12 +132,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("  curl '{base}/prod/pets?[1-5]'   # five entries in one batch; the third has to be sent again");
     println!("  curl {base}/prod/dogs           # 403, an entry too");
     println!("  curl {base}/delivered           # what Firehose took, a second later");
-    let stop = async { drop(tokio::signal::ctrl_c().await) };
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
     // Nothing that was logged is lost.
     sink.close();
     delivering.await?;
     println!("{:?}", sink.stats());
     Ok(())
+}
+
+/// Ctrl-C, or what service managers and container runtimes send.
+async fn asked_to_stop() {
+    let terminated = async {
+        #[cfg(unix)]
+        if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            signal.recv().await;
+            return;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
 }

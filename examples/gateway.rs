@@ -76,7 +76,7 @@ fn routes() -> Result<Routes, tower_gateway::ConfigError> {
         .build()
 }
 
-fn gateway() -> Result<Gateway, Box<dyn Error>> {
+fn gateway(writer: LogWriter) -> Result<Gateway, Box<dyn Error>> {
     let stages = Stages::builder()
         .deployment(Deployment::new("v1", routes()?))
         .stage(Stage::new("prod", "v1").variable("greeting", "hello"))
@@ -110,7 +110,7 @@ fn gateway() -> Result<Gateway, Box<dyn Error>> {
         Gateway::builder().stages(stages).api_keys(keys).usage_plans(plans).cors(cors).peer_addr(peer);
     // One line a request on stderr, refusals too.
     let format = AccessLogFormat::preset(LogApi::Rest, LogPreset::Json);
-    let log = AccessLogLayer::new(AccessLog::new(format, LogWriter::new(std::io::stderr())?));
+    let log = AccessLogLayer::new(AccessLog::new(format, writer));
     Ok(gateway.observe(log).build()?)
 }
 
@@ -120,9 +120,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     print_curl_lines(listener.local_addr()?);
     // The gateway wraps the whole router; the outer, empty router is only what `axum::serve` likes to serve.
-    let app = Router::new().fallback_service(gateway()?.layer(pet_shop()));
-    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
-    Ok(())
+    let writer = LogWriter::new(std::io::stderr())?;
+    let app = Router::new().fallback_service(gateway(writer.clone())?.layer(pet_shop()));
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
+    // Requests are over, and their lines wait for the writer.
+    let is_written = writer.shut_down(Duration::from_secs(5));
+    if is_written { Ok(()) } else { Err("the access log is stuck".into()) }
+}
+
+/// Ctrl-C, or what service managers and container runtimes send.
+async fn asked_to_stop() {
+    let terminated = async {
+        #[cfg(unix)]
+        if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            signal.recv().await;
+            return;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
 }
 
 fn print_curl_lines(address: SocketAddr) {

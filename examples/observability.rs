@@ -177,7 +177,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     eprintln!("  curl {base}/admin/limits/gold-key");
     eprintln!("  curl {base}/admin/stages");
     eprintln!("  open {base}/admin/");
-    let app = app(LogWriter::new(std::io::stdout())?, stock_service().await?)?;
-    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
-    Ok(())
+    let writer = LogWriter::new(std::io::stdout())?;
+    let app = app(writer.clone(), stock_service().await?)?;
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
+    // Requests are over, and their lines wait for the writer.
+    let is_written = writer.shut_down(Duration::from_secs(5));
+    if is_written { Ok(()) } else { Err("the access log is stuck".into()) }
+}
+
+/// Ctrl-C, or what service managers and container runtimes send.
+async fn asked_to_stop() {
+    let terminated = async {
+        #[cfg(unix)]
+        if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            signal.recv().await;
+            return;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
 }

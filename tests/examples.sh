@@ -39,7 +39,21 @@ gateway_requests() {
   has_header 'x-greeting: hello-from-dev' "${gold[@]}" "$base/dev/pets" || bad=1
   has_header 'x-amzn-requestid: ' "$base/nowhere" || bad=1
   has_header 'x-amz-apigw-id: ' "$base/prod/slow" || bad=1
+  stopped_with_all_lines "$2" '"httpMethod":"DELETE"' -X DELETE "$base/nowhere?[1-50]" || bad=1
   return $bad
+}
+
+# stopped_with_all_lines PRINTED PART arguments...: fifty requests, and the example is asked to stop (SIGTERM) before its
+# access log has written them; all of their lines, which have PART in them, are there when it has ended.
+stopped_with_all_lines() {
+  local printed=$1 part=$2 count
+  shift 2
+  curl --silent --max-time 30 "$@" >/dev/null || { echo "fifty requests failed"; return 1; }
+  kill "$server"
+  wait "$server" || { echo "it ended with status $?"; return 1; }
+  count=$(grep -c "$part" "$printed")
+  [ "$count" = 50 ] || { echo "$count lines of 50 in the access log"; return 1; }
+  echo "ok: fifty lines after SIGTERM"
 }
 
 # has_header START arguments...: the answer has a header line that starts so.
@@ -139,6 +153,7 @@ observability_requests() {
   curls 404 '{"message":"Not Found"}' "$base/admin/limits/nobody" || bad=1
   curl --silent --max-time 10 "$base/admin/stages" | grep '"history":\["initial"\]' || { echo "no stages"; bad=1; }
   admin_page "$base" || bad=1
+  stopped_with_all_lines "$2" '"path":"/prod/last' "$base/prod/last?[1-50]" || bad=1
   return $bad
 }
 

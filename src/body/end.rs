@@ -117,12 +117,13 @@ impl EndGuard {
     pub(crate) fn answered<R: Body>(mut self, response: &Response<R>) -> Option<Self> {
         self.status = Some(response.status());
         self.time_to_head = self.watcher.answered(&self.context, response.headers());
-        if response.body().is_end_stream() || self.without_body(response.status()) {
+        // What the body knows of its length is found without a look at the fields.
+        let announced = response.body().size_hint().exact().or_else(|| announced(response));
+        // Where nothing is announced, servers do not ask the body, which may be a stream, for anything.
+        if announced == Some(0) || response.body().is_end_stream() || self.without_body(response.status()) {
             self.tell(Outcome::Complete);
             return None;
         }
-        // What the body knows of its length is found without a look at the fields.
-        let announced = response.body().size_hint().exact().or_else(|| announced(response));
         self.announced = announced.unwrap_or(u64::MAX);
         Some(self)
     }

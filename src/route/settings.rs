@@ -29,6 +29,10 @@ pub struct MethodSettings {
     /// `ExecutionLog`.
     #[cfg(feature = "tracing")]
     pub execution_logging: Option<ExecutionLogging>,
+    /// Whether CloudWatch keeps metrics of the method (`metricsEnabled`). Absent: that of `*/*`, then that of the
+    /// `EmfLog`.
+    #[cfg(feature = "emf")]
+    pub metrics_enabled: Option<bool>,
 }
 
 impl MethodSettings {
@@ -63,6 +67,8 @@ impl MethodSettings {
             caching: self.caching.or(of_stage.caching),
             #[cfg(feature = "tracing")]
             execution_logging: self.execution_logging.or(of_stage.execution_logging),
+            #[cfg(feature = "emf")]
+            metrics_enabled: self.metrics_enabled.or(of_stage.metrics_enabled),
         }
     }
 
@@ -84,6 +90,14 @@ impl MethodSettings {
     #[must_use]
     pub fn execution_logging(mut self, logging: ExecutionLogging) -> Self {
         self.execution_logging = Some(logging);
+        self
+    }
+
+    /// Sets whether CloudWatch keeps metrics of the method.
+    #[cfg(feature = "emf")]
+    #[must_use]
+    pub fn metrics_enabled(mut self, enabled: bool) -> Self {
+        self.metrics_enabled = Some(enabled);
         self
     }
 }
@@ -151,6 +165,8 @@ impl SettingsMap {
             caches_any_verb: of_method.caching.is_some() && method.verb.is_some(),
             #[cfg(feature = "tracing")]
             logging: settings.execution_logging,
+            #[cfg(feature = "emf")]
+            metrics: settings.metrics_enabled,
         };
         let by_verb = if method.verb.is_some() { Vec::new() } else { self.resolve_verbs(method, bucket) };
         ResolvedSettings { of_all, by_verb }
@@ -177,6 +193,8 @@ impl SettingsMap {
                     caches_any_verb: of_verb.caching.is_some(),
                     #[cfg(feature = "tracing")]
                     logging: settings.execution_logging,
+                    #[cfg(feature = "emf")]
+                    metrics: settings.metrics_enabled,
                 };
                 verbs.push((verb, resolved));
             }
@@ -199,6 +217,8 @@ struct OfVerb {
     caches_any_verb: bool,
     #[cfg(feature = "tracing")]
     logging: Option<ExecutionLogging>,
+    #[cfg(feature = "emf")]
+    metrics: Option<bool>,
 }
 
 impl ResolvedSettings {
@@ -237,6 +257,11 @@ impl ResolvedSettings {
     #[cfg(feature = "tracing")]
     pub(crate) fn logging(&self, verb: &Method) -> Option<ExecutionLogging> {
         self.of(verb).logging
+    }
+
+    #[cfg(feature = "emf")]
+    pub(crate) fn metrics_enabled(&self, verb: &Method) -> Option<bool> {
+        self.of(verb).metrics
     }
 
     /// How often the throttle of a method would have refused, by its key; of all methods for `*/*`.

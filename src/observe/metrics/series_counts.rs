@@ -5,7 +5,7 @@ use super::{
     count::Count,
     histogram::{Cumulative, Durations},
 };
-use crate::{body::Outcome, response::Cause};
+use crate::body::Outcome;
 use std::sync::OnceLock;
 
 /// What some threads have counted.
@@ -24,9 +24,7 @@ impl SeriesCounts {
     pub(super) fn record(&self, event: &RequestEvent<'_>) {
         let context = event.context();
         // Most requests have no body, and what adds nothing need not be paid for.
-        // A length that was refused unread is what a client says, and nothing else.
-        let unread = event.error().is_some_and(|error| error.cause() == Cause::ContentLengthTooLarge);
-        if let Some(length) = context.request_length().filter(|length| *length > 0 && !unread) {
+        if let Some(length) = event.request_length().filter(|length| *length > 0) {
             self.request_bytes.add(length);
         }
         self.response_bytes.add(event.response_length());
