@@ -93,15 +93,28 @@ fn find_in_word<const N: usize>(word: [u8; 8], wanted: [u8; N]) -> Option<usize>
     (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
 }
 
-/// Whether a byte is a blank or a control character, eight at a time.
+/// Whether a byte is a blank or a control character.
 pub(super) fn has_blank(bytes: &[u8]) -> bool {
-    let below = |word: &[u8; 8]| {
-        let word = u64::from_le_bytes(*word);
-        word.wrapping_sub(EACH * 0x21) & !word & (EACH << 7)
-    };
+    let marks = |word: u64| word.wrapping_sub(EACH * 0x21) & !word;
+    has_marked(bytes, marks, |byte| byte <= b' ')
+}
+
+/// Whether a byte is a capital letter.
+pub(super) fn has_capital(bytes: &[u8]) -> bool {
+    // Seven bits of each byte, so that nothing is carried into the next; the eighth says that it is no letter.
+    let at_least = |word: u64, least: u8| (word & !(EACH << 7)) + EACH * u64::from(0x80 - least);
+    let marks = |word: u64| at_least(word, b'A') & !at_least(word, b'Z' + 1) & !word;
+    has_marked(bytes, marks, |byte| byte.is_ascii_uppercase())
+}
+
+/// Whether there is a byte of some kind, eight looked at together. `marks` sets the highest bit of one of them at least
+/// where there is, and none elsewhere.
+#[inline]
+fn has_marked(bytes: &[u8], marks: impl Fn(u64) -> u64, is_marked: impl Fn(u8) -> bool) -> bool {
+    let marks = |word: &[u8; 8]| marks(u64::from_le_bytes(*word)) & (EACH << 7);
     match bytes.last_chunk() {
-        Some(last) => bytes.as_chunks().0.iter().fold(below(last), |marks, word| marks | below(word)) != 0,
-        None => bytes.iter().any(|byte| *byte <= b' '),
+        Some(last) => bytes.as_chunks().0.iter().fold(marks(last), |all, word| all | marks(word)) != 0,
+        None => bytes.iter().any(|byte| is_marked(*byte)),
     }
 }
 
@@ -201,11 +214,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_of_a_byte_is_found(text in prop::collection::vec(prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83], 0..40), wanted in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83], other in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83]) {
+        fn the_first_of_a_byte_is_found(text in prop::collection::vec(prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83, 0x3fu8..0x43, 0x58u8..0x5d], 0..40), wanted in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83], other in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83]) {
             prop_assert_eq!(find(&text, [wanted]), text.iter().position(|byte| *byte == wanted));
             let either = text.iter().position(|byte| *byte == wanted || *byte == other);
             prop_assert_eq!(find(&text, [wanted, other]), either);
             prop_assert_eq!(has_blank(&text), text.iter().any(|byte| *byte <= b' '));
+            prop_assert_eq!(has_capital(&text), text.iter().any(u8::is_ascii_uppercase));
         }
 
         #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        encode::has_blank,
+        encode::{has_blank, has_capital},
         fields::{Fields, Found},
         sink::Sink,
     },
@@ -28,9 +28,7 @@ pub(crate) fn check_list(names: &[u8]) -> Result<(), HeaderFault> {
         }
         last = name;
     }
-    // Without an early end, so that many bytes are looked at together.
-    let has_capitals = names.iter().fold(false, |any, byte| any | byte.is_ascii_uppercase());
-    if has_capitals { Err(HeaderFault::List) } else { Ok(()) }
+    if has_capital(names) { Err(HeaderFault::List) } else { Ok(()) }
 }
 
 /// Whether the host is among the signed names.
