@@ -127,12 +127,12 @@ impl Config {
             check_path(parts.uri.path()).map_err(|_| GatewayError::bad_request(Cause::DotSegment))?;
         }
         let signed = parts.signed();
-        match &self.verifier.read(&signed) {
-            Ok(claims) => {
+        match self.verifier.read(&signed) {
+            Ok(ref claims) => {
                 self.verifier.examine(&signed, claims, now)?;
                 next(claims)
             }
-            Err(error) => Err(error.clone().into()),
+            Err(error) => Err(error.into()),
         }
     }
 

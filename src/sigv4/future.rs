@@ -101,8 +101,6 @@ where
     }
 }
 
-/// The service makes its future in the place where it stays.
-#[inline]
 fn pass_on<S, B, R, M>(
     inner: &mut S,
     request: Request<B>,
