@@ -3,7 +3,7 @@
 //! [`Metrics`] keeps them in memory, in OpenTelemetry's words, and serves them in Prometheus' text format.
 //!
 //! 1. A series is a stage, a method, a route, and a status. Methods beyond the nine of HTTP are `_OTHER`, requests
-//!    without a route are `other`: a client cannot make a series by what it sends.
+//!    without a route have the route `other`, those without a stage the stage `other`: a client cannot make a series by what it sends.
 //! 2. The label budget holds that for large tables too: what is new when it is spent goes to stage and route `other`.
 //! 3. A request is counted when it ends, whichever way; in between it is in flight.
 //!
