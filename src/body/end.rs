@@ -112,7 +112,10 @@ impl EndGuard {
         self.end.head_at = self.watcher.answered(&self.context, response.headers());
         // What the body knows of its length is found without a look at the fields.
         self.announced = response.body().size_hint().exact().or_else(|| announced(response));
-        let has_body = !response.body().is_end_stream() && !self.without_body(response.status());
+        // Where nothing is announced, servers do not ask the body, which may be a stream, for anything.
+        let has_body = self.announced != Some(0)
+            && !response.body().is_end_stream()
+            && !self.without_body(response.status());
         if !has_body {
             self.tell(Outcome::Complete);
         }

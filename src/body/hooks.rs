@@ -40,7 +40,7 @@ impl Hooks {
 
     #[cfg(feature = "access-log")]
     pub(super) fn set_tap(&mut self, context: crate::context::RequestContext) {
-        self.tap = Some(Tap::new(context));
+        self.tap = Tap::new(context);
     }
 
     pub(super) fn poll<K>(&mut self, body: Pin<&mut K>, cx: &mut Context<'_>) -> Polled

@@ -60,10 +60,11 @@ pub(super) struct Meter {
 type Polled = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 impl Meter {
-    pub(super) fn new(config: MeterConfig) -> Self {
+    #[cfg_attr(not(feature = "access-log"), allow(unused_mut, reason = "nobody wants to know"))]
+    pub(super) fn new(mut config: MeterConfig) -> Self {
         #[cfg(feature = "access-log")]
-        if config.counts {
-            config.context.begin_request_count();
+        {
+            config.counts = config.counts && config.context.begin_request_count();
         }
         Self { config, received: 0, wait: None, ended: false }
     }

@@ -8,9 +8,9 @@ use http_body::Frame;
 pub(super) struct Tap(RequestContext);
 
 impl Tap {
-    pub(super) fn new(context: RequestContext) -> Self {
-        context.begin_request_count();
-        Self(context)
+    /// `None` where somebody counts already.
+    pub(super) fn new(context: RequestContext) -> Option<Self> {
+        context.begin_request_count().then_some(Self(context))
     }
 
     pub(super) fn saw(&self, frame: &Frame<Bytes>) {

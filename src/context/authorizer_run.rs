@@ -42,7 +42,7 @@ impl RequestContext {
     /// A token has been verified here; told to those who observe.
     #[cfg(all(feature = "jwt", feature = "access-log"))]
     pub(crate) fn note_verified_token(&self, latency: impl FnOnce() -> Duration) {
-        if self.0.observed.is_observed() {
+        if self.is_observed() {
             let run = AuthorizerRun { latency: latency(), status: 200, ..AuthorizerRun::default() };
             self.set_authorizer_run(run);
         }

@@ -256,6 +256,12 @@ impl RequestContext {
         self.0.client.get().or_else(|| self.0.peer.get()).copied()
     }
 
+    /// Whether the source address is a trusted proxy's word, and not the connection's peer.
+    #[cfg(feature = "xray")]
+    pub(crate) fn is_forwarded(&self) -> bool {
+        self.0.client.get().is_some_and(|client| Some(client) != self.0.peer.get())
+    }
+
     /// How the request came in, where the listener or an [`IngressLayer`] has said so.
     pub fn ingress(&self) -> Option<&Ingress> {
         self.0.ingress.get()

@@ -21,8 +21,7 @@ pub(super) struct Observed {
     wants_headroom: AtomicBool,
     was_cached: AtomicBool,
     is_observed: AtomicBool,
-    request_length: AtomicU64,
-    /// Bytes of a body without an announced length.
+    /// Bytes of the request body that were read.
     request_received: AtomicU64,
     /// Copied: the value may be a part of a connection's buffer.
     user_agent: OnceLock<Box<[u8]>>,
@@ -40,11 +39,6 @@ impl Observed {
     #[cfg(feature = "usage-plan")]
     pub(super) fn wants_headroom(&self) -> bool {
         self.wants_headroom.load(Relaxed)
-    }
-
-    #[cfg(feature = "jwt")]
-    pub(super) fn is_observed(&self) -> bool {
-        self.is_observed.load(Relaxed)
     }
 
     pub(super) fn was_cached(&self) -> bool {
@@ -93,24 +87,17 @@ impl RequestContext {
         StatusCode::from_u16(self.0.observed.integration_status.load(Relaxed)).ok()
     }
 
-    /// The request's `Content-Length`, or for a body without one the bytes that were read of it so far. `None` for a
-    /// request without a body, and for a body that nobody counts: [`Gateway`](crate::gateway) does where somebody
-    /// observes, and so does a `PayloadLimitLayer`.
-    pub fn request_length(&self) -> Option<u64> {
-        let observed = &self.0.observed;
-        let announced = observed.request_length.load(Relaxed).checked_sub(1);
-        announced.or_else(|| observed.request_received.load(Relaxed).checked_sub(1))
+    /// Whether anybody is told how the request ends.
+    #[cfg(any(feature = "gateway", feature = "jwt", feature = "payload-limit"))]
+    pub(crate) fn is_observed(&self) -> bool {
+        self.0.observed.is_observed.load(Relaxed)
     }
 
-    /// Whether a body's bytes are to be looked at as they are read: nothing says how many there are, or a data trace
-    /// wants them.
-    #[cfg(feature = "gateway")]
-    pub(crate) fn counts_request_body(&self, ends_at_once: bool) -> bool {
-        #[cfg(feature = "tracing")]
-        let traced = self.execution().is_some_and(super::ExecutionRecord::traces_data);
-        #[cfg(not(feature = "tracing"))]
-        let traced = false;
-        !ends_at_once && (traced || self.0.observed.request_length.load(Relaxed) == 0)
+    /// The bytes of the request body that were read so far. What `Content-Length` announces is a client's word, and not
+    /// in it: a body that nobody reads has 0. `None` for a request without a body, and for a body that nobody counts:
+    /// [`Gateway`](crate::gateway) does where somebody observes, and so does a `PayloadLimitLayer`.
+    pub fn request_length(&self) -> Option<u64> {
+        self.0.observed.request_received.load(Relaxed).checked_sub(1)
     }
 
     /// Bytes of the request body as they are read.
@@ -122,9 +109,9 @@ impl RequestContext {
         }
     }
 
-    /// Somebody counts from now on.
-    pub(crate) fn begin_request_count(&self) {
-        let _others_count_too = self.0.observed.request_received.compare_exchange(0, 1, Relaxed, Relaxed);
+    /// Whether the caller is the one who counts from now on: a second one would count every byte twice.
+    pub(crate) fn begin_request_count(&self) -> bool {
+        self.0.observed.request_received.compare_exchange(0, 1, Relaxed, Relaxed).is_ok()
     }
 
     /// `$context.identity.userAgent`, where an observer asked for it. Whatever the client wrote.
@@ -190,20 +177,10 @@ impl RequestContext {
         if wanted.headroom {
             self.0.observed.wants_headroom.store(true, Relaxed);
         }
-        if let Some(length) = announced_length(headers) {
-            self.0.observed.request_length.store(length.saturating_add(1), Relaxed);
-        }
         if wanted.user_agent
             && let Some(agent) = headers.get(header::USER_AGENT)
         {
             let _first_writer_wins = self.0.observed.user_agent.set(agent.as_bytes().into());
         }
     }
-}
-
-/// Most requests have no body: to compare the names costs less than the hash of one.
-fn announced_length(headers: &HeaderMap) -> Option<u64> {
-    let is_there = headers.keys().any(|name| *name == header::CONTENT_LENGTH);
-    let length = is_there.then(|| headers.get(header::CONTENT_LENGTH)).flatten()?;
-    length.to_str().ok()?.parse().ok()
 }

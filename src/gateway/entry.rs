@@ -1,7 +1,10 @@
 //! The outermost phases: context and route match, client certificate, CORS, filter, refusal of what did not match,
 //! limits; and every answer on its way out.
 
-use super::{Phases, observed::Observed};
+use super::{
+    Phases,
+    observed::{Observed, tap},
+};
 use crate::{
     body::GatewayBody,
     context::{Ingress, RequestContext},
@@ -52,7 +55,7 @@ impl Phases {
             touch: None,
             watched: false,
         };
-        self.tap(&passage.context, request);
+        tap(&passage.context, request);
         passage
     }
 

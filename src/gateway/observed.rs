@@ -20,16 +20,6 @@ impl Phases {
         Observed(observers.map(|watch| Box::new(watch.begin(context.clone(), request.headers()))))
     }
 
-    /// Has the request body looked at as it is read, where somebody wants to know of it.
-    pub(super) fn tap<B>(&self, context: &RequestContext, request: &mut Request<GatewayBody<B>>)
-    where
-        GatewayBody<B>: Body,
-    {
-        if self.observers.is_some() && context.counts_request_body(request.body().is_end_stream()) {
-            request.body_mut().set_tap(context.clone());
-        }
-    }
-
     /// When the integration is called, where somebody wants to know how long it takes.
     pub(super) fn integration_start<B>(
         &self,
@@ -95,5 +85,15 @@ impl Observed {
         if let Some(mut guard) = self.0.take() {
             guard.failed();
         }
+    }
+}
+
+/// Has the request body looked at as it is read, where somebody wants to know of it: here, or in a layer outside.
+pub(super) fn tap<B>(context: &RequestContext, request: &mut Request<GatewayBody<B>>)
+where
+    GatewayBody<B>: Body,
+{
+    if context.is_observed() && !request.body().is_end_stream() {
+        request.body_mut().set_tap(context.clone());
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     context::{AuthorizerUse, PlanHeadroom, RequestContext},
     response::{GatewayError, ResponseType},
 };
-#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics", feature = "tracing"))]
 use http::Method;
 use http::StatusCode;
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
@@ -103,6 +103,12 @@ impl<'a> RequestEvent<'a> {
     /// `$context.responseLength`: bytes of the body that were handed to the server.
     pub fn response_length(&self) -> u64 {
         self.end.length
+    }
+
+    /// The bytes of the request's body that were read: [`RequestContext::request_length`]. Never what a client announced
+    /// and nobody read, so that no client can make a counter run over.
+    pub fn request_length(&self) -> Option<u64> {
+        self.context.request_length()
     }
 
     /// `$context.responseLatency`: from arrival to the last byte.
@@ -232,7 +238,7 @@ pub(super) fn is_hit(result: &str) -> bool {
 }
 
 /// OpenTelemetry: what is no method of HTTP is `_OTHER`.
-#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
+#[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics", feature = "tracing"))]
 pub(super) fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -5,8 +5,12 @@ use super::{
     layer::Observer,
     samples::{MetricSource, SampleKind, Samples},
 };
-use crate::context::RequestContext;
-use metrics::{Label, SharedString, counter, gauge, histogram};
+use crate::{body::Outcome, context::RequestContext};
+use http::StatusCode;
+use metrics::{
+    Label, SharedString, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 
 /// Figures of a source that are kept apart.
 const SOURCE_BUDGET: usize = 1_000;
@@ -26,7 +30,11 @@ const SOURCE_BUDGET: usize = 1_000;
 /// | `tower_gateway.authorizer.lookups` | counter | `authorizer`, `result`: `hit` is a cached answer or a remembered token |
 /// | `tower_gateway.plan.throttle.headroom`, `tower_gateway.plan.quota.headroom` | histogram: the share that is left | `plan` |
 ///
-/// Labels come from the route table and from enumerations, never from what a client sent: what has no route is `other`.
+/// Requests have `error.type` too where they failed: `panicked`, `failed`, or the status of a 5xx.
+///
+/// Labels come from the route table, the configuration and enumerations, never from what a client sent: what has no route
+/// is `other`. There is no budget beside that: at most a series for each declared method and status, and the recorder
+/// keeps those of methods that a later deployment has no more. [`Metrics`](super::Metrics) has a budget.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FacadeMetrics;
 
@@ -34,6 +42,42 @@ impl FacadeMetrics {
     /// Records with the recorder that is installed when a request ends.
     pub fn new() -> Self {
         Self
+    }
+
+    /// Tells the recorder that is installed of units and meanings. Call it once it is.
+    pub fn describe(&self) {
+        describe_histogram!(
+            "http.server.request.duration",
+            Unit::Seconds,
+            "Duration of HTTP server requests."
+        );
+        describe_histogram!(
+            "http.client.request.duration",
+            Unit::Seconds,
+            "Duration of calls to the integration."
+        );
+        describe_gauge!(
+            "http.server.active_requests",
+            Unit::Count,
+            "Requests that have arrived and not ended."
+        );
+        describe_histogram!("http.server.request.body.size", Unit::Bytes, "Bytes of request bodies.");
+        describe_histogram!("http.server.response.body.size", Unit::Bytes, "Bytes of answers.");
+        describe_counter!("tower_gateway.refusals", Unit::Count, "Refused requests.");
+        describe_counter!("tower_gateway.requests_ended", Unit::Count, "Requests by how they ended.");
+        describe_counter!("tower_gateway.cache.lookups", Unit::Count, "Look-ups in the cache.");
+        describe_histogram!(
+            "tower_gateway.authorizer.duration",
+            Unit::Seconds,
+            "How long requests waited for authorizers."
+        );
+        describe_counter!("tower_gateway.authorizer.lookups", Unit::Count, "What authorizers were asked.");
+        // Shares from 0 to 1, for which the facade has no unit.
+        let headroom = [
+            ("tower_gateway.plan.throttle.headroom", "Share of the caller's bucket that is left."),
+            ("tower_gateway.plan.quota.headroom", "Share of the caller's quota that is left."),
+        ];
+        headroom.into_iter().for_each(|(name, meaning)| describe_histogram!(name, meaning));
     }
 
     /// Records what a source says at this moment, at most 1,000 figures apart. Call it at the pace of your recorder.
@@ -80,12 +124,23 @@ fn labels(event: &RequestEvent<'_>) -> Vec<Label> {
     let context = event.context();
     let text = |text: Option<&str>| text.unwrap_or("other").to_owned();
     let status = event.status().map_or_else(|| "0".to_owned(), |status| status.as_str().to_owned());
-    vec![
+    let mut labels = vec![
         label("stage", text(context.stage())),
         label("http.request.method", known_method(context.method())),
         label("http.route", text(context.resource_path())),
         label("http.response.status_code", status),
-    ]
+    ];
+    labels.extend(error_type(event).map(|kind| label("error.type", kind)));
+    labels
+}
+
+/// OpenTelemetry: of failures and of a server's errors alone.
+fn error_type(event: &RequestEvent<'_>) -> Option<String> {
+    let of_status = || Some(event.status().filter(StatusCode::is_server_error)?.as_str().to_owned());
+    match event.outcome() {
+        outcome @ (Outcome::Panicked | Outcome::Failed) => Some(outcome.as_str().to_owned()),
+        Outcome::Complete | Outcome::ClientClosed => of_status(),
+    }
 }
 
 impl Observer for FacadeMetrics {
@@ -101,7 +156,7 @@ impl Observer for FacadeMetrics {
         if let Some(latency) = context.integration_latency() {
             histogram!("http.client.request.duration", labels.clone()).record(latency);
         }
-        if let Some(length) = context.request_length() {
+        if let Some(length) = event.request_length() {
             histogram!("http.server.request.body.size", labels.clone()).record(length as f64);
         }
         histogram!("http.server.response.body.size", labels).record(event.response_length() as f64);

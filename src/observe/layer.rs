@@ -295,6 +295,18 @@ impl AccessLogLayer {
     pub fn api_kind(self, kind: ApiKind) -> Self {
         Self { observe: self.observe.api_kind(kind) }
     }
+
+    /// Whose word counts for a client's address: [`ObserveLayer::trusted_proxies`].
+    #[must_use]
+    pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
+        Self { observe: self.observe.trusted_proxies(proxies) }
+    }
+
+    /// Where the peer's address is found: [`ObserveLayer::peer_addr`].
+    #[must_use]
+    pub fn peer_addr(self, find: impl Fn(&Extensions) -> Option<IpAddr> + Send + Sync + 'static) -> Self {
+        Self { observe: self.observe.peer_addr(find) }
+    }
 }
 
 impl From<AccessLogLayer> for ObserveLayer {

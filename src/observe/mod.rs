@@ -30,11 +30,11 @@
 //! | `routeKey` | `GET /pets/{id}`, as declared |
 //! | `apiId`, `accountId` | by [`ApiInfo`] |
 //! | `identity.userAgent` | as sent; invalid UTF-8 replaced |
-//! | `dataProcessed` | bytes of the request and of the answer |
+//! | `dataProcessed` | bytes of the request that were read, and of the answer |
 //! | `outcome` (ours) | `complete`, `client_closed`, `panicked`, `failed` |
 //! | `error.cause` (ours) | the [`Cause`](crate::response::Cause) of a refusal, for operators |
 //! | `error.layer` (ours) | the [layer](crate::context::RequestContext::refusing_layer) that refused, by its name |
-//! | `requestLength` (ours) | the request's `Content-Length`, or the bytes that were read of a body without one |
+//! | `requestLength` (ours) | the bytes of the request's body that were read, whatever its `Content-Length` announces; `-` where nobody counts: [`Gateway`](crate::gateway) and a `PayloadLimitLayer` do |
 //! | every other | [`RequestContext::variable`](crate::context::RequestContext::variable), or `-` |
 //!
 //! Other observers: `Metrics` with a Prometheus page (feature `prometheus`), `EmfLog` for CloudWatch (feature `emf`),

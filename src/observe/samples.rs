@@ -72,8 +72,8 @@ impl Samples {
         Self { families: BTreeMap::new(), budget, count: 0 }
     }
 
-    /// A count since the start. Names are those of Prometheus: `[a-zA-Z_:][a-zA-Z0-9_:]*`, ending in `_total`; what is
-    /// another is left out.
+    /// A count since the start. Names are those of Prometheus: `[a-zA-Z_:][a-zA-Z0-9_:]*`, and by its convention end in
+    /// `_total`, which is not asked for here; a figure whose name, or a label's, has other characters is left out.
     pub fn counter(
         &mut self,
         name: &'static str,

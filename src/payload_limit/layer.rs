@@ -185,8 +185,9 @@ impl Config {
     pub(super) fn admit<B: Body>(&self, request: &mut Request<B>) -> Result<Admission, Refusal> {
         self.match_own_table(request);
         let context = RequestContext::of(request.extensions());
-        let limit = self.check(context, request).map_err(|error| (context.cloned(), error))?;
-        let Some(limit) = limit else { return Ok(None) };
+        let metered = self.check(context, request).map_err(|error| (context.cloned(), error))?;
+        let counted = || counts(context, request.body()).then(|| self.body_limit(context));
+        let Some(limit) = metered.or_else(counted) else { return Ok(None) };
         let context = context.cloned().unwrap_or_else(|| self.context.find_or_create(request));
         let watch = Watch { context: context.clone(), as_json: self.limits.as_json };
         let meter = MeterConfig { counts: true, ..self.meter(limit, context) };
@@ -231,4 +232,13 @@ impl Config {
         let fits = size.upper().is_some_and(|upper| upper <= limit);
         !fits || self.pace.rate.is_some() && size.upper() != Some(0)
     }
+}
+
+/// Whether somebody observes, and wants to know how many bytes were read.
+#[cfg_attr(not(feature = "access-log"), allow(unused_variables, reason = "nobody observes"))]
+fn counts(context: Option<&RequestContext>, body: &impl Body) -> bool {
+    #[cfg(feature = "access-log")]
+    return context.is_some_and(RequestContext::is_observed) && !body.is_end_stream();
+    #[cfg(not(feature = "access-log"))]
+    false
 }

@@ -28,6 +28,10 @@ pub struct MethodSettings {
     /// `ExecutionLog`.
     #[cfg(feature = "tracing")]
     pub execution_logging: Option<ExecutionLogging>,
+    /// Whether CloudWatch keeps metrics of the method (`metricsEnabled`). Absent: that of `*/*`, then that of the
+    /// `EmfLog`.
+    #[cfg(feature = "emf")]
+    pub metrics_enabled: Option<bool>,
 }
 
 impl MethodSettings {
@@ -67,6 +71,14 @@ impl MethodSettings {
     #[must_use]
     pub fn execution_logging(mut self, logging: ExecutionLogging) -> Self {
         self.execution_logging = Some(logging);
+        self
+    }
+
+    /// Sets whether CloudWatch keeps metrics of the method.
+    #[cfg(feature = "emf")]
+    #[must_use]
+    pub fn metrics_enabled(mut self, enabled: bool) -> Self {
+        self.metrics_enabled = Some(enabled);
         self
     }
 }
@@ -131,6 +143,8 @@ impl SettingsMap {
             caches_any_verb: of_method.is_some() && method.verb.is_some(),
             #[cfg(feature = "tracing")]
             logging: settings.execution_logging.or_else(|| of_stage?.execution_logging),
+            #[cfg(feature = "emf")]
+            metrics: settings.metrics_enabled.or_else(|| of_stage?.metrics_enabled),
         };
         let by_verb = if method.verb.is_some() { Vec::new() } else { self.resolve_verbs(method, bucket) };
         ResolvedSettings { of_all, by_verb }
@@ -143,8 +157,8 @@ impl SettingsMap {
         bucket: &mut impl FnMut(&str, Throttle) -> SharedBucket,
     ) -> Vec<(Method, OfVerb)> {
         let prefix = key_of(&method.resource_path, "");
-        #[cfg(feature = "tracing")]
-        let of_stage = self.0.get(ALL_METHODS).and_then(|entry| entry.1.execution_logging);
+        #[cfg(any(feature = "tracing", feature = "emf"))]
+        let of_stage = self.0.get(ALL_METHODS).map(|entry| entry.1).unwrap_or_default();
         let mut verbs = Vec::new();
         for (key, (_, settings)) in self.0.range(prefix.clone()..) {
             let Some(verb) = key.strip_prefix(&prefix) else { break };
@@ -157,7 +171,9 @@ impl SettingsMap {
                     caching: settings.caching,
                     caches_any_verb: true,
                     #[cfg(feature = "tracing")]
-                    logging: settings.execution_logging.or(of_stage),
+                    logging: settings.execution_logging.or(of_stage.execution_logging),
+                    #[cfg(feature = "emf")]
+                    metrics: settings.metrics_enabled.or(of_stage.metrics_enabled),
                 };
                 verbs.push((verb, of_verb));
             }
@@ -180,6 +196,8 @@ struct OfVerb {
     caches_any_verb: bool,
     #[cfg(feature = "tracing")]
     logging: Option<ExecutionLogging>,
+    #[cfg(feature = "emf")]
+    metrics: Option<bool>,
 }
 
 impl ResolvedSettings {
@@ -218,6 +236,11 @@ impl ResolvedSettings {
     #[cfg(feature = "tracing")]
     pub(crate) fn logging(&self, verb: &Method) -> Option<ExecutionLogging> {
         self.of(verb).logging
+    }
+
+    #[cfg(feature = "emf")]
+    pub(crate) fn metrics_enabled(&self, verb: &Method) -> Option<bool> {
+        self.of(verb).metrics
     }
 
     /// How often the throttle of a method would have refused, by its key; of all methods for `*/*`.

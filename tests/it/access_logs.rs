@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full};
 use proptest::prelude::*;
 use std::{
     convert::Infallible,
+    net::IpAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -22,7 +23,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_gateway::{
     api_key::{ApiKey, ApiKeys},
     clock::ManualClock,
-    context::{ApiKind, PeerAddr, PrincipalLayer},
+    context::{ApiKind, PeerAddr, PrincipalLayer, TrustedProxies},
     filter::{FilterLayer, Verdict},
     gateway::Gateway,
     observe::{
@@ -97,7 +98,7 @@ fn request(method: &str, uri: &str) -> http::request::Builder {
     Request::builder().method(method).uri(uri).extension(peer)
 }
 
-async fn pets(request: Request<impl http_body::Body>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn pets<B: http_body::Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     let slow = request.uri().query() == Some("slow");
     if slow {
         std::future::pending::<()>().await;
@@ -401,6 +402,42 @@ mod http_body_of {
             while body.as_mut().poll_frame(&mut cx).is_ready() && !body.is_end_stream() {}
         }
     }
+}
+
+#[test]
+fn statuses_and_times_of_phases_are_numbers_in_an_object() {
+    let kept = Kept::default();
+    let fields = [
+        ("id", "requestId"),
+        ("waf", "waf.status"),
+        ("ms", "waf.latency"),
+        ("none", "authorizer.integrationStatus"),
+        ("own", "authorizer.own"),
+    ];
+    let log = AccessLogLayer::new(kept.log(AccessLogFormat::json_object(fields).unwrap()));
+    let service = log.layer(FilterLayer::new(|_, _| Verdict::Pass).layer(service_fn(pets::<Full<Bytes>>)));
+    let answer = run(service.oneshot(request("GET", "/").body(Full::default()).unwrap())).unwrap();
+    run(answer.into_body().collect()).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&kept.lines()[0]).unwrap();
+    assert_eq!((&line["waf"], &line["none"], &line["own"]), (&200.into(), &().into(), &().into()));
+    assert!(line["ms"].is_u64(), "{line}");
+}
+
+#[test]
+fn the_layer_is_told_whom_to_believe_of_addresses() {
+    let kept = Kept::default();
+    let format = AccessLogFormat::new(LogApi::Rest, "$context.requestId $context.identity.sourceIp");
+    let log = AccessLogLayer::new(kept.log(format.unwrap()))
+        .trusted_proxies(TrustedProxies::new(["10.0.0.0/8"]).unwrap())
+        .peer_addr(|extensions| extensions.get::<IpAddr>().copied());
+    let mut service = log.layer(service_fn(pets::<Full<Bytes>>));
+    for peer in ["10.1.2.3", "192.0.2.7"] {
+        let peer: IpAddr = peer.parse().unwrap();
+        let request = Request::get("/").extension(peer).header("x-forwarded-for", "198.51.100.1");
+        let answer = run(service.call(request.body(Full::default()).unwrap())).unwrap();
+        run(answer.into_body().collect()).unwrap();
+    }
+    assert_eq!(kept.lines(), ["ID 198.51.100.1", "ID 192.0.2.7"]);
 }
 
 #[test]

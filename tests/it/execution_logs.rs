@@ -211,11 +211,13 @@ fn a_data_trace_shows_heads_and_bodies_without_credentials() {
         .header("x-api-key", KEY)
         .header("authorization", "Bearer 0123456789abcdef7c8ada")
         .header("x-own", "mine")
+        .header("x-goog-api-key", "secret")
         .body(Full::from("{\"name\":\"rex\"}"))
         .unwrap();
     let lines = lines(gateway(traced, ExecutionLog::new().redact(["X-Own"])), request);
-    let headers =
-        format!("{{x-api-key={MASKED}, authorization=***********************7c8ada, x-own=******}}");
+    let headers = format!(
+        "{{x-api-key={MASKED}, authorization=***********************7c8ada, x-own=******, x-goog-api-key=******}}"
+    );
     let uri = "/pets/7?a=1&token=******";
     assert_eq!(
         lines,
@@ -248,6 +250,34 @@ fn a_data_trace_shows_heads_and_bodies_without_credentials() {
         lines[18].starts_with("I Method response headers: {content-type=text/plain, set-cookie=******, ")
     );
     assert!(lines.iter().all(|line| !line.contains("secret") && !line.contains(KEY)));
+}
+
+#[test]
+fn path_variables_of_a_secrets_name_are_stars_in_every_line() {
+    let routes = Routes::builder().method("/reset/{apiKey}/{id}", Method::GET, ApiMethod::new()).method(
+        "/shared/{token+}",
+        Method::GET,
+        ApiMethod::new(),
+    );
+    let stages = Stages::single("prod", routes.build().unwrap()).unwrap();
+    let ask = |path: &str| {
+        let log = ExecutionLog::new().logging(logging(LoggingLevel::Info).data_trace(true));
+        let observe = ObserveLayer::new().execution_log(log);
+        let gateway = Gateway::builder().stages(stages.clone()).observe(observe);
+        let request = get(&format!("/prod{path}")).header("x-goog-api-key", "AIzaSy");
+        let mut lines = lines(gateway, request.body(Full::default()).unwrap());
+        lines.retain(|line| line.contains(" path: ") || line.contains("Path: ") || line.contains("URI: "));
+        lines
+    };
+    let wanted = |path: &str, variables: &str| {
+        [
+            format!("I HTTP Method: GET, Resource Path: {path}"),
+            format!("I Method request path: {{{variables}}}"),
+            format!("I Endpoint request URI: {path}"),
+        ]
+    };
+    assert_eq!(ask("/reset/7/7x"), wanted("/reset/******/7x", "apiKey=******, id=7x"));
+    assert_eq!(ask("/shared/a/b"), wanted("/shared/******", "token=******"));
 }
 
 #[test]

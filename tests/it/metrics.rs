@@ -2,6 +2,7 @@
 
 #[cfg(feature = "authorizer")]
 mod callers;
+mod lengths;
 #[cfg(feature = "jwt")]
 mod tokens;
 
@@ -20,10 +21,11 @@ use tower_gateway::{
     context::ApiKind,
     gateway::Gateway,
     observe::{
-        ApiInfo, EmfLog, FacadeMetrics, IntegrationTimerLayer, LogWriter, Metrics, ObserveLayer, RequestEvent,
+        ApiInfo, EmfLog, FacadeMetrics, IntegrationTimerLayer, LogSink, LogWriter, Metrics, ObserveLayer,
+        RequestEvent,
     },
-    route::{ApiMethod, Routes},
-    stage::Stages,
+    route::{ApiMethod, MethodSettings, Routes},
+    stage::{Deployment, Stage, Stages},
 };
 
 /// Pets of any id, behind a gateway, each answer taking 7 ms of the manual clock.
@@ -206,11 +208,15 @@ fn the_endpoint_answers_get_and_head_alone() {
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
+fn emf_sink(lines: &Lines) -> impl LogSink {
+    let kept = Arc::clone(lines);
+    move |line: &str, _: &RequestEvent<'_>| kept.lock().unwrap().push(line.to_owned())
+}
+
 fn emf(kind: ApiKind, detailed: bool) -> Vec<serde_json::Value> {
     let lines = Lines::default();
-    let kept = Arc::clone(&lines);
-    let sink = move |line: &str, _: &RequestEvent<'_>| kept.lock().unwrap().push(line.to_owned());
-    let service = shop(ObserveLayer::new().observer(EmfLog::new(sink).detailed(detailed)), kind);
+    let log = EmfLog::new(emf_sink(&lines)).detailed(detailed);
+    let service = shop(ObserveLayer::new().observer(log), kind);
     run(async {
         ask(&service, "/prod/pets/1").await;
         ask(&service, "/nowhere").await;
@@ -219,17 +225,25 @@ fn emf(kind: ApiKind, detailed: bool) -> Vec<serde_json::Value> {
     lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The rules of CloudWatch's specification.
+/// The rules of CloudWatch's specification and of the schema that it publishes ("Embedded metric format schema"):
+/// lengths of texts and arrays are the schema's.
 fn is_valid_emf(line: &serde_json::Value) {
+    let text = |value: &serde_json::Value, most: usize| {
+        let text = value.as_str().expect("a string").to_owned();
+        assert!((1..=most).contains(&text.chars().count()), "{text}");
+        text
+    };
     assert!(line["_aws"]["Timestamp"].is_u64());
     for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
-        assert!(!directive["Namespace"].as_str().unwrap().starts_with("AWS/"));
-        for set in directive["Dimensions"].as_array().unwrap() {
+        assert!(!text(&directive["Namespace"], 1_024).starts_with("AWS/"));
+        let sets = directive["Dimensions"].as_array().unwrap();
+        assert!(!sets.is_empty(), "a set at least, which may be empty: {directive}");
+        for set in sets {
             let set = set.as_array().unwrap();
             assert!(set.len() <= 30);
             for name in set {
-                let value = line[name.as_str().unwrap()].as_str().expect("a string at the root");
-                assert!(!value.is_empty() && value.len() <= 1_024);
+                // A string at the root.
+                text(&line[text(name, 250)], 1_024);
             }
         }
         let metrics = directive["Metrics"].as_array().unwrap();
@@ -239,9 +253,33 @@ fn is_valid_emf(line: &serde_json::Value) {
                 ["Count", "Milliseconds", "Bytes", "Percent", "None"]
                     .contains(&metric["Unit"].as_str().unwrap())
             );
-            assert!(line[metric["Name"].as_str().unwrap()].is_number());
+            assert!(line[text(&metric["Name"], 1_024)].is_number());
         }
     }
+}
+
+#[test]
+fn lines_of_an_api_without_a_name_are_valid_too() {
+    let lines = Lines::default();
+    let log = EmfLog::new(emf_sink(&lines)).detailed(true).extended(true);
+    let routes = Routes::builder().method("/pets/{id}", Method::GET, ApiMethod::new()).build().unwrap();
+    let gateway = Gateway::builder().stages(Stages::single("prod", routes).unwrap());
+    let service = gateway.observe(ObserveLayer::new().observer(log)).build().unwrap().layer(service_fn(
+        |_: Request<_>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets"))) },
+    ));
+    run(async {
+        ask(&service, "/prod/pets/1").await;
+        ask(&service, "/nowhere").await;
+    });
+    let lines = lines.lock().unwrap();
+    let sets = lines.iter().map(|line| {
+        let line = serde_json::from_str(line).unwrap();
+        is_valid_emf(&line);
+        line["_aws"]["CloudWatchMetrics"][0]["Dimensions"].clone()
+    });
+    let wanted =
+        [serde_json::json!([[], ["Stage"], ["Stage", "Method", "Resource"]]), serde_json::json!([[]])];
+    assert_eq!(sets.collect::<Vec<_>>(), wanted);
 }
 
 #[test]
@@ -268,11 +306,50 @@ fn lines_for_cloudwatch_follow_its_specification() {
 }
 
 #[test]
+fn a_stage_says_of_which_methods_metrics_are_kept() {
+    let lines = Lines::default();
+    let routes = ["/pets", "/dogs"].into_iter().fold(Routes::builder(), |routes, path| {
+        let routes = routes.method(path, Method::GET, ApiMethod::new());
+        routes.any(&format!("{path}/any"), ApiMethod::new())
+    });
+    let enabled = |enabled| MethodSettings::new().metrics_enabled(enabled);
+    let stage = Stage::new("prod", "v1")
+        .settings("*/*", enabled(true))
+        .settings("dogs/GET", enabled(false))
+        .settings("dogs/any/GET", enabled(false));
+    let stages = Stages::builder().deployment(Deployment::new("v1", routes.build().unwrap()));
+    let stages = stages.stage(stage).stage(Stage::new("dev", "v1")).build().unwrap();
+    let observe = ObserveLayer::new().observer(EmfLog::new(emf_sink(&lines)));
+    let gateway = Gateway::builder().stages(stages).observe(observe).build().unwrap();
+    let service = gateway.layer(service_fn(|_: Request<_>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets"))))
+    }));
+    run(async {
+        for uri in ["/prod/pets", "/prod/dogs", "/prod/pets/any", "/prod/dogs/any", "/dev/pets"] {
+            ask(&service, uri).await;
+        }
+    });
+    let lines = lines.lock().unwrap();
+    let resources = lines.iter().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        is_valid_emf(&line);
+        line["Resource"].as_str().map(str::to_owned)
+    });
+    let wanted = [Some("/pets"), None, Some("/pets/any"), None, None];
+    assert_eq!(resources.collect::<Vec<_>>(), wanted.map(|path| path.map(str::to_owned)));
+}
+
+#[test]
 fn the_facade_gets_the_same_figures() {
     use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
     #[derive(Default)]
-    struct Names(Mutex<Vec<String>>);
+    struct Names(Mutex<Vec<String>>, Mutex<Vec<String>>);
     impl Names {
+        fn meaning(&self, name: KeyName, unit: Option<Unit>) {
+            let unit = unit.map_or("-", |unit| unit.as_str());
+            self.1.lock().unwrap().push(format!("{} {unit}", name.as_str()));
+        }
+
         fn note(&self, key: &Key) {
             let labels: Vec<_> =
                 key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
@@ -280,9 +357,15 @@ fn the_facade_gets_the_same_figures() {
         }
     }
     impl Recorder for Names {
-        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_counter(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.meaning(name, unit);
+        }
+        fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.meaning(name, unit);
+        }
+        fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.meaning(name, unit);
+        }
         fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
             self.note(key);
             Counter::noop()
@@ -299,6 +382,23 @@ fn the_facade_gets_the_same_figures() {
     let names = Names::default();
     let service = shop(ObserveLayer::new().observer(FacadeMetrics::new()), ApiKind::Rest);
     metrics::with_local_recorder(&names, || run(ask(&service, "/prod/nothing")));
+    metrics::with_local_recorder(&names, || FacadeMetrics::new().describe());
+    let told = names.0.lock().unwrap().len();
+    let broken = service_fn(|_: Request<Full<Bytes>>| {
+        let answer = Response::builder().status(503).body(Full::<Bytes>::from("x"));
+        std::future::ready(Ok::<_, Infallible>(answer.unwrap()))
+    });
+    let broken = ObserveLayer::new().observer(FacadeMetrics::new()).layer(broken);
+    metrics::with_local_recorder(&names, || run(ask(&broken, "/")));
+    let of_503 = names.0.lock().unwrap().split_off(told);
+    assert!(of_503[2].ends_with(",http.response.status_code=503,error.type=503"), "{of_503:?}");
+    let described = std::mem::take(&mut *names.1.lock().unwrap());
+    assert!(described.contains(&"http.server.request.duration seconds".to_owned()), "{described:?}");
+    assert_eq!(described.iter().filter(|line| line.ends_with(" bytes")).count(), 2);
+    for told in names.0.lock().unwrap().iter() {
+        let name = told.split(' ').next().unwrap();
+        assert!(described.iter().any(|line| line.starts_with(&format!("{name} "))), "{name}");
+    }
     let labels = "stage=prod,http.request.method=GET,http.route=other,http.response.status_code=403";
     assert_eq!(
         *names.0.lock().unwrap(),
@@ -311,4 +411,31 @@ fn the_facade_gets_the_same_figures() {
             "tower_gateway.refusals response_type=MISSING_AUTHENTICATION_TOKEN,cause=NoRoute,layer=StageRouter".into(),
         ]
     );
+}
+
+#[test]
+fn failures_have_their_type() {
+    let names: Lines = Lines::default();
+    let kept = Arc::clone(&names);
+    let line = move |event: &RequestEvent<'_>| kept.lock().unwrap().push(event.outcome().as_str().to_owned());
+    let metrics = Metrics::new();
+    let layer = ObserveLayer::new().observer(metrics.clone()).observer(line);
+    let answers = |status: u16| {
+        layer.layer(service_fn(move |_: Request<Full<Bytes>>| async move {
+            let body = Full::<Bytes>::from("x");
+            Ok::<_, Infallible>(Response::builder().status(status).body(body).unwrap())
+        }))
+    };
+    run(async {
+        ask(&answers(503), "/").await;
+        ask(&answers(404), "/").await;
+    });
+    assert_eq!(*names.lock().unwrap(), ["complete"; 2]);
+    let page = metrics.render();
+    let of = |status: &str| {
+        let label = format!("http_response_status_code=\"{status}\"");
+        page.lines().filter(|line| line.contains(&label)).all(|line| line.contains("error_type=\"503\""))
+    };
+    assert!(of("503") && !of("404"), "{page}");
+    prometheus_reads(&page);
 }

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full};
 use std::convert::Infallible;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
+    GatewayBody,
     api_key::{ApiKey, ApiKeys},
     clock::ManualClock,
     gateway::Gateway,
@@ -48,7 +49,8 @@ fn shop() -> Shop {
         .observer(shop.metrics.clone())
         .observer(shop.explain.clone())
         .observer(shop.journal.clone())
-        .layer(gateway.layer(service_fn(|_: Request<_>| async {
+        .layer(gateway.layer(service_fn(|request: Request<GatewayBody<Full<Bytes>>>| async {
+            assert_eq!(request.into_body().collect().await.unwrap().to_bytes(), "abc");
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets")))
         })));
     let ask = |key: &str| {
@@ -87,14 +89,20 @@ fn operators_see_why_and_others_nothing() {
     let nobody = Request::get("/").body(()).unwrap();
     assert_eq!(run(open.clone().oneshot(nobody)).unwrap().status(), 403);
     let write = Request::post("/").header("x-operator", "yes").body(()).unwrap();
-    assert_eq!(run(open.clone().oneshot(write)).unwrap().status(), 405);
+    let refused = run(open.clone().oneshot(write)).unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["allow"]),
+        (405, &"GET, HEAD".parse().unwrap())
+    );
 
     let newest = shop.explain.recent()[0].clone();
     let (status, text) = get(&open, &format!("/requests/{}", newest.request_id));
     let record: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!((status, &record["cause"], &record["status"]), (200, &"ApiKeyUnknown".into(), &"403".into()));
     assert!(!text.contains("script"), "a key is no part of a record");
-    assert_eq!(get(&open, "/requests/unknown").0, 404);
+    let escaped = format!("/requests/{}", newest.request_id.replace('-', "%2D"));
+    assert_eq!(get(&open, &escaped), (status, text), "clients of operators may write ids with escapes");
+    assert_eq!((get(&open, "/requests/unknown").0, get(&open, "/requests/%FF").0), (404, 404));
     assert_eq!(
         (get(&open, "/stages/prod").0, get(&open, "/stages/x").0, get(&open, "/x").0),
         (200, 404, 404)

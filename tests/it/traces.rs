@@ -18,7 +18,7 @@ use std::{
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
     clock::ManualClock,
-    context::{PeerAddr, RequestContextLayer},
+    context::{Ingress, PeerAddr, RequestContextLayer, TrustedProxies},
     filter::{FilterLayer, Verdict},
     observe::{
         AccessLog, AccessLogFormat, AccessLogLayer, ApiInfo, IntegrationTimerLayer, LogApi, ObserveLayer,
@@ -69,6 +69,35 @@ fn a_clients_trace_goes_on_in_both_headers() {
     assert_eq!(forwarded(&TraceLayer::new(), &sent), (amzn, w3c.clone()));
     let (amzn, traceparent) = forwarded(&TraceLayer::new(), &[("traceparent", w3c.clone())]);
     assert_eq!((amzn, traceparent), (format!("Root={ROOT};Parent={PARENT};Sampled=1"), w3c));
+}
+
+#[test]
+fn a_tracestate_goes_on_with_its_own_trace_alone() {
+    let state = |layer: &TraceLayer, sent: &[(&'static str, &str)]| {
+        let service = layer.layer(service_fn(|request: Request<()>| async move {
+            let lines = request.headers().get_all("tracestate").iter();
+            let lines: Vec<_> = lines.map(|value| value.to_str().unwrap().to_owned()).collect();
+            Ok::<_, Infallible>(Response::new(lines))
+        }));
+        let mut request = Request::new(());
+        for (name, value) in sent {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        run(service.oneshot(request)).unwrap().into_body()
+    };
+    let (w3c, amzn) = (format!("00-{HEX}-{PARENT}-01"), format!("Root={ROOT};Parent={PARENT};Sampled=1"));
+    let (trace, root) = (("traceparent", &*w3c), ("x-amzn-trace-id", &*amzn));
+    let states = [("tracestate", "a=1"), ("tracestate", "b=2")];
+    let sent = |more: &[(&'static str, &'static str)]| [&states[..], more].concat();
+    let passive = TraceLayer::new();
+    assert_eq!(state(&passive, &[&states[..], &[trace]].concat()), ["a=1", "b=2"]);
+    assert_eq!(state(&passive, &[&states[..], &[trace, root]].concat()), ["a=1", "b=2"]);
+    assert_eq!(state(&passive, &sent(&[])), [""; 0], "a new trace");
+    assert_eq!(state(&passive, &[&states[..], &[root]].concat()), [""; 0], "X-Ray's");
+    assert_eq!(state(&passive, &[&states[..], &[trace, trace]].concat()), [""; 0], "repeated");
+    assert_eq!(state(&passive, &sent(&[("traceparent", "00-0-0-00")])), [""; 0], "malformed");
+    let ignoring = TraceLayer::new().ignore_client_traces(true);
+    assert_eq!(state(&ignoring, &[&states[..], &[trace]].concat()), [""; 0]);
 }
 
 #[test]
@@ -160,30 +189,49 @@ fn a_recorded_request_becomes_a_segment() {
         *kept.lock().unwrap() = event.variable("xrayTraceId").unwrap().into_owned();
     };
     let service = ObserveLayer::new()
-        .api(ApiInfo::new("testxray").id("a1b2c3d4e5"))
+        .api(ApiInfo::new("testxray").id("a1b2c3d4e5").account_id("123412341234"))
+        .trusted_proxies(TrustedProxies::new(["192.0.2.0/24"]).unwrap())
         .clock(manual.clock())
         .observer(xray.tail(slow_or_failed))
         .observer(trace_id)
         .layer(always(1.0).layer(stages.layer(filter.layer(service_fn(|_: Request<()>| async {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok")))
         })))));
-    let ask = |path: &str| {
+    let ask_with = |path: &str, change: &dyn Fn(&mut Request<()>)| {
         let peer = PeerAddr("192.0.2.7:1".parse().unwrap());
         let sent = format!("Root={ROOT};Parent={PARENT}");
         let request = Request::builder().uri(format!("/dev/{path}?secret=1")).extension(peer);
-        let request = request.header("host", "example.com").header("x-amzn-trace-id", sent).body(()).unwrap();
+        let mut request = request.header("x-amzn-trace-id", sent).body(()).unwrap();
+        change(&mut request);
         let answer = run(service.clone().oneshot(request)).unwrap();
         manual.advance(Duration::from_millis(385));
         run(answer.into_body().collect()).unwrap();
     };
-    ask("pets");
-    ask("blocked");
-    let mut buffer = [0; 65_536];
-    let length = daemon.recv(&mut buffer).unwrap();
-    let text = std::str::from_utf8(&buffer[..length]).unwrap();
-    let (header, document) = text.split_once('\n').unwrap();
-    assert_eq!(header, r#"{"format":"json","version":1}"#);
-    let segment: serde_json::Value = serde_json::from_str(document).unwrap();
+    let segment = || {
+        let mut buffer = [0; 65_536];
+        let length = daemon.recv(&mut buffer).unwrap();
+        let text = std::str::from_utf8(&buffer[..length]).unwrap();
+        let (header, document) = text.split_once('\n').unwrap();
+        assert_eq!(header, r#"{"format":"json","version":1}"#);
+        serde_json::from_str::<serde_json::Value>(document).unwrap()
+    };
+    let host = |request: &mut Request<()>| {
+        request.headers_mut().insert("host", "example.com".parse().unwrap());
+    };
+    ask_with("pets", &host);
+    ask_with("blocked", &|request| {
+        host(request);
+        request.headers_mut().insert("x-forwarded-for", "198.51.100.1".parse().unwrap());
+        request.extensions_mut().insert(Ingress::public().tls("TLSv1.3"));
+    });
+    let segment_of_tls = segment();
+    ask_with("blocked", &host);
+    let plain = segment();
+    ask_with("blocked", &|_| ());
+    assert_eq!(segment()["http"]["request"]["url"], "/dev/blocked", "nobody named a host");
+    assert_eq!(plain["http"]["request"]["url"], "http://example.com/dev/blocked");
+    assert!(plain["http"]["request"]["x_forwarded_for"].is_null());
+    let segment = segment_of_tls;
     assert_eq!((&segment["trace_id"], &segment["parent_id"]), (&ROOT.into(), &PARENT.into()));
     assert_eq!(segment["id"].as_str().unwrap().len(), 16);
     assert_eq!(segment["name"], "testxray/dev");
@@ -191,7 +239,9 @@ fn a_recorded_request_becomes_a_segment() {
     assert_eq!(segment["resource_arn"], "arn:aws:apigateway:eu-west-1::/restapis/a1b2c3d4e5/stages/dev");
     assert_eq!(segment["error"], true, "the successful one before it was left out at its end");
     assert_eq!(segment["http"]["request"]["url"], "https://example.com/dev/blocked");
-    assert_eq!(segment["http"]["request"]["client_ip"], "192.0.2.7");
+    assert_eq!(segment["http"]["request"]["client_ip"], "198.51.100.1");
+    assert_eq!(segment["http"]["request"]["x_forwarded_for"], true);
+    assert_eq!(segment["aws"]["api_gateway"]["account_id"], "123412341234");
     assert_eq!(segment["http"]["response"]["status"], 403);
     assert_eq!(segment["aws"]["api_gateway"]["stage"], "dev");
     assert_eq!(segment["annotations"]["aws:api_id"], "a1b2c3d4e5");
@@ -235,7 +285,7 @@ fn spans_carry_opentelemetrys_names() {
     let routes = Routes::builder().any("/pets/{id}", ApiMethod::new()).build().unwrap();
     let stages = StageRouter::new(Stages::single("dev", routes).unwrap());
     let fields = Fields::default();
-    let ask = |path: &str, status: u16| {
+    let ask_by = |method: &str, path: &str, status: u16| {
         let service = TraceLayer::new().layer(SpanLayer::new().layer(stages.layer(service_fn(
             move |_: Request<()>| async move {
                 Ok::<_, Infallible>(
@@ -244,6 +294,7 @@ fn spans_carry_opentelemetrys_names() {
             },
         ))));
         let request = Request::builder()
+            .method(method)
             .uri(path)
             .header("traceparent", format!("00-{HEX}-{PARENT}-01"))
             .body(())
@@ -252,6 +303,7 @@ fn spans_carry_opentelemetrys_names() {
         tracing::subscriber::with_default(fields.clone(), || run(service.oneshot(request)).unwrap());
         fields.0.lock().unwrap().clone()
     };
+    let ask = |path: &str, status: u16| ask_by("GET", path, status);
     let value = |fields: &[(String, String)], name: &str| {
         fields.iter().rfind(|(found, _)| found == name).map(|(_, value)| value.trim_matches('"').to_owned())
     };
@@ -272,6 +324,12 @@ fn spans_carry_opentelemetrys_names() {
     let refused = ask("/dev/nothing", 200);
     assert_eq!(value(&refused, "error.type").as_deref(), Some("MISSING_AUTHENTICATION_TOKEN"));
     assert_eq!(value(&refused, "otel.status_code"), None, "4xx leave it unset");
+    assert_eq!(value(&refused, "http.request.method_original"), None);
+    let own = ask_by("GETS", "/dev/pets/1", 200);
+    let names: Vec<_> = own.iter().filter(|(name, _)| name == "otel.name").map(|(_, name)| &**name).collect();
+    assert_eq!(names, ["\"HTTP\""], "no declared method takes it");
+    assert_eq!(value(&own, "http.request.method").as_deref(), Some("_OTHER"));
+    assert_eq!(value(&own, "http.request.method_original").as_deref(), Some("GETS"));
     assert!(failed.iter().chain(&refused).all(|(_, value)| !value.contains("secret")));
 }
 

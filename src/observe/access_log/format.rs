@@ -72,7 +72,8 @@ impl AccessLogFormat {
         }
     }
 
-    /// A JSON object of `(key, variable)` pairs: numbers as numbers, `null` for what is absent.
+    /// A JSON object of `(key, variable)` pairs: numbers as numbers, `null` for what is absent. Variables are named without
+    /// `$context.`.
     ///
     /// ```
     /// use tower_gateway::observe::{AccessLogFormat, LogApi};
@@ -84,12 +85,12 @@ impl AccessLogFormat {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new) for REST APIs.
+    /// As [`new`](Self::new) for REST APIs; a name that no variable can have, and a key that names a variable.
     pub fn json_object<'a>(
         fields: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, ConfigError> {
-        let pairs: Vec<_> = fields.into_iter().map(|(key, name)| json_pair(key, name)).collect();
-        Self::new(LogApi::Rest, &format!("{{{}}}", pairs.join(",")))
+        let pairs: Result<Vec<_>, _> = fields.into_iter().map(|(key, name)| json_pair(key, name)).collect();
+        Self::new(LogApi::Rest, &format!("{{{}}}", pairs?.join(",")))
     }
 
     /// How values are written.
@@ -134,7 +135,7 @@ impl AccessLogFormat {
     }
 
     pub(super) fn compile(text: &str, escaping: Escaping) -> Self {
-        let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+        let line = without_line_end(text);
         let mut segments = Vec::new();
         let mut quotes = Quotes::default();
         let mut rest = line;
@@ -161,7 +162,7 @@ impl AccessLogFormat {
             return Some(format!("only $context variables are supported, not {foreign}").into());
         }
         let line_end_allowed = api == LogApi::Rest;
-        let line = if line_end_allowed { text.trim_end_matches(['\r', '\n']) } else { text };
+        let line = if line_end_allowed { without_line_end(text) } else { text };
         let prefix =
             if line_end_allowed { "" } else { "The following errors are found in Access Log Format: " };
         if line.contains(['\r', '\n']) {
@@ -258,12 +259,24 @@ impl Quotes {
     }
 }
 
-fn json_pair(key: &str, name: &str) -> String {
+fn json_pair(key: &str, name: &str) -> Result<String, ConfigError> {
+    let reference = format!("$context.{name}");
+    if variable_at(&reference) != Some((name, reference.len())) {
+        return Err(ConfigError::new("access log variable", name, "is not a name of a $context variable"));
+    }
+    if next_variable(key).is_some() {
+        return Err(ConfigError::new("access log key", key, "names a variable"));
+    }
     let mut pair = String::from("\"");
     Escaping::Json.push(key, &mut pair);
-    pair.push_str("\":$context.");
-    pair.push_str(name);
-    pair
+    pair.push_str("\":");
+    pair.push_str(&reference);
+    Ok(pair)
+}
+
+/// A text without the line end that may close it, of which there is one.
+fn without_line_end(text: &str) -> &str {
+    text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line))
 }
 
 /// Text before the next `$context.name` or `${context.name}`, the name, and what follows.
@@ -314,6 +327,10 @@ mod tests {
             problem(Rest, "$context.requestId\nx"),
             "Access Log format must be single line, new line character is allowed only at end of the format: '$context.requestId\nx'"
         );
+        for ends in ["$context.requestId\n\n", "$context.requestId\r", "$context.requestId\n\r\n"] {
+            assert!(problem(Rest, ends).contains("must be single line, new line"), "{ends:?}");
+        }
+        assert!(AccessLogFormat::new(Rest, "$context.requestId\r\n").unwrap().ends_line());
         let prefix = "The following errors are found in Access Log Format: ";
         assert_eq!(
             problem(WebSocket, "$context.requestId\n"),
@@ -326,12 +343,26 @@ mod tests {
             )
         );
         assert_eq!(
-            problem(Http, "$context.requestId $context.resourceId ${context.nope}"),
-            "The following context variables are not supported: [$context.resourceId, $context.nope]"
+            problem(Http, "$context.requestId $context.resourceId $context.resourcePath ${context.nope}"),
+            "The following context variables are not supported: [$context.resourceId, $context.resourcePath, $context.nope]"
         );
         assert!(problem(Rest, "$context.requestId $input.body").contains("not $input"));
         assert!(problem(Rest, &format!("$context.requestId{}", "x".repeat(3 * 1024))).contains("3 KB"));
         assert!(AccessLogFormat::new(Rest, "$context.requestId $context.nope\n").unwrap().ends_line());
+    }
+
+    #[test]
+    fn an_object_has_keys_and_names_that_make_json() {
+        let refused = |key, name| {
+            let error = AccessLogFormat::json_object([("id", "requestId"), (key, name)]).unwrap_err();
+            error.value().to_owned()
+        };
+        for name in ["$context.status", "identity source", "", "status,", "status.", "a\"b", "status}"] {
+            assert_eq!(refused("key", name), name);
+        }
+        assert_eq!(refused("$context.status", "status"), "$context.status");
+        let odd = AccessLogFormat::json_object([("a\"b", "requestId")]).unwrap();
+        assert_eq!(odd.as_str(), r#"{"a\"b":$context.requestId}"#);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The names that a format may use.
 
 /// What an HTTP API's format may name; AWS refuses others there. `authorizer.*` comes beside it.
-pub(super) const HTTP_API: [&str; 48] = [
+pub(super) const HTTP_API: [&str; 47] = [
     "accountId",
     "apiId",
     "awsEndpointRequestId",
@@ -45,7 +45,6 @@ pub(super) const HTTP_API: [&str; 48] = [
     "requestId",
     "requestTime",
     "requestTimeEpoch",
-    "resourcePath",
     "responseLatency",
     "responseLength",
     "routeKey",
@@ -76,12 +75,37 @@ pub(super) fn is_secret(name: &str) -> bool {
     name == "identity.apiKey" || named && is_secret_name(name)
 }
 
-/// What a header field or a parameter of such a name carries is nobody's to read.
+/// What a header field, a parameter or a member of such a name carries is nobody's to read, however the words are
+/// written: `x-api-key`, `api_key` and `apiKey` are one.
 pub(in crate::observe) fn is_secret_name(name: &str) -> bool {
-    const WORDS: [&str; 7] =
-        ["authorization", "cookie", "password", "secret", "signature", "token", "x-api-key"];
-    let lower = name.to_ascii_lowercase();
-    WORDS.iter().any(|word| lower.contains(word))
+    const WORDS: [&str; 13] = [
+        "accesskey",
+        "apikey",
+        "authkey",
+        "authorization",
+        "cookie",
+        "credential",
+        "jwt",
+        "passwd",
+        "password",
+        "secret",
+        "signature",
+        "subscriptionkey",
+        "token",
+    ];
+    let (outer, last) = name.rsplit_once('.').unwrap_or(("", name));
+    let told = letters(if is_about_tokens(last) { outer } else { name });
+    WORDS.iter().any(|word| told.contains(word))
+}
+
+/// Claims that say what kind of token it is, and nothing of it.
+fn is_about_tokens(name: &str) -> bool {
+    matches!(&*letters(name), "tokenuse" | "tokentype")
+}
+
+/// Without what stands between words, in lower case.
+fn letters(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]
@@ -90,11 +114,49 @@ mod tests {
 
     #[test]
     fn secrets_are_known_by_their_names() {
-        for secret in ["identity.apiKey", "authorizer.accessToken", "requestOverride.header.Authorization"] {
+        for secret in [
+            "identity.apiKey",
+            "authorizer.accessToken",
+            "authorizer.api_key",
+            "authorizer.dbPasswd",
+            "authorizer.claims.access_token",
+            "requestOverride.header.Authorization",
+        ] {
             assert!(is_secret(secret), "{secret}");
         }
-        for open in ["identity.apiKeyId", "requestId", "authorizer.principalId", "authorizer.claims.sub"] {
+        for open in [
+            "identity.apiKeyId",
+            "requestId",
+            "authorizer.principalId",
+            "authorizer.claims.sub",
+            "authorizer.claims.token_use",
+            "authorizer.token_type",
+        ] {
             assert!(!is_secret(open), "{open}");
         }
+    }
+
+    #[test]
+    fn the_words_of_a_name_may_be_joined_in_any_way() {
+        for secret in [
+            "api_key",
+            "apikey",
+            "Api-Key",
+            "apiKey",
+            "x-goog-api-key",
+            "user[api_key]",
+            "Ocp-Apim-Subscription-Key",
+            "X-Amz-Credential",
+            "passwd",
+            "id_jwt",
+            "access-key",
+            "auth_key",
+        ] {
+            assert!(is_secret_name(secret), "{secret}");
+        }
+        for open in ["key", "token_use", "token-type", "accept", "keyboard", "x-forwarded-for"] {
+            assert!(!is_secret_name(open), "{open}");
+        }
+        assert!(is_secret_name("secret.token_type"));
     }
 }

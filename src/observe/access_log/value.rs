@@ -45,6 +45,8 @@ pub(in crate::observe) enum Variable {
     #[cfg(any(feature = "tracing", feature = "xray"))]
     XrayTraceId,
     Named(Box<str>),
+    /// One whose text is a number.
+    NamedNumber(Box<str>),
 }
 
 /// A value before it is written.
@@ -96,6 +98,7 @@ impl Variable {
             "error.layer" => Self::ErrorLayer,
             #[cfg(any(feature = "tracing", feature = "xray"))]
             "xrayTraceId" => Self::XrayTraceId,
+            other if is_number(other) => Self::NamedNumber(other.into()),
             other => Self::Named(other.into()),
         }
     }
@@ -134,18 +137,38 @@ impl Variable {
             Self::AccountId => event.account_id().map_or_else(|| named(context, "accountId"), text),
             Self::DomainPrefix => text(context.domain_name()?.split('.').next()?),
             Self::DataProcessed => {
-                let received = context.request_length().unwrap_or(0);
+                let received = event.request_length().unwrap_or(0);
                 Some(Value::Number(received.saturating_add(event.response_length())))
             }
-            Self::RequestLength => context.request_length().map(Value::Number),
+            Self::RequestLength => event.request_length().map(Value::Number),
             Self::Outcome => text(event.outcome().as_str()),
             Self::ErrorCause => Some(Value::Text(format!("{:?}", event.error()?.cause()).into())),
             Self::ErrorLayer => text(context.refusing_layer()?),
             #[cfg(any(feature = "tracing", feature = "xray"))]
             Self::XrayTraceId => Some(Value::Text(context.trace()?.trace_id().to_string().into())),
             Self::Named(name) => named(context, name),
+            Self::NamedNumber(name) => number(context, name),
         }
     }
+}
+
+/// Whether AWS says of a variable of the context that it is a status, or a time in milliseconds; and the age of ours.
+fn is_number(name: &str) -> bool {
+    const FIELDS: [&str; 4] = ["status", "latency", "integrationStatus", "integrationLatency"];
+    let Some((phase, field)) = name.split_once('.') else { return false };
+    match phase {
+        "waf" | "authenticate" | "authorize" => FIELDS[..2].contains(&field),
+        "authorizer" => FIELDS.contains(&field),
+        "cache" => field == "age",
+        _ => false,
+    }
+}
+
+/// What an authorizer of a client's own says under such a name may be any text: only one that reads back is a number.
+fn number<'a>(context: &'a RequestContext, name: &str) -> Option<Value<'a>> {
+    let text = context.variable(name).filter(|text| !text.is_empty())?;
+    let number = text.parse().ok().filter(|number| itoa::Buffer::new().format::<u64>(*number) == text);
+    Some(number.map_or(Value::Text(text), Value::Number))
 }
 
 fn as_sent(value: Option<&[u8]>) -> Option<Value<'_>> {

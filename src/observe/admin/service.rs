@@ -10,7 +10,7 @@ use crate::percent::{Plus, decode};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
     request::Parts,
 };
 use std::{
@@ -174,6 +174,9 @@ fn response<R: From<Bytes>>((status, content_type, text): Answer) -> Response<R>
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
     response
 }
 
@@ -234,7 +237,7 @@ impl Config {
                 Some((StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", self.metrics.render()))
             }
             ("requests", "") => json(list(&self.explain.recent())),
-            ("requests", id) => json(self.explain.request(id)?.to_json()),
+            ("requests", id) => json(self.explain.request(&text_of(id)?)?.to_json()),
             (name, rest) => json(self.view_of(name, &text_of(rest)?)?),
         }
     }

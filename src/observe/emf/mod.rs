@@ -26,6 +26,8 @@ use std::{
 /// | [extended](Self::extended) | `RefusalCount`, `ActiveRequests`, `RequestBytes`, `ResponseBytes`; `AuthorizerLatency`, `AuthorizerCacheHitCount`, `AuthorizerCacheMissCount` where one was asked | the same |
 /// | extended, of (`ApiName`, `Plan`) | `ThrottleHeadroom`, `QuotaHeadroom`: percent of the caller's limit that is left | the same with `ApiId` |
 ///
+/// Where [`ApiInfo`](super::ApiInfo) names no API, its dimension is left out of the sets: `[[], ["Stage"]]`.
+///
 /// `4XXError`, `5XXError` and the cache pair are 0 or 1 on every line, so that averages are rates. The request id is in
 /// every line, to be searched for, and in extended lines `responseType`, `cause`, `layer` and `cacheReason`.
 ///
@@ -66,7 +68,9 @@ impl EmfLog {
         self
     }
 
-    /// Whether metrics are kept per method too (`metricsEnabled`), at CloudWatch's price of each. Default: no.
+    /// Whether metrics are kept per method too (`metricsEnabled`), at CloudWatch's price of each, where the stage does not
+    /// say it of the method ([`MethodSettings::metrics_enabled`](crate::route::MethodSettings::metrics_enabled)). Default:
+    /// no.
     #[must_use]
     pub fn detailed(mut self, detailed: bool) -> Self {
         self.extent.detailed = detailed;

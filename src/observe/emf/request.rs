@@ -27,15 +27,14 @@ pub(super) fn render(
     active: i64,
     line: &mut String,
 ) {
-    let dimensions = dimensions(event);
+    let (dimensions, lengths) = dimensions(event, extent);
     let mut metrics = metrics(event);
     let plan = if extent.extended { plan_metrics(event) } else { Vec::new() };
     if extent.extended {
         metrics.extend(extended(event, active));
     }
     push_head(event.ended_at().unix_millis(), line);
-    let lengths = [Some(1), Some(2), extent.detailed.then_some(4)];
-    let sets = lengths.into_iter().flatten().filter_map(|length| dimensions.get(..length));
+    let sets = lengths.iter().map(|length| &dimensions[..*length]);
     push_directive(namespace, sets, &metrics, line);
     let of_plan = plan_dimensions(event);
     if !plan.is_empty() {
@@ -43,8 +42,7 @@ pub(super) fn render(
         push_directive(namespace, [&*of_plan], &plan, line);
     }
     line.push_str("]}");
-    let told = if extent.detailed { usize::MAX } else { 2 };
-    push_texts(texts(dimensions.iter().take(told)), line);
+    push_texts(texts(dimensions.iter()), line);
     if !plan.is_empty() {
         push_texts(texts(of_plan.iter().filter(|(name, _)| *name == PLAN)), line);
     }
@@ -102,7 +100,7 @@ fn metrics(event: &RequestEvent<'_>) -> Vec<Metric> {
 }
 
 fn request_bytes(event: &RequestEvent<'_>) -> u64 {
-    event.context().request_length().unwrap_or(0)
+    event.request_length().unwrap_or(0)
 }
 
 /// Both counts while caching is on: a request that went around the cache is neither.
@@ -144,15 +142,23 @@ fn plan_dimensions(event: &RequestEvent<'_>) -> Vec<Dimension> {
     api(event).into_iter().chain(plan).collect()
 }
 
-/// Name, stage, method, resource: as many as are known, in the order of the sets.
-fn dimensions(event: &RequestEvent<'_>) -> Vec<Dimension> {
+/// What is known of name, stage, method and resource, and how many of them each set has: the name alone, with the stage,
+/// with all. Without a name the first set is empty, which stands for the namespace as a whole: a directive must have one.
+fn dimensions(event: &RequestEvent<'_>, extent: Extent) -> (Vec<Dimension>, Vec<usize>) {
     let context = event.context();
-    let stage = context.stage().map(|stage| ("Stage", stage.to_owned()));
-    let resource = context.resource_path();
-    let method = resource.map(|_| ("Method", known_method(context.method()).to_owned()));
-    let resource = resource.map(|path| ("Resource", path.chars().take(MAX_RESOURCE).collect()));
-    let all = [api(event), stage, method, resource];
-    all.into_iter().map_while(|dimension| dimension).collect()
+    let mut all: Vec<Dimension> = api(event).into_iter().collect();
+    let mut lengths = vec![all.len()];
+    let Some(stage) = context.stage() else { return (all, lengths) };
+    all.push(("Stage", stage.to_owned()));
+    lengths.push(all.len());
+    let of_method = || context.route()?.settings()?.metrics_enabled(context.method());
+    let is_detailed = of_method().unwrap_or(extent.detailed);
+    if let Some(path) = context.resource_path().filter(|_| is_detailed) {
+        all.push(("Method", known_method(context.method()).to_owned()));
+        all.push(("Resource", path.chars().take(MAX_RESOURCE).collect()));
+        lengths.push(all.len());
+    }
+    (all, lengths)
 }
 
 /// The API by its name, of an HTTP API by its id.

@@ -2,7 +2,7 @@
 
 use super::{
     failure::Reached,
-    redaction::{body_text, map},
+    redaction::{Redaction, body_text},
 };
 use crate::{
     body::Outcome,
@@ -26,6 +26,7 @@ pub(super) struct Execution<'a> {
     pub(super) event: &'a RequestEvent<'a>,
     texts: &'a ExecutionTexts,
     logging: ExecutionLogging,
+    redaction: &'a Redaction,
     limit: usize,
     /// The key, masked; empty where none was sent or needed.
     pub(super) key: String,
@@ -58,6 +59,7 @@ impl<'a> Execution<'a> {
         event: &'a RequestEvent<'a>,
         texts: &'a ExecutionTexts,
         logging: ExecutionLogging,
+        redaction: &'a Redaction,
         limit: usize,
     ) -> Self {
         let context = event.context();
@@ -67,6 +69,7 @@ impl<'a> Execution<'a> {
             event,
             texts,
             logging,
+            redaction,
             limit,
             key: verified
                 .or_else(|| texts.sent_key.clone().filter(|_| needs_key(context)))
@@ -164,7 +167,8 @@ impl<'a> Execution<'a> {
     fn execution(&self, lines: &mut Lines) {
         let context = self.event.context();
         lines.info(format!("Starting execution for request: {}", context.request_id()));
-        lines.info(format!("HTTP Method: {}, Resource Path: {}", context.method(), routed_path(context)));
+        let path = self.redaction.path(routed_path(context), context);
+        lines.info(format!("HTTP Method: {}, Resource Path: {path}", context.method()));
         if !self.key.is_empty() {
             lines.info(format!("API Key: {}", self.key));
         }
@@ -186,7 +190,8 @@ impl<'a> Execution<'a> {
 
     fn request_data(&self, lines: &mut Lines) {
         let texts = self.texts;
-        lines.info(format!("Method request path: {}", self.path_parameters()));
+        let path_parameters = self.redaction.path_parameters(self.event.context(), self.limit);
+        lines.info(format!("Method request path: {path_parameters}"));
         lines.info(format!("Method request query string: {}", texts.query));
         lines.info(format!("Method request headers: {}", texts.method_headers));
         lines.body("Method request body before transformations", texts.request_body.kept());
@@ -195,16 +200,6 @@ impl<'a> Execution<'a> {
         lines.info(format!("Endpoint request headers: {}", endpoint.headers));
         lines.body("Endpoint request body after transformations", texts.request_body.kept());
         lines.info(format!("Sending request to {}", endpoint.uri));
-    }
-
-    fn path_parameters(&self) -> String {
-        let context = self.event.context();
-        let names = context.route().map(|route| route.declared().variables.as_slice()).unwrap_or_default();
-        let pairs = names.iter().map(|name| {
-            let name = name.trim_end_matches('+');
-            (name.into(), context.path_parameter(name).unwrap_or_default().to_owned())
-        });
-        map(pairs, self.limit)
     }
 
     /// What the service answered and what the client was sent: of the same bytes, since nothing here transforms them.

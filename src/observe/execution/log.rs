@@ -81,7 +81,7 @@ impl ExecutionLog {
         self.change(|config| config.logging = logging)
     }
 
-    /// Masks the header fields and query parameters of these names too, in any case.
+    /// Masks the header fields, query parameters and path variables of these names too, in any case.
     #[must_use]
     pub fn redact<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
         self.change(|config| names.into_iter().for_each(|name| config.redaction.add(name)))
@@ -133,7 +133,11 @@ impl ExecutionLog {
         let Config { redaction, max_line, .. } = &*self.0;
         let redaction = redaction.with(record.note(|texts| texts.secret_parameters.clone()));
         let endpoint = crate::context::EndpointTexts {
-            uri: redaction.uri(request.uri().path(), request.uri().query(), *max_line),
+            uri: redaction.uri(
+                &redaction.path(request.uri().path(), context),
+                request.uri().query(),
+                *max_line,
+            ),
             headers: redaction.headers(request.headers(), *max_line),
         };
         record.note(|texts| texts.endpoint = Some(endpoint));
@@ -160,7 +164,10 @@ impl ExecutionLog {
         if logging.level() == LoggingLevel::Off || !somebody_listens() {
             return;
         }
-        let lines = |texts: &ExecutionTexts| Execution::new(event, texts, logging, self.0.max_line).lines();
+        let lines = |texts: &ExecutionTexts| {
+            let Config { redaction, max_line, .. } = &*self.0;
+            Execution::new(event, texts, logging, redaction, *max_line).lines()
+        };
         let lines = match event.context().execution() {
             // Not while it is locked: a subscriber may be slow.
             Some(record) => record.note(|texts| lines(texts)),

@@ -48,8 +48,10 @@
 //! What a method's authorizer goes by (its identity sources, the field or parameter of a token) is masked in every line,
 //! whatever its name.
 //!
-//! **What is not logged.** `Authorization`, cookies, keys, and every field or query parameter whose name says token,
-//! secret, password or signature, print as stars and their last six characters (all stars if they are short, or `Basic`);
+//! **What is not logged.** `Authorization`, cookies, keys, and every field, query parameter or path variable whose name
+//! says API key (access, authorization, subscription key), token, JWT, secret, credential, password or signature, in
+//! whatever way its words are joined, print as stars and their last six characters (all stars if they are short, or
+//! `Basic`), a path variable in the paths of the lines, too; `token_type` and `token_use` are no tokens.
 //! [`redact`](ExecutionLog::redact) adds names. The event and the answer of an authorizer's call are documents: in them the
 //! identity sources' values, keys, the principal and members of such names are masked, at any depth; what is no JSON is not
 //! shown. Other bodies are not looked into: a data trace of a method that is sent passwords

@@ -1,6 +1,7 @@
 //! Heads and bodies as text, without what must not be logged.
 
 use crate::{
+    context::RequestContext,
     observe::access_log::{Escaping, is_secret_name, mask},
     percent::{Plus, decode_lossy},
 };
@@ -66,6 +67,28 @@ impl Redaction {
         out
     }
 
+    /// A path with the values of masked variables replaced: whole segments, or all that a greedy variable took.
+    pub(super) fn path(&self, path: &str, context: &RequestContext) -> String {
+        let secret = |name: &&str| self.masks(name);
+        let values = variables(context).filter(secret).filter_map(|name| context.path_parameter(name));
+        values.filter(|value| !value.is_empty()).fold(path.to_owned(), |path, value| {
+            if value.contains('/') {
+                return path.replace(value, &mask(value));
+            }
+            let shown = |segment: &str| if segment == value { mask(segment) } else { segment.to_owned() };
+            path.split('/').map(shown).collect::<Vec<_>>().join("/")
+        })
+    }
+
+    /// `{k=v, k2=v2}` of the variables of the path.
+    pub(super) fn path_parameters(&self, context: &RequestContext, limit: usize) -> String {
+        let pairs = variables(context).map(|name| {
+            let value = context.path_parameter(name).unwrap_or_default();
+            (name.into(), if self.masks(name) { mask(value) } else { value.to_owned() })
+        });
+        map(pairs, limit)
+    }
+
     fn parameters<'a>(&'a self, query: &'a str) -> impl Iterator<Item = (Cow<'a, str>, String)> {
         query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -73,6 +96,12 @@ impl Redaction {
             (name.into(), shown)
         })
     }
+}
+
+/// The variables of the path as declared.
+fn variables(context: &RequestContext) -> impl Iterator<Item = &str> {
+    let declared = context.route().map(|route| route.declared().variables.as_slice());
+    declared.unwrap_or_default().iter().map(|name| name.trim_end_matches('+'))
 }
 
 /// The last six characters show what it was to whom knows it; of `Basic` credentials they would be the end of a
@@ -143,6 +172,7 @@ mod tests {
             ("accept", "*/*"),
             ("authorization", "Bearer 0123456789abcdef7c8ada"),
             ("cookie", "a=b"),
+            ("x-goog-api-key", "AIzaSy"),
             ("x-api-key", "0123456789abcdefF0yrv6"),
             ("x-amz-security-token", "FQoDYXdzEBoaDK2AeMcZ"),
             ("x-internal", "1"),
@@ -154,7 +184,7 @@ mod tests {
         headers.append("x-marked", marked);
         assert_eq!(
             redaction.headers(&headers, 1_000),
-            "{accept=*/*, authorization=***********************7c8ada, cookie=******, \
+            "{accept=*/*, authorization=***********************7c8ada, cookie=******, x-goog-api-key=******, \
              x-api-key=****************F0yrv6, x-amz-security-token=**************2AeMcZ, x-internal=******, \
              x-marked=*************}"
         );

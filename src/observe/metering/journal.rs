@@ -96,7 +96,7 @@ impl Observer for UsageJournal {
         let day = days.entry(context.arrived().unix_seconds().div_euclid(86_400)).or_default();
         let used = entry(entry(day, key.id()), stage);
         used.requests += 1;
-        used.bytes_in = used.bytes_in.saturating_add(context.request_length().unwrap_or(0));
+        used.bytes_in = used.bytes_in.saturating_add(event.request_length().unwrap_or(0));
         used.bytes_out = used.bytes_out.saturating_add(event.response_length());
     }
 }

@@ -6,8 +6,9 @@
 //!
 //! 1. Only answered requests of a verified key are counted; refusals are free ([`UsageJournal::with_refusals`] counts
 //!    them too).
-//! 2. Bytes in are the announced length of the request, or what was read of a body without one, bytes out what was
-//!    handed over of the answer.
+//! 2. Bytes in are what was read of the request's body, whatever its length was announced to be, bytes out what was
+//!    handed over of the answer. A body is counted by [`Gateway`](crate::gateway) or a `PayloadLimitLayer`; without
+//!    either, bytes in stay 0.
 //! 3. Money is whole billionths of your currency's unit; nothing is rounded before the end.
 //!
 //! ```

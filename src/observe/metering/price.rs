@@ -96,8 +96,8 @@ impl PriceTable {
 
     fn line(&self, key: &str, (requests, bytes_in, bytes_out): (u64, u64, u64)) -> BillLine {
         let amount_nano = cost(&self.requests, requests)
-            + cost(&self.bytes_in, bytes_in)
-            + cost(&self.bytes_out, bytes_out);
+            .saturating_add(cost(&self.bytes_in, bytes_in))
+            .saturating_add(cost(&self.bytes_out, bytes_out));
         BillLine { key_id: key.to_owned(), requests, bytes_in, bytes_out, amount_nano }
     }
 }
@@ -121,7 +121,7 @@ fn checked(tiers: impl IntoIterator<Item = (Option<u64>, u64)>) -> Result<Vec<Ti
     Ok(tiers)
 }
 
-/// Units beyond a closed last tier cost what its units cost.
+/// Units beyond a closed last tier cost what its units cost. The dearest that there can be fits into 128 bits.
 fn cost(tiers: &[Tier], units: u64) -> u128 {
     let mut charged = 0;
     let mut sum = 0;
@@ -160,6 +160,14 @@ mod tests {
         let amounts: Vec<_> =
             bill.iter().map(|line| (line.key_id.as_str(), line.requests, line.amount_nano)).collect();
         assert_eq!(amounts, [("a", 1, 11), ("b", 16, 68)]);
+    }
+
+    #[test]
+    fn a_bill_that_nobody_can_pay_is_the_largest_number() {
+        let dear = || [(None, u64::MAX)];
+        let table = PriceTable::new().requests(dear()).unwrap().bytes_in(dear()).unwrap();
+        let row = UsageRow::new("k", "prod", "2026-11-01", u64::MAX, u64::MAX, 0);
+        assert_eq!(table.bill(&[row])[0].amount_nano, u128::MAX);
     }
 
     proptest! {

@@ -3,8 +3,11 @@
 //! [`Metrics`] keeps them in memory, in OpenTelemetry's words, and serves them in Prometheus' text format.
 //!
 //! 1. A series is a stage, a method, a route, and a status. Methods beyond the nine of HTTP are `_OTHER`, requests
-//!    without a route have the route `other`, those without a stage the stage `other`: a client cannot make a series by what it sends.
-//! 2. The label budget holds that for large tables too: what is new when it is spent goes to stage and route `other`.
+//!    without a route have the route `other`, those without a stage the stage `other`: a client cannot make a series by
+//!    what it sends.
+//! 2. The label budget holds that for large tables too: what is new when it is spent goes to stage and route `other`, with
+//!    its method and status; a status that is not registered as the first of its class (499 as 400). These are some hundred
+//!    series at most, beside the budget.
 //! 3. A request is counted when it ends, whichever way; in between it is in flight.
 //!
 //! | metric | type | AWS |
@@ -27,7 +30,11 @@
 //! Headroom is a histogram over requests because keys are too many to have a series each: `…_bucket{plan="gold",le="0.05"}`
 //! counts the requests after which a twentieth or less was left, and the rate of it is what to be warned of.
 //!
-//! A status of 0 stands for requests that were told nothing.
+//! Series of 5xx have the label `error_type` too, the status. `url_scheme` is left out: the listener knows it, and an API
+//! is served by one or the other.
+//!
+//! A status of 0 stands for requests that were told nothing. Bytes of requests are those that were read, never those that
+//! were only announced ([`RequestEvent::request_length`](super::RequestEvent::request_length)).
 //!
 //! ```
 //! use bytes::Bytes;

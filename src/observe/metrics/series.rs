@@ -4,7 +4,8 @@ use super::{
     super::event::{RequestEvent, known_method},
     histogram::{Cumulative, Durations, SECONDS},
 };
-use crate::{body::Outcome, response::Cause};
+use crate::body::Outcome;
+use http::StatusCode;
 use std::{
     sync::{
         OnceLock,
@@ -50,9 +51,12 @@ impl<'a> Labels<'a> {
         method << 16 | u64::from(self.status)
     }
 
-    /// Where requests go once the budget is spent: at most ten methods by the statuses of HTTP.
+    /// Where requests go once the budget is spent: at most ten methods by the registered statuses. One that is not
+    /// registered counts as the first of its class, as clients are to take it (RFC 9110, section 15).
     pub(super) fn folded(self) -> Self {
-        Self { stage: OTHER, route: OTHER, status: self.status / 100 * 100, ..self }
+        let known = StatusCode::from_u16(self.status).is_ok_and(|status| status.canonical_reason().is_some());
+        let status = if known { self.status } else { self.status / 100 * 100 };
+        Self { stage: OTHER, route: OTHER, status, ..self }
     }
 }
 
@@ -130,9 +134,7 @@ impl Series {
             self.integration.record(latency);
         }
         // Most requests have no body, and what adds nothing need not be paid for.
-        // A length that was refused unread is what a client says, and nothing else.
-        let unread = event.error().is_some_and(|error| error.cause() == Cause::ContentLengthTooLarge);
-        if let Some(length) = context.request_length().filter(|length| *length > 0 && !unread) {
+        if let Some(length) = event.request_length().filter(|length| *length > 0) {
             self.request_bytes.fetch_add(length, Relaxed);
         }
         self.response_bytes.fetch_add(event.response_length(), Relaxed);
@@ -221,6 +223,18 @@ mod tests {
         let codes: HashSet<_> =
             known.iter().chain([&own]).map(|method| labels(method).method_and_status()).collect();
         assert_eq!(codes.len(), 10);
+    }
+
+    #[test]
+    fn folded_labels_keep_their_status_and_are_few() {
+        let folded = |status| {
+            let labels = Labels { stage: "prod", method: "GET", route: "/pets", status }.folded();
+            assert_eq!((labels.stage, labels.route), (OTHER, OTHER));
+            labels.status
+        };
+        assert_eq!([0, 200, 429, 504, 499, 799].map(folded), [0, 200, 429, 504, 400, 700]);
+        let all: HashSet<_> = (100..=999).map(folded).collect();
+        assert!(all.len() < 80, "{}", all.len());
     }
 
     #[test]

@@ -203,7 +203,9 @@ impl fmt::Display for LabelText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Labels { stage, method, route, status } = self.0;
         write!(f, "stage=\"{}\",http_request_method=\"{method}\"", Escaped(stage))?;
-        write!(f, ",http_route=\"{}\",http_response_status_code=\"{status}\"", Escaped(route))
+        write!(f, ",http_route=\"{}\",http_response_status_code=\"{status}\"", Escaped(route))?;
+        // OpenTelemetry: of a server's errors alone, and by their status where nothing else is known.
+        if matches!(status, 500..=599) { write!(f, ",error_type=\"{status}\"") } else { Ok(()) }
     }
 }
 
@@ -227,6 +229,13 @@ impl fmt::Display for Escaped<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_the_server_have_their_type() {
+        let labels = |status| LabelText(Labels { stage: "a", method: "GET", route: "/", status }).to_string();
+        assert!(labels(503).ends_with(r#"http_response_status_code="503",error_type="503""#));
+        assert!([0, 200, 404, 600].into_iter().all(|status| !labels(status).contains("error_type")));
+    }
 
     #[test]
     fn label_values_are_escaped() {

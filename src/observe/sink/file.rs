@@ -45,7 +45,7 @@ impl RotatingFile {
         if self.keep > 0 {
             rename_if_there(&self.path, &self.numbered(1))?;
         } else {
-            fs::remove_file(&self.path)?;
+            if_there(fs::remove_file(&self.path))?;
         }
         self.file = open(&self.path)?;
         self.size = 0;
@@ -71,7 +71,12 @@ impl RotatingFile {
 }
 
 fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
+    if_there(fs::rename(from, to))
+}
+
+/// Whoever else looks after the directory may have been quicker.
+fn if_there(result: io::Result<()>) -> io::Result<()> {
+    match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
@@ -124,6 +129,9 @@ mod tests {
         let mut again = RotatingFile::open(&path, 10, 0).unwrap();
         again.write_all(b"six\nseven\n").unwrap();
         assert_eq!(read("access.log"), "seven\n", "appended to what was there, then started anew");
+        fs::remove_file(&path).unwrap();
+        again.write_all(b"eight\nnine\n").unwrap();
+        assert_eq!(read("access.log"), "nine\n", "begins anew though it was removed from outside");
         assert_eq!(RotatingFile::open(&path, 0, 1).unwrap_err().value(), "0");
         assert!(RotatingFile::open(directory.join("no/such"), 1, 1).is_err());
         fs::remove_dir_all(directory).unwrap();

@@ -1,6 +1,7 @@
 //! A writer on a thread of its own, behind a bounded buffer.
 
 use super::{LogSink, RequestEvent};
+use crate::error::ConfigError;
 use std::{
     fmt,
     io::{self, Write},
@@ -14,6 +15,8 @@ use std::{
 
 /// Bytes that may wait for the writer.
 const DEFAULT_CAPACITY: usize = 4 << 20;
+/// Most that may be asked for: it is taken twice, and at once.
+const MAX_CAPACITY: usize = 1 << 30;
 /// How long lines may wait for company before they are written.
 const DEFAULT_LINGER: Duration = Duration::from_millis(20);
 /// How long the last handle waits for the writer when it is dropped.
@@ -180,12 +183,18 @@ impl LogWriter {
     ///
     /// # Errors
     ///
-    /// The system gives no thread.
+    /// The system gives no thread; [`InvalidInput`](io::ErrorKind::InvalidInput) with a [`ConfigError`] for a capacity of
+    /// zero, which would drop every line, or of more than 1 GiB.
     pub fn with_settings(
         out: impl Write + Send + 'static,
         capacity: usize,
         linger: Duration,
     ) -> io::Result<Self> {
+        if !(1..=MAX_CAPACITY).contains(&capacity) {
+            let problem = "is not between 1 byte and 1 GiB";
+            let error = ConfigError::new("capacity of a log writer", capacity, problem);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        }
         let state = State { buffer: Vec::with_capacity(capacity), ..State::default() };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -302,6 +311,15 @@ mod tests {
         assert!(writer.flush(LONG));
         assert_eq!(writer.stats(), LogStats { written: 11, dropped: 15, failed: 0 });
         assert_eq!(kept.lock().unwrap().len(), "first\n".len() + 100);
+    }
+
+    #[test]
+    fn a_buffer_for_nothing_or_for_all_memory_is_refused() {
+        for capacity in [0, MAX_CAPACITY + 1, usize::MAX] {
+            let error = LogWriter::with_settings(io::sink(), capacity, Duration::ZERO).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(&capacity.to_string()), "{error}");
+        }
     }
 
     #[test]

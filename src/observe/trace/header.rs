@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 pub(super) static X_AMZN_TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 pub(super) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Longest text of other fields (`Lineage`, ...) that is carried on.
 const MAX_EXTRA: usize = 512;
@@ -19,6 +20,8 @@ pub(super) struct Incoming {
     pub(super) sampled: Option<bool>,
     /// Fields of `X-Amzn-Trace-Id` that are not ours to understand, each with its `;` before it.
     pub(super) extra: String,
+    /// By `traceparent`, whose `tracestate` is this trace's.
+    pub(super) is_w3c: bool,
 }
 
 /// What the request's fields say: `traceparent` before `X-Amzn-Trace-Id`. A repeated field says nothing.
@@ -56,7 +59,7 @@ pub(super) fn parse_amzn(text: &str) -> Option<Incoming> {
             _ => {}
         }
     }
-    Some(Incoming { trace_id: root?, parent, sampled, extra })
+    Some(Incoming { trace_id: root?, parent, sampled, extra, is_w3c: false })
 }
 
 fn parse_sampled(value: &str) -> Option<bool> {
@@ -78,7 +81,8 @@ pub(super) fn parse_traceparent(text: &str) -> Option<Incoming> {
     let complete = version != 0 || parts.next().is_none();
     let valid = version != 0xff && complete && text.bytes().all(is_lower);
     let sampled = Some(flags & 1 == 1);
-    valid.then_some(Incoming { trace_id, parent: Some(parent), sampled, extra: String::new() })
+    let (parent, extra) = (Some(parent), String::new());
+    valid.then_some(Incoming { trace_id, parent, sampled, extra, is_w3c: true })
 }
 
 /// `Root=…;Parent=…;Sampled=1` and what came along.
@@ -166,10 +170,10 @@ mod tests {
         fn what_is_written_is_read_back(trace in 1..u128::MAX, span in 1..u64::MAX, sampled in any::<bool>()) {
             let (trace, span) = (TraceId::checked(trace).unwrap(), SpanId::new(span));
             let amzn = amzn_value(trace, span, sampled, ";Lineage=a:1").unwrap();
-            let wanted = Incoming { trace_id: trace, parent: Some(span), sampled: Some(sampled), extra: ";Lineage=a:1".into() };
+            let wanted = Incoming { trace_id: trace, parent: Some(span), sampled: Some(sampled), extra: ";Lineage=a:1".into(), is_w3c: false };
             prop_assert_eq!(parse_amzn(amzn.to_str().unwrap()), Some(wanted.clone()));
             let w3c = traceparent_value(trace, span, sampled).unwrap();
-            prop_assert_eq!(parse_traceparent(w3c.to_str().unwrap()), Some(Incoming { extra: String::new(), ..wanted }));
+            prop_assert_eq!(parse_traceparent(w3c.to_str().unwrap()), Some(Incoming { extra: String::new(), is_w3c: true, ..wanted }));
         }
 
         #[test]

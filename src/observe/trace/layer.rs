@@ -2,7 +2,7 @@
 
 use super::{
     SpanId, TraceContext, TraceId,
-    header::{self, TRACEPARENT, X_AMZN_TRACE_ID, amzn_value, traceparent_value},
+    header::{self, Incoming, TRACEPARENT, TRACESTATE, X_AMZN_TRACE_ID, amzn_value, traceparent_value},
     rules::{Rules, SamplingRule},
 };
 use crate::{
@@ -110,8 +110,13 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = self.config.context.find_or_create(&mut request);
-        let trace = self.config.enter(&context, request.headers());
+        let incoming = self.config.read(request.headers());
+        let is_w3c = incoming.as_ref().is_some_and(|found| found.is_w3c);
+        let trace = self.config.enter(&context, incoming);
         trace.forward(request.headers_mut());
+        if !is_w3c {
+            request.headers_mut().remove(&TRACESTATE);
+        }
         context.set_trace(trace);
         let future = self.inner.call(request);
         TraceFuture {
@@ -165,8 +170,11 @@ fn is_answered(error: Option<&GatewayError>, active: bool) -> bool {
 }
 
 impl Config {
-    fn enter(&self, context: &RequestContext, headers: &HeaderMap) -> TraceContext {
-        let incoming = if self.ignore_client { None } else { header::read(headers) };
+    fn read(&self, headers: &HeaderMap) -> Option<Incoming> {
+        if self.ignore_client { None } else { header::read(headers) }
+    }
+
+    fn enter(&self, context: &RequestContext, incoming: Option<Incoming>) -> TraceContext {
         let own = SpanId::new(fastrand::u64(..));
         let new = || TraceId::new(context.arrived().unix_seconds(), fastrand::u128(..));
         let trace_id = incoming.as_ref().map_or_else(new, |found| found.trace_id);

@@ -6,8 +6,9 @@
 //! 2. begins a trace where none came, its id starting with the time as X-Ray wants it;
 //! 3. decides whether it is recorded: the client's decision (`Sampled`, the flag of `traceparent`) stands; without one,
 //!    or with `Sampled=?`, an active layer asks its [`SamplingRule`]s, a passive one records nothing;
-//! 4. hands both headers to the service inside, in agreement; `Lineage` and unknown fields go along, `tracestate` is
-//!    left alone. `Parent` is the gateway's own span where it records one, else the caller's;
+//! 4. hands both headers to the service inside, in agreement; `Lineage` and unknown fields go along. `tracestate` is left
+//!    alone where the request's `traceparent` was accepted, and removed where it was not: it belongs to that trace (W3C
+//!    Trace Context, section 3.3). `Parent` is the gateway's own span where it records one, else the caller's;
 //! 5. writes the same `X-Amzn-Trace-Id` on the answer where AWS does (recorded): on what the service answers, unless it
 //!    has set one, on 504, and in an active layer on 429; not on what was refused before.
 //!

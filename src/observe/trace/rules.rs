@@ -10,6 +10,10 @@ use std::sync::{
 ///
 /// A pattern takes `*` and `?`. The rule with the lowest priority that matches decides.
 ///
+/// X-Ray's rules have more fields, which are not here: service name, service type and resource ARN tell APIs apart that
+/// share their rules, and a [`TraceLayer`](super::TraceLayer) has rules of its own; attributes (header fields) are not
+/// looked at.
+///
 /// AWS: "Configuring sampling rules" in the X-Ray developer guide.
 #[derive(Clone, Debug)]
 pub struct SamplingRule {
@@ -65,10 +69,20 @@ impl SamplingRule {
     }
 
     /// 1 to 9999, the lowest first. Default: after all others.
-    #[must_use]
-    pub fn priority(mut self, priority: u16) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Another number.
+    pub fn priority(mut self, priority: u16) -> Result<Self, ConfigError> {
+        if !(1..=9_999).contains(&priority) {
+            return Err(ConfigError::new(
+                "priority of a sampling rule",
+                priority,
+                "is not between 1 and 9999",
+            ));
+        }
         self.priority = priority;
-        self
+        Ok(self)
     }
 
     /// Which methods. Default: `*`.
@@ -187,5 +201,10 @@ mod tests {
         assert_eq!([taken(1, 0.9), taken(1, 0.9), taken(1, 0.9), taken(1, 0.04)], [true, true, false, true]);
         assert!(taken(2, 0.9));
         assert!(SamplingRule::new("r", 0, 1.1).is_err());
+        for wrong in [0, 10_000] {
+            assert_eq!(rule.clone().priority(wrong).unwrap_err().value(), wrong.to_string());
+        }
+        let by_priority = Rules::new(vec![rule.clone(), rule.clone().priority(9_999).unwrap()]);
+        assert_eq!(by_priority.0.iter().map(|rule| rule.priority).collect::<Vec<_>>(), [9_999, 10_000]);
     }
 }

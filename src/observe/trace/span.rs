@@ -1,7 +1,11 @@
 //! `tracing` spans with OpenTelemetry's names.
 
 use super::detail::Details;
-use crate::{clock::Clock, context::RequestContext, observe::Sampling};
+use crate::{
+    clock::Clock,
+    context::RequestContext,
+    observe::{Sampling, event::known_method},
+};
 use http::{Request, Response, StatusCode, Version};
 use pin_project_lite::pin_project;
 use std::{
@@ -24,7 +28,8 @@ use tracing::{Level, Span, field::Empty};
 /// | `otel.name` | `{method}`, then `{method} {http.route}` once the route is known |
 /// | `otel.kind` | `server` |
 /// | `otel.status_code` | `ERROR` for 5xx and errors of the service; 4xx leave it unset |
-/// | `http.request.method`, `http.route`, `http.response.status_code` | OpenTelemetry's |
+/// | `http.request.method`, `http.route`, `http.response.status_code` | OpenTelemetry's: a method that is none of HTTP's nine is `_OTHER`, and `HTTP` in `otel.name` |
+/// | `http.request.method_original` | such a method, as the client wrote it |
 /// | `network.protocol.version`, `client.address` | `1.1`, `2`; [`source_ip`](RequestContext::source_ip) |
 /// | `url.scheme` | where the request names it: HTTP/2, absolute URIs |
 /// | `url.path` | the path as received, if [`received_path`](Self::received_path) is on |
@@ -161,13 +166,15 @@ impl SpanLayer {
     fn new_span<B>(&self, request: &Request<B>, context: Option<&RequestContext>) -> Span {
         let address = context.and_then(RequestContext::source_ip).map(|address| address.to_string());
         let trace = context.and_then(RequestContext::trace);
+        let method = known_method(request.method());
         tracing::info_span!(
             target: "tower_gateway",
             "request",
-            otel.name = &*span_name(request, context),
+            otel.name = &*span_name(method, context.and_then(RequestContext::resource_path)),
             otel.kind = "server",
             otel.status_code = Empty,
-            http.request.method = request.method().as_str(),
+            http.request.method = method,
+            http.request.method_original = (method == OTHER).then(|| request.method().as_str()),
             http.route = Empty,
             http.response.status_code = Empty,
             error.r#type = Empty,
@@ -264,12 +271,13 @@ struct Open {
     details: Option<Arc<Details>>,
 }
 
-/// The route where it is known already: behind a `StageRouter`.
-fn span_name<'a, B>(request: &'a Request<B>, context: Option<&RequestContext>) -> Cow<'a, str> {
-    match context.and_then(RequestContext::resource_path) {
-        Some(route) => format!("{} {route}", request.method()).into(),
-        None => request.method().as_str().into(),
-    }
+/// OpenTelemetry's word for methods that are none of HTTP's: a client may write what it likes.
+const OTHER: &str = "_OTHER";
+
+/// With the route where it is known already: behind a `StageRouter`.
+fn span_name(method: &'static str, route: Option<&str>) -> Cow<'static, str> {
+    let method = if method == OTHER { "HTTP" } else { method };
+    route.map_or(method.into(), |route| format!("{method} {route}").into())
 }
 
 fn protocol_version(version: Version) -> Option<&'static str> {
@@ -323,9 +331,9 @@ impl Open {
         let context = self.context.as_ref();
         let failed = status.is_none_or(|status| status.is_server_error());
         let route = context.and_then(RequestContext::resource_path);
-        let name = context.zip(route).map(|(context, route)| format!("{} {route}", context.method()));
+        let name = context.zip(route).map(|(context, _)| span_name(known_method(context.method()), route));
         let error = context.and_then(RequestContext::error).map(|error| error.response_type().as_str());
-        let unexplained = || status.as_ref().map_or("_OTHER", StatusCode::as_str);
+        let unexplained = || status.as_ref().map_or(OTHER, StatusCode::as_str);
         // In one call, for the same reason as above.
         tracing::record_all!(
             self.span,
@@ -341,5 +349,18 @@ impl Open {
         if let (Some(hook), Some(context)) = (&self.at_answer, context) {
             self.span.in_scope(|| hook(context));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_no_word_of_a_clients_own() {
+        let method = http::Method::from_bytes(b"GETS").unwrap();
+        assert_eq!(span_name(known_method(&method), None), "HTTP");
+        assert_eq!(span_name(known_method(&method), Some("/pets/{id}")), "HTTP /pets/{id}");
+        assert_eq!(span_name(known_method(&http::Method::GET), Some("/")), "GET /");
     }
 }

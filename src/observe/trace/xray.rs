@@ -8,7 +8,8 @@ use super::{
     },
     SpanId, TraceContext,
 };
-use http::StatusCode;
+use crate::context::{Ingress, RequestContext};
+use http::{StatusCode, uri::Scheme};
 use std::{
     fmt::{self, Write},
     io,
@@ -24,6 +25,9 @@ const MAX_SEGMENT: usize = 64 * 1024;
 /// Sends a segment of every recorded request to an X-Ray daemon: an [`Observer`], of requests that passed an active
 /// [`TraceLayer`](super::TraceLayer). A call of the service inside is its subsegment `integration`, where
 /// [`Gateway`](crate::gateway) or an [`IntegrationTimerLayer`](crate::observe::IntegrationTimerLayer) measures it.
+///
+/// The URL is `https` where an [`Ingress`] says that the connection is encrypted; where there is none, what the request
+/// itself says, which names a scheme over HTTP/2. `x_forwarded_for` says that `client_ip` is a trusted proxy's word.
 ///
 /// The socket never waits: a datagram that finds no room is counted as lost.
 ///
@@ -86,6 +90,9 @@ impl XRayDaemon {
         out.push_str(",\"aws\":{\"api_gateway\":{\"request_id\":\"");
         out.push_str(context.request_id());
         out.push('"');
+        if let Some(account) = event.account_id() {
+            member(&mut out, "account_id", account);
+        }
         member(&mut out, "rest_api_id", api);
         member(&mut out, "stage", stage);
         out.push('}');
@@ -116,15 +123,25 @@ fn push_faults(class: Option<u8>, status: Option<StatusCode>, out: &mut String) 
     }
 }
 
-/// The URL is without its query: queries hold what nobody should keep.
+/// Without its query: queries hold what nobody should keep. A path alone where nobody named a host.
+fn url(context: &RequestContext) -> String {
+    let (uri, path) = (context.received_uri(), context.received_uri().path());
+    let said = || if uri.scheme() == Some(&Scheme::HTTPS) { "https" } else { "http" };
+    let by_listener = |ingress: &Ingress| if ingress.is_secure() { "https" } else { "http" };
+    let scheme = context.ingress().map_or_else(said, by_listener);
+    context.domain_name().map_or_else(|| path.to_owned(), |host| format!("{scheme}://{host}{path}"))
+}
+
 fn push_http(event: &RequestEvent<'_>, out: &mut String) -> fmt::Result {
     let context = event.context();
     out.push_str(",\"http\":{\"request\":{\"method\":");
     string(out, context.method().as_str());
-    let url = format!("https://{}{}", context.domain_name().unwrap_or("-"), context.received_uri().path());
-    member(out, "url", &url);
+    member(out, "url", &url(context));
     if let Some(address) = context.source_ip() {
         member(out, "client_ip", &address.to_string());
+    }
+    if context.is_forwarded() {
+        out.push_str(",\"x_forwarded_for\":true");
     }
     out.push_str("},\"response\":{");
     if let Some(status) = event.status() {

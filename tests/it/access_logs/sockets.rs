@@ -84,6 +84,12 @@ fn a_gateway_tells_of_upgrades_chunked_bodies_panics_and_answers_without_a_body(
     });
 }
 
+/// A stream that never ends, of which servers ask nothing.
+async fn nothing_announced() -> Response<Body> {
+    let stream = futures_util::stream::pending::<Result<Bytes, Infallible>>();
+    Response::builder().header("content-length", "0").body(Body::from_stream(stream)).unwrap()
+}
+
 #[test]
 fn over_a_socket_every_end_is_told_once() {
     let gone = Arc::new(Notify::new());
@@ -108,6 +114,7 @@ fn over_a_socket_every_end_is_told_once() {
     let app = Router::new()
         .route("/pets", get_route(|| async { "cat, dog" }))
         .route("/none", get_route(|| async { http::StatusCode::NOT_MODIFIED }))
+        .route("/zero", get_route(nothing_announced))
         .route("/endless", get_route(endless))
         .route("/panic", get_route(|| async { std::panic::resume_unwind(Box::new("handler")) as () }));
     run(async {
@@ -116,6 +123,7 @@ fn over_a_socket_every_end_is_told_once() {
         assert!(exchange(address, "GET /pets HTTP/1.1").await.ends_with("cat, dog"));
         exchange(address, "HEAD /pets HTTP/1.1").await;
         exchange(address, "GET /none HTTP/1.1").await;
+        exchange(address, "GET /zero HTTP/1.1").await;
         exchange(address, "GET /panic HTTP/1.1").await;
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
@@ -125,19 +133,20 @@ fn over_a_socket_every_end_is_told_once() {
         tokio::task::yield_now().await;
         let lines = kept.lines();
         assert_eq!(
-            lines[..4],
+            lines[..5],
             [
                 "ID GET /pets 200 8 complete",
                 "ID HEAD /pets 200 0 complete",
                 "ID GET /none 304 0 complete",
+                "ID GET /zero 200 0 complete",
                 "ID GET /panic - 0 panicked"
             ]
         );
         assert!(
-            lines[4].starts_with("ID GET /endless 200 ") && lines[4].ends_with(" client_closed"),
+            lines[5].starts_with("ID GET /endless 200 ") && lines[5].ends_with(" client_closed"),
             "{}",
-            lines[4]
+            lines[5]
         );
-        assert_eq!(lines.len(), 5);
+        assert_eq!(lines.len(), 6);
     });
 }
