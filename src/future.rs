@@ -128,6 +128,14 @@ pin_project! {
 }
 
 #[cfg(feature = "authorizer")]
+impl<F, R, W> HeldFuture<F, R, W> {
+    /// The service was called at once. Its future is made in its place here; in a [`Next`] it would be copied twice.
+    pub(crate) fn forwarded(future: F) -> Self {
+        Self { state: HeldState::Forwarded { future } }
+    }
+}
+
+#[cfg(feature = "authorizer")]
 impl<F, R, W> From<Next<F, R, W>> for HeldFuture<F, R, W> {
     fn from(next: Next<F, R, W>) -> Self {
         Self { state: next.into() }

@@ -91,6 +91,8 @@ pub mod route;
 mod sha256;
 #[cfg(any(feature = "usage-plan", feature = "cache", feature = "authorizer"))]
 pub mod store;
+#[cfg(any(feature = "cache", feature = "prometheus"))]
+mod striped;
 pub mod throttle;
 
 #[cfg(feature = "api-key")]

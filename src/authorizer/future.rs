@@ -44,6 +44,10 @@ pub(super) struct Waiting<S, B> {
 }
 
 impl<S, B, F, R> AuthorizerFuture<S, B, F, R> {
+    pub(super) fn forwarded(future: F) -> Self {
+        Self { inner: HeldFuture::forwarded(future) }
+    }
+
     pub(super) fn new(next: Next<F, R, Waiting<S, B>>) -> Self {
         Self { inner: next.into() }
     }

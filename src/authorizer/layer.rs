@@ -366,22 +366,19 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = self.config.context.establish(&mut request);
         match self.config.decide(&context, &mut request) {
-            Ok(Step::Pass) => AuthorizerFuture::new(Next::Forward(self.inner.call(request))),
-            Err(refusal) => AuthorizerFuture::new(Next::Refuse(refuse(&context, refusal))),
+            Ok(Step::Pass) => {}
+            Err(refusal) => return AuthorizerFuture::new(Next::Refuse(refuse(&context, refusal))),
             Ok(Step::Wait(ticket, since)) => {
                 // The service that was polled ready waits with the request; its clone takes its place.
                 let clone = self.inner.clone();
                 let service = std::mem::replace(&mut self.inner, clone);
                 let config = Arc::clone(&self.config);
-                AuthorizerFuture::new(Next::Wait(Waiting {
-                    ticket,
-                    since,
-                    service,
-                    request,
-                    context,
-                    config,
-                }))
+                let waiting = Waiting { ticket, since, service, request, context, config };
+                return AuthorizerFuture::new(Next::Wait(waiting));
             }
         }
+        // What lived across the call would have the service's future copied.
+        drop(context);
+        AuthorizerFuture::forwarded(self.inner.call(request))
     }
 }

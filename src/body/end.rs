@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// Who is told, once a request.
@@ -16,8 +17,8 @@ pub(crate) trait Watch: fmt::Debug + Send + Sync {
     /// The request is over, whichever way.
     fn ended(&self, context: &RequestContext, end: &End);
 
-    /// The client is sent the head of its answer. Gives the time of it, if somebody wants to know.
-    fn answered(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Timestamp>;
+    /// The client is sent the head of its answer. Gives the time from the arrival, if somebody wants to know.
+    fn answered(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Duration>;
 
     /// By the watcher's clock.
     fn now(&self) -> Timestamp;
@@ -56,7 +57,7 @@ pub(crate) struct End {
     /// `None` where no head was made.
     pub(crate) status: Option<StatusCode>,
     /// Where somebody wanted to know.
-    pub(crate) head_at: Option<Timestamp>,
+    pub(crate) time_to_head: Option<Duration>,
     /// Bytes of the body that were handed over.
     pub(crate) length: u64,
 }
@@ -64,14 +65,17 @@ pub(crate) struct End {
 type Polled<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
 
 /// Belongs to the future first, then to the body of its answer. Tells its watcher exactly once: at the end that it
-/// saw, or when it is dropped.
+/// saw, or when it is dropped. Small, because it moves with both.
 #[derive(Debug)]
 pub(crate) struct EndGuard {
     watcher: Arc<dyn Watch>,
     context: RequestContext,
-    end: End,
-    /// `Content-Length`: servers stop asking once that many bytes were given.
-    announced: Option<u64>,
+    time_to_head: Option<Duration>,
+    /// Bytes of the body that were handed over.
+    length: u64,
+    /// Where servers stop asking: `Content-Length`, or `u64::MAX`.
+    announced: u64,
+    status: Option<StatusCode>,
     /// The service or its body has the word; a guard that is dropped in between was dropped by a panic.
     inside: bool,
     told: bool,
@@ -79,17 +83,20 @@ pub(crate) struct EndGuard {
 
 impl EndGuard {
     pub(crate) fn new(watcher: Arc<dyn Watch>, context: RequestContext) -> Self {
-        let end = End { outcome: Outcome::ClientClosed, status: None, head_at: None, length: 0 };
-        Self { watcher, context, end, announced: None, inside: false, told: false }
+        Self {
+            watcher,
+            context,
+            time_to_head: None,
+            length: 0,
+            announced: u64::MAX,
+            status: None,
+            inside: false,
+            told: false,
+        }
     }
 
     pub(crate) fn context(&self) -> &RequestContext {
         &self.context
-    }
-
-    /// For the call of the service, which may panic.
-    pub(crate) fn lend(self) -> LentGuard {
-        LentGuard(Some(self))
     }
 
     /// Calls into what may panic. Inlined, or what it gives is copied once more.
@@ -106,20 +113,19 @@ impl EndGuard {
         self.tell(Outcome::Failed);
     }
 
-    /// The head of the answer is there. Whether a body follows it; where none does, all is told.
-    pub(crate) fn answered<R: Body>(&mut self, response: &Response<R>) -> bool {
-        self.end.status = Some(response.status());
-        self.end.head_at = self.watcher.answered(&self.context, response.headers());
+    /// The head of the answer is there. Gives itself back for the body; where none follows, all is told.
+    pub(crate) fn answered<R: Body>(mut self, response: &Response<R>) -> Option<Self> {
+        self.status = Some(response.status());
+        self.time_to_head = self.watcher.answered(&self.context, response.headers());
         // What the body knows of its length is found without a look at the fields.
-        self.announced = response.body().size_hint().exact().or_else(|| announced(response));
+        let announced = response.body().size_hint().exact().or_else(|| announced(response));
         // Where nothing is announced, servers do not ask the body, which may be a stream, for anything.
-        let has_body = self.announced != Some(0)
-            && !response.body().is_end_stream()
-            && !self.without_body(response.status());
-        if !has_body {
+        if announced == Some(0) || response.body().is_end_stream() || self.without_body(response.status()) {
             self.tell(Outcome::Complete);
+            return None;
         }
-        has_body
+        self.announced = announced.unwrap_or(u64::MAX);
+        Some(self)
     }
 
     /// Bodies of these answers are never sent, whatever they hold (RFC 9110, sections 6.4.1 and 15).
@@ -129,7 +135,8 @@ impl EndGuard {
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
     }
 
-    /// The next frame of the answer's body.
+    /// The next frame of the answer's body. Inlined, for the same reason.
+    #[inline(always)]
     pub(super) fn poll<K>(&mut self, mut body: Pin<&mut K>, cx: &mut Context<'_>) -> Polled<K::Error>
     where
         K: Body<Data = Bytes>,
@@ -141,8 +148,7 @@ impl EndGuard {
             Poll::Ready(Some(Err(_))) => self.tell(Outcome::Failed),
             Poll::Ready(Some(Ok(frame))) => {
                 self.saw(frame);
-                let given = self.announced.is_some_and(|announced| self.end.length >= announced);
-                if given || self.inside(|| body.is_end_stream()) {
+                if self.length >= self.announced || self.inside(|| body.is_end_stream()) {
                     self.tell(Outcome::Complete);
                 }
             }
@@ -152,10 +158,10 @@ impl EndGuard {
 
     fn saw(&mut self, frame: &Frame<Bytes>) {
         let Some(data) = frame.data_ref().filter(|data| !data.is_empty()) else { return };
-        if self.end.length == 0 {
+        if self.length == 0 {
             self.context.note_first_content(|| self.watcher.now());
         }
-        self.end.length += data.len() as u64;
+        self.length += data.len() as u64;
         #[cfg(feature = "tracing")]
         if let Some(execution) = self.context.execution() {
             execution.note(|texts| texts.response_body.push(data));
@@ -164,17 +170,21 @@ impl EndGuard {
 
     fn tell(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.told, true) {
-            self.end.outcome = outcome;
-            self.watcher.ended(&self.context, &self.end);
+            let Self { status, time_to_head, length, .. } = *self;
+            self.watcher.ended(&self.context, &End { outcome, status, time_to_head, length });
         }
     }
 }
 
-/// A guard that is taken back after the call; one that is dropped in here was dropped by a panic.
-#[derive(Debug)]
+/// Where a guard is while the service is called, which may panic: one that is dropped in here was dropped by a panic.
+#[derive(Debug, Default)]
 pub(crate) struct LentGuard(Option<EndGuard>);
 
 impl LentGuard {
+    pub(crate) fn put(&mut self, guard: EndGuard) {
+        self.0 = Some(guard);
+    }
+
     pub(crate) fn take(&mut self) -> Option<EndGuard> {
         self.0.take()
     }

@@ -125,8 +125,14 @@ impl<B> GatewayBody<B> {
         Self { kind, watched: Watched::Nobody }
     }
 
-    /// Has `guard` tell when this body has ended, or was dropped before.
+    /// Wraps the body of an answer, and has `guard` tell when it has ended, or was dropped before.
     #[cfg(feature = "access-log")]
+    pub(crate) fn guarded(body: B, guard: Option<EndGuard>) -> Self {
+        Self { kind: Kind::Inner { body }, watched: guard.map_or(Watched::Nobody, Watched::Answer) }
+    }
+
+    /// The same for one that is wrapped already.
+    #[cfg(feature = "gateway")]
     pub(crate) fn set_end_guard(&mut self, guard: EndGuard) {
         self.watched = Watched::Answer(guard);
     }
@@ -236,6 +242,7 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

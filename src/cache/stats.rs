@@ -1,7 +1,8 @@
 //! Counters: what the cache did, and why it did not do more.
 
 use super::reason::{CacheStatus, NoCacheReason};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use crate::striped::Striped;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a [`Cache`](super::Cache) has done since it was made. Counts of answers, not of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,26 +78,15 @@ impl<T: Default> Default for Counts<T> {
     }
 }
 
-/// Threads count on lines of their own: a line that two threads write to costs more than the hit it counts.
-#[repr(align(128))]
-#[derive(Debug, Default)]
-struct Stripe(Counts<AtomicU64>);
-
-const STRIPES: usize = 8;
-
 /// The counters in use.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    stripes: [Stripe; STRIPES],
+    counts: Striped<Counts<AtomicU64>>,
 }
 
 impl Counters {
-    fn mine(&self) -> &Counts<AtomicU64> {
-        &self.stripes[stripe()].0
-    }
-
     pub(super) fn answered(&self, status: CacheStatus, reason: Option<NoCacheReason>) {
-        let mine = self.mine();
+        let mine = self.counts.mine();
         mine.statuses[status as usize].fetch_add(1, Relaxed);
         if let Some(reason) = reason {
             mine.missed[reason as usize].fetch_add(1, Relaxed);
@@ -104,16 +94,16 @@ impl Counters {
     }
 
     pub(super) fn stored(&self) {
-        self.mine().stored.fetch_add(1, Relaxed);
+        self.counts.mine().stored.fetch_add(1, Relaxed);
     }
 
     pub(super) fn not_stored(&self, reason: NoCacheReason) {
-        self.mine().not_stored[reason as usize].fetch_add(1, Relaxed);
+        self.counts.mine().not_stored[reason as usize].fetch_add(1, Relaxed);
     }
 
     pub(super) fn snapshot(&self) -> CacheStats {
         let mut counts = Counts::default();
-        for Stripe(stripe) in &self.stripes {
+        for stripe in self.counts.iter() {
             add(&mut counts.statuses, &stripe.statuses);
             add(&mut counts.missed, &stripe.missed);
             add(&mut counts.not_stored, &stripe.not_stored);
@@ -125,12 +115,4 @@ impl Counters {
 
 fn add(sums: &mut [u64], counters: &[AtomicU64]) {
     sums.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter.load(Relaxed));
-}
-
-fn stripe() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static MINE: usize = NEXT.fetch_add(1, Relaxed) % STRIPES;
-    }
-    MINE.with(|mine| *mine)
 }

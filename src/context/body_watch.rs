@@ -1,17 +1,12 @@
-//! What is kept of a request whose body is watched, from when there is something to keep.
+//! What is kept of a request whose watched body keeps somebody waiting.
 
-use super::{Inner, charge::KeptCharge, client_wait::ClientWait};
-use std::{
-    sync::{Mutex, OnceLock},
-    task::Waker,
-};
+use super::{Inner, client_wait::ClientWait};
+use std::{sync::Mutex, task::Waker};
 
-/// In a block of its own: most requests have no body.
+/// In a block of its own: most bodies are there when they are read.
 #[derive(Debug, Default)]
 #[allow(dead_code, reason = "not every feature set watches bodies")]
 pub(super) struct BodyWatch {
-    /// What the request was charged, while it may still be refused.
-    pub(super) charge: OnceLock<KeptCharge>,
     pub(super) client_wait: ClientWait,
     /// Who waits for the answer: the body may be read, and cut off, by another task.
     pub(super) watcher: Mutex<Option<Waker>>,

@@ -34,10 +34,10 @@ pub(crate) trait GiveBack: fmt::Debug + Send + Sync {
 pub(crate) struct PlainCharge {
     /// The address of the plans that charged it: others have nothing to give back.
     pub(crate) plans: usize,
-    /// That of the stage's bucket; 0: none gave tokens.
-    pub(crate) stage: usize,
+    /// The number of the stage's bucket; 0: none gave tokens.
+    pub(crate) stage: u64,
     /// The same of the account's.
-    pub(crate) account: usize,
+    pub(crate) account: u64,
     pub(crate) cost: u32,
     /// What was taken of a plan, if the request has one.
     pub(crate) of_plan: Option<PlanCharge>,
@@ -73,7 +73,7 @@ impl RequestContext {
     }
 
     pub(crate) fn set_charge(&self, charge: KeptCharge) {
-        let _first_writer_wins = self.0.body_watch().charge.set(charge);
+        let _first_writer_wins = self.0.charge.set(charge);
     }
 
     /// The charge of a request that was refused after it, once.
@@ -83,6 +83,6 @@ impl RequestContext {
             return None;
         }
         let first = state.compare_exchange(REFUSED, SETTLED, AcqRel, Acquire);
-        self.0.watch.get()?.charge.get().filter(|_| first.is_ok())
+        self.0.charge.get().filter(|_| first.is_ok())
     }
 }

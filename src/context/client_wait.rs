@@ -41,8 +41,17 @@ impl RequestContext {
         self.client_waits(|waits| *waits = Waits { over: waits.until(now), present: None });
     }
 
+    /// All waits that are over. Makes nothing where there was none.
+    pub(crate) fn client_waited(&self) -> Duration {
+        let Some(watch) = self.0.watch.get() else { return Duration::ZERO };
+        watch.client_wait.0.lock().unwrap_or_else(PoisonError::into_inner).over
+    }
+
     /// All waits until now, and whether one is under way.
     pub(crate) fn client_wait(&self, now: Timestamp) -> (Duration, bool) {
+        if self.0.watch.get().is_none() {
+            return (Duration::ZERO, false);
+        }
         self.client_waits(|waits| {
             let is_waiting = waits.present.is_some_and(|(since, longest)| now.since(since) < longest);
             (waits.until(now), is_waiting)

@@ -5,10 +5,16 @@ use super::{
 };
 use crate::{clock::Clock, route::MatchedRoute};
 use http::{Extensions, HeaderMap, Request};
+#[cfg(feature = "gateway")]
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicU8, AtomicU64},
 };
+
+/// The number of the next gateway. After four thousand million the numbers begin anew.
+#[cfg(feature = "gateway")]
+static NEXT_MAKER: AtomicU32 = AtomicU32::new(1);
 
 /// What a context is made from. What nobody has said is `None`: the context that a layer makes without knowing it is
 /// completed by the first layer inside that does, so that a layer put around another never hides its settings.
@@ -20,6 +26,9 @@ pub(crate) struct ContextConfig {
     /// Default: nobody is trusted.
     pub(crate) proxies: Option<TrustedProxies>,
     pub(crate) peer: PeerSource,
+    /// The gateway that this is of.
+    #[cfg(feature = "usage-plan")]
+    pub(crate) maker: Option<std::num::NonZeroU32>,
 }
 
 impl ContextConfig {
@@ -27,11 +36,12 @@ impl ContextConfig {
         Self { clock, ..Self::default() }
     }
 
-    /// Says everything: what nobody has said is the default from now on, and no layer inside changes it.
+    /// Of a gateway: says everything. What nobody has said is the default from now on, and no layer inside changes it.
     #[cfg(feature = "gateway")]
     pub(crate) fn complete(mut self) -> Self {
         self.kind.get_or_insert_default();
         self.proxies.get_or_insert_default();
+        self.maker = std::num::NonZeroU32::new(NEXT_MAKER.fetch_add(1, Relaxed));
         self
     }
 
@@ -99,6 +109,8 @@ impl ContextConfig {
             kind: slot(said.and_then(|said| said.kind)),
             assumed_kind: self.kind.unwrap_or_default(),
             arrived: self.clock.now(),
+            #[cfg(feature = "usage-plan")]
+            maker: self.maker,
             ids: RequestIds::random(),
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -118,14 +130,13 @@ impl ContextConfig {
             caller: OnceLock::new(),
             #[cfg(feature = "usage-plan")]
             rate_limit: OnceLock::new(),
-            #[cfg(feature = "usage-plan")]
-            refused_limit: OnceLock::new(),
             error: OnceLock::new(),
             reason: OnceLock::new(),
             cache: cache::CacheSlot::default(),
             #[cfg(feature = "access-log")]
             observed: super::observed::Observed::default(),
             late_refusal: AtomicU8::default(),
+            charge: OnceLock::new(),
             watch: OnceLock::new(),
             body_fault: AtomicU64::new(0),
         }))

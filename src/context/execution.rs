@@ -139,7 +139,7 @@ impl ExecutionRecord {
 
 impl RequestContext {
     pub(crate) fn set_execution(&self, record: ExecutionRecord) {
-        let _first_writer_wins = self.0.observed.execution.set(Box::new(record));
+        let _first_writer_wins = self.0.observed.make_rare().execution.set(Box::new(record));
     }
 
     /// By what the method's authorizer knows the caller, where an execution log wants to know. What was kept before, by
@@ -164,7 +164,7 @@ impl RequestContext {
     }
 
     pub(crate) fn execution(&self) -> Option<&ExecutionRecord> {
-        self.0.observed.execution.get().map(|record| &**record)
+        self.0.observed.rare()?.execution.get().map(|record| &**record)
     }
 }
 

@@ -46,7 +46,7 @@ pub struct AuthorizerUse<'a> {
 impl RequestContext {
     /// What the caller's plan had left; `None` where no plan was asked, or no observer wants to know.
     pub fn plan_headroom(&self) -> Option<&PlanHeadroom> {
-        self.0.observed.headroom.get().map(|headroom| &**headroom)
+        self.0.observed.rare()?.headroom.get()
     }
 
     /// What the method's authorizer (Lambda-style, JWT or Cognito) did; `None` where it was not asked.
@@ -65,7 +65,7 @@ impl RequestContext {
         if self.0.observed.wants_headroom()
             && let Some(headroom) = headroom()
         {
-            let _first_writer_wins = self.0.observed.headroom.set(Box::new(headroom));
+            let _first_writer_wins = self.0.observed.make_rare().headroom.set(headroom);
         }
     }
 }

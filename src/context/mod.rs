@@ -164,6 +164,8 @@ struct Inner {
     /// What it is until then.
     assumed_kind: ApiKind,
     arrived: Timestamp,
+    #[cfg(feature = "usage-plan")]
+    maker: Option<std::num::NonZeroU32>,
     ids: RequestIds,
     method: Method,
     uri: Uri,
@@ -186,14 +188,14 @@ struct Inner {
     /// What the answer will say of the plan's limits, until it is written.
     #[cfg(feature = "usage-plan")]
     rate_limit: OnceLock<RateLimit>,
-    #[cfg(feature = "usage-plan")]
-    refused_limit: OnceLock<Box<RefusedLimit>>,
     error: OnceLock<GatewayError>,
     reason: OnceLock<Box<dyn Reason>>,
     cache: cache::CacheSlot,
     #[cfg(feature = "access-log")]
     observed: observed::Observed,
     late_refusal: AtomicU8,
+    /// What the request was charged, while it may still be refused.
+    charge: OnceLock<charge::KeptCharge>,
     watch: OnceLock<Box<BodyWatch>>,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
@@ -233,6 +235,12 @@ impl RequestContext {
     /// Which kind of API answers.
     pub fn api_kind(&self) -> ApiKind {
         self.0.kind.get().copied().unwrap_or(self.0.assumed_kind)
+    }
+
+    /// The gateway that made it; nobody's if a layer outside did.
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn maker(&self) -> Option<std::num::NonZeroU32> {
+        self.0.maker
     }
 
     /// When the first of our layers saw the request.

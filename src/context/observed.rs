@@ -25,17 +25,39 @@ pub(super) struct Observed {
     request_received: AtomicU64,
     /// Copied: the value may be a part of a connection's buffer.
     user_agent: OnceLock<Box<[u8]>>,
+    rare: OnceLock<Box<Rare>>,
+}
+
+/// What few observers ask for, in one block that is made for the first of it: no other request has room for it.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
     /// `x-amzn-RequestId` or `x-amz-request-id`, and `x-amz-id-2` of the service's answer.
-    endpoint_ids: OnceLock<Box<[Option<HeaderValue>; 2]>>,
-    pub(super) headroom: OnceLock<Box<PlanHeadroom>>,
-    pub(super) phases: OnceLock<Box<Phases>>,
+    endpoint_ids: OnceLock<[Option<HeaderValue>; 2]>,
+    pub(super) headroom: OnceLock<PlanHeadroom>,
+    pub(super) phases: OnceLock<Phases>,
     #[cfg(any(feature = "tracing", feature = "xray"))]
-    trace: OnceLock<Box<super::trace::TraceContext>>,
+    trace: OnceLock<super::trace::TraceContext>,
     #[cfg(feature = "tracing")]
     pub(super) execution: OnceLock<Box<super::ExecutionRecord>>,
+    #[cfg(all(feature = "tracing", feature = "usage-plan"))]
+    pub(super) refused_limit: OnceLock<super::RefusedLimit>,
 }
 
 impl Observed {
+    /// To be read.
+    pub(super) fn rare(&self) -> Option<&Rare> {
+        self.rare.get().map(|rare| &**rare)
+    }
+
+    /// To be written.
+    pub(super) fn make_rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    pub(super) fn phases(&self) -> Option<&Phases> {
+        self.rare()?.phases.get()
+    }
+
     #[cfg(feature = "usage-plan")]
     pub(super) fn wants_headroom(&self) -> bool {
         self.wants_headroom.load(Relaxed)
@@ -69,7 +91,7 @@ impl RequestContext {
 
     /// `$context.integration.timeToFirstContent`: from the call to the first byte of the answer's body.
     pub(crate) fn time_to_first_content(&self) -> Option<Duration> {
-        let first = self.0.observed.phases.get()?.first_content.get()?;
+        let first = self.0.observed.phases()?.first_content.get()?;
         self.integration_latency()?;
         let called = Duration::from_nanos(self.0.observed.integration_offset.load(Relaxed));
         Some(first.since(self.arrived()).saturating_sub(called))
@@ -77,7 +99,7 @@ impl RequestContext {
 
     /// The first byte of the answer's body is there.
     pub(crate) fn note_first_content(&self, now: impl FnOnce() -> Timestamp) {
-        if let Some(phases) = self.0.observed.phases.get() {
+        if let Some(phases) = self.0.observed.phases() {
             phases.first_content.get_or_init(now);
         }
     }
@@ -122,7 +144,7 @@ impl RequestContext {
     /// `$context.awsEndpointRequestId` and `awsEndpointRequestId2`: what the service inside says its ids are. Whatever it
     /// wrote.
     pub(crate) fn endpoint_ids(&self) -> [Option<&HeaderValue>; 2] {
-        match self.0.observed.endpoint_ids.get().map(|ids| &**ids) {
+        match self.0.observed.rare().and_then(|rare| rare.endpoint_ids.get()) {
             Some([id, id_2]) => [id.as_ref(), id_2.as_ref()],
             None => [None, None],
         }
@@ -133,20 +155,20 @@ impl RequestContext {
         let id = headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id"));
         let ids = [id, headers.get("x-amz-id-2")];
         if ids.iter().any(Option::is_some) {
-            let _first_writer_wins =
-                self.0.observed.endpoint_ids.set(Box::new(ids.map(Option::<&_>::cloned)));
+            let ids = ids.map(Option::<&_>::cloned);
+            let _first_writer_wins = self.0.observed.make_rare().endpoint_ids.set(ids);
         }
     }
 
     /// The place in a trace, behind a `TraceLayer`.
     #[cfg(any(feature = "tracing", feature = "xray"))]
     pub fn trace(&self) -> Option<&super::trace::TraceContext> {
-        self.0.observed.trace.get().map(|trace| &**trace)
+        self.0.observed.rare()?.trace.get()
     }
 
     #[cfg(any(feature = "tracing", feature = "xray"))]
     pub(crate) fn set_trace(&self, trace: super::trace::TraceContext) {
-        let _first_writer_wins = self.0.observed.trace.set(Box::new(trace));
+        let _first_writer_wins = self.0.observed.make_rare().trace.set(trace);
     }
 
     /// A retry overwrites: the last attempt is what the client got.
@@ -166,7 +188,7 @@ impl RequestContext {
 
     /// What the phases come to is to be kept.
     pub(crate) fn want_phases(&self) {
-        self.0.observed.phases.get_or_init(Box::default);
+        self.0.observed.make_rare().phases.get_or_init(Phases::default);
     }
 
     pub(crate) fn observe_head(&self, headers: &HeaderMap, wanted: Wanted) {

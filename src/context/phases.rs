@@ -98,7 +98,7 @@ impl RequestContext {
 
     #[cfg(feature = "access-log")]
     fn phases(&self) -> Option<&Phases> {
-        self.0.observed.phases.get().map(|phases| &**phases)
+        self.0.observed.phases()
     }
 
     #[cfg(not(feature = "access-log"))]

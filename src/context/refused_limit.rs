@@ -22,26 +22,20 @@ pub(crate) enum LimitNumbers {
 
 impl RequestContext {
     /// Keeps the limit where an execution log will tell of it.
+    #[cfg(feature = "tracing")]
     pub(crate) fn note_refused_limit(&self, limit: impl FnOnce() -> Option<RefusedLimit>) {
-        if self.tells_refused_limit()
+        if self.execution().is_some()
             && let Some(limit) = limit()
         {
-            let _first_writer_wins = self.0.refused_limit.set(Box::new(limit));
+            let _first_writer_wins = self.0.observed.make_rare().refused_limit.set(limit);
         }
     }
 
-    #[cfg(feature = "tracing")]
-    fn tells_refused_limit(&self) -> bool {
-        self.execution().is_some()
-    }
-
     #[cfg(not(feature = "tracing"))]
-    fn tells_refused_limit(&self) -> bool {
-        false
-    }
+    pub(crate) fn note_refused_limit(&self, _: impl FnOnce() -> Option<RefusedLimit>) {}
 
-    #[allow(dead_code, reason = "read by the execution log")]
+    #[cfg(feature = "tracing")]
     pub(crate) fn refused_limit(&self) -> Option<&RefusedLimit> {
-        self.0.refused_limit.get().map(|limit| &**limit)
+        self.0.observed.rare()?.refused_limit.get()
     }
 }

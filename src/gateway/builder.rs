@@ -186,8 +186,8 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Who is told of every request at its end: an access log, metrics. The gateway makes the request's context, with its
-    /// own clock, kind and proxies, and measures the integration; what the layer says of those does not count.
+    /// Who is told of every request at its end: an access log, metrics. The gateway makes the request's context, unless a
+    /// layer outside has, with its own clock, kind and proxies, and measures the integration; what the layer says of those does not count.
     /// Default: nobody.
     #[must_use]
     pub fn observe(mut self, observe: impl Into<ObserveLayer>) -> Self {
@@ -388,8 +388,12 @@ impl Parts {
             Some(name) => responses.explanation_id(name),
             None => responses,
         };
+        let context = self.context.complete();
+        // An authorizer may have waited, so that the arrival is not the present.
+        let undelayed = Some(&context).filter(|_| authorizers.is_empty());
+        let usage_plan = self.usage_plan.map(|layer| layer.in_gateway(self.aws_exact, undelayed));
         Ok(Phases {
-            context: self.context.complete(),
+            context,
             stages,
             observers: self.observe.map(|observe| observe.clock(clock.clone()).observers()),
             responses: responses.bare_413(self.aws_exact),
@@ -402,10 +406,7 @@ impl Parts {
             resource_policy: self.resource_policy,
             principal: self.principal,
             api_key: self.api_key,
-            usage_plan: self.usage_plan.map(|layer| {
-                // An authorizer may have waited, so that the arrival is not the present.
-                layer.in_gateway(self.aws_exact, Some(&clock).filter(|_| authorizers.is_empty()))
-            }),
+            usage_plan,
             authorizers,
             timeout: self.timeout.map(|layer| layer.clock(clock)),
         })

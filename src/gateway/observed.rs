@@ -73,10 +73,8 @@ impl Observed {
     where
         GatewayBody<R>: Body,
     {
-        if let Some(mut guard) = self.0.take()
-            && guard.answered(response)
-        {
-            response.body_mut().set_end_guard(*guard);
+        if let Some(guard) = self.0.take().and_then(|guard| guard.answered(response)) {
+            response.body_mut().set_end_guard(guard);
         }
     }
 

@@ -25,6 +25,10 @@ pin_project! {
 }
 
 impl<S: Service<Request<B>>, B, R> TokenFuture<S, B, R> {
+    pub(super) fn forwarded(future: S::Future) -> Self {
+        Self { inner: HeldFuture::forwarded(future) }
+    }
+
     pub(super) fn new(next: Next<S::Future, R, Pending<S, B>>) -> Self {
         Self { inner: next.into() }
     }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     clock::Clock,
     context::{ApiKind, ContextConfig, RequestContext},
+    error::ConfigError,
     policy::{ExecuteApi, check_arn_length},
     route::{ApiMethod, Authorization, Routes, Scope, check_path},
 };
@@ -149,9 +150,16 @@ macro_rules! settings {
             }
 
             /// One more authorizer, for the methods that name it.
-            pub fn authorizer(self, name: &str, authorizer: &$authorizer) -> Self {
+            ///
+            /// # Errors
+            ///
+            /// A name that another one has.
+            pub fn authorizer(self, name: &str, authorizer: &$authorizer) -> Result<Self, ConfigError> {
+                if self.config.engines.iter().any(|(own, _)| **own == *name) {
+                    return Err(ConfigError::new("authorizer name", name, "is given twice"));
+                }
                 let engine = Arc::clone(&authorizer.0);
-                self.change(|config| config.engines.push((name.into(), engine)))
+                Ok(self.change(|config| config.engines.push((name.into(), engine))))
             }
 
             /// Scopes of which a token needs one, where no method says which. Default: none.

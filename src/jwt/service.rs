@@ -56,7 +56,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = self.config.context.establish(&mut request);
         let (engine, scopes) = match self.config.asked(&context, request.method(), request.uri().path()) {
-            Asked::Nothing => return TokenFuture::new(Next::Forward(self.inner.call(request))),
+            Asked::Nothing => return TokenFuture::forwarded(self.inner.call(request)),
             Asked::Token(engine, scopes) => (engine, scopes),
             Asked::Refused(refusal, scopes) => {
                 let answer = refusal.answer(self.config.style(), &scopes, Vec::new(), &context);
@@ -67,18 +67,22 @@ where
         let look = Look::first(engine.clock.now());
         #[cfg(feature = "tracing")]
         context.note_identity(|| engine.source.credentials(request.headers(), request.uri()));
-        TokenFuture::new(match judge(&engine, &context, &scopes, &request, look) {
-            Verdict::Pass(established) => {
-                context.set_authorizer(&established);
-                Next::Forward(self.inner.call(request))
+        match judge(&engine, &context, &scopes, &request, look) {
+            Verdict::Pass(established) => context.set_authorizer(&established),
+            Verdict::Refuse(refusal) => {
+                let answer = engine.refuse(refusal, &scopes, &context, look);
+                return TokenFuture::new(Next::Refuse(answer));
             }
-            Verdict::Refuse(refusal) => Next::Refuse(engine.refuse(refusal, &scopes, &context, look)),
             Verdict::Wait(wait) => {
                 // The clone may not be ready; the service that is goes along with the request.
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
-                Next::Wait(Pending { inner, request, context, engine, scopes, wait, look })
+                let pending = Pending { inner, request, context, engine, scopes, wait, look };
+                return TokenFuture::new(Next::Wait(pending));
             }
-        })
+        }
+        // What lived across the call would have the service's future copied.
+        drop((context, engine, scopes));
+        TokenFuture::forwarded(self.inner.call(request))
     }
 }

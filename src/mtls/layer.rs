@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Clock,
-    context::{ApiKind, ClientCertificate, ContextConfig},
+    context::{ApiKind, ClientCertificate, ContextConfig, without_port},
     future::{ResponseFuture, Untouched},
     response::{Cause, GatewayError},
 };
@@ -98,26 +98,25 @@ fn covers(domain: &str, host: &str) -> bool {
     }
 }
 
-/// The host that the request is for, without port or final dot, in lower case.
+/// The host that the request is for, without port or final dot, in lower case. A target and a field that name different
+/// hosts name none: which of them a service goes by is its own choice.
 fn host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<Cow<'r, str>> {
     let mut fields = headers.get_all(HOST).iter();
-    let field = fields.next();
-    if fields.next().is_some() {
-        return None;
-    }
-    let named = match (uri.host(), field) {
-        (Some(host), _) => host,
-        (None, Some(field)) => {
-            let text = field.to_str().ok()?;
-            text.rsplit_once(':')
-                .filter(|(_, port)| port.bytes().all(|digit| digit.is_ascii_digit()))
-                .map_or(text, |(host, _)| host)
-        }
-        (None, None) => return None,
+    let field = match (fields.next(), fields.next()) {
+        (Some(field), None) => Some(plain(without_port(field.to_str().ok()?))),
+        (None, _) => None,
+        (Some(_), Some(_)) => return None,
     };
-    let named = named.strip_suffix('.').unwrap_or(named);
-    let is_upper = named.bytes().any(|byte| byte.is_ascii_uppercase());
-    Some(if is_upper { named.to_ascii_lowercase().into() } else { named.into() })
+    match (uri.host().map(plain), field) {
+        (Some(target), Some(field)) => Some(target).filter(|target| *target == field),
+        (target, field) => target.or(field),
+    }
+}
+
+fn plain(host: &str) -> Cow<'_, str> {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let is_upper = host.bytes().any(|byte| byte.is_ascii_uppercase());
+    if is_upper { host.to_ascii_lowercase().into() } else { host.into() }
 }
 
 impl<S> Layer<S> for MutualTlsLayer {
@@ -204,7 +203,9 @@ mod tests {
         };
         assert_eq!(from("/", &["A.example:8443"]).as_deref(), Some("a.example"));
         assert_eq!(from("/", &["a.example."]).as_deref(), Some("a.example"));
-        assert_eq!(from("https://b.example/", &["a.example"]).as_deref(), Some("b.example"));
+        assert_eq!(from("https://b.example/", &[]).as_deref(), Some("b.example"));
+        assert_eq!(from("https://b.example/", &["B.example.:443"]).as_deref(), Some("b.example"));
+        assert_eq!(from("https://b.example/", &["a.example"]), None, "a service may go by either");
         assert_eq!((from("/", &[]), from("/", &["a", "b"])), (None, None));
     }
 

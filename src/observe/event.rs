@@ -118,7 +118,7 @@ impl<'a> RequestEvent<'a> {
 
     /// From arrival to the head of the answer, where an observer [wants to know](super::Observer::needs_time_to_head).
     pub fn time_to_head(&self) -> Option<Duration> {
-        Some(self.end.head_at?.since(self.context.arrived()))
+        self.end.time_to_head
     }
 
     /// When it ended.

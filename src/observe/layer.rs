@@ -18,6 +18,7 @@ use std::{
     net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 use tower_layer::Layer;
 
@@ -248,12 +249,12 @@ impl Watch for Observers {
     }
 
     #[cfg_attr(not(feature = "tracing"), allow(unused_variables, reason = "for the execution log"))]
-    fn answered(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Timestamp> {
+    fn answered(&self, context: &RequestContext, headers: &HeaderMap) -> Option<Duration> {
         #[cfg(feature = "tracing")]
         if let Some(log) = &self.execution {
             log.answered(context, headers);
         }
-        self.head_time.then(|| self.now())
+        self.head_time.then(|| self.now().since(context.arrived()))
     }
 
     fn now(&self) -> Timestamp {

@@ -44,17 +44,26 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let mut lent = self.watch.start(&mut request).lend();
-        forward(&mut self.inner, request, &mut lent)
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let mut lent = LentGuard::default();
+        forward(self, request, &mut lent)
     }
 }
 
-/// The guard stays with the caller while the service is called, and nothing is asked afterwards: where something is to be
-/// dropped on unwinding, or between branches, compilers do not make the future in its place, but copy it there.
+/// The guard lies with the caller while the service is called, and nothing is asked afterwards: where something is to be
+/// dropped on unwinding, or between branches, compilers do not make the future in its place, but copy it there. And
+/// who has looked at a request copies it to pass it on, so what the service does to it first is done in the same copy.
 #[inline(never)]
-fn forward<S: Service<Q>, Q>(inner: &mut S, request: Q, lent: &mut LentGuard) -> ObserveFuture<S::Future> {
-    ObserveFuture { future: inner.call(request), guard: lent.take() }
+fn forward<S, B>(
+    service: &mut ObserveService<S>,
+    mut request: Request<B>,
+    lent: &mut LentGuard,
+) -> ObserveFuture<S::Future>
+where
+    S: Service<Request<B>>,
+{
+    lent.put(service.watch.start(&mut request));
+    ObserveFuture { future: service.inner.call(request), guard: lent.take() }
 }
 
 pin_project! {
@@ -78,11 +87,11 @@ where
         let this = self.project();
         let Some(guard) = this.guard else { return Poll::Pending };
         let answer = ready!(guard.inside(|| this.future.poll(cx)));
-        let Some(mut guard) = this.guard.take() else { return Poll::Pending };
         Poll::Ready(match answer {
-            Ok(response) => Ok(hand_over(guard, response)),
+            Ok(response) => Ok(hand_over(this.guard, response)),
             Err(error) => {
                 guard.failed();
+                *this.guard = None;
                 Err(error)
             }
         })
@@ -90,14 +99,12 @@ where
 }
 
 /// The guard goes on with the body.
-fn hand_over<R: Body>(mut guard: EndGuard, response: Response<R>) -> Response<GatewayBody<R>> {
-    note_error(guard.context(), &response);
-    let has_body = guard.answered(&response);
-    let mut response = response.map(GatewayBody::new);
-    if has_body {
-        response.body_mut().set_end_guard(guard);
-    }
-    response
+fn hand_over<R: Body>(guard: &mut Option<EndGuard>, response: Response<R>) -> Response<GatewayBody<R>> {
+    let guard = guard.take().and_then(|guard| {
+        note_error(guard.context(), &response);
+        guard.answered(&response)
+    });
+    response.map(|body| GatewayBody::guarded(body, guard))
 }
 
 /// A layer that refused without our context has left its reason in the answer alone.

@@ -10,19 +10,20 @@ use crate::{
 use http::Method;
 use std::collections::BTreeMap;
 
-/// Settings of a method on a stage; what is absent is not set (AWS: `MethodSetting`).
+/// Settings of a method on a stage (AWS: `MethodSetting`). What a method's own entry does not say, that of `*/*` says, as
+/// on AWS, where a new entry begins as a copy of it.
 ///
 /// They take effect without a new deployment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct MethodSettings {
-    /// The method's own token bucket (`throttlingRateLimit`, `throttlingBurstLimit`). Absent: no limit at this
-    /// level. Under `*/*` every method gets a bucket of its own.
+    /// The method's own token bucket (`throttlingRateLimit`, `throttlingBurstLimit`). Absent: that of
+    /// `*/*`, with its `shadow`, then no limit at this level. Under `*/*` every method gets a bucket of its own.
     pub throttle: Option<Throttle>,
     /// The throttle only counts what it would have refused (see `Stages::shadow_count` and
     /// [`Routes::shadow_count`](super::Routes::shadow_count)) and refuses nothing.
     pub shadow: bool,
-    /// The method's cache settings. Absent: those of the cache. Under `*/*` they hold for `GET` only.
+    /// The method's cache settings. Absent: those of `*/*`, then those of the cache. Under `*/*` they hold for `GET` only.
     pub caching: Option<CacheSettings>,
     /// The method's execution log (`loggingLevel`, `dataTraceEnabled`). Absent: that of `*/*`, then that of the
     /// `ExecutionLog`.
@@ -54,11 +55,29 @@ impl MethodSettings {
         self
     }
 
+    /// What the entry of a method says, and of the rest what that of `*/*` says.
+    fn or(self, of_stage: Self) -> Self {
+        let (throttle, shadow) = match self.throttle {
+            Some(_) => (self.throttle, self.shadow),
+            None => (of_stage.throttle, of_stage.shadow),
+        };
+        Self {
+            throttle,
+            shadow,
+            caching: self.caching.or(of_stage.caching),
+            #[cfg(feature = "tracing")]
+            execution_logging: self.execution_logging.or(of_stage.execution_logging),
+            #[cfg(feature = "emf")]
+            metrics_enabled: self.metrics_enabled.or(of_stage.metrics_enabled),
+        }
+    }
+
     /// The throttle in force; `bucket` finds or makes its state.
     fn bucket(self, name: &str, make: impl FnOnce(&str, Throttle) -> SharedBucket) -> Option<SharedBucket> {
         let (shadow, id) = (self.shadow, id_of(name.bytes()));
         self.throttle.map(|throttle| SharedBucket { shadow, id, ..make(name, throttle) })
     }
+
     /// Sets the method's caching.
     #[must_use]
     pub fn caching(mut self, caching: CacheSettings) -> Self {
@@ -115,6 +134,10 @@ impl SettingsMap {
         Ok(())
     }
 
+    fn of(&self, key: &str) -> MethodSettings {
+        self.0.get(key).map(|entry| entry.1).unwrap_or_default()
+    }
+
     /// Settings for each declared method; `bucket` finds or makes the state of a bucket by its name.
     pub(crate) fn resolve(
         &self,
@@ -133,18 +156,17 @@ impl SettingsMap {
             return ResolvedSettings::default();
         }
         let own = key_of(&method.resource_path, method.verb_name());
-        let of_method = self.0.get(&own).map(|entry| entry.1);
-        let of_stage = self.0.get(ALL_METHODS).map(|entry| entry.1);
-        let settings = of_method.or(of_stage).unwrap_or_default();
+        let of_method = self.of(&own);
+        let settings = of_method.or(self.of(ALL_METHODS));
         let of_all = OfVerb {
             throttle: settings.bucket(&own, &mut *bucket),
             caching: settings.caching,
             // AWS: what is not said of a method by name is said of its GET only.
-            caches_any_verb: of_method.is_some() && method.verb.is_some(),
+            caches_any_verb: of_method.caching.is_some() && method.verb.is_some(),
             #[cfg(feature = "tracing")]
-            logging: settings.execution_logging.or_else(|| of_stage?.execution_logging),
+            logging: settings.execution_logging,
             #[cfg(feature = "emf")]
-            metrics: settings.metrics_enabled.or_else(|| of_stage?.metrics_enabled),
+            metrics: settings.metrics_enabled,
         };
         let by_verb = if method.verb.is_some() { Vec::new() } else { self.resolve_verbs(method, bucket) };
         ResolvedSettings { of_all, by_verb }
@@ -157,25 +179,24 @@ impl SettingsMap {
         bucket: &mut impl FnMut(&str, Throttle) -> SharedBucket,
     ) -> Vec<(Method, OfVerb)> {
         let prefix = key_of(&method.resource_path, "");
-        #[cfg(any(feature = "tracing", feature = "emf"))]
-        let of_stage = self.0.get(ALL_METHODS).map(|entry| entry.1).unwrap_or_default();
+        let of_stage = self.of(ALL_METHODS);
         let mut verbs = Vec::new();
-        for (key, (_, settings)) in self.0.range(prefix.clone()..) {
+        for (key, (_, of_verb)) in self.0.range(prefix.clone()..) {
             let Some(verb) = key.strip_prefix(&prefix) else { break };
             if verb != "ANY"
                 && let Ok(verb) = Method::from_bytes(verb.as_bytes())
             {
-                let throttle = settings.bucket(key, &mut *bucket);
-                let of_verb = OfVerb {
-                    throttle,
+                let settings = of_verb.or(of_stage);
+                let resolved = OfVerb {
+                    throttle: settings.bucket(key, &mut *bucket),
                     caching: settings.caching,
-                    caches_any_verb: true,
+                    caches_any_verb: of_verb.caching.is_some(),
                     #[cfg(feature = "tracing")]
-                    logging: settings.execution_logging.or(of_stage.execution_logging),
+                    logging: settings.execution_logging,
                     #[cfg(feature = "emf")]
-                    metrics: settings.metrics_enabled.or(of_stage.metrics_enabled),
+                    metrics: settings.metrics_enabled,
                 };
-                verbs.push((verb, of_verb));
+                verbs.push((verb, resolved));
             }
         }
         verbs
@@ -209,11 +230,11 @@ impl ResolvedSettings {
         self.of(verb).throttle.as_ref()
     }
 
-    /// The throttle of any verb whose bucket stands there.
+    /// The throttle of any verb whose bucket has this number.
     #[cfg(feature = "gateway")]
-    pub(crate) fn throttle_at(&self, address: usize) -> Option<&SharedBucket> {
+    pub(crate) fn throttle_of(&self, number: u64) -> Option<&SharedBucket> {
         let all = std::iter::once(&self.of_all).chain(self.by_verb.iter().map(|(_, of)| of));
-        all.filter_map(|of| of.throttle.as_ref()).find(|throttle| throttle.address() == address)
+        all.filter_map(|of| of.throttle.as_ref()).find(|throttle| throttle.number() == number)
     }
 
     /// Every throttle with the verb it is for; `declared` is the method's own.

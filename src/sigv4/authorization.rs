@@ -11,7 +11,7 @@ use std::borrow::Cow;
 pub(super) struct Authorization<'a> {
     pub(super) algorithm: &'a str,
     pub(super) credential: Option<Credential<'a>>,
-    pub(super) signed_headers: Option<&'a str>,
+    pub(super) signed_headers: Option<&'a [u8]>,
     pub(super) signature: Option<Signature>,
 }
 
@@ -72,6 +72,7 @@ impl<'a> Authorization<'a> {
     fn usual(field: &'a [u8], scope: &str) -> Option<Self> {
         let rest = field.strip_prefix(ALGORITHM.as_bytes())?.strip_prefix(b" Credential=")?;
         let (access_key, rest) = until(b'/', rest)?;
+        let access_key = std::str::from_utf8(access_key).ok()?;
         let (day, _) =
             rest.split_first_chunk::<DAY>().filter(|(day, _)| day.iter().all(u8::is_ascii_digit))?;
         let (scope, rest) = rest
@@ -108,7 +109,7 @@ impl<'a> Authorization<'a> {
         let (name, value) = (&piece[..equals], &piece[equals + 1..]);
         match name {
             "Credential" => self.credential = Some(Credential::Text(value.into())),
-            "SignedHeaders" => self.signed_headers = Some(value),
+            "SignedHeaders" => self.signed_headers = Some(value.as_bytes()),
             "Signature" => self.signature = Some(Signature::new(value)),
             _ => {}
         }
@@ -130,10 +131,10 @@ impl<'a> Authorization<'a> {
 /// Digits of a day.
 pub(super) const DAY: usize = 8;
 
-/// What stands before `end` and before every separator, and what follows `end`.
-fn until(end: u8, text: &[u8]) -> Option<(&str, &[u8])> {
+/// What stands before `end` and before every separator, all of it ASCII, and what follows `end`.
+fn until(end: u8, text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (value, rest) = text.split_at(find(text, [end, b',', b' '])?);
-    Some((ascii(value)?, rest.strip_prefix(&[end])?))
+    Some((Some(value).filter(|value| value.is_ascii())?, rest.strip_prefix(&[end])?))
 }
 
 /// What `HeaderValue::to_str` gives, several bytes at a time: of control characters only tabs get into a field.
@@ -172,7 +173,7 @@ mod tests {
         let credential = read.credential.map(|credential| {
             (credential.access_key().to_owned(), String::from_utf8(credential.scope().to_vec()).unwrap())
         });
-        let signed_headers = read.signed_headers.map(str::to_owned);
+        let signed_headers = read.signed_headers.map(<[u8]>::to_owned);
         Some((read.algorithm.to_owned(), credential, signed_headers, read.signature))
     }
 
@@ -187,7 +188,7 @@ mod tests {
                 scope: b"20261122/us-east-1/execute-api/aws4_request"
             })
         );
-        assert_eq!(read.signed_headers, Some("host;x-amz-date"));
+        assert_eq!(read.signed_headers, Some(&b"host;x-amz-date"[..]));
         assert_eq!(read.signature, Some(Signature::new(SIGNATURE)));
         assert_eq!(meaning(Ok(read)), meaning(any(&text)));
     }

@@ -37,7 +37,7 @@ pub(super) struct Claims<'a> {
     pub(super) time: SignedTime,
     pub(super) algorithm: Cow<'a, str>,
     pub(super) credential: Credential<'a>,
-    pub(super) signed_headers: Cow<'a, str>,
+    pub(super) signed_headers: Cow<'a, [u8]>,
     pub(super) signature: Signature,
 }
 
@@ -146,9 +146,16 @@ fn from_query<'a>(query: &'a str, fields: Fields<'a>) -> Result<Claims<'a>, Sign
         time,
         algorithm,
         credential: Credential::Text(credential),
-        signed_headers,
+        signed_headers: into_bytes(signed_headers),
         signature: Signature::new(&signature),
     })
+}
+
+fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => text.as_bytes().into(),
+        Cow::Owned(text) => text.into_bytes().into(),
+    }
 }
 
 /// 7 days.

@@ -18,7 +18,7 @@ use crate::{
     response::{Cause, GatewayError, ResponseType},
     route::{ApiMethod, Authorization, Scope, check_path},
 };
-use http::{Extensions, HeaderMap, Method, Request, Uri, request};
+use http::{Extensions, HeaderMap, Method, Request, Uri};
 use std::{fmt, sync::Arc};
 
 /// What a layer is made of.
@@ -71,11 +71,6 @@ impl<'a> Parts<'a> {
         Self { context, method, uri, headers: request.headers(), extensions: request.extensions() }
     }
 
-    pub(super) fn of_head(context: &'a RequestContext, head: &'a request::Parts) -> Self {
-        let request::Parts { method, uri, headers, extensions, .. } = head;
-        Self { context, method, uri, headers, extensions }
-    }
-
     /// What the client signed: method and target as received, whatever outer layers have made of them.
     fn signed(&self) -> RequestHead<'a> {
         RequestHead { method: self.context.method(), uri: self.context.received_uri(), headers: self.headers }
@@ -120,17 +115,25 @@ pub(super) enum Judged {
 }
 
 impl Config {
-    /// Rows 1 to 5 of AWS's order.
-    pub(super) fn read<'a>(&self, parts: &Parts<'a>) -> Result<Claims<'a>, Refusal> {
+    /// Rows 1 to 10 of AWS's order, and what comes next for a request that passes them: nothing is looked up and no body
+    /// read for one that fails. The claims are lent where they were read, since whatever gives them on copies them.
+    pub(super) fn examined<'a, T>(
+        &self,
+        parts: &Parts<'a>,
+        now: i64,
+        next: impl FnOnce(&Claims<'a>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         if !self.rules.dot_segments {
             check_path(parts.uri.path()).map_err(|_| GatewayError::bad_request(Cause::DotSegment))?;
         }
-        Ok(self.verifier.read(&parts.signed())?)
-    }
-
-    /// Rows 6 to 10: nothing is looked up and no body read for a request that fails here.
-    pub(super) fn examine(&self, parts: &Parts<'_>, claims: &Claims<'_>, now: i64) -> Result<(), Refusal> {
-        Ok(self.verifier.examine(&parts.signed(), claims, now)?)
+        let signed = parts.signed();
+        match &self.verifier.read(&signed) {
+            Ok(claims) => {
+                self.verifier.examine(&signed, claims, now)?;
+                next(claims)
+            }
+            Err(error) => Err(error.clone().into()),
+        }
     }
 
     /// The payload, if it is known ahead; otherwise the body is collected first.
@@ -151,16 +154,14 @@ impl Config {
         payload: &Payload,
         now: i64,
     ) -> Result<Judged, Refusal> {
-        let claims = self.read(parts)?;
-        self.examine(parts, &claims, now)?;
-        match self.store.lookup(claims.credential.access_key()) {
+        self.examined(parts, now, |claims| match self.store.lookup(claims.credential.access_key()) {
             Lookup::Found(credentials) => {
                 let known = Known { credentials, now };
-                self.judge(parts, &claims, &known, payload).map(Judged::Admitted)
+                self.judge(parts, claims, &known, payload).map(Judged::Admitted)
             }
             Lookup::Unknown => Err(unknown_key()),
             Lookup::Pending(lookup) => Ok(Judged::Fetch(lookup)),
-        }
+        })
     }
 
     /// The same when the access key, or the body, has come later: the head is read once more, because nothing of it was
@@ -171,9 +172,7 @@ impl Config {
         known: &Known,
         payload: &Payload,
     ) -> Result<Admitted, Refusal> {
-        let claims = self.read(parts)?;
-        self.examine(parts, &claims, known.now)?;
-        self.judge(parts, &claims, known, payload)
+        self.examined(parts, known.now, |claims| self.judge(parts, claims, known, payload))
     }
 
     /// The access key and the payload are known: the signature, the token, replays, permission, in this order. Then the

@@ -93,15 +93,28 @@ fn find_in_word<const N: usize>(word: [u8; 8], wanted: [u8; N]) -> Option<usize>
     (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
 }
 
-/// Whether a byte is a blank or a control character, eight at a time.
+/// Whether a byte is a blank or a control character.
 pub(super) fn has_blank(bytes: &[u8]) -> bool {
-    let below = |word: &[u8; 8]| {
-        let word = u64::from_le_bytes(*word);
-        word.wrapping_sub(EACH * 0x21) & !word & (EACH << 7)
-    };
+    let marks = |word: u64| word.wrapping_sub(EACH * 0x21) & !word;
+    has_marked(bytes, marks, |byte| byte <= b' ')
+}
+
+/// Whether a byte is a capital letter.
+pub(super) fn has_capital(bytes: &[u8]) -> bool {
+    // Seven bits of each byte, so that nothing is carried into the next; the eighth says that it is no letter.
+    let at_least = |word: u64, least: u8| (word & !(EACH << 7)) + EACH * u64::from(0x80 - least);
+    let marks = |word: u64| at_least(word, b'A') & !at_least(word, b'Z' + 1) & !word;
+    has_marked(bytes, marks, |byte| byte.is_ascii_uppercase())
+}
+
+/// Whether there is a byte of some kind, eight looked at together. `marks` sets the highest bit of one of them at least
+/// where there is, and none elsewhere.
+#[inline]
+fn has_marked(bytes: &[u8], marks: impl Fn(u64) -> u64, is_marked: impl Fn(u8) -> bool) -> bool {
+    let marks = |word: &[u8; 8]| marks(u64::from_le_bytes(*word)) & (EACH << 7);
     match bytes.last_chunk() {
-        Some(last) => bytes.as_chunks().0.iter().fold(below(last), |marks, word| marks | below(word)) != 0,
-        None => bytes.iter().any(|byte| *byte <= b' '),
+        Some(last) => bytes.as_chunks().0.iter().fold(marks(last), |all, word| all | marks(word)) != 0,
+        None => bytes.iter().any(|byte| is_marked(*byte)),
     }
 }
 
@@ -133,15 +146,16 @@ fn digit(half: u8) -> u8 {
 /// The 32 bytes of 64 lower-case digits; capitals are another text, and so another signature.
 pub(super) fn unhex(text: &[u8]) -> Option<[u8; 32]> {
     let text: &[u8; 64] = text.try_into().ok()?;
+    // Without an early end, so that many are looked at together.
+    let are_digits = text.iter().fold(true, |all, byte| all & matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let mut out = [0; 32];
     for (byte, digits) in out.iter_mut().zip(text.as_chunks().0) {
         *byte = byte_of(u16::from_le_bytes(*digits));
     }
-    // What is written otherwise again was no digit.
-    (hex(&out) == *text).then_some(out)
+    are_digits.then_some(out)
 }
 
-/// What two digits stand for, and anything for other texts; the first is the lower byte.
+/// What two digits stand for, and anything for other texts. The first is the lower byte of `digits`.
 fn byte_of(digits: u16) -> u8 {
     let halves = (digits & 0x0f0f) + (digits >> 6 & 0x0101) * 9;
     (halves << 4 | halves >> 8) as u8
@@ -200,11 +214,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_of_a_byte_is_found(text in prop::collection::vec(prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83], 0..40), wanted in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83], other in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83]) {
+        fn the_first_of_a_byte_is_found(text in prop::collection::vec(prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83, 0x3fu8..0x43, 0x58u8..0x5d], 0..40), wanted in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83], other in prop_oneof![any::<u8>(), 0u8..4, 0x7fu8..0x83]) {
             prop_assert_eq!(find(&text, [wanted]), text.iter().position(|byte| *byte == wanted));
             let either = text.iter().position(|byte| *byte == wanted || *byte == other);
             prop_assert_eq!(find(&text, [wanted, other]), either);
             prop_assert_eq!(has_blank(&text), text.iter().any(|byte| *byte <= b' '));
+            prop_assert_eq!(has_capital(&text), text.iter().any(u8::is_ascii_uppercase));
         }
 
         #[test]

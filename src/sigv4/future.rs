@@ -18,6 +18,7 @@ use std::{
     fmt,
     future::Future,
     marker::PhantomData,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -40,7 +41,7 @@ pin_project! {
         Forwarded { #[pin] future: F },
         Streaming { #[pin] future: F, watch: Watch },
         Refused { response: Option<Box<Response<R>>> },
-        Reading { #[pin] body: B, reading: Option<Reading<S>> },
+        Reading { #[pin] body: B, reading: Reading<S> },
         Looking { lookup: LookupFuture, waiting: Option<Box<Looking<S, B>>> },
     }
 }
@@ -68,8 +69,15 @@ impl<S, B, F, R, M> SigV4AuthFuture<S, B, F, R, M> {
         Self::new(State::Refused { response: Some(Box::new(response)) })
     }
 
-    pub(super) fn reading(body: B, reading: Reading<S>) -> Self {
-        Self::new(State::Reading { body, reading: Some(reading) })
+    pub(super) fn reading(
+        request: Request<B>,
+        context: RequestContext,
+        inner: S,
+        config: Arc<Config>,
+    ) -> Self {
+        let (head, body) = request.into_parts();
+        let reading = Reading::new(Request::from_parts(head, ()), context, inner, config);
+        Self::new(State::Reading { body, reading })
     }
 
     pub(super) fn looking(lookup: LookupFuture, waiting: Looking<S, B>) -> Self {
@@ -93,6 +101,8 @@ where
     }
 }
 
+/// The service makes its future in the place where it stays.
+#[inline]
 fn pass_on<S, B, R, M>(
     inner: &mut S,
     request: Request<B>,
@@ -139,10 +149,9 @@ where
                     return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)));
                 }
                 StateProj::Reading { body, reading } => {
-                    let Some(pending) = reading else { return Poll::Pending };
-                    let read = ready!(pending.poll(body, cx));
-                    let Some(reading) = reading.take() else { return Poll::Pending };
-                    reading.finish::<B, M, R>(read, state);
+                    let read = ready!(reading.poll(body, cx));
+                    let next = reading.next::<B, M, R>(read);
+                    state.set(next);
                 }
                 StateProj::Looking { lookup, waiting } => {
                     let found = ready!(lookup.as_mut().poll(cx));
@@ -155,8 +164,9 @@ where
 }
 
 impl<S> Reading<S> {
-    /// Sets the next state where it stands: a future that is given back is copied.
-    fn finish<B, M, R>(mut self, read: Read, mut state: Pin<&mut State<S, B, S::Future, R>>)
+    /// What is needed no longer stays in its place, to be dropped there: what lived across the call would have the
+    /// service's future copied.
+    fn next<B, M, R>(&mut self, read: Read) -> State<S, B, S::Future, R>
     where
         S: Service<Request<M::Out>>,
         M: BodyMap<B>,
@@ -164,11 +174,11 @@ impl<S> Reading<S> {
     {
         match read {
             Ok((body, admitted)) => {
-                let mut request = Request::from_parts(self.head, M::Out::from(body));
-                self.config.strip(&mut request, admitted);
-                state.set(State::Forwarded { future: self.inner.call(request) });
+                self.config.strip(&mut self.head, admitted);
+                let request = mem::take(&mut self.head).map(|()| M::Out::from(body));
+                State::Forwarded { future: self.inner.call(request) }
             }
-            Err(refusal) => state.set(State::refused(refusal, &self.context, &self.config)),
+            Err(refusal) => State::refused(refusal, &self.context, &self.config),
         }
     }
 }

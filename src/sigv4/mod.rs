@@ -142,6 +142,7 @@ mod encode;
 mod error;
 mod fields;
 mod future;
+mod id_hash;
 mod key;
 mod layer;
 mod permissions;

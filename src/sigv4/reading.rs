@@ -8,7 +8,7 @@ use super::{
 };
 use crate::context::RequestContext;
 use bytes::Bytes;
-use http::request;
+use http::Request;
 use http_body::Body;
 use std::{
     pin::Pin,
@@ -18,7 +18,7 @@ use std::{
 
 /// The head of the request, and the service that is ready for it.
 pub(super) struct Reading<S> {
-    pub(super) head: request::Parts,
+    pub(super) head: Request<()>,
     pub(super) context: RequestContext,
     pub(super) inner: S,
     pub(super) config: Arc<Config>,
@@ -47,7 +47,7 @@ struct Arriving {
 pub(super) type Read = Result<(Bytes, Admitted), Refusal>;
 
 impl<S> Reading<S> {
-    pub(super) fn new(head: request::Parts, context: RequestContext, inner: S, config: Arc<Config>) -> Self {
+    pub(super) fn new(head: Request<()>, context: RequestContext, inner: S, config: Arc<Config>) -> Self {
         Self { head, context, inner, config, waiting: Waiting::Not }
     }
 
@@ -63,30 +63,33 @@ impl<S> Reading<S> {
     }
 
     /// Where everything is there already, the head is read once, and nothing kept.
-    fn begin<B>(&mut self, body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Read>
+    fn begin<B>(&mut self, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Read>
     where
         B: Body<Data = Bytes>,
     {
         let Self { head, context, config, waiting, .. } = self;
-        let (parts, now) = (Parts::of_head(context, head), config.context.clock.now().unix_seconds());
-        let claims = config.read(&parts)?;
-        config.examine(&parts, &claims, now)?;
-        match config.store.lookup(claims.credential.access_key()) {
-            Lookup::Found(credentials) => {
-                let known = Known { credentials, now };
-                let mut collector = begin_to_collect(config, &parts, &*body)?;
-                if collector.poll(body, cx)?.is_pending() {
-                    *waiting = Waiting::Body(Box::new(Arriving { known, collector }));
-                    return Poll::Pending;
+        let (parts, now) = (Parts::of(context, head), config.context.clock.now().unix_seconds());
+        let read = config.examined(&parts, now, |claims| {
+            let known = match config.store.lookup(claims.credential.access_key()) {
+                Lookup::Found(credentials) => Known { credentials, now },
+                Lookup::Unknown => return Err(unknown_key()),
+                Lookup::Pending(lookup) => {
+                    *waiting = Waiting::Key { lookup, now };
+                    return Ok(None);
                 }
-                let (bytes, payload) = collector.finish();
-                Poll::Ready(Ok((bytes, config.judge(&parts, &claims, &known, &payload)?)))
+            };
+            let mut collector = begin_to_collect(config, &parts, &*body)?;
+            if collector.poll(body.as_mut(), cx)?.is_pending() {
+                *waiting = Waiting::Body(Box::new(Arriving { known, collector }));
+                return Ok(None);
             }
-            Lookup::Unknown => Poll::Ready(Err(unknown_key())),
-            Lookup::Pending(lookup) => {
-                *waiting = Waiting::Key { lookup, now };
-                self.go_on(body, cx)
-            }
+            let (bytes, payload) = collector.finish();
+            Ok(Some((bytes, config.judge(&parts, claims, &known, &payload)?)))
+        })?;
+        match (read, &self.waiting) {
+            (Some(read), _) => Poll::Ready(Ok(read)),
+            (None, Waiting::Key { .. }) => self.go_on(body, cx),
+            (None, _) => Poll::Pending,
         }
     }
 
@@ -95,7 +98,7 @@ impl<S> Reading<S> {
         B: Body<Data = Bytes>,
     {
         let Self { head, context, config, waiting, .. } = self;
-        let parts = Parts::of_head(context, head);
+        let parts = Parts::of(context, head);
         if let Waiting::Key { lookup, now } = waiting {
             let found = ready!(lookup.as_mut().poll(cx)).map_err(|_| store_failed())?;
             let known = Known { credentials: found.ok_or_else(unknown_key)?, now: *now };

@@ -3,7 +3,6 @@
 use super::{
     config::{Config, Judged, Parts},
     future::{Looking, SigV4AuthFuture},
-    reading::Reading,
 };
 use crate::body::{BodyCheck, BoxError, GatewayBody};
 use bytes::Bytes;
@@ -117,9 +116,8 @@ where
         context.begin_authentication(clock);
         let is_empty = request.body().is_end_stream();
         let Some(ahead) = config.ahead(&Parts::of(&context, &request), is_empty) else {
-            let (head, body) = request.into_parts();
             let (inner, config) = (self.take_ready(), Arc::clone(&self.config));
-            return SigV4AuthFuture::reading(body, Reading::new(head, context, inner, config));
+            return SigV4AuthFuture::reading(request, context, inner, config);
         };
         let now = clock.now().unix_seconds();
         match config.judge_now(&Parts::of(&context, &request), &ahead.payload(), now) {

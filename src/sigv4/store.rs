@@ -1,12 +1,13 @@
 //! Where access keys are looked up: the trait, the one in memory, and functions.
 
-use super::credentials::Credentials;
+use super::{credentials::Credentials, id_hash::IdHasher};
 use crate::body::BoxError;
 use arc_swap::ArcSwap;
 use std::{
     collections::HashMap,
     fmt,
     future::Future,
+    hash::BuildHasherDefault,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -62,9 +63,12 @@ impl<T: CredentialsStore + ?Sized> CredentialsStore for Arc<T> {
 #[derive(Clone, Default)]
 pub struct MemoryCredentialsStore(Arc<Shared>);
 
+/// By access key id.
+type Table = HashMap<Box<str>, Credentials, BuildHasherDefault<IdHasher>>;
+
 #[derive(Default)]
 struct Shared {
-    table: ArcSwap<HashMap<Box<str>, Credentials>>,
+    table: ArcSwap<Table>,
     /// Edits copy the table one after the other.
     edits: Mutex<()>,
 }
@@ -101,7 +105,7 @@ impl MemoryCredentialsStore {
         ids
     }
 
-    fn edit<T>(&self, change: impl FnOnce(&mut HashMap<Box<str>, Credentials>) -> T) -> T {
+    fn edit<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
         let _one_at_a_time = self.0.edits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut table = HashMap::clone(&self.0.table.load());
         let result = change(&mut table);

@@ -9,13 +9,27 @@ use std::sync::{
 
 /// The state of one shared bucket. A mutex and not an atomic: several limits of one request are locked in a fixed
 /// order and charged together, so nobody ever sees another request's provisional charge (design D9).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Slot {
+    /// No other has it, or ever will.
+    number: u64,
     bucket: Mutex<Bucket>,
     /// How often it would have refused, had it not been in shadow mode.
     shadowed: AtomicU64,
     /// By which it is charged: that of the plans, which those who edit stages do not know.
     clock: OnceLock<Clock>,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            number: NEXT.fetch_add(1, Relaxed),
+            bucket: Mutex::default(),
+            shadowed: AtomicU64::new(0),
+            clock: OnceLock::new(),
+        }
+    }
 }
 
 impl Slot {
@@ -57,10 +71,10 @@ impl SharedBucket {
         Self { throttle, past: PastRates::default(), slot: Arc::default(), shadow: false, id: 0 }
     }
 
-    /// Tells one bucket from another, as long as somebody has it.
+    /// Tells one bucket from every other, those that are gone included; never 0.
     #[cfg(feature = "usage-plan")]
-    pub(crate) fn address(&self) -> usize {
-        Arc::as_ptr(&self.slot).addr()
+    pub(crate) fn number(&self) -> u64 {
+        self.slot.number
     }
 
     /// The same bucket with other numbers, from `now` on.

@@ -40,6 +40,8 @@ pub(crate) struct Deadline {
 #[derive(Debug)]
 pub(super) struct Uploads {
     context: RequestContext,
+    /// What it had kept others waiting before (a signature over the body): no part of the service's time.
+    before: Duration,
     /// By how much the deadline has moved, because the client kept the service waiting.
     spared: Duration,
 }
@@ -82,7 +84,11 @@ impl Deadline {
     /// waiting is not the service's.
     #[cfg(feature = "gateway")]
     pub(crate) fn sparing_uploads(mut self, watched: Option<&RequestContext>) -> Self {
-        self.uploads = watched.map(|context| Uploads { context: context.clone(), spared: Duration::ZERO });
+        self.uploads = watched.map(|context| Uploads {
+            context: context.clone(),
+            before: context.client_waited(),
+            spared: Duration::ZERO,
+        });
         self
     }
 
@@ -98,9 +104,9 @@ impl Deadline {
 
     /// Looked at only when the timer has rung: what the client made of the time until now.
     fn moves_by(&mut self) -> Option<Duration> {
-        let Uploads { context, spared } = self.uploads.as_mut()?;
+        let Uploads { context, before, spared } = self.uploads.as_mut()?;
         let (waited, is_waiting) = context.client_wait(self.clock.now());
-        let owed = waited.min(MOST_SPARED).saturating_sub(*spared);
+        let owed = waited.saturating_sub(*before).min(MOST_SPARED).saturating_sub(*spared);
         let is_waiting = is_waiting && *spared < MOST_SPARED;
         let later = if is_waiting { owed.max(SHORTEST_LOOK) } else { owed };
         *spared += later;

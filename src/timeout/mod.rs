@@ -4,7 +4,7 @@
 //! 2. At its first `Pending` the timer starts: the method's own
 //!    ([`ApiMethod::timeout`](crate::route::ApiMethod::timeout)), or the layer's. The deadline counts from there, which
 //!    is the call and what the service did without waiting. Waiting for readiness is not counted. In `Gateway` neither is
-//!    the time for which the client keeps the service waiting for the request's body: AWS has all of it before it calls
+//!    the time for which the client keeps the service, once it is called, waiting for the request's body: AWS has all of it before it calls
 //!    the integration. That time is bounded by the payload limit's
 //!    [`minimum_rate`](crate::payload_limit::PayloadLimitLayer::minimum_rate), and 300 s are the most, because here the
 //!    service is occupied meanwhile; without a minimum rate, or with this layer used alone, it counts like any other.

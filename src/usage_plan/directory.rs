@@ -39,6 +39,11 @@ impl Directory {
         self.plans.get(slot as usize)?.as_deref()
     }
 
+    /// A shared bucket with its present numbers, where they are known here: the account's.
+    pub(super) fn present<'a>(&'a self, shared: &'a SharedBucket) -> &'a SharedBucket {
+        self.account.as_ref().filter(|account| Arc::ptr_eq(&account.slot, &shared.slot)).unwrap_or(shared)
+    }
+
     pub(super) fn named(&self, id: &str) -> Option<&PlanState> {
         self.at(*self.by_id.get(id)?)
     }

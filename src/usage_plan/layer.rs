@@ -30,6 +30,7 @@ use http::{HeaderValue, Method, Request, Response};
 use std::{
     fmt,
     mem::ManuallyDrop,
+    num::NonZeroU32,
     sync::{Arc, MutexGuard},
     task::{Context, Poll},
 };
@@ -55,8 +56,9 @@ pub(super) struct Config {
     reserve: Option<Arc<ReserveFn>>,
     by_principal: Option<Arc<PlanFn>>,
     pub(super) headers: bool,
-    /// Inside `Gateway`, where nothing waits between the arrival and this phase: the arrival is the present time.
-    by_arrival: bool,
+    /// The gateway that this is in, where nothing waits between the arrival and this phase: of a context that it made, the
+    /// arrival is the present time.
+    maker: Option<NonZeroU32>,
 }
 
 impl UsagePlanLayer {
@@ -72,7 +74,7 @@ impl UsagePlanLayer {
             reserve: None,
             by_principal: None,
             headers,
-            by_arrival: false,
+            maker: None,
         };
         Self { config: Arc::new(config) }
     }
@@ -116,12 +118,13 @@ impl UsagePlanLayer {
         self.change(|config| config.by_principal = Some(Arc::new(choose)))
     }
 
-    /// The layer as a phase of `Gateway`. `clock` is that of the contexts, where nothing waits between the arrival of a
-    /// request and this phase.
+    /// The layer as a phase of `Gateway`. `contexts` are what it makes contexts from, where nothing waits between the
+    /// arrival of a request and this phase.
     #[cfg(feature = "gateway")]
-    pub(crate) fn in_gateway(self, aws_exact: bool, clock: Option<&crate::clock::Clock>) -> Self {
-        let by_arrival = clock.is_some_and(|clock| self.config.plans.clock().is_same(clock));
-        self.change(|config| (config.headers, config.by_arrival) = (config.headers && !aws_exact, by_arrival))
+    pub(crate) fn in_gateway(self, aws_exact: bool, contexts: Option<&ContextConfig>) -> Self {
+        let same_clock = contexts.filter(|contexts| self.config.plans.clock().is_same(&contexts.clock));
+        let maker = same_clock.and_then(|contexts| contexts.maker);
+        self.change(|config| (config.headers, config.maker) = (config.headers && !aws_exact, maker))
     }
 
     #[cfg(feature = "gateway")]
@@ -196,8 +199,8 @@ impl Config {
                 Some(reservation) => KeptCharge::Handle(reservation.handle()),
                 None => KeptCharge::Plain(PlainCharge {
                     plans: self.plans.address(),
-                    stage: stage.map_or(0, SharedBucket::address),
-                    account: account.map_or(0, SharedBucket::address),
+                    stage: stage.map_or(0, SharedBucket::number),
+                    account: account.map_or(0, SharedBucket::number),
                     cost,
                     of_plan: charged.map(|charged| charged.keep()),
                 }),
@@ -214,16 +217,20 @@ impl Config {
         }
         let directory = self.plans.directory();
         let charged = charge.of_plan.map(|kept| Charged::of_kept(subject_of_payer(context), kept));
-        // By address: the method may have been rewritten since, and what was removed and set anew was not charged.
+        // By number: the method may have been rewritten since, and what was removed and set anew was not charged.
         let settings = context.route().and_then(MatchedRoute::settings);
-        let stage = settings.and_then(|settings| settings.throttle_at(charge.stage));
-        let account = directory.account.as_ref().filter(|account| account.address() == charge.account);
+        let stage = settings.and_then(|settings| settings.throttle_of(charge.stage));
+        let account = directory.account.as_ref().filter(|account| account.number() == charge.account);
         let change = Change::GiveBack(charge.cost);
         self.plans.settle(charged.as_ref(), stage.into_iter().chain(account), None, change);
     }
 
     fn now(&self, context: &RequestContext) -> Timestamp {
-        if self.by_arrival { context.arrived() } else { self.plans.now() }
+        if self.maker.is_some() && context.maker() == self.maker {
+            context.arrived()
+        } else {
+            self.plans.now()
+        }
     }
 
     fn payer<'a>(

@@ -138,7 +138,9 @@ impl UsagePlans {
 
     /// Adds a plan, or edits the one with its id. An edit keeps every count: what was spent of the throttle and of
     /// the quota stays spent. A new rate holds from here on: what came
-    /// back before came back at the rate of then.
+    /// back before came back at the rate of then. Where throttles are a Redis's, a process that did not see the edit knows
+    /// nothing of the rate before, and a bucket that is not used until it would have been full at the rate of its last use
+    /// is forgotten: after an edit to a slower rate it is full then, and not later.
     ///
     /// # Errors
     ///

@@ -1,7 +1,12 @@
 //! A cost that is known only afterwards: reserve, then commit.
 
 use super::{
-    directory::InForce, entry::Entry, plans::UsagePlans, quota::Span, shard::Change, store::BucketAsk,
+    directory::{InForce, PlanState},
+    entry::Entry,
+    plans::UsagePlans,
+    quota::Span,
+    shard::Change,
+    store::BucketAsk,
 };
 use crate::{
     context::{GiveBack, PlanCharge},
@@ -42,6 +47,12 @@ impl Charged {
             method: in_force.method,
             elsewhere: false,
         }
+    }
+
+    /// Whether this period has it: the one in which it was charged, or one that has its day since an edit.
+    pub(super) fn counts_in(&self, period: i32, plan: Option<&PlanState>) -> bool {
+        let has_its_day = |plan: &PlanState| plan.calendar().span_of_day(self.day).window_day == period;
+        period == self.period || plan.is_some_and(has_its_day)
     }
 
     /// What was kept of a charge in memory, and whose it was.
@@ -133,7 +144,11 @@ impl UsageReservation {
         Arc::clone(&self.0) as Arc<dyn GiveBack>
     }
 
-    /// Gives all of it back, as if the request had not come. `false` if it was settled before.
+    /// Gives all of it back. `false` if it was settled before.
+    ///
+    /// The quota is then as if the request had not come. A throttle gets the tokens back on top of those that time has
+    /// brought since, up to its burst: so as many requests more than the burst may come at once as are given back then.
+    /// Never more come through in the end than what time and the burst have brought.
     pub fn refund_all(&self) -> bool {
         self.commit(0)
     }
@@ -180,6 +195,7 @@ impl UsagePlans {
             return self.change_tokens(tokens, change);
         }
         for shared in shared {
+            let shared = directory.present(shared);
             let mut bucket = shared.slot.lock();
             *bucket = change.of_bucket(shared.settled(*bucket), shared.throttle, now);
         }

@@ -239,7 +239,7 @@ impl Shard {
         if let Some(holding) = leases.find(charged.subject, charged.plan) {
             holding.settle(charged.day, change.signed(), charged.from_hand, now);
         }
-        if entry.period == charged.period {
+        if charged.counts_in(entry.period, plan) {
             entry.charged = change.of_charged(entry.charged);
         }
         if entry.today == charged.day {

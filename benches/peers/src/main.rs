@@ -96,6 +96,9 @@ fn run_table(arguments: &Arguments) -> bool {
     if arguments.wants("cache-two-threads") {
         met &= threads::measure(arguments.rounds);
     }
+    if arguments.wants("metrics-two-threads") {
+        threads::measure_metrics(arguments.rounds);
+    }
     if arguments.wants("memory") {
         met &= memory::measure();
     }

@@ -197,9 +197,30 @@ fn access_log(name: &'static str) -> Row {
 }
 
 fn metrics(name: &'static str) -> Row {
-    let ours = with_context(ObserveLayer::new().observer(Metrics::new()).layer(bare()));
-    let peer = with_context(PROMETHEUS.clone().layer(bare()));
-    over(name, side(Drained(ours)), side(Drained(peer)), Goal::Nanos(100.0))
+    over(name, side(counted()), side(counted_by_peer()), Goal::Nanos(100.0))
+}
+
+/// A service with metrics of its own.
+pub fn counted() -> impl Service<
+    Request<Body>,
+    Response = Response<()>,
+    Error = Infallible,
+    Future = Ready<Result<Response<()>, Infallible>>,
+> + Clone
++ Send
++ 'static {
+    Drained(with_context(ObserveLayer::new().observer(Metrics::new()).layer(bare())))
+}
+
+pub fn counted_by_peer() -> impl Service<
+    Request<Body>,
+    Response = Response<()>,
+    Error = Infallible,
+    Future = Ready<Result<Response<()>, Infallible>>,
+> + Clone
++ Send
++ 'static {
+    Drained(with_context(PROMETHEUS.clone().layer(bare())))
 }
 
 /// A layer of spans, and nobody who listens.

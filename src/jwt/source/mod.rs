@@ -17,10 +17,8 @@ use remote::{KeyWait, Remote};
 use std::{
     fmt,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 
 pub(super) use remote::KeyWait as Wait;
@@ -38,8 +36,16 @@ pub struct JwkSource(Arc<Inner>);
 
 struct Inner {
     current: ArcSwapOption<Edition>,
-    next_generation: AtomicU64,
+    changes: Mutex<Changes>,
     origin: Origin,
+}
+
+/// Held while an edition is put in force.
+#[derive(Default)]
+struct Changes {
+    next_generation: u64,
+    /// Editions that were put in force by hand.
+    by_hand: u64,
 }
 
 enum Origin {
@@ -53,15 +59,22 @@ enum Origin {
 pub(super) struct Edition {
     pub(super) set: JwkSet,
     pub(super) generation: u64,
-    /// When it was fetched; it stays usable for a time that only remote sources limit.
-    fetched_at: Timestamp,
+    /// When it was fetched, or first looked at after it was put in force by hand; it stays usable for a time that only
+    /// remote sources limit.
+    fetched_at: OnceLock<Timestamp>,
+}
+
+impl Edition {
+    fn age(&self, now: Timestamp) -> Duration {
+        now.since(*self.fetched_at.get_or_init(|| now))
+    }
 }
 
 impl JwkSource {
     fn new(set: Option<JwkSet>, origin: Origin) -> Self {
-        let inner = Inner { current: ArcSwapOption::empty(), next_generation: AtomicU64::new(0), origin };
+        let inner = Inner { current: ArcSwapOption::empty(), changes: Mutex::default(), origin };
         if let Some(set) = set {
-            inner.install(set, Timestamp::new(0, 0));
+            inner.install(set, None);
         }
         Self(Arc::new(inner))
     }
@@ -98,10 +111,12 @@ impl JwkSource {
         Self::new(None, Origin::Remote(Box::new(remote.into_remote())))
     }
 
-    /// Puts other keys in force, at once and for every clone. What a file or an issuer says later replaces them.
+    /// Puts other keys in force, at once and for every clone. What a file or an issuer says later replaces them; a fetch
+    /// that had begun before changes nothing.
     pub fn replace(&self, set: JwkSet) {
-        self.0
-            .install(set, self.0.current.load().as_ref().map_or(Timestamp::new(0, 0), |now| now.fetched_at));
+        let mut changes = self.0.changes();
+        changes.by_hand += 1;
+        self.0.put(&mut changes, set, None);
     }
 
     /// Reads a file again, now.
@@ -113,7 +128,7 @@ impl JwkSource {
     pub fn reload(&self) -> Result<(), ConfigError> {
         match &self.0.origin {
             Origin::File(file) => {
-                self.0.install(file.read()?, Timestamp::new(0, 0));
+                self.0.install(file.read()?, None);
                 Ok(())
             }
             _ => Err(ConfigError::new("JWK source", "reload", "only a file is read again")),
@@ -131,12 +146,12 @@ impl JwkSource {
             Origin::Fixed => {}
             Origin::File(file) => {
                 if let Some(set) = file.changed(now) {
-                    self.0.install(set, now);
+                    self.0.install(set, Some(now));
                 }
             }
             Origin::Remote(remote) => {
                 let current = self.0.current.load();
-                let age = current.as_ref().map(|edition| now.since(edition.fetched_at));
+                let age = current.as_ref().map(|edition| edition.age(now));
                 if age.is_some_and(|age| age >= remote.refresh_after) {
                     remote.refresh(&self.0, now);
                 }
@@ -167,15 +182,44 @@ impl JwkSource {
 }
 
 impl Inner {
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn install(&self, set: JwkSet, fetched_at: Option<Timestamp>) {
+        self.put(&mut self.changes(), set, fetched_at);
+    }
+
+    /// How many editions were put in force by hand until now.
+    fn by_hand(&self) -> u64 {
+        self.changes().by_hand
+    }
+
+    /// What was fetched, unless keys were put in force by hand since the fetch began: it may be older than they are.
+    fn install_fetched(&self, set: JwkSet, begun: Timestamp, by_hand: u64) {
+        let mut changes = self.changes();
+        if changes.by_hand == by_hand {
+            self.put(&mut changes, set, Some(begun));
+        }
+    }
+
     /// The same document again keeps its number, so that what was verified stays verified.
-    fn install(&self, set: JwkSet, now: Timestamp) {
+    fn put(&self, changes: &mut Changes, set: JwkSet, fetched_at: Option<Timestamp>) {
+        let fetched_at = fetched_at.map_or_else(OnceLock::new, OnceLock::from);
         let current = self.current.load();
         let same = current.as_ref().filter(|edition| edition.set.is_same_document(&set));
         let edition = match same {
-            Some(known) => Edition { set: known.set.clone(), generation: known.generation, fetched_at: now },
-            None => Edition { set, generation: self.next_generation.fetch_add(1, Relaxed), fetched_at: now },
+            Some(known) => Edition { set: known.set.clone(), generation: known.generation, fetched_at },
+            None => Edition { set, generation: changes.next(), fetched_at },
         };
         self.current.store(Some(Arc::new(edition)));
+    }
+}
+
+impl Changes {
+    fn next(&mut self) -> u64 {
+        self.next_generation += 1;
+        self.next_generation
     }
 }
 

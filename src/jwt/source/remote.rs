@@ -274,10 +274,11 @@ impl Inner {
     /// One fetch: the keys are in force before anybody who waits is woken.
     async fn fetch_remote(&self, begun: Timestamp) {
         let super::Origin::Remote(remote) = &self.origin else { return };
+        let by_hand = self.by_hand();
         let fetched = remote.fetch().await;
         let problem = fetched.as_ref().err().copied();
         if let Ok(set) = fetched {
-            self.install(set, begun);
+            self.install_fetched(set, begun, by_hand);
         }
         let mut state = remote.state();
         state.problem = problem;

@@ -1,9 +1,7 @@
 //! Histograms: of durations with OpenTelemetry's bounds, and of shares.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
-};
+use super::count::Count;
+use std::time::Duration;
 
 /// Upper bounds of a histogram, as they are printed and in whole units.
 #[derive(Debug)]
@@ -48,51 +46,69 @@ pub(super) static SHARES: Scale<9> = Scale {
 /// One count a bucket, one for what is above all bounds, and the sum.
 #[derive(Debug)]
 pub(super) struct Histogram<const N: usize> {
-    buckets: [AtomicU64; N],
-    above: AtomicU64,
-    sum: AtomicU64,
+    buckets: [Count; N],
+    above: Count,
+    sum: Count,
 }
 
 pub(super) type Durations = Histogram<15>;
 pub(super) type Shares = Histogram<9>;
 
-/// Counts up to and including each bound, all, and the sum.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Counts up to and including each bound, all, and the sum in units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cumulative<const N: usize> {
     pub(super) buckets: [u64; N],
     pub(super) count: u64,
-    pub(super) sum: f64,
+    pub(super) sum: u64,
+}
+
+impl<const N: usize> Default for Cumulative<N> {
+    fn default() -> Self {
+        Self { buckets: [0; N], count: 0, sum: 0 }
+    }
 }
 
 impl<const N: usize> Default for Histogram<N> {
     fn default() -> Self {
-        Self { buckets: [const { AtomicU64::new(0) }; N], above: AtomicU64::new(0), sum: AtomicU64::new(0) }
+        Self {
+            buckets: std::array::from_fn(|_| Count::default()),
+            above: Count::default(),
+            sum: Count::default(),
+        }
     }
 }
 
 impl<const N: usize> Histogram<N> {
+    /// The sum first: whoever sees a count sees what it stands for.
     fn add(&self, scale: &Scale<N>, units: u64) {
+        self.sum.add(units);
         let bucket = scale.units.iter().position(|bound| units <= *bound);
-        bucket.map_or(&self.above, |bucket| &self.buckets[bucket]).fetch_add(1, Relaxed);
-        self.sum.fetch_add(units, Relaxed);
+        bucket.map_or(&self.above, |bucket| &self.buckets[bucket]).add(1);
     }
 
     /// Buckets are read one after the other: the total is theirs, so that a page never contradicts itself.
-    pub(super) fn read(&self, scale: &Scale<N>) -> Cumulative<N> {
+    pub(super) fn read(&self) -> Cumulative<N> {
         let mut count = 0;
         let buckets = self.buckets.each_ref().map(|bucket| {
-            count += bucket.load(Relaxed);
+            count += bucket.get();
             count
         });
-        count += self.above.load(Relaxed);
-        Cumulative { buckets, count, sum: self.sum.load(Relaxed) as f64 / scale.one }
+        count += self.above.get();
+        Cumulative { buckets, count, sum: self.sum.get() }
     }
 }
 
 impl<const N: usize> Cumulative<N> {
     pub(super) fn plus(self, other: Self) -> Self {
         let buckets = std::array::from_fn(|bucket| self.buckets[bucket] + other.buckets[bucket]);
-        Self { buckets, count: self.count + other.count, sum: self.sum + other.sum }
+        Self { buckets, count: self.count + other.count, sum: self.sum.wrapping_add(other.sum) }
+    }
+}
+
+impl<const N: usize> Scale<N> {
+    /// A sum as it is printed.
+    pub(super) fn whole(&self, sum: u64) -> f64 {
+        sum as f64 / self.one
     }
 }
 
@@ -121,11 +137,12 @@ mod tests {
         for millis in [5, 6, 29_000, 31_000] {
             durations.record(Duration::from_millis(millis));
         }
-        let read = durations.read(&SECONDS);
+        let read = durations.read();
         assert_eq!((read.buckets[0], read.buckets[1], read.buckets[13], read.buckets[14]), (1, 2, 2, 3));
-        assert_eq!((read.count, read.sum), (4, 60.011));
+        assert_eq!((read.count, SECONDS.whole(read.sum)), (4, 60.011));
         let twice = read.plus(read);
-        assert_eq!((twice.buckets[0], twice.buckets[14], twice.count, twice.sum), (2, 6, 8, 120.022));
+        assert_eq!((twice.buckets[0], twice.buckets[14], twice.count), (2, 6, 8));
+        assert_eq!(SECONDS.whole(twice.sum), 120.022);
     }
 
     #[test]
@@ -137,8 +154,8 @@ mod tests {
         for share in [0.0, 0.1, 0.100_001, 1.0, 1.5] {
             shares.record(share);
         }
-        let read = shares.read(&SHARES);
+        let read = shares.read();
         assert_eq!(read.buckets, [1, 1, 1, 2, 3, 3, 3, 3, 4]);
-        assert_eq!((read.count, read.sum), (5, 2.700_001));
+        assert_eq!((read.count, SHARES.whole(read.sum)), (5, 2.700_001));
     }
 }

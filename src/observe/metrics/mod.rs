@@ -9,6 +9,8 @@
 //!    its method and status; a status that is not registered as the first of its class (499 as 400). These are some hundred
 //!    series at most, beside the budget.
 //! 3. A request is counted when it ends, whichever way; in between it is in flight.
+//! 4. Threads count apart, eight ways, and a scrape adds up: nothing is lost, and two threads seldom write to the same line
+//!    of a cache. A series takes about 200 bytes, its labels, and 384 bytes for each of the eight ways that met it.
 //!
 //! | metric | type | AWS |
 //! |---|---|---|
@@ -59,13 +61,18 @@
 //! # });
 //! ```
 
+mod count;
 mod histogram;
 mod named;
 mod registry;
 mod series;
+mod series_counts;
 mod service;
 mod table;
 mod text;
+
+#[cfg(test)]
+mod tests;
 
 pub use registry::{CacheLookups, Metrics, MetricsBuilder, Refusals};
 pub use series::SeriesTotals;

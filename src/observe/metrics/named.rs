@@ -1,16 +1,14 @@
 //! Counts by a name out of the configuration: of a plan, of an authorizer.
 
 use super::{
+    count::Count,
     histogram::{Durations, Shares},
     series::OTHER,
 };
 use crate::context::{AuthorizerUse, PlanHeadroom};
 use std::{
     collections::BTreeMap,
-    sync::{
-        PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{PoisonError, RwLock},
 };
 
 /// As many names as the label budget allows; the others share one place.
@@ -66,14 +64,14 @@ impl PlanCounts {
 #[derive(Debug, Default)]
 pub(super) struct AuthorizerCounts {
     pub(super) calls: Durations,
-    pub(super) cached: AtomicU64,
+    pub(super) cached: Count,
 }
 
 impl AuthorizerCounts {
     pub(super) fn record(&self, authorizer: AuthorizerUse<'_>) {
         match authorizer.latency {
             Some(latency) => self.calls.record(latency),
-            None => _ = self.cached.fetch_add(1, Relaxed),
+            None => self.cached.add(1),
         }
     }
 }
@@ -84,13 +82,13 @@ mod tests {
 
     #[test]
     fn names_beyond_the_budget_share_a_place() {
-        let named = Named::<AtomicU64>::within(2);
+        let named = Named::<Count>::within(2);
         for name in ["a", "b", "c", "d", "a"] {
-            named.count(name, |count| _ = count.fetch_add(1, Relaxed));
+            named.count(name, |count| count.add(1));
         }
         let mut read = Vec::new();
-        let each = |name: &str, count: &AtomicU64| {
-            read.push((name.to_owned(), count.load(Relaxed)));
+        let each = |name: &str, count: &Count| {
+            read.push((name.to_owned(), count.get()));
             Ok::<_, ()>(())
         };
         named.try_each(each).unwrap();

@@ -7,8 +7,10 @@ use super::{
         samples::{MetricSource, Samples},
         sink::LogWriter,
     },
+    count::Count,
     named::{AuthorizerCounts, Named, PlanCounts},
     series::{Labels, Series, SeriesTotals},
+    series_counts::SeriesSums,
     table::Table,
 };
 use crate::{
@@ -16,18 +18,16 @@ use crate::{
     context::RequestContext,
     error::ConfigError,
     response::{Cause, ResponseType},
+    striped::Striped,
 };
 use std::{
     collections::HashMap,
     fmt,
     hash::Hash,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, PoisonError, RwLock},
 };
 
-/// Series that are kept apart unless it is said otherwise. One takes about 400 bytes and its labels.
+/// Series that are kept apart unless it is said otherwise.
 const DEFAULT_BUDGET: usize = 1_000;
 
 /// Counts and durations of requests; see the [module docs](super). A clone is a reference count.
@@ -37,15 +37,20 @@ pub struct Metrics(pub(super) Arc<Registry>);
 pub(super) struct Registry {
     pub(super) series: Table,
     budget: usize,
-    started: AtomicU64,
-    /// Requests by how they ended, but the complete ones: those the series count.
-    incomplete: [AtomicU64; OUTCOMES.len()],
+    requests: Striped<RequestCounts>,
     refusals: Counts<(ResponseType, Cause, &'static str)>,
     lookups: Counts<(&'static str, Option<&'static str>)>,
     pub(super) plans: Named<PlanCounts>,
     pub(super) authorizers: Named<AuthorizerCounts>,
     sources: RwLock<Vec<Arc<dyn MetricSource>>>,
     pub(super) log_writer: Option<LogWriter>,
+}
+
+#[derive(Debug, Default)]
+struct RequestCounts {
+    started: Count,
+    /// By how they ended, but the complete ones: those the series count.
+    incomplete: [Count; OUTCOMES.len()],
 }
 
 /// As they are declared.
@@ -127,13 +132,14 @@ impl Metrics {
 
     /// The sums of every series, ordered by their labels.
     pub fn totals(&self) -> Vec<SeriesTotals> {
-        self.0.sorted().iter().map(|series| series.totals()).collect()
+        self.0.sorted().iter().map(|(labels, sums)| SeriesTotals::new(*labels, sums)).collect()
     }
 
     /// Requests that have arrived and not ended.
     pub fn in_flight(&self) -> u64 {
+        // In this order: of whatever has ended, it is known that it has started.
         let ended: u64 = self.0.ended().iter().sum();
-        self.0.started.load(Relaxed).saturating_sub(ended)
+        self.0.started().saturating_sub(ended)
     }
 
     /// Requests that were refused, by kind, cause and layer, in this order.
@@ -210,7 +216,7 @@ impl CacheLookups {
 }
 
 /// Counts by a key of which there are few.
-struct Counts<K>(RwLock<HashMap<K, AtomicU64>>);
+struct Counts<K>(RwLock<HashMap<K, Count>>);
 
 impl<K> Default for Counts<K> {
     fn default() -> Self {
@@ -223,17 +229,16 @@ impl<K: Eq + Hash + Clone> Counts<K> {
     fn add_to(&self, key: K) {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = known.get(&key) {
-            count.fetch_add(1, Relaxed);
-            return;
+            return count.add(1);
         }
         drop(known);
         let mut counts = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        counts.entry(key).or_default().fetch_add(1, Relaxed);
+        counts.entry(key).or_default().add(1);
     }
 
     fn read(&self) -> Vec<(K, u64)> {
         let counts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        counts.iter().map(|(key, count)| (key.clone(), count.load(Relaxed))).collect()
+        counts.iter().map(|(key, count)| (key.clone(), count.get())).collect()
     }
 }
 
@@ -242,8 +247,7 @@ impl Registry {
         Self {
             series: Table::within(settings.budget),
             budget: settings.budget,
-            started: AtomicU64::new(0),
-            incomplete: Default::default(),
+            requests: Striped::default(),
             refusals: Counts::default(),
             lookups: Counts::default(),
             plans: Named::within(settings.budget),
@@ -257,34 +261,34 @@ impl Registry {
     pub(super) fn ended(&self) -> [u64; OUTCOMES.len()] {
         OUTCOMES.map(|outcome| match outcome {
             Outcome::Complete => self.series.iter().map(Series::completed).sum(),
-            other => self.incomplete[other as usize].load(Relaxed),
+            other => self.requests.iter().map(|counts| counts.incomplete[other as usize].get()).sum(),
         })
     }
 
-    pub(super) fn sorted(&self) -> Vec<&Series> {
-        let mut series: Vec<_> = self.series.iter().collect();
-        series.sort_unstable_by_key(|series| key(series));
-        series
+    pub(super) fn started(&self) -> u64 {
+        self.requests.iter().map(|counts| counts.started.get()).sum()
     }
-}
 
-fn key(series: &Series) -> (&str, &str, &str, u16) {
-    let labels = series.labels();
-    (labels.stage, labels.route, labels.method, labels.status)
+    /// All series with their sums, ordered by their labels.
+    pub(super) fn sorted(&self) -> Vec<(Labels<'_>, SeriesSums)> {
+        let mut all: Vec<_> = self.series.iter().map(|series| (series.labels(), series.sums())).collect();
+        all.sort_unstable_by_key(|(labels, _)| (labels.stage, labels.route, labels.method, labels.status));
+        all
+    }
 }
 
 impl Observer for Metrics {
     fn started(&self, _: &RequestContext) {
-        self.0.started.fetch_add(1, Relaxed);
+        self.0.requests.mine().started.add(1);
     }
 
     fn ended(&self, event: &RequestEvent<'_>) {
         let registry = &*self.0;
         // The usual case costs nothing more than its series.
         if event.outcome() != Outcome::Complete {
-            registry.incomplete[event.outcome() as usize].fetch_add(1, Relaxed);
+            registry.requests.mine().incomplete[event.outcome() as usize].add(1);
         }
-        registry.series.series(Labels::of(event)).record(event);
+        registry.series.series(Labels::of(event)).counts.mine().record(event);
         if let Some(error) = event.error() {
             registry.refusals.add_to((error.response_type(), error.cause(), event.refusing_layer()));
         }

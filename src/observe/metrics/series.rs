@@ -1,18 +1,12 @@
-//! One series: what is counted under one set of labels.
+//! One series: a set of labels that is counted under.
 
 use super::{
     super::event::{RequestEvent, known_method},
-    histogram::{Cumulative, Durations, SECONDS},
+    series_counts::{SeriesCounts, SeriesSums},
 };
-use crate::body::Outcome;
+use crate::striped::Striped;
 use http::StatusCode;
-use std::{
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 /// Where there is no name, or no room for one more.
 pub(super) const OTHER: &str = "other";
@@ -82,34 +76,26 @@ fn end(text: &[u8]) -> u64 {
     }
 }
 
-/// The counts under one set of labels, and the labels themselves.
+/// The labels of a series, and what threads have counted under them.
 #[derive(Debug)]
 pub(super) struct Series {
+    method_and_status: u64,
     stage: Box<str>,
     method: &'static str,
     route: Box<str>,
     status: u16,
-    /// Of the requests that were answered to their end.
-    complete: Durations,
-    /// Of the others, which most series have none of.
-    incomplete: OnceLock<Box<Durations>>,
-    pub(super) integration: Durations,
-    pub(super) request_bytes: AtomicU64,
-    pub(super) response_bytes: AtomicU64,
+    pub(super) counts: Striped<SeriesCounts>,
 }
 
 impl Series {
     pub(super) fn new(labels: Labels<'_>) -> Self {
         Self {
+            method_and_status: labels.method_and_status(),
             stage: labels.stage.into(),
             method: labels.method,
             route: labels.route.into(),
             status: labels.status,
-            complete: Durations::default(),
-            incomplete: OnceLock::new(),
-            integration: Durations::default(),
-            request_bytes: AtomicU64::new(0),
-            response_bytes: AtomicU64::new(0),
+            counts: Striped::default(),
         }
     }
 
@@ -118,58 +104,19 @@ impl Series {
     }
 
     pub(super) fn has(&self, labels: Labels<'_>) -> bool {
-        self.labels().method_and_status() == labels.method_and_status()
+        self.method_and_status == labels.method_and_status()
             && *self.stage == *labels.stage
             && *self.route == *labels.route
     }
 
-    pub(super) fn record(&self, event: &RequestEvent<'_>) {
-        let context = event.context();
-        let latency = match event.outcome() {
-            Outcome::Complete => &self.complete,
-            _ => self.incomplete.get_or_init(Box::default),
-        };
-        latency.record(event.latency());
-        if let Some(latency) = context.integration_latency() {
-            self.integration.record(latency);
-        }
-        // Most requests have no body, and what adds nothing need not be paid for.
-        if let Some(length) = event.request_length().filter(|length| *length > 0) {
-            self.request_bytes.fetch_add(length, Relaxed);
-        }
-        self.response_bytes.fetch_add(event.response_length(), Relaxed);
-    }
-
-    pub(super) fn latency(&self) -> Cumulative<15> {
-        let complete = self.complete.read(&SECONDS);
-        self.incomplete.get().map_or(complete, |others| complete.plus(others.read(&SECONDS)))
-    }
-
     /// Requests that were answered to their end.
     pub(super) fn completed(&self) -> u64 {
-        self.complete.read(&SECONDS).count
+        self.counts.iter().map(SeriesCounts::completed).sum()
     }
 
-    pub(super) fn totals(&self) -> SeriesTotals {
-        let latency = self.latency();
-        let integration = self.integration.read(&SECONDS);
-        SeriesTotals {
-            stage: self.stage.to_string(),
-            method: self.method.to_string(),
-            route: self.route.to_string(),
-            status: self.status,
-            count: latency.count,
-            latency: seconds(latency.sum),
-            integration_count: integration.count,
-            integration_latency: seconds(integration.sum),
-            request_bytes: self.request_bytes.load(Relaxed),
-            response_bytes: self.response_bytes.load(Relaxed),
-        }
+    pub(super) fn sums(&self) -> SeriesSums {
+        self.counts.iter().fold(SeriesSums::default(), SeriesSums::plus)
     }
-}
-
-fn seconds(sum: f64) -> Duration {
-    Duration::try_from_secs_f64(sum).unwrap_or(Duration::MAX)
 }
 
 /// Sums of one series since the start.
@@ -196,6 +143,23 @@ pub struct SeriesTotals {
     pub request_bytes: u64,
     /// Bytes of answers' bodies.
     pub response_bytes: u64,
+}
+
+impl SeriesTotals {
+    pub(super) fn new(labels: Labels<'_>, sums: &SeriesSums) -> Self {
+        Self {
+            stage: labels.stage.to_owned(),
+            method: labels.method.to_owned(),
+            route: labels.route.to_owned(),
+            status: labels.status,
+            count: sums.latency.count,
+            latency: Duration::from_nanos(sums.latency.sum),
+            integration_count: sums.integration.count,
+            integration_latency: Duration::from_nanos(sums.integration.sum),
+            request_bytes: sums.request_bytes,
+            response_bytes: sums.response_bytes,
+        }
+    }
 }
 
 #[cfg(test)]

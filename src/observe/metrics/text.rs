@@ -1,19 +1,17 @@
 //! Prometheus' text format, version 0.0.4.
 
 use super::{
-    histogram::{Cumulative, SECONDS, SHARES, Scale},
+    histogram::{Cumulative, SECONDS, SHARES, Scale, Shares},
     named::{Named, PlanCounts},
     registry::{Metrics, OUTCOMES, Refusals},
-    series::{Labels, Series},
+    series::Labels,
+    series_counts::SeriesSums,
 };
 use crate::body::Outcome;
-use std::{
-    fmt::{self, Display, Write},
-    sync::atomic::Ordering::Relaxed,
-};
+use std::fmt::{self, Display, Write};
 
 /// What a series gives to a counter.
-type Read = fn(&Series) -> u64;
+type Read = fn(&SeriesSums) -> u64;
 
 impl Metrics {
     /// The page that Prometheus scrapes.
@@ -34,23 +32,19 @@ impl Metrics {
     fn write_series(&self, page: &mut String) -> fmt::Result {
         let series = self.0.sorted();
         let latency = ("http_server_request_duration_seconds", "Duration of HTTP server requests.");
-        durations(page, latency, &series, Series::latency)?;
+        durations(page, latency, &series, |sums| sums.latency)?;
         let integration = ("http_client_request_duration_seconds", "Duration of calls to the integration.");
-        durations(page, integration, &series, |one| one.integration.read(&SECONDS))?;
+        durations(page, integration, &series, |sums| sums.integration)?;
         head(page, "http_server_active_requests", "gauge", "Requests that have arrived and not ended.")?;
         writeln!(page, "http_server_active_requests {}", self.in_flight())?;
         let bytes: [(&str, &str, Read); 2] = [
-            ("tower_gateway_request_bytes_total", "Bytes of request bodies.", |one| {
-                one.request_bytes.load(Relaxed)
-            }),
-            ("tower_gateway_response_bytes_total", "Bytes of answers.", |one| {
-                one.response_bytes.load(Relaxed)
-            }),
+            ("tower_gateway_request_bytes_total", "Bytes of request bodies.", |sums| sums.request_bytes),
+            ("tower_gateway_response_bytes_total", "Bytes of answers.", |sums| sums.response_bytes),
         ];
         for (name, help, read) in bytes {
             head(page, name, "counter", help)?;
-            for one in &series {
-                writeln!(page, "{name}{{{}}} {}", LabelText(one.labels()), read(one))?;
+            for (labels, sums) in &series {
+                writeln!(page, "{name}{{{}}} {}", LabelText(*labels), read(sums))?;
             }
         }
         Ok(())
@@ -84,7 +78,7 @@ impl Metrics {
         head(page, name, "histogram", "How long requests waited for authorizers.")?;
         authorizers.try_each(|authorizer, counts| {
             let labels = format_args!("authorizer=\"{}\"", Escaped(authorizer));
-            histogram(page, name, labels, counts.calls.read(&SECONDS), &SECONDS)
+            histogram(page, name, labels, counts.calls.read(), &SECONDS)
         })?;
         head(
             page,
@@ -93,8 +87,8 @@ impl Metrics {
             "What authorizers were asked: cached answers and remembered tokens are hits.",
         )?;
         authorizers.try_each(|authorizer, counts| {
-            let called = counts.calls.read(&SECONDS).count;
-            for (result, count) in [("hit", counts.cached.load(Relaxed)), ("miss", called)] {
+            let called = counts.calls.read().count;
+            for (result, count) in [("hit", counts.cached.get()), ("miss", called)] {
                 let authorizer = Escaped(authorizer);
                 writeln!(page, "{lookups}{{authorizer=\"{authorizer}\",result=\"{result}\"}} {count}")?;
             }
@@ -159,22 +153,22 @@ fn counts<'a>(
 fn durations(
     page: &mut String,
     (name, help): (&str, &str),
-    series: &[&Series],
-    of: impl Fn(&Series) -> Cumulative<15>,
+    series: &[(Labels<'_>, SeriesSums)],
+    of: impl Fn(&SeriesSums) -> Cumulative<15>,
 ) -> fmt::Result {
     head(page, name, "histogram", help)?;
-    series.iter().try_for_each(|one| histogram(page, name, LabelText(one.labels()), of(one), &SECONDS))
+    series.iter().try_for_each(|(labels, sums)| histogram(page, name, LabelText(*labels), of(sums), &SECONDS))
 }
 
 fn headroom(
     page: &mut String,
     name: &str,
     plans: &Named<PlanCounts>,
-    of: impl Fn(&PlanCounts) -> &super::histogram::Shares,
+    of: impl Fn(&PlanCounts) -> &Shares,
 ) -> fmt::Result {
     plans.try_each(|plan, counts| {
         let labels = format_args!("plan=\"{}\"", Escaped(plan));
-        histogram(page, name, labels, of(counts).read(&SHARES), &SHARES)
+        histogram(page, name, labels, of(counts).read(), &SHARES)
     })
 }
 
@@ -193,7 +187,7 @@ fn histogram<const N: usize>(
         writeln!(page, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}")?;
     }
     writeln!(page, "{name}_bucket{{{labels},le=\"+Inf\"}} {}", cumulative.count)?;
-    writeln!(page, "{name}_sum{{{labels}}} {}", cumulative.sum)?;
+    writeln!(page, "{name}_sum{{{labels}}} {}", scale.whole(cumulative.sum))?;
     writeln!(page, "{name}_count{{{labels}}} {}", cumulative.count)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        encode::{has_blank, pieces},
+        encode::{has_blank, has_capital},
         fields::{Fields, Found},
         sink::Sink,
     },
@@ -20,30 +20,29 @@ pub(crate) enum HeaderFault {
 }
 
 /// Names are in lower case, sorted, and none stands twice: any other list is not what the signer was told to make.
-pub(crate) fn check_list(names: &str) -> Result<(), HeaderFault> {
-    let mut last = "";
+pub(crate) fn check_list(names: &[u8]) -> Result<(), HeaderFault> {
+    let mut last: &[u8] = b"";
     for name in listed(names) {
         if name <= last {
             return Err(HeaderFault::List);
         }
         last = name;
     }
-    // Without an early end, so that many bytes are looked at together.
-    let has_capitals = names.bytes().fold(false, |any, byte| any | byte.is_ascii_uppercase());
-    if has_capitals { Err(HeaderFault::List) } else { Ok(()) }
+    if has_capital(names) { Err(HeaderFault::List) } else { Ok(()) }
 }
 
 /// Whether the host is among the signed names.
-pub(crate) fn signs_host(names: &str) -> bool {
-    names.starts_with("host;") || listed(names).any(is_host)
+pub(crate) fn signs_host(names: &[u8]) -> bool {
+    names.starts_with(b"host;") || listed(names).any(is_host)
 }
 
-fn listed(names: &str) -> impl Iterator<Item = &str> {
-    pieces(names, [b';'])
+/// The names of a list.
+pub(crate) fn listed(names: &[u8]) -> impl Iterator<Item = &[u8]> {
+    names.split(|byte| *byte == b';')
 }
 
-fn is_host(name: &str) -> bool {
-    matches!(name, "host" | ":authority")
+fn is_host(name: &[u8]) -> bool {
+    matches!(name, b"host" | b":authority")
 }
 
 /// Writes `name:value` lines in the order of the list.
@@ -51,13 +50,13 @@ pub(super) fn write_headers(
     sink: &mut impl Sink,
     request: &RequestHead<'_>,
     fields: &Fields<'_>,
-    names: &str,
+    names: &[u8],
 ) -> Result<(), HeaderFault> {
     for name in listed(names) {
-        sink.put(name.as_bytes());
+        sink.put(name);
         sink.put_byte(b':');
         match (name, fields.amz_date) {
-            ("x-amz-date", Found::Once(value)) => write_value(sink, value.as_bytes()),
+            (b"x-amz-date", Found::Once(value)) => write_value(sink, value.as_bytes()),
             _ if is_host(name) => write_value(sink, host(request, fields).ok_or(HeaderFault::Missing)?),
             _ => write_fields(sink, request.headers, name)?,
         }
@@ -81,7 +80,8 @@ fn host<'a>(request: &RequestHead<'a>, fields: &Fields<'a>) -> Option<&'a [u8]> 
 }
 
 /// Several fields of one name are joined by commas, in the order received.
-fn write_fields(sink: &mut impl Sink, headers: &HeaderMap, name: &str) -> Result<(), HeaderFault> {
+fn write_fields(sink: &mut impl Sink, headers: &HeaderMap, name: &[u8]) -> Result<(), HeaderFault> {
+    let name = std::str::from_utf8(name).map_err(|_| HeaderFault::Missing)?;
     let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
     write_value(sink, values.next().ok_or(HeaderFault::Missing)?);
     for value in values {
@@ -128,12 +128,12 @@ mod tests {
     #[test]
     fn lists_are_sorted_unique_and_in_lower_case() {
         for list in ["host", "content-type;host;x-amz-date", ":authority;host"] {
-            assert_eq!(check_list(list), Ok(()), "{list}");
+            assert_eq!(check_list(list.as_bytes()), Ok(()), "{list}");
         }
         for list in ["", ";host", "host;", "host;host", "x-amz-date;host", "Host", "host;;x-amz-date"] {
-            assert_eq!(check_list(list), Err(HeaderFault::List), "{list}");
+            assert_eq!(check_list(list.as_bytes()), Err(HeaderFault::List), "{list}");
         }
-        assert!(signs_host("a;host") && signs_host(":authority") && !signs_host("a;hosts;ahost"));
+        assert!(signs_host(b"a;host") && signs_host(b":authority") && !signs_host(b"a;hosts;ahost"));
     }
 
     fn host_of(uri: &str, fields: &[&'static str]) -> Option<String> {

@@ -4,7 +4,7 @@ mod headers;
 mod path;
 mod query;
 
-pub(super) use headers::{HeaderFault, check_list, signs_host};
+pub(super) use headers::{HeaderFault, check_list, listed, signs_host};
 pub(super) use path::{AboveRoot, PathRule};
 pub(super) use query::{check_escapes, pairs, parameter};
 
@@ -70,7 +70,7 @@ pub(super) fn write_request(
     sink: &mut impl Sink,
     request: &RequestHead<'_>,
     fields: &Fields<'_>,
-    signed_headers: &str,
+    signed_headers: &[u8],
     is_presigned: bool,
     reading: Reading,
 ) -> Result<(), CanonicalFault> {
@@ -87,7 +87,7 @@ pub(super) fn write_request(
     sink.put_byte(b'\n');
     headers::write_headers(sink, request, fields, signed_headers)?;
     sink.put_byte(b'\n');
-    sink.put(signed_headers.as_bytes());
+    sink.put(signed_headers);
     sink.put_byte(b'\n');
     Ok(())
 }

@@ -233,12 +233,16 @@ fn settings_of_all_hold_for_get_and_a_method_s_own_for_itself() {
     run(async {
         let on = MethodSettings::new().caching(CacheSettings::new().ttl(SECOND * 10));
         let off = MethodSettings::new().caching(CacheSettings::new().enabled(false));
+        let silent = MethodSettings::new();
         for (settings, get_calls, post_calls, any_post_calls) in [
             (&[("*/*", on)][..], 1, 2, 2),
             (&[("*/*", on), ("time/POST", on)][..], 1, 1, 2),
             (&[("*/*", on), ("time/GET", off)][..], 2, 2, 2),
             (&[("any/POST", on)][..], 1, 2, 1),
             (&[("any/ANY", on)][..], 1, 2, 2),
+            // An entry that says nothing of caching leaves it to that of all methods.
+            (&[("*/*", off), ("time/GET", silent), ("any/POST", silent)][..], 2, 2, 2),
+            (&[("*/*", on), ("time/POST", silent), ("any/POST", silent)][..], 1, 2, 2),
         ] {
             let origin = Origin::counting();
             let (cached, _, _) = cached(&origin, |cache| cache);

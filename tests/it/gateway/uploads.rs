@@ -5,6 +5,8 @@ use futures_util::FutureExt;
 use http_body_util::channel::Channel;
 use std::{future::Future, pin::Pin};
 
+/// 2026-11-22T12:34:56Z
+const START: i64 = 1_795_350_896;
 const SECOND: Duration = Duration::from_secs(1);
 
 type Sent = Channel<Bytes, Infallible>;
@@ -56,14 +58,18 @@ struct Upload {
 
 impl Upload {
     fn start(query: &str, configure: impl FnOnce(GatewayBuilder) -> GatewayBuilder) -> Self {
-        let time = ManualClock::at_unix_seconds(0);
+        Self::start_with(Request::post(format!("/?{query}")).body(()).unwrap(), configure)
+    }
+
+    fn start_with(request: Request<()>, configure: impl FnOnce(GatewayBuilder) -> GatewayBuilder) -> Self {
+        let time = ManualClock::at_unix_seconds(START);
         let clock = time.clone();
         let service = service_fn(move |request| handler(clock.clone(), request));
         let limit = PayloadLimitLayer::default().minimum_rate(100, Duration::from_secs(5));
         let builder = Gateway::builder().clock(time.clock()).payload_limit(limit);
         let gateway = configure(builder).build().unwrap().layer(service);
         let (sender, body) = Sent::new(16);
-        let request = Request::post(format!("/?{query}")).body(body).unwrap();
+        let request = request.map(|()| body);
         Self { time, sender, answer: Box::pin(gateway.oneshot(request)) }
     }
 
@@ -163,4 +169,20 @@ fn without_a_minimum_rate_nothing_else_would_bound_an_upload() {
     let mut upload = Upload::start("reads", unbounded);
     upload.send(28);
     assert_eq!(upload.after(2 * SECOND), Some(504));
+}
+
+/// A signature over the body has it collected before the service is called: that time is nobody's excuse.
+#[cfg(feature = "sigv4")]
+#[test]
+fn what_was_uploaded_before_the_call_moves_no_deadline() {
+    use crate::sigv4::support::{Signer, layer};
+    for (seconds, text) in [(1, "x".repeat(200)), (100, "x".repeat(20_000))] {
+        let signed = Signer::default().sign("POST", "/?hangs", Box::leak(text.into_boxed_str()));
+        let mut upload =
+            Upload::start_with(signed.map(drop), |builder| builder.sigv4(layer().build().unwrap()));
+        upload.send(seconds);
+        let (after, status) = upload.end();
+        assert_eq!(status, 504);
+        assert!(is_near(after, 29 * SECOND), "{after:?} after an upload of {seconds} s");
+    }
 }

@@ -8,10 +8,12 @@ use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_gateway::{
     GatewayBody,
+    clock::ManualClock,
     context::{ApiKind, ClientCertificate, PeerAddr, RequestContext, RequestContextLayer, TrustedProxies},
     gateway::{Gateway, GatewayBuilder},
     mtls::MutualTlsLayer,
@@ -20,6 +22,8 @@ use tower_gateway::{
     resource_policy::{ResourcePolicy, ResourcePolicyLayer},
     route::{ApiMethod, Routes},
     stage::Stages,
+    throttle::Throttle,
+    usage_plan::UsagePlans,
 };
 
 const PROXY: &str = "10.0.0.1";
@@ -101,6 +105,27 @@ fn a_policy_is_judged_by_the_address_that_the_gateways_proxies_tell() {
         around!(untold(), |name, service| {
             assert_eq!(ask(service, request("/pets")).await.0, 200, "{name}");
         });
+    });
+}
+
+/// Of a context that was made outside, the arrival is not the present: a middleware may have waited in between.
+#[test]
+fn the_charge_is_of_the_time_at_which_the_gateway_is_reached() {
+    let time = ManualClock::at_unix_seconds(0);
+    let throttle = Throttle::new(1.0, 1).unwrap();
+    let plans = UsagePlans::builder().clock(time.clock()).account_throttle(throttle).build().unwrap();
+    let gateway = || Gateway::builder().clock(time.clock()).usage_plans(plans.clone()).build().unwrap();
+    let waits = |seconds: u64| {
+        let (time, gateway) = (time.clone(), gateway().layer(service_fn(who)));
+        service_fn(move |request: Request<Full<Bytes>>| {
+            time.advance(Duration::from_secs(seconds));
+            gateway.clone().oneshot(request)
+        })
+    };
+    let outer = RequestContextLayer::new().clock(time.clock());
+    run(async {
+        assert_eq!(ask(outer.layer(waits(0)), request("/")).await.0, 200);
+        assert_eq!(ask(outer.layer(waits(60)), request("/")).await.0, 200);
     });
 }
 

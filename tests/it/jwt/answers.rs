@@ -215,7 +215,10 @@ fn methods_say_which_authorizer_and_which_scopes() {
         .method("/nobody", Method::GET, jwt("nobody"))
         .build()
         .unwrap();
-    let layer = JwtAuthorizerLayer::new("accounts", &accounts).authorizer("staff", &staff).routes(&routes);
+    let layer = JwtAuthorizerLayer::new("accounts", &accounts).authorizer("staff", &staff).unwrap();
+    let twice = layer.clone().authorizer("accounts", &staff).unwrap_err();
+    assert_eq!((twice.location(), twice.value()), ("authorizer name", "accounts"));
+    let layer = layer.routes(&routes);
     let user = token(&json!({}));
     let admin = token(&json!({"scope": "admin"}));
     let member = token(&json!({"iss": "https://staff.example", "aud": "staff"}));

@@ -429,6 +429,47 @@ async fn a_fixed_set_can_be_replaced_while_requests_flow() {
     let _moved_by_hand: ManualClock = ManualClock::at_unix_seconds(0);
 }
 
+#[tokio::test]
+async fn keys_put_in_force_by_hand_hold_for_an_issuer_that_has_long_been_away() {
+    let (manual, clock) = clock();
+    let provider = Provider::with_keys(&[&signers()[0]]);
+    let source = JwkSource::remote(provider.remote(&clock));
+    let layer = JwtAuthorizerLayer::new("a", &authorizer(source.clone(), clock).build().unwrap());
+    assert_eq!(ask(&layer, &by(0)).await, Ok(()));
+    provider.go_away();
+    manual.advance(Duration::from_secs(7300));
+    assert_eq!(ask(&layer, &by(0)).await, Err(Some(JwtError::Keys)), "given up");
+    settle().await;
+    source.replace(JwkSet::from_json(&key_set(&[&signers()[1]])).unwrap());
+    let lasting = by(1);
+    assert_eq!(ask(&layer, &lasting).await, Ok(()));
+    manual.advance(Duration::from_secs(7199));
+    assert_eq!(ask(&layer, &lasting).await, Ok(()));
+    manual.advance(Duration::from_secs(1));
+    assert_eq!(ask(&layer, &lasting).await, Err(Some(JwtError::Keys)), "they grow old like others");
+}
+
+#[tokio::test]
+async fn a_fetch_that_had_begun_before_brings_no_withdrawn_key_back() {
+    let (manual, clock) = clock();
+    let provider = Provider::with_keys(&[&signers()[0]]);
+    let source = JwkSource::remote(provider.remote(&clock));
+    let layer = JwtAuthorizerLayer::new("a", &authorizer(source.clone(), clock).build().unwrap());
+    assert_eq!(ask(&layer, &by(0)).await, Ok(()));
+    let gate = provider.hold();
+    manual.advance(Duration::from_secs(600));
+    assert_eq!(ask(&layer, &by(0)).await, Ok(()), "renewed in the background");
+    settle().await;
+    source.replace(JwkSet::from_json(&key_set(&[&signers()[1]])).unwrap());
+    gate.notify_one();
+    settle().await;
+    assert_eq!(provider.asked(), 2);
+    assert_eq!(
+        (ask(&layer, &by(1)).await, ask(&layer, &by(0)).await),
+        (Ok(()), Err(Some(JwtError::UnknownKey)))
+    );
+}
+
 /// The ready client against a server on this machine.
 #[cfg(feature = "jwks-http")]
 #[tokio::test]

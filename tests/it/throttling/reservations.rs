@@ -77,13 +77,8 @@ fn a_reservation_settles_the_shared_buckets_too() {
 fn an_overdraft_is_waited_for_and_a_refund_is_never_more_than_was_taken() {
     let clock = clock();
     let plans = one_plan(&clock, UsagePlan::new("p").throttle(throttle(1.0, 10)).quota(quota(100)));
-    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::<UsageReservation>::new()));
-    let keep = kept.clone();
-    let keeping = service_fn(move |request: Request<Full<Bytes>>| {
-        keep.lock().unwrap().push(request.extensions().get::<UsageReservation>().unwrap().clone());
-        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
-    });
-    let service = named(on_p(&plans).reserve(|_, _| Some(2))).layer(keeping);
+    let kept = Kept::default();
+    let service = named(on_p(&plans).reserve(|_, _| Some(2))).layer(keeping(&kept));
     let state = || text(send(&service, user("a", "/")).headers(), "ratelimit").to_owned();
     let settle = |actual: u32| assert!(kept.lock().unwrap().remove(0).commit(actual));
 
@@ -102,6 +97,69 @@ fn an_overdraft_is_waited_for_and_a_refund_is_never_more_than_was_taken() {
     clock.advance(Duration::from_secs(86_400));
     settle(50);
     assert_eq!(state(), r#""throttle";r=0;t=48, "quota";r=100;t=56498"#);
+}
+
+type Kept = std::sync::Arc<std::sync::Mutex<Vec<UsageReservation>>>;
+
+/// A handler that keeps its reservation there.
+fn keeping(
+    kept: &Kept,
+) -> impl Answering<Body = Full<Bytes>>
++ Clone
++ Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible>
++ use<> {
+    let keep = kept.clone();
+    service_fn(move |request: Request<Full<Bytes>>| {
+        keep.lock().unwrap().push(request.extensions().get::<UsageReservation>().unwrap().clone());
+        ready(Ok(Response::new(Full::default())))
+    })
+}
+
+#[test]
+fn what_is_settled_after_an_edit_of_the_period_counts_in_the_new_one() {
+    let month = || UsagePlan::new("p").quota(Quota::new(10, QuotaPeriod::Month).unwrap());
+    for (before, actual, left) in [
+        (UsagePlan::new("p").quota(quota(10)), 9, 0),
+        (UsagePlan::new("p").quota(quota(10)), 0, 9),
+        (UsagePlan::new("p"), 4, 5),
+    ] {
+        let clock = clock();
+        let plans = one_plan(&clock, before);
+        let kept = Kept::default();
+        let service = named(on_p(&plans).reserve(|_, _| Some(1))).layer(keeping(&kept));
+        send(&service, user("a", "/"));
+        plans.put_plan(month()).unwrap();
+        let plain = named(on_p(&plans)).layer(inner());
+        assert_eq!(send(&plain, user("a", "/")).status(), 200, "the new period is counted from its days");
+        assert!(kept.lock().unwrap()[0].commit(actual));
+        assert_eq!(admitted(&plain, 20, || user("a", "/")), left, "{actual}");
+    }
+    // A period that does not have its day is not touched.
+    let clock = clock();
+    let plans = one_plan(&clock, month());
+    let kept = Kept::default();
+    let service = named(on_p(&plans).reserve(|_, _| Some(1))).layer(keeping(&kept));
+    send(&service, user("a", "/"));
+    clock.advance(Duration::from_secs(86_400));
+    plans.put_plan(UsagePlan::new("p").quota(quota(10))).unwrap();
+    let plain = named(on_p(&plans)).layer(inner());
+    assert_eq!(send(&plain, user("a", "/")).status(), 200);
+    assert!(kept.lock().unwrap()[0].commit(9));
+    assert_eq!(admitted(&plain, 20, || user("a", "/")), 9);
+}
+
+#[test]
+fn a_commit_after_an_edit_of_the_accounts_rate_reckons_with_the_new_one() {
+    let clock = clock();
+    let plans = one_plan(&clock, UsagePlan::new("p"));
+    plans.account_throttle(Some(throttle(1000.0, 1000))).unwrap();
+    let kept = Kept::default();
+    let service = UsagePlanLayer::new(plans.clone()).reserve(|_, _| Some(1000)).layer(keeping(&kept));
+    send(&service, get("/"));
+    plans.account_throttle(Some(throttle(1.0, 1000))).unwrap();
+    clock.advance(Duration::from_secs(10));
+    assert!(kept.lock().unwrap()[0].commit(1001));
+    assert_eq!(plans.account_limit().unwrap().tokens_left, Some(9));
 }
 
 #[test]

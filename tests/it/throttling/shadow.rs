@@ -38,3 +38,21 @@ fn shared_limits_have_a_shadow_mode_of_their_own() {
     assert_eq!(admitted(&service, 3, || get("/b")), 0, "its bucket was charged all the while");
     assert_eq!(plans.account_shadow_count(), 4);
 }
+
+#[test]
+fn an_entry_without_a_throttle_leaves_it_to_that_of_all_methods() {
+    let all = MethodSettings::new().throttle(throttle(0.0, 2));
+    let routes = Routes::builder()
+        .method("/a", Method::GET, ApiMethod::new())
+        .any("/b", ApiMethod::new())
+        .method("/c", Method::GET, ApiMethod::new())
+        .settings("*/*", all)
+        .settings("a/GET", MethodSettings::new().shadow_throttle(true))
+        .settings("b/GET", MethodSettings::new())
+        .settings("c/GET", MethodSettings::new().throttle(throttle(0.0, 3)))
+        .build()
+        .unwrap();
+    let plans = UsagePlans::builder().clock(clock().clock()).build().unwrap();
+    let service = UsagePlanLayer::new(plans).routes(&routes).layer(inner());
+    assert_eq!(["/a", "/b", "/c"].map(|path| admitted(&service, 9, || get(path))), [2, 2, 3]);
+}
