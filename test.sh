@@ -201,6 +201,7 @@ else
   for name in gateway sigv4 jwt authorizer cache mtls observability firehose; do
     step examples "$name, driven by curl" smoke_example "$name"
   done
+  step examples "settings that cannot be, said at the start" wrong_settings
   step examples "cache_proxy, driven by curl" smoke_cache_proxy
   step examples "redb, ended, killed and driven by curl" smoke_redb
   if command -v redis-server >/dev/null; then

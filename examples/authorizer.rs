@@ -1,5 +1,7 @@
 //! A TOKEN authorizer before a pet shop: `cargo run --example authorizer --features authorizer`, then the curl lines it prints.
 
+mod process;
+
 use axum::{Json, Router, extract::Request, http::Method, routing::get};
 use serde_json::{Value, json};
 use std::error::Error;
@@ -48,8 +50,7 @@ fn app() -> Result<Router, Box<dyn Error>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    let listener = process::listener(3000).await?;
     let base = format!("http://{}", listener.local_addr()?);
     println!("The pet shop is at {base}. Try:\n");
     for (token, answer) in [

@@ -1,5 +1,7 @@
 //! A clock behind a gateway with a cache: `cargo run --example cache`, then the curl lines it prints.
 
+mod process;
+
 use axum::{
     Router,
     extract::{Query, State},
@@ -10,7 +12,6 @@ use http::Method;
 use std::{
     collections::HashMap,
     error::Error,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -86,8 +87,7 @@ fn service(cache: &Cache) -> Result<Router, Box<dyn Error>> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let service = service(&Cache::builder().build()?)?;
-    let port = std::env::var("PORT").ok().map_or(Ok(3000), |port| port.parse::<u16>())?;
-    let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    let listener = process::listener(3000).await?;
     let base = format!("http://{}/prod", listener.local_addr()?);
     println!("curl '{base}/time?zone=utc'                     # again: the same call, for 60 seconds");
     println!("curl '{base}/time?zone=utc&x=1'                 # the same: only zone is in the key");

@@ -2,6 +2,8 @@
 //! `ORIGIN=127.0.0.1:8000 PORT=3000 cargo run --example cache_proxy`, so that any suite for HTTP caches can be run
 //! against it.
 
+mod process;
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
@@ -37,13 +39,20 @@ use tower_gateway::{
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
-    let origin = std::env::var("ORIGIN").unwrap_or_else(|_| "127.0.0.1:8000".to_owned());
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let origin = origin(&std::env::var("ORIGIN").unwrap_or_else(|_| "127.0.0.1:8000".to_owned()))?;
+    let listener = process::listener(3000).await?;
     println!("An RFC 9111 cache at http://{} in front of {origin}. Try, twice:", listener.local_addr()?);
     println!("  curl -i http://{}/\n      -> look at Age and Cache-Status", listener.local_addr()?);
     serve(listener, origin).await?;
     Ok(())
+}
+
+/// `host:port`, and nothing else: neither a path nor a user, and no TLS.
+fn origin(text: &str) -> Result<Authority, String> {
+    let bare = text.strip_prefix("http://").unwrap_or(text);
+    let bare = bare.strip_suffix('/').unwrap_or(bare);
+    let origin = Authority::try_from(bare).ok().filter(|origin| !origin.as_str().contains('@'));
+    origin.ok_or_else(|| format!("ORIGIN={text} is not a host and port such as 127.0.0.1:8000"))
 }
 
 /// To the letter of RFC 9111, for a service that knows it; the layer's own defaults are more careful.
@@ -57,13 +66,11 @@ fn rules() -> Rfc9111 {
 }
 
 /// Serves until the listener fails.
-pub async fn serve(listener: TcpListener, origin: String) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, origin: Authority) -> io::Result<()> {
     let cache = Cache::builder().rfc9111(rules()).build();
     let layer = CacheLayer::new(cache.map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?);
-    let authority =
-        Authority::try_from(origin).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let forward = service_fn(move |request| forward(client.clone(), authority.clone(), request));
+    let forward = service_fn(move |request| forward(client.clone(), origin.clone(), request));
     // The service's errors pass through the cache untouched; what the client gets for them is ours to say.
     let service = layer.layer(forward).map_result(|answer: Result<Answer, ClientError>| {
         answer.or_else(|error| Ok::<_, ClientError>(bad_gateway(&error)))

@@ -1,11 +1,20 @@
-//! A pet shop in several processes that are one: keys, plans, quotas, cached answers, what authorizers said and what was
-//! revoked lie in Redis.
+//! The pet shop of `gateway.rs` in several processes that are one: keys, plans, quotas, cached answers, what authorizers
+//! said and what was revoked lie in Redis.
 //!
 //! `REDIS_URL=redis://127.0.0.1 PORT=3000 cargo run --example cluster --features redis,authorizer`, the same with
-//! `PORT=3001` beside it, then the curl lines that they print.
+//! `PORT=3001` beside it, then the curl lines that they print. `GET /prod/pets/{id}` is cached; every answer of the
+//! service says in `x-served-by` which process made it, and how many it has made.
 //!
 //! `PROCESSES=2` says how many there will be: while Redis is away each admits its part of the limits, and before it was
-//! ever reached nobody else can know. `STORE_DEADLINE_MS` (20): so long an answer of Redis is waited for.
+//! ever reached nobody else can know. `STORE_DEADLINE_MS=2000`: so long an answer of Redis is waited for. That suits a
+//! laptop that compiles beside it; the library's default is 20 ms, beyond which a request goes by its process's part.
+//!
+//! What operators change while Redis is away (`/admin/keys/gold-key/disable`) holds at once in the process that was told,
+//! which answers 503: the others are told when Redis is back. Until then they let the key in.
+
+#[path = "gateway.rs"]
+#[allow(dead_code, reason = "an example has a `main` of its own")]
+mod gateway;
 
 use axum::{
     Json, Router,
@@ -14,11 +23,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use gateway::{BASIC_KEY, GOLD_KEY, process};
 use serde_json::{Value, json};
 use std::{
     error::Error,
     net::SocketAddr,
-    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -27,23 +36,21 @@ use std::{
 };
 use tower::Layer;
 use tower_gateway::{
-    api_key::{ApiKey, ApiKeys},
+    api_key::ApiKeys,
     authorizer::{Authorizer, AuthorizerAnswer, AuthorizerEvent, AuthorizerLayer, authorizer_fn},
     cache::{Cache, CacheLayer, Purge},
     context::RequestContext,
-    gateway::Gateway,
     redis::{Fleet, Redis, RedisUsage},
-    route::{ApiMethod, Authorization, CacheKey, Routes},
+    route::{ApiMethod, Authorization, CacheKey, CacheSettings, MethodSettings},
     stage::Stages,
     store::{Acknowledgement, StoreError, StoreOptions},
-    throttle::Throttle,
-    usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
+    usage_plan::UsagePlans,
 };
 
-const GOLD_KEY: &str = "WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9";
-const BASIC_KEY: &str = "basic-0123456789abcdefghij";
 /// The same in all processes, and nobody else's: a real one comes from where secrets are kept.
 const IDENTITY_SECRET: [u8; 16] = *b"not-for-real-use";
+/// What the keys in Redis start with.
+const PREFIX: &str = "pet-shop";
 /// How long an operator waits for the other processes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -60,19 +67,14 @@ struct Shop {
 impl Shop {
     async fn join(redis: Redis, options: StoreOptions, deadline: Duration) -> Result<Self, Box<dyn Error>> {
         let fleet = Fleet::join(&redis)?;
-        let keys = ApiKeys::builder()
-            .key(ApiKey::new("gold-key").value(GOLD_KEY))
-            .key(ApiKey::new("basic-key").value(BASIC_KEY))
-            .build()?;
-        let plans = UsagePlans::builder()
-            .plan(UsagePlan::new("gold").throttle(Throttle::new(100.0, 200)?))
-            .plan(UsagePlan::new("basic").quota(Quota::new(5, QuotaPeriod::Day)?))
-            .attach("gold", "gold-key")
-            .attach("basic", "basic-key")
+        let keys = gateway::keys()?;
+        let plans = gateway::plans()?
             .store(RedisUsage::new(redis).deadline(deadline))
             .store_options(options.clone())
             .build()?;
         let cache = Cache::builder()
+            // The host is part of a key that declares nothing, and two processes on one machine have two (ports).
+            .key(CacheKey::only_declared().path("id"))
             .second_tier(fleet.cache("answers").deadline(deadline))
             .tier_options(options.clone())
             .build()?;
@@ -87,18 +89,10 @@ impl Shop {
     }
 
     fn gateway(&self, pets: Router) -> Result<Router, Box<dyn Error>> {
-        // The host is part of a key that declares nothing, and two processes on one machine have two (ports).
-        let by_id = CacheKey::only_declared().path("id");
-        let keyed = ApiMethod::new().api_key_required(true).cache_key(by_id);
         let named = ApiMethod::new().authorization(Authorization::custom("who"));
-        let routes = Routes::builder()
-            .method("/pets/{id}", Method::GET, keyed)
-            .method("/me", Method::GET, named)
-            .build()?;
-        let gateway = Gateway::builder()
-            .stages(Stages::single("prod", routes)?)
-            .api_keys(self.keys.clone())
-            .usage_plans(self.plans.clone())
+        let stages = gateway::stages(gateway::routes().method("/me", Method::GET, named).build()?)?;
+        cache_single_pets(&stages)?;
+        let gateway = gateway::builder(stages, self.keys.clone(), self.plans.clone())?
             .authorizer(AuthorizerLayer::new(self.authorizer.clone()))
             .cache(CacheLayer::new(self.cache.clone()))
             .build()?;
@@ -115,20 +109,31 @@ impl Shop {
     }
 }
 
+/// And nothing else: the list greets in the words of its stage, and slow answers are slow on purpose.
+fn cache_single_pets(stages: &Stages) -> Result<(), tower_gateway::ConfigError> {
+    for stage in stages.stage_names() {
+        for (methods, is_cached) in [("*/*", false), ("/pets/{id}/GET", true)] {
+            let caching = CacheSettings::new().enabled(is_cached);
+            stages.set_settings(&stage, methods, MethodSettings::new().caching(caching))?;
+        }
+    }
+    Ok(())
+}
+
 /// Whoever says a name is that. Each call is printed: cached answers need none.
 async fn who(event: AuthorizerEvent) -> Result<AuthorizerAnswer, &'static str> {
     println!("the authorizer is asked about {}", event.authorization_token());
     Ok(AuthorizerAnswer::allow(event.authorization_token(), ["arn:aws:execute-api:*:*:*/prod/*"]))
 }
 
-/// The service: it says which process has answered, and how often it has.
+/// The service says which process has answered, and how often it has; a stored answer says it again.
 fn pet_shop(port: u16) -> Router {
     let calls = Arc::new(AtomicU64::new(0));
-    let one_pet = move |Path(id): Path<u32>| {
+    let signed = move |answer: Response| {
         let call = calls.fetch_add(1, Relaxed) + 1;
-        async move { Json(json!({ "id": id, "type": "dog", "call": call, "port": port })) }
+        async move { ([("x-served-by", format!("call {call} of port {port}"))], answer) }
     };
-    Router::new().route("/pets/{id}", get(one_pet)).route("/me", get(me))
+    gateway::pet_shop().route("/me", get(me)).layer(axum::middleware::map_response(signed))
 }
 
 async fn me(request: Request) -> String {
@@ -151,7 +156,12 @@ fn told(told: Result<Acknowledgement, StoreError>) -> Response {
 }
 
 async fn set_key(State(shop): State<Shop>, Path((id, state)): Path<(String, String)>) -> Response {
-    match shop.keys.set_enabled(&id, state == "enable") {
+    let is_enabled = match &*state {
+        "enable" => true,
+        "disable" => false,
+        _ => return (StatusCode::NOT_FOUND, "a key can be told to enable or disable\n").into_response(),
+    };
+    match shop.keys.set_enabled(&id, is_enabled) {
         Ok(()) => told(shop.fleet.settled(PATIENCE).await),
         Err(error) => (StatusCode::NOT_FOUND, format!("{error}\n")).into_response(),
     }
@@ -166,41 +176,48 @@ async fn revoke(State(shop): State<Shop>, Path(who): Path<String>) -> Response {
     told(shop.fleet.settled(PATIENCE).await)
 }
 
-/// From the environment.
-fn number<T: FromStr>(name: &str, default: T) -> Result<T, T::Err> {
-    std::env::var(name).map_or(Ok(default), |number| number.parse())
-}
-
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".to_owned());
-    let port: u16 = number("PORT", 3000)?;
-    let deadline = Duration::from_millis(number("STORE_DEADLINE_MS", 20)?);
-    let options = StoreOptions::new().deadline(deadline).processes(number("PROCESSES", 1)?);
-    let joined = Shop::join(Redis::new(&url)?.prefix("pet-shop")?, options, deadline).await;
-    if joined.is_err() {
-        eprintln!("a process begins with what Redis has of keys and plans: it must be there at that moment");
-    }
-    let shop = joined?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
-    let address = listener.local_addr()?;
-    print_curl_lines(address);
+    let deadline =
+        Duration::from_millis(process::setting("STORE_DEADLINE_MS", 2000, "a number of milliseconds")?);
+    let processes = process::setting("PROCESSES", 2, "a number of processes")?;
+    let listener = process::listener(3000).await?;
+    let options = StoreOptions::new().deadline(deadline).processes(processes);
+    let joined = Shop::join(Redis::new(&url)?.prefix(PREFIX)?, options, deadline).await;
+    // A process begins with what Redis has of keys and plans.
+    let shop = joined.map_err(|error| format!("Redis at {}: {error}", process::without_secrets(&url)))?;
+    let (address, plans) = (listener.local_addr()?, shop.plans.clone());
     let app = shop.gateway(pet_shop(address.port()))?.merge(shop.operators());
-    axum::serve(listener, app).await?;
+    print_curl_lines(address);
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app).with_graceful_shutdown(process::asked_to_stop()).await?;
+    // What it has in hand of quotas is for the others.
+    plans.hand_back().await;
     Ok(())
 }
 
 fn print_curl_lines(address: SocketAddr) {
     let base = format!("http://{address}");
-    println!("The pet shop is at {base}. With another one at $OTHER (http://127.0.0.1:3001), try:\n");
+    println!(
+        "The pet shop is at {base}. With another one at $OTHER (http://127.0.0.1:3001), try what\nexamples/gateway.rs prints, and:\n"
+    );
     for (line, answer) in [
         (
-            format!("curl -s -H 'x-api-key: {GOLD_KEY}' {base}/prod/pets/1 $OTHER/prod/pets/1"),
+            format!(
+                "curl -si -H 'x-api-key: {GOLD_KEY}' {base}/prod/pets/1 $OTHER/prod/pets/1 | grep x-served-by"
+            ),
             "twice the same call of the same port: the second one is the other process's, out of Redis",
         ),
         (
-            format!("curl -s -H 'x-api-key: {BASIC_KEY}' '{base}/prod/pets/[1-3]' '$OTHER/prod/pets/[4-7]'"),
-            r#"five pets, then {"message":"Limit Exceeded"}: five a day, from both together"#,
+            format!(
+                "for at in {base} {base} {base} $OTHER $OTHER $OTHER; do curl -s -H 'x-api-key: {BASIC_KEY}' $at/prod/pets/1; echo; sleep 1; done"
+            ),
+            r#"five pets, then {"message":"Limit Exceeded"}: five a day, from both together (two a second, therefore the sleep)"#,
+        ),
+        (
+            format!("cargo run --features redis --example inspect_redis -- basic basic-key {PREFIX}"),
+            "with the same REDIS_URL: what Redis counts for that key, and which process holds how much of it",
         ),
         (
             format!("curl -s -X POST {base}/admin/keys/gold-key/disable"),

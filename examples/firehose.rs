@@ -4,6 +4,8 @@
 //! endpoint is one of its own in the same process: it checks every signature with `SigV4AuthLayer`, loses every third
 //! record, so that the sink has something to send again, and shows what it took under `/delivered`.
 
+mod process;
+
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4,
@@ -103,7 +105,7 @@ async fn firehose(taken: Taken) -> Result<SocketAddr, Box<dyn Error>> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
+    let listener = process::listener(3000).await?;
     let taken = Taken::default();
     let endpoint = format!("http://{}", firehose(Arc::clone(&taken)).await?);
 
@@ -126,33 +128,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         get(move || async move { taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner).concat() });
     let app = Router::new().route("/delivered", delivered).fallback_service(shop);
 
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     let base = format!("http://{}", listener.local_addr()?);
     println!("The pet shop is at {base}. Try:");
     println!("  curl '{base}/prod/pets?[1-5]'   # five entries in one batch; the third has to be sent again");
     println!("  curl {base}/prod/dogs           # 403, an entry too");
     println!("  curl {base}/delivered           # what Firehose took, a second later");
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
+    axum::serve(listener, app).with_graceful_shutdown(process::asked_to_stop()).await?;
     // Nothing that was logged is lost.
     sink.close();
     delivering.await?;
     println!("{:?}", sink.stats());
     Ok(())
-}
-
-/// Ctrl-C, or what service managers and container runtimes send.
-async fn asked_to_stop() {
-    let terminated = async {
-        #[cfg(unix)]
-        if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            signal.recv().await;
-            return;
-        }
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }

@@ -1,4 +1,8 @@
 //! A pet shop behind the whole gateway: `cargo run --example gateway`, then the curl lines it prints.
+//!
+//! `cluster.rs` and `observability.rs` have the same shop, and add to it.
+
+pub(crate) mod process;
 
 use axum::{
     Json, Router,
@@ -8,25 +12,31 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
-use std::{collections::HashMap, error::Error, net::SocketAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    error::Error,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tower::Layer;
 use tower_gateway::{
+    ConfigError,
     api_key::{ApiKey, ApiKeys},
     context::RequestContext,
-    cors::Cors,
-    gateway::Gateway,
+    cors::{Cors, CorsLayer},
+    gateway::{Gateway, GatewayBuilder},
     observe::{AccessLog, AccessLogFormat, AccessLogLayer, LogApi, LogPreset, LogWriter},
-    route::{ApiMethod, Routes},
+    route::{ApiMethod, Routes, RoutesBuilder},
     stage::{Deployment, Stage, Stages},
     throttle::Throttle,
-    usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
+    usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans, UsagePlansBuilder},
 };
 
-const GOLD_KEY: &str = "WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9";
-const BASIC_KEY: &str = "basic-0123456789abcdefghij";
+pub(crate) const GOLD_KEY: &str = "WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9";
+pub(crate) const BASIC_KEY: &str = "basic-0123456789abcdefghij";
 
 /// The service as it was before there was a gateway.
-fn pet_shop() -> Router {
+pub(crate) fn pet_shop() -> Router {
     Router::new()
         .route("/pets", get(list_pets).post(add_pet))
         .route("/pets/{id}", get(one_pet))
@@ -65,7 +75,8 @@ async fn slow(Query(query): Query<HashMap<String, u64>>) -> String {
     format!("answered after {ms} ms\n")
 }
 
-fn routes() -> Result<Routes, tower_gateway::ConfigError> {
+/// What there is, and what the gateway asks for each; anything else is refused.
+pub(crate) fn routes() -> RoutesBuilder {
     let keyed = || ApiMethod::new().api_key_required(true);
     use axum::http::Method;
     Routes::builder()
@@ -73,76 +84,75 @@ fn routes() -> Result<Routes, tower_gateway::ConfigError> {
         .method("/pets", Method::POST, keyed())
         .method("/pets/{id}", Method::GET, keyed())
         .method("/slow", Method::GET, ApiMethod::new().timeout(Duration::from_millis(1000)))
+}
+
+pub(crate) fn stages(routes: Routes) -> Result<Stages, ConfigError> {
+    Stages::builder()
+        .deployment(Deployment::new("v1", routes))
+        .stage(Stage::new("prod", "v1").variable("greeting", "hello"))
+        .stage(Stage::new("dev", "v1").variable("greeting", "hello-from-dev"))
         .build()
 }
 
-fn gateway(writer: LogWriter) -> Result<Gateway, Box<dyn Error>> {
-    let stages = Stages::builder()
-        .deployment(Deployment::new("v1", routes()?))
-        .stage(Stage::new("prod", "v1").variable("greeting", "hello"))
-        .stage(Stage::new("dev", "v1").variable("greeting", "hello-from-dev"))
-        .build()?;
-    let keys = ApiKeys::builder()
+pub(crate) fn keys() -> Result<ApiKeys, ConfigError> {
+    ApiKeys::builder()
         .key(ApiKey::new("gold-key").value(GOLD_KEY))
         .key(ApiKey::new("basic-key").value(BASIC_KEY))
-        .build()?;
+        .build()
+}
+
+pub(crate) fn plans() -> Result<UsagePlansBuilder, ConfigError> {
     let gold = UsagePlan::new("gold")
         .throttle(Throttle::new(10.0, 20)?)
         .quota(Quota::new(1000, QuotaPeriod::Month)?);
     let basic =
         UsagePlan::new("basic").throttle(Throttle::new(2.0, 2)?).quota(Quota::new(5, QuotaPeriod::Day)?);
-    let plans = UsagePlans::builder()
-        .plan(gold)
-        .plan(basic)
-        .attach("gold", "gold-key")
-        .attach("basic", "basic-key")
-        .build()?;
-    let cors = Cors::new()
+    let plans = UsagePlans::builder().plan(gold).plan(basic);
+    Ok(plans.attach("gold", "gold-key").attach("basic", "basic-key"))
+}
+
+fn cors() -> Result<CorsLayer, ConfigError> {
+    Cors::new()
         .allow_origins(["https://shop.example"])
         .allow_methods(["GET", "POST"])
         .allow_headers(["content-type", "x-api-key"])
-        .build()?;
-    let peer = |extensions: &axum::http::Extensions| {
-        extensions.get::<axum::extract::ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
-    };
-    // The payload limit of 10 MB is on by default.
-    let gateway =
-        Gateway::builder().stages(stages).api_keys(keys).usage_plans(plans).cors(cors).peer_addr(peer);
-    // One line a request on stderr, refusals too.
+        .build()
+}
+
+/// Where axum keeps the client's address, which the gateway cannot know by itself.
+pub(crate) fn peer(extensions: &axum::http::Extensions) -> Option<IpAddr> {
+    extensions.get::<axum::extract::ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+}
+
+/// The parts in any order; the gateway stacks them in the right one. The payload limit of 10 MB is on by default.
+pub(crate) fn builder(
+    stages: Stages,
+    keys: ApiKeys,
+    plans: UsagePlans,
+) -> Result<GatewayBuilder, ConfigError> {
+    Ok(Gateway::builder().stages(stages).api_keys(keys).usage_plans(plans).cors(cors()?).peer_addr(peer))
+}
+
+fn gateway(writer: LogWriter) -> Result<Gateway, Box<dyn Error>> {
+    // One line a request, refusals too.
     let format = AccessLogFormat::preset(LogApi::Rest, LogPreset::Json);
     let log = AccessLogLayer::new(AccessLog::new(format, writer));
-    Ok(gateway.observe(log).build()?)
+    let builder = builder(stages(routes().build()?)?, keys()?, plans()?.build()?)?;
+    Ok(builder.observe(log).build()?)
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
-    print_curl_lines(listener.local_addr()?);
-    // The gateway wraps the whole router; the outer, empty router is only what `axum::serve` likes to serve.
+    let listener = process::listener(3000).await?;
     let writer = LogWriter::new(std::io::stderr())?;
+    // The gateway wraps the whole router; the outer, empty router is only what `axum::serve` likes to serve.
     let app = Router::new().fallback_service(gateway(writer.clone())?.layer(pet_shop()));
+    print_curl_lines(listener.local_addr()?);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
+    axum::serve(listener, app).with_graceful_shutdown(process::asked_to_stop()).await?;
     // Requests are over, and their lines wait for the writer.
     let is_written = writer.shut_down(Duration::from_secs(5));
     if is_written { Ok(()) } else { Err("the access log is stuck".into()) }
-}
-
-/// Ctrl-C, or what service managers and container runtimes send.
-async fn asked_to_stop() {
-    let terminated = async {
-        #[cfg(unix)]
-        if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            signal.recv().await;
-            return;
-        }
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }
 
 fn print_curl_lines(address: SocketAddr) {

@@ -1,5 +1,7 @@
 //! The gateway around a plain hyper service, no axum: `cargo run --example hyper_service`.
 
+mod process;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming};
@@ -31,8 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     let service = gateway.layer(service_fn(hello));
 
-    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    let listener = process::listener(3000).await?;
     let base = format!("http://{}", listener.local_addr()?);
     println!(
         "Try:\n  curl -i {base}/prod/hello/world\n      -> 200\n  curl -i {base}/prod/bye\n      -> 403 {{\"message\":\"Missing Authentication Token\"}}"

@@ -1,10 +1,17 @@
 //! What Redis counts for a key, and which leases are out:
 //! `REDIS_URL=redis://127.0.0.1 cargo run --features redis --example inspect_redis -- PLAN KEY-ID [PREFIX]`.
+//! Of `cluster.rs`, for example: `basic basic-key pet-shop`.
+
+mod process;
 
 use std::{error::Error, time::Duration};
 use tower_gateway::redis::{Inspection, Redis};
 
 fn print(found: &Inspection) {
+    if *found == Inspection::default() {
+        println!("nothing known: unused until now, or no such plan, key or prefix");
+        return;
+    }
     for (day, units) in &found.days {
         println!("day {day}: {units} used");
     }
@@ -40,6 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Some(prefix) = words.next() {
         redis = redis.prefix(&prefix)?;
     }
-    print(&redis.inspect(&plan, &key, Duration::from_secs(5)).await?);
+    let found = redis.inspect(&plan, &key, Duration::from_secs(5)).await;
+    print(&found.map_err(|error| format!("Redis at {}: {error}", process::without_secrets(&url)))?);
     Ok(())
 }

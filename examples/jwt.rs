@@ -1,7 +1,9 @@
 //! An HTTP API behind a JWT authorizer: `cargo run --example jwt --features jwt`, then the curl lines it prints.
 //!
-//! With `$JWT_ISSUER`, `$JWT_AUDIENCE` and `$JWKS_FILE` it takes the tokens of that issuer; without them it makes a
-//! key pair and tokens of its own. It listens on `$PORT`, 3000 by default.
+//! With `$JWT_ISSUER`, `$JWT_AUDIENCE` and `$JWKS_FILE` it takes the tokens of that issuer; without any of them it makes
+//! a key pair and tokens of its own. It listens on `$PORT`, 3000 by default.
+
+mod process;
 
 use axum::{Extension, Json, Router, routing::get};
 use http::Method;
@@ -14,7 +16,7 @@ use tower_gateway::{
     clock::Clock,
     context::{ApiKind, RequestContext},
     gateway::Gateway,
-    jwt::{Algorithm, JwkSet, JwkSource, JwtAuthorizer, JwtAuthorizerLayer, JwtVerifier},
+    jwt::{JwkSet, JwkSource, JwtAuthorizer, JwtAuthorizerLayer, JwtVerifier},
     route::{ApiMethod, Authorization, Routes},
     stage::Stages,
 };
@@ -46,12 +48,21 @@ struct Issuer {
 }
 
 fn issuer_of_the_environment() -> Result<Option<Issuer>, Box<dyn Error>> {
-    let of = |name| std::env::var(name).ok();
-    let (Some(name), Some(audience), Some(file)) = (of("JWT_ISSUER"), of("JWT_AUDIENCE"), of("JWKS_FILE"))
-    else {
-        return Ok(None);
-    };
-    Ok(Some(Issuer { name, audience, keys: JwkSource::file(file)? }))
+    let names = ["JWT_ISSUER", "JWT_AUDIENCE", "JWKS_FILE"];
+    let [name, audience, file] = names.map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()));
+    match (name, audience, file) {
+        (Some(name), Some(audience), Some(file)) => {
+            let keys = JwkSource::file(&file).map_err(|error| format!("JWKS_FILE={file}: {error}"))?;
+            Ok(Some(Issuer { name, audience, keys }))
+        }
+        (None, None, None) => Ok(None),
+        (name, audience, file) => {
+            let there = [name, audience, file].map(|value| value.is_some());
+            let missing = names.iter().zip(there).filter(|(_, is_there)| !is_there).map(|(name, _)| *name);
+            let missing = missing.collect::<Vec<_>>().join(", ");
+            Err(format!("an issuer of yours needs {} together; missing: {missing}", names.join(", ")).into())
+        }
+    }
 }
 
 /// Who has which token.
@@ -82,8 +93,7 @@ fn own_issuer() -> Result<(Issuer, Tokens), Box<dyn Error>> {
 }
 
 fn authorizer(issuer: Issuer) -> Result<JwtAuthorizer, tower_gateway::ConfigError> {
-    let verifier =
-        JwtVerifier::builder(issuer.name).audience(issuer.audience).algorithms([Algorithm::Rs256]).build()?;
+    let verifier = JwtVerifier::builder(issuer.name).audience(issuer.audience).build()?;
     JwtAuthorizer::builder(verifier, issuer.keys).build()
 }
 
@@ -100,6 +110,7 @@ fn print_curl_lines(base: &str, tokens: &[(&str, String)]) {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let port = process::port(3000)?;
     let (issuer, tokens) = match issuer_of_the_environment()? {
         Some(issuer) => (issuer, Vec::new()),
         None => own_issuer()?,
@@ -112,8 +123,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .jwt_authorizer(layer)
         .build()?;
 
-    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    let listener = process::listen(port).await?;
     print_curl_lines(&format!("http://{}", listener.local_addr()?), &tokens);
     axum::serve(listener, Router::new().fallback_service(gateway.layer(api))).await?;
     Ok(())

@@ -4,6 +4,8 @@
 //! `api.example.com` asks for a client certificate, and the gateway answers 403 without one; `strict.example.com`
 //! requires one, and the handshake fails without. All certificates are made at the start.
 
+mod process;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming};
@@ -16,8 +18,16 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
     server::{Acceptor, WebPkiClientVerifier},
 };
-use std::{convert::Infallible, error::Error, net::SocketAddr, path::Path, sync::Arc};
-use tokio::net::{TcpListener, TcpStream};
+use std::{
+    convert::Infallible,
+    error::Error,
+    fs::OpenOptions,
+    io::{ErrorKind, Write},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+};
+use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tower::{Layer, service_fn};
 use tower_gateway::{
@@ -147,22 +157,35 @@ fn write_client_files(directory: &Path, servers: &Authority, clients: &Authority
     for (name, issuer) in [("client", clients), ("stranger", &strangers)] {
         let (certificate, key) = certificate(name, ExtendedKeyUsagePurpose::ClientAuth, issuer)?;
         std::fs::write(directory.join(format!("{name}.pem")), certificate.pem())?;
-        std::fs::write(directory.join(format!("{name}.key")), key.serialize_pem())?;
+        write_key(&directory.join(format!("{name}.key")), &key.serialize_pem())?;
     }
     Ok(())
 }
 
+/// For its owner only, from its first byte on.
+fn write_key(path: &Path, pem: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // One that was left there keeps its own permissions.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => options.write(true).create_new(true).open(path)?.write_all(pem.as_bytes()),
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    let port = process::port(3443)?;
     let (servers, clients) = (authority("Server CA")?, authority("Client CA")?);
     let domains = Arc::new(vec![
         domain("api.example.com", &servers, &clients, false)?,
         domain("strict.example.com", &servers, &clients, true)?,
     ]);
-    let port = std::env::var("PORT").map_or(Ok(3443), |port| port.parse::<u16>())?;
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let directory = std::env::temp_dir().join(format!("tower-gateway-mtls-{port}"));
+    // Before anybody can connect.
     write_client_files(&directory, &servers, &clients)?;
+    let listener = process::listen(port).await?;
     print_curl_lines(&directory, listener.local_addr()?);
     loop {
         let (stream, peer) = listener.accept().await?;

@@ -1,15 +1,21 @@
-//! The pet shop, watched: `cargo run --example observability --features full`. Its JSON access log is the only thing on
-//! stdout; hints go to stderr, and so does the execution log of what fails. `/metrics` and `/admin/` stand outside of the stages, and are open because this example
-//! listens on 127.0.0.1 alone: give `AdminService` an authorizer of your own anywhere else.
+//! The pet shop of `gateway.rs`, watched: `cargo run --example observability --features full`. Its JSON access log is the
+//! only thing on stdout; hints go to stderr, and so does the execution log of what fails. `GET /prod/stock`, which needs no
+//! key, asks a second service in the same trace. `/metrics` and `/admin/` stand outside of the stages, and are open
+//! because this example listens on 127.0.0.1 alone: give `AdminService` an authorizer of your own anywhere else.
 
-use axum::{Json, Router, extract::Path, http::HeaderMap, response::IntoResponse, routing::get};
+#[path = "gateway.rs"]
+#[allow(dead_code, reason = "an example has a `main` of its own")]
+mod gateway;
+
+use axum::{Json, Router, http::HeaderMap, response::IntoResponse, routing::get};
+use gateway::{BASIC_KEY, GOLD_KEY, process};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::{Value, json};
 use std::{error::Error, net::SocketAddr, time::Duration};
 use tower::{Layer, ServiceBuilder};
 use tower_gateway::{
-    api_key::{ApiKey, ApiKeys},
+    api_key::ApiKeys,
     context::RequestContextLayer,
     gateway::Gateway,
     observe::{
@@ -18,14 +24,11 @@ use tower_gateway::{
         admin::{AdminService, Explain},
         trace::TraceLayer,
     },
-    route::{ApiMethod, ExecutionLogging, LoggingLevel, Routes},
+    route::{ApiMethod, ExecutionLogging, LoggingLevel},
     stage::Stages,
-    throttle::Throttle,
-    usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
+    usage_plan::UsagePlans,
 };
 use tracing_subscriber::{Layer as _, layer::SubscriberExt, util::SubscriberInitExt};
-
-const KEY: &str = "WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9";
 
 /// What the access log says of every request.
 const FIELDS: [(&str, &str); 14] = [
@@ -50,14 +53,7 @@ fn pet_shop(stock: SocketAddr) -> Router {
     let ask = move |headers: HeaderMap| async move {
         ask_stock(stock, &headers).await.map_err(|error| error.to_string())
     };
-    Router::new()
-        .route(
-            "/pets",
-            get(|| async { Json(json!([{ "id": 1, "type": "dog" }, { "id": 2, "type": "cat" }])) }),
-        )
-        .route("/pets/{id}", get(|Path(id): Path<u32>| async move { Json(json!({ "id": id })) }))
-        .route("/stock", get(ask))
-        .layer(IntegrationTimerLayer::new())
+    gateway::pet_shop().route("/stock", get(ask)).layer(IntegrationTimerLayer::new())
 }
 
 async fn ask_stock(
@@ -98,24 +94,14 @@ struct Shop {
 }
 
 fn shop() -> Result<Shop, Box<dyn Error>> {
-    use axum::http::Method;
-    let routes = Routes::builder()
-        .method("/pets", Method::GET, ApiMethod::new().api_key_required(true))
-        .method("/pets/{id}", Method::GET, ApiMethod::new().api_key_required(true))
-        .method("/stock", Method::GET, ApiMethod::new().timeout(Duration::from_secs(2)))
-        .build()?;
-    let gold = UsagePlan::new("gold")
-        .throttle(Throttle::new(10.0, 20)?)
-        .quota(Quota::new(1000, QuotaPeriod::Month)?);
-    let plans = UsagePlans::builder().plan(gold).attach("gold", "gold-key").build()?;
-    let keys = ApiKeys::builder().key(ApiKey::new("gold-key").value(KEY)).build()?;
-    Ok(Shop { stages: Stages::single("prod", routes)?, keys, plans })
+    let stock = ApiMethod::new().timeout(Duration::from_secs(2));
+    let routes = gateway::routes().method("/stock", axum::http::Method::GET, stock).build()?;
+    Ok(Shop { stages: gateway::stages(routes)?, keys: gateway::keys()?, plans: gateway::plans()?.build()? })
 }
 
-fn gateway(shop: &Shop) -> Result<Gateway, Box<dyn Error>> {
+fn guard(shop: &Shop) -> Result<Gateway, Box<dyn Error>> {
     let Shop { stages, keys, plans } = shop;
-    let builder = Gateway::builder().stages(stages.clone()).api_keys(keys.clone());
-    Ok(builder.usage_plans(plans.clone()).build()?)
+    Ok(gateway::builder(stages.clone(), keys.clone(), plans.clone())?.build()?)
 }
 
 /// Prints the messages of `tracing` events; a program of yours has `tracing_subscriber::fmt`.
@@ -141,15 +127,12 @@ fn app(writer: LogWriter, stock: SocketAddr) -> Result<Router, Box<dyn Error>> {
         .observer(AccessLog::new(AccessLogFormat::json_object(FIELDS)?, writer))
         .observer(metrics.clone())
         .observer(explain.clone());
-    let peer = |extensions: &axum::http::Extensions| {
-        extensions.get::<axum::extract::ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
-    };
     let watched = ServiceBuilder::new()
         // The first of our layers makes the context: it must know where axum keeps the peer's address.
-        .layer(RequestContextLayer::new().peer_addr(peer))
+        .layer(RequestContextLayer::new().peer_addr(gateway::peer))
         .layer(observe)
         .layer(TraceLayer::new().active(true))
-        .service(gateway(&shop)?.layer(pet_shop(stock)));
+        .service(guard(&shop)?.layer(pet_shop(stock)));
     let admin = AdminService::<axum::body::Body>::new(explain, metrics.clone())
         .authorizer(|_| true)
         .stages(shop.stages)
@@ -166,38 +149,26 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let of_executions =
         tracing_subscriber::filter::filter_fn(|event| event.target() == "tower_gateway::execution");
     tracing_subscriber::registry().with(ToStderr.with_filter(of_executions)).try_init()?;
-    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
-    let base = format!("http://{}", listener.local_addr()?);
-    eprintln!("The pet shop is at {base}. Try:");
-    eprintln!("  curl -H 'x-api-key: {KEY}' {base}/prod/pets");
+    let listener = process::listener(3000).await?;
+    let writer = LogWriter::new(std::io::stdout())?;
+    let app = app(writer.clone(), stock_service().await?)?;
+    print_curl_lines(listener.local_addr()?);
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, app).with_graceful_shutdown(process::asked_to_stop()).await?;
+    // Requests are over, and their lines wait for the writer.
+    let is_written = writer.shut_down(Duration::from_secs(5));
+    if is_written { Ok(()) } else { Err("the access log is stuck".into()) }
+}
+
+fn print_curl_lines(address: SocketAddr) {
+    let base = format!("http://{address}");
+    eprintln!("The pet shop is at {base}. Try what examples/gateway.rs prints, and:");
+    eprintln!("  curl -H 'x-api-key: {GOLD_KEY}' {base}/prod/pets");
+    eprintln!("  curl -H 'x-api-key: {BASIC_KEY}' '{base}/prod/pets/1?[1-3]'   # the third: 429");
     eprintln!("  curl {base}/prod/pets       # 403; the log says why");
     eprintln!("  curl {base}/prod/stock      # the second service, in the same trace");
     eprintln!("  curl {base}/metrics");
     eprintln!("  curl {base}/admin/limits/gold-key");
     eprintln!("  curl {base}/admin/stages");
     eprintln!("  open {base}/admin/");
-    let writer = LogWriter::new(std::io::stdout())?;
-    let app = app(writer.clone(), stock_service().await?)?;
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
-    // Requests are over, and their lines wait for the writer.
-    let is_written = writer.shut_down(Duration::from_secs(5));
-    if is_written { Ok(()) } else { Err("the access log is stuck".into()) }
-}
-
-/// Ctrl-C, or what service managers and container runtimes send.
-async fn asked_to_stop() {
-    let terminated = async {
-        #[cfg(unix)]
-        if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            signal.recv().await;
-            return;
-        }
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }

@@ -1,6 +1,8 @@
 //! A pet shop whose keys and usage survive a restart and a `kill -9`: `cargo run --example redb --features redb`, then
 //! the curl lines it prints. `$STATE` is the file.
 
+mod process;
+
 use axum::{
     Router,
     extract::{Path, State},
@@ -113,15 +115,20 @@ async fn stop(State(shop): State<Shop>) -> &'static str {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse::<u16>())?;
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    let listener = process::listener(3000).await?;
     let path =
         std::env::var_os("STATE").map_or_else(|| std::env::temp_dir().join("pet-shop.state"), PathBuf::from);
     let shop = Shop::open(path)?;
     print_curl_lines(listener.local_addr()?, &shop);
     let app = shop.admin().fallback_service(shop.gateway()?);
     let stop = Arc::clone(&shop.stop);
-    axum::serve(listener, app).with_graceful_shutdown(async move { stop.notified().await }).await?;
+    let stop = async move {
+        tokio::select! {
+            () = stop.notified() => {}
+            () = process::asked_to_stop() => {}
+        }
+    };
+    axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     // What was used is written, what is in hand given back: nothing is unknown to the next process.
     shop.plans.hand_back().await;
     shop.file.close();
@@ -142,7 +149,10 @@ fn print_curl_lines(address: SocketAddr, shop: &Shop) {
             format!("curl -X DELETE {base}/admin/keys/partner"),
             "deleted partner; it does not come back with a restart",
         ),
-        (format!("curl -X POST {base}/admin/stop"), "ends cleanly; start it again, and nothing is forgotten"),
+        (
+            format!("curl -X POST {base}/admin/stop"),
+            "ends cleanly, as with Ctrl-C; start it again, and nothing is forgotten",
+        ),
         ("kill -9 its process, start it again".to_owned(), "keys are there; unknown units count as used"),
         (format!("curl -X POST {base}/admin/reconcile"), "reconciled, 0 given back"),
     ] {

@@ -1,10 +1,13 @@
-//! A stage behind AWS Signature Version 4: `cargo run --example sigv4 --features sigv4`, then the curl lines it prints.
+//! A stage behind AWS Signature Version 4: `cargo run --example sigv4 --features sigv4`, then the curl lines it prints
+//! (curl 8.3 or newer: older ones neither sort parameters nor encode paths twice, as the signature wants).
 //!
 //! `ANY /prod/{proxy+}` answers with who is calling. The one access key may GET and POST everything but `/admin/*`.
 
+mod process;
+
 use axum::{Json, Router, extract::Request};
 use serde_json::{Value, json};
-use std::{error::Error, net::SocketAddr};
+use std::error::Error;
 use tower::Layer;
 use tower_gateway::{
     context::RequestContext,
@@ -54,13 +57,12 @@ fn print_lines(base: &str) {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
     let signed = ApiMethod::new().authorization(Authorization::AwsIam);
     let routes = Routes::builder().any("/", signed.clone()).any("/{proxy+}", signed).build()?;
     let gateway = Gateway::builder().stages(Stages::single("prod", routes)?).sigv4(layer()?).build()?;
     let service = gateway.layer(Router::new().fallback(whoami));
 
-    let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    let listener = process::listener(3000).await?;
     print_lines(&format!("http://{}", listener.local_addr()?));
     axum::serve(listener, Router::new().fallback_service(service)).await?;
     Ok(())

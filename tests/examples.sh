@@ -16,8 +16,8 @@ curls() {
   fi
 }
 
-# Every line that the example prints, and what it says of it.
-gateway_requests() {
+# What each example that is a pet shop must answer: the one of examples/gateway.rs.
+pet_shop_requests() {
   local base=$1 bad=0
   local gold=(-H 'x-api-key: WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9') basic=(-H 'x-api-key: basic-0123456789abcdefghij')
   local preflight=(-X OPTIONS -H 'Origin: https://shop.example' -H 'Access-Control-Request-Method: POST')
@@ -39,7 +39,14 @@ gateway_requests() {
   has_header 'x-greeting: hello-from-dev' "${gold[@]}" "$base/dev/pets" || bad=1
   has_header 'x-amzn-requestid: ' "$base/nowhere" || bad=1
   has_header 'x-amz-apigw-id: ' "$base/prod/slow" || bad=1
-  stopped_with_all_lines "$2" '"httpMethod":"DELETE"' -X DELETE "$base/nowhere?[1-50]" || bad=1
+  return $bad
+}
+
+# Every line that the example prints, and what it says of it.
+gateway_requests() {
+  local bad=0
+  pet_shop_requests "$1" || bad=1
+  stopped_with_all_lines "$2" '"httpMethod":"DELETE"' -X DELETE "$1/nowhere?[1-50]" || bad=1
   return $bad
 }
 
@@ -49,11 +56,17 @@ stopped_with_all_lines() {
   local printed=$1 part=$2 count
   shift 2
   curl --silent --max-time 30 "$@" >/dev/null || { echo "fifty requests failed"; return 1; }
-  kill "$server"
-  wait "$server" || { echo "it ended with status $?"; return 1; }
+  stopped || return 1
   count=$(grep -c "$part" "$printed")
   [ "$count" = 50 ] || { echo "$count lines of 50 in the access log"; return 1; }
   echo "ok: fifty lines after SIGTERM"
+}
+
+# stopped [PROCESS]: asks the running example to stop, and waits until it has ended well.
+stopped() {
+  local process=${1:-$server}
+  kill "$process"
+  wait "$process" || { echo "it ended with status $?"; return 1; }
 }
 
 # has_header START arguments...: the answer has a header line that starts so.
@@ -135,6 +148,7 @@ mtls_requests() {
   curl --silent --max-time 10 "${client[@]}" "${api[@]}" | grep '^subjectDN: CN=client' || { echo "not the client"; bad=1; }
   curls 403 '{"message":"Forbidden"}' "${api[@]}" || bad=1
   curls 200 '*' "${client[@]}" "${strict[@]}" || bad=1
+  [ "$(stat -c %a "$directory/client.key")" = 600 ] || { echo "others may read the key"; bad=1; }
   # No status at all: the handshake fails.
   curls 000 '*' "${stranger[@]}" "${api[@]}" || bad=1
   curls 000 '*' "${strict[@]}" || bad=1
@@ -151,8 +165,9 @@ observability_requests() {
   curls 200 '*' "$base/admin/" || bad=1
   curl --silent --max-time 10 "$base/admin/limits/gold-key" | grep '"remaining":999,' || { echo "no limits"; bad=1; }
   curls 404 '{"message":"Not Found"}' "$base/admin/limits/nobody" || bad=1
-  curl --silent --max-time 10 "$base/admin/stages" | grep '"history":\["initial"\]' || { echo "no stages"; bad=1; }
+  curl --silent --max-time 10 "$base/admin/stages" | grep '"history":\["v1"\]' || { echo "no stages"; bad=1; }
   admin_page "$base" || bad=1
+  pet_shop_requests "$base" || bad=1
   stopped_with_all_lines "$2" '"path":"/prod/last' "$base/prod/last?[1-50]" || bad=1
   return $bad
 }
@@ -166,6 +181,10 @@ firehose_requests() {
     [ $tries -gt 0 ] || { echo "not six records delivered"; return 1; }
     sleep 0.1
   done
+  # What was logged last is delivered before it ends, and counted.
+  curls 200 '["dog","cat"]' "$base/prod/pets?last" || bad=1
+  stopped || bad=1
+  grep 'delivered: 7,' "$2" || { echo "not seven records delivered"; bad=1; }
   return $bad
 }
 
@@ -198,7 +217,7 @@ cache_proxy_requests() {
   return $bad
 }
 
-# The same file in three processes: one ends cleanly, one is killed, and the third knows all of it.
+# The same file in four processes: one is asked to stop, one ends by a signal, one is killed; each next one knows all of it.
 redb_requests() {
   local base=$1 bad=0 partner=(-H 'x-api-key: partner-0123456789abcdefghij') value
   curls 200 $'cat, dog\n' "${partner[@]}" "$base/prod/pets" || bad=1
@@ -208,9 +227,11 @@ redb_requests() {
   curls 200 $'stopping\n' -X POST "$base/admin/stop" || bad=1
   wait "$server" || { echo "it ended with status $?"; bad=1; }
   start_redb && wait_for "$port" "$server" || return 1
-  curls 200 $'cat, dog\n' -H "x-api-key: $value" "$base/prod/pets" || bad=1
-  curls 200 $'used in 2026: 1, unknown since a crash: 0\n' "$base/admin/usage/partner" || bad=1
   curls 200 $'cat, dog\n' "${partner[@]}" "$base/prod/pets" || bad=1
+  stopped || bad=1
+  start_redb && wait_for "$port" "$server" || return 1
+  curls 200 $'used in 2026: 2, unknown since a crash: 0\n' "$base/admin/usage/partner" || bad=1
+  curls 200 $'cat, dog\n' -H "x-api-key: $value" "$base/prod/pets" || bad=1
   curls 200 $'deleted new\n' -X DELETE "$base/admin/keys/new" || bad=1
   kill -9 "$server"
   wait "$server" 2>/dev/null || true
@@ -239,20 +260,28 @@ smoke_redb() {
 
 # Two processes on one Redis of their own: what one does, the other knows.
 cluster_requests() {
-  local base=$1 other=$2 bad=0 first second printed=$3
+  local base=$1 other=$2 bad=0 first second printed=$3 at
   local gold=(-H 'x-api-key: WBjHxNtoAb4WPKBC7cGm64CBibIb24b4jt8jJHo9') basic=(-H 'x-api-key: basic-0123456789abcdefghij')
-  first=$(curl --silent --max-time 10 "${gold[@]}" "$base/prod/pets/1")
-  second=$(curl --silent --max-time 10 "${gold[@]}" "$other/prod/pets/1")
+  local dog='{"id":1,"price":249.99,"type":"dog"}'
+  first=$(served_by "${gold[@]}" "$base/prod/pets/1")
+  second=$(served_by "${gold[@]}" "$other/prod/pets/1")
   [ -n "$first" ] && [ "$first" = "$second" ] || { echo "two calls: $first $second"; bad=1; }
-  for pet in 1 2 3; do curls 200 '*' "${basic[@]}" "$base/prod/pets/$pet" || bad=1; done
-  for pet in 4 5; do curls 200 '*' "${basic[@]}" "$other/prod/pets/$pet" || bad=1; done
-  curls 429 '{"message":"Limit Exceeded"}' "${basic[@]}" "$other/prod/pets/6" || bad=1
-  curls 429 '{"message":"Limit Exceeded"}' "${basic[@]}" "$base/prod/pets/6" || bad=1
+  # The plan admits two a second.
+  for at in "$base" "$base" "$base" "$other" "$other"; do
+    curls 200 "$dog" "${basic[@]}" "$at/prod/pets/1" || bad=1
+    sleep 1
+  done
+  curls 429 '{"message":"Limit Exceeded"}' "${basic[@]}" "$other/prod/pets/1" || bad=1
+  sleep 1
+  curls 429 '{"message":"Limit Exceeded"}' "${basic[@]}" "$base/prod/pets/1" || bad=1
+  inspected basic basic-key pet-shop | grep '5 charged' || { echo "five units are not in Redis"; bad=1; }
+  inspected basic nobody pet-shop | grep '^nothing known' || { echo "something is known of nobody"; bad=1; }
+  curls 404 '*' -X POST "$base/admin/keys/gold-key/bogus" || bad=1
   curls 200 '{"acknowledged":2,"cut off":[],"silent":[]}' -X POST "$base/admin/keys/gold-key/disable" || bad=1
   curls 403 '{"message":"Forbidden"}' "${gold[@]}" "$other/prod/pets/1" || bad=1
   curls 200 '*' -X POST "$other/admin/keys/gold-key/enable" || bad=1
   curls 200 '*' -X POST "$base/admin/flush" || bad=1
-  second=$(curl --silent --max-time 10 "${gold[@]}" "$other/prod/pets/1")
+  second=$(served_by "${gold[@]}" "$other/prod/pets/1")
   [ "$first" != "$second" ] || { echo "not flushed: $second"; bad=1; }
   for _ in 1 2; do curls 200 $'hello ada\n' -H 'Authorization: ada' "$other/prod/me" || bad=1; done
   curls 200 '*' -X POST "$base/admin/revoke/ada" || bad=1
@@ -261,29 +290,56 @@ cluster_requests() {
   return $bad
 }
 
+served_by() { curl --silent --max-time 10 --output /dev/null --dump-header - "$@" | grep '^x-served-by: '; }
+
+inspected() { REDIS_URL=redis://:secret@127.0.0.1:$store "$target/debug/examples/inspect_redis" "$@"; }
+
+# start_cluster STORE PORT PRINTED: with the example's own defaults.
+start_cluster() {
+  REDIS_URL=redis://:secret@127.0.0.1:$1 PORT=$2 "$target/debug/examples/cluster" >>"$3" 2>&1 &
+  processes+=($!)
+  wait_for "$2" "${processes[-1]}"
+}
+
+# A shop of its own, empty Redis: all that the pet shop answers, and what one process has in hand at its end is there for
+# the next.
+cluster_is_a_pet_shop() {
+  local store=$1 port bad=0
+  redis-cli -p "$store" -a secret flushall >/dev/null 2>&1
+  port=$(free_port)
+  start_cluster "$store" "$port" "$log.printed" || return 1
+  pet_shop_requests "http://127.0.0.1:$port" || bad=1
+  stopped "${processes[-1]}" || bad=1
+  inspected gold gold-key pet-shop | grep 'holds [1-9]' && { echo "a lease was not handed back"; bad=1; }
+  return $bad
+}
+
+# What it says where there is no Redis: who is away, and no password.
+cluster_without_redis() {
+  local nobody told
+  nobody=$(free_port)
+  told=$(REDIS_URL=redis://:secret@127.0.0.1:$nobody PORT=0 "$target/debug/examples/cluster" 2>&1) && return 1
+  [[ $told = *"Redis at redis://127.0.0.1:$nobody: "* && $told != *secret* ]] || { echo "it says $told"; return 1; }
+}
+
 smoke_cluster() {
   local store port other result=0 process processes=()
-  cargo build --locked --quiet --all-features --example cluster || return 1
+  cargo build --locked --quiet --all-features --example cluster --example inspect_redis || return 1
+  cluster_without_redis || result=1
   store=$(free_port)
-  redis-server --port "$store" --bind 127.0.0.1 --save '' --appendonly no >/dev/null &
+  redis-server --port "$store" --bind 127.0.0.1 --save '' --appendonly no --requirepass secret >/dev/null &
   processes+=($!)
   wait_for "$store" "${processes[0]}" || result=1
   port=$(free_port)
-  # A machine that compiles beside it answers late.
-  export PROCESSES=2 STORE_DEADLINE_MS=2000
-  REDIS_URL=redis://127.0.0.1:$store PORT=$port "$target/debug/examples/cluster" >"$log.printed" 2>&1 &
-  processes+=($!)
-  wait_for "$port" "${processes[1]}" || result=1
+  start_cluster "$store" "$port" "$log.printed" || result=1
   other=$(free_port)
-  REDIS_URL=redis://127.0.0.1:$store PORT=$other "$target/debug/examples/cluster" >"$log.other" 2>&1 &
-  processes+=($!)
-  wait_for "$other" "${processes[2]}" || result=1
+  start_cluster "$store" "$other" "$log.other" || result=1
   [ $result = 1 ] || cluster_requests "http://127.0.0.1:$port" "http://127.0.0.1:$other" "$log.other" || result=1
+  for process in "${processes[@]:1}"; do stopped "$process" || result=1; done
+  cluster_is_a_pet_shop "$store" || result=1
   [ $result = 0 ] || cat "$log.printed" "$log.other"
-  for process in "${processes[@]}"; do
-    kill "$process" 2>/dev/null || true
-    wait "$process" 2>/dev/null || true
-  done
+  kill "${processes[0]}"
+  wait "${processes[0]}" || true
   rm -f "$log.printed" "$log.other"
   return $result
 }
@@ -318,6 +374,32 @@ smoke_cache_proxy() {
   wait "$origin" 2>/dev/null || true
   origin=
   return $result
+}
+
+# Each example that listens says what is wrong with its port, and an example with settings of its own what is wrong there.
+wrong_settings() {
+  local name bad=0
+  cargo build --locked --quiet --all-features --examples || return 1
+  for name in authorizer cache cache_proxy cluster firehose gateway hyper_service jwt mtls observability redb sigv4; do
+    says 'PORT=30x is not a port number' "$name" PORT=30x || bad=1
+  done
+  for origin in '' https://example.com 127.0.0.1:8000/path user@127.0.0.1:8000; do
+    says "ORIGIN=$origin is not a host and port" cache_proxy PORT=0 "ORIGIN=$origin" || bad=1
+  done
+  says 'missing: JWT_AUDIENCE, JWKS_FILE' jwt PORT=0 JWT_ISSUER=https://issuer.example || bad=1
+  says 'JWKS_FILE=/nowhere: ' jwt PORT=0 JWT_ISSUER=https://issuer.example JWT_AUDIENCE=a JWKS_FILE=/nowhere || bad=1
+  says 'PROCESSES=many is not a number' cluster PORT=0 PROCESSES=many || bad=1
+  return $bad
+}
+
+# says WORDS NAME variables...: the example ends with status 1 and these words, and has not begun.
+says() {
+  local words=$1 name=$2 told status=0
+  shift 2
+  told=$(env STATE="$log.state" "$@" timeout 20 "$target/debug/examples/$name" 2>&1) || status=$?
+  [ $status = 1 ] && [[ $told = Error:*"$words"* ]] && return 0
+  echo "$name with $*: status $status, $told"
+  return 1
 }
 
 # wait_for PORT PROCESS: until somebody listens there; fails where the process ends before.

@@ -89,7 +89,7 @@ impl ApiKeys {
     /// that exists. The value itself is never part of the error.
     pub fn add(&self, key: ApiKey) -> Result<NewKey, ConfigError> {
         let (stored, created) = self.inner.prepare(key)?;
-        self.inner.insert(vec![stored], [&created])?;
+        self.inner.insert(vec![stored])?;
         Ok(created)
     }
 
@@ -101,7 +101,7 @@ impl ApiKeys {
     pub fn add_all(&self, keys: impl IntoIterator<Item = ApiKey>) -> Result<Vec<NewKey>, ConfigError> {
         let prepared = keys.into_iter().map(|key| self.inner.prepare(key)).collect::<Result<Vec<_>, _>>()?;
         let (stored, created): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
-        self.inner.insert(stored, &created)?;
+        self.inner.insert(stored)?;
         Ok(created)
     }
 
@@ -138,7 +138,7 @@ impl ApiKeys {
         let end = self.inner.clock.now().unix_millis().saturating_add(overlap);
         self.inner.edit(id, |stored| {
             if self.inner.has(&digest) && !stored.has_previous(&digest) {
-                return Err(value_error(id, &value, EXISTS));
+                return Err(value_error(id, EXISTS));
             }
             stored.rotate(digest, end);
             Ok(())
@@ -266,7 +266,7 @@ fn check_given(format: Option<&KeyFormat>, id: &str, value: &str) -> Result<(), 
     check_value(id, value)?;
     match format {
         Some(format) if !format.accepts(value.as_bytes()) => {
-            Err(value_error(id, value, "the value does not have the configured format"))
+            Err(value_error(id, "the value does not have the configured format"))
         }
         _ => Ok(()),
     }
@@ -332,21 +332,16 @@ impl Inner {
         KeyImage { record, current: digest, previous: None }
     }
 
-    /// `created` says the values' lengths where there is a conflict.
-    fn insert<'a>(
-        &self,
-        stored: Vec<KeyImage>,
-        created: impl IntoIterator<Item = &'a NewKey>,
-    ) -> Result<(), ConfigError> {
+    fn insert(&self, stored: Vec<KeyImage>) -> Result<(), ConfigError> {
         let mut records = self.lock();
         let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
-        for (stored, created) in stored.iter().zip(created) {
+        for stored in &stored {
             let (id, digest) = (&stored.record.id, &stored.current);
             if records.keys.contains_key(id) || !ids.insert(Arc::clone(id)) {
                 return Err(ConfigError::new("API key id", id, EXISTS));
             }
             if self.has(digest) || !digests.insert(*digest) {
-                return Err(value_error(id, &created.value, EXISTS));
+                return Err(value_error(id, EXISTS));
             }
         }
         self.commit(&mut records, stored.into_iter().map(KeyChange::Put).collect())

@@ -147,7 +147,7 @@ fn check_length(
     }
 }
 
-/// The limits of a value. The error names its length and never the value.
+/// The limits of a value. The error names the key's id and never the value.
 pub(super) fn check_value(id: &str, value: &str) -> Result<(), ConfigError> {
     let length = value.chars().count();
     let problem = if length < MIN_VALUE {
@@ -159,12 +159,11 @@ pub(super) fn check_value(id: &str, value: &str) -> Result<(), ConfigError> {
     } else {
         return Ok(());
     };
-    Err(value_error(id, value, problem))
+    Err(value_error(id, problem))
 }
 
-pub(super) fn value_error(id: &str, value: &str, problem: &'static str) -> ConfigError {
-    let length = format!("{} characters", value.chars().count());
-    ConfigError::new(format!("value of API key {id}"), length, problem)
+pub(super) fn value_error(id: &str, problem: &'static str) -> ConfigError {
+    ConfigError::new("value of API key", id, problem)
 }
 
 /// What is kept of a key, without its value.

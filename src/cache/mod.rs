@@ -17,7 +17,9 @@
 //!    `Cookie`, `Proxy-Authorization`, `x-api-key`, `x-amz-security-token`, fields named by
 //!    [`CacheBuilder::credential`], and presigned or `access_token` queries that the key leaves out. Whom an outer layer
 //!    has established (principal, API key) is part of every key. Sharing between callers is explicit, for each method:
-//!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers).
+//!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers). **Behind an authorizer** every
+//!    request carries such a field, a token say, and nothing is cached until the method's key says by whom:
+//!    [`CacheKey::principal`](crate::route::CacheKey::principal), one entry for each caller, whatever the token.
 //! 4. The key ([`CacheKey`](crate::route::CacheKey)): stage, deployment, resource, method, then host, path and query, or
 //!    what is declared; byte for byte, but for the host, which is the same in any case, in `Host` or in the URI, with
 //!    or without the default port of the URI's scheme. A canary has keys of its own, unless its `use_stage_cache` says otherwise. A fresh entry is the answer. `Vary` is heeded: the entry is one whose nominated

@@ -120,7 +120,7 @@ impl ContextConfig {
             #[cfg(feature = "mtls")]
             client_certificate: request.extensions().get().cloned(),
             route: slot(route),
-            preflight_route: OnceLock::new(),
+            unrouted: OnceLock::new(),
             base_path: OnceLock::new(),
             host: slot(host),
             api_key: OnceLock::new(),

@@ -8,7 +8,7 @@
 //! | request id, extended id, times, method, URI as received | the layer that makes the context |
 //! | [`Ingress`] | the same, or [`IngressLayer`] |
 //! | kind of API, source address | the first layer that has been told of them: [`RequestContextLayer`], `Gateway` and others with such settings. Until then the API is a REST API and the address the peer's |
-//! | host, stage, deployment, variables, resource path, path variables | `StageRouter` (a layer used alone with a `Routes` value: resource path only) |
+//! | host, stage, deployment, variables, resource path, path variables | `StageRouter`, of what it refuses too as far as they are known (a layer used alone with a `Routes` value: resource path only) |
 //! | [`VerifiedApiKey`] | `ApiKeyLayer` |
 //! | [`Principal`] | [`PrincipalLayer`]; implied by an authorizer's answer or a signature |
 //! | [`AuthorizerContext`] | an authorizer |
@@ -76,6 +76,7 @@ mod refused_limit;
 mod short_text;
 #[cfg(any(feature = "tracing", feature = "xray"))]
 pub(crate) mod trace;
+mod unrouted;
 mod variables;
 
 pub use authorizer::{AuthorizerContext, AuthorizerValue};
@@ -123,6 +124,8 @@ pub(crate) use phases::Phase;
 pub(crate) use rate_limit::{Announced, FIELD_LEN, RateLimit};
 #[cfg(feature = "usage-plan")]
 pub(crate) use refused_limit::{LimitNumbers, RefusedLimit};
+#[cfg(feature = "stage")]
+pub(crate) use unrouted::Unrouted;
 #[cfg(any(feature = "sigv4", feature = "metering"))]
 pub(crate) use variables::civil_from_days;
 #[cfg(feature = "access-log")]
@@ -173,8 +176,7 @@ struct Inner {
     #[cfg(feature = "mtls")]
     client_certificate: Option<ClientCertificate>,
     route: OnceLock<MatchedRoute>,
-    /// The resource of a preflight whose method is not declared: CORS answers by the path alone.
-    preflight_route: OnceLock<Box<MatchedRoute>>,
+    unrouted: OnceLock<Box<unrouted::Unrouted>>,
     base_path: OnceLock<Arc<str>>,
     /// The `Host` field, where the URI names no host.
     host: OnceLock<HostText>,
@@ -283,24 +285,24 @@ impl RequestContext {
         self.0.client_certificate.as_ref()
     }
 
-    /// `$context.stage`.
+    /// `$context.stage`, also of a request whose path or method its deployment does not declare.
     pub fn stage(&self) -> Option<&str> {
-        Some(&self.0.route.get()?.scope.stage.as_ref()?.name)
+        Some(&self.stage_scope()?.name)
     }
 
     /// `$context.deploymentId`: the deployment that serves this request, to its end.
     pub fn deployment_id(&self) -> Option<&str> {
-        Some(&self.0.route.get()?.scope.stage.as_ref()?.deployment_id)
+        Some(&self.stage_scope()?.deployment_id)
     }
 
     /// `$context.isCanaryRequest`; `None` while the stage has no canary settings.
     pub fn is_canary_request(&self) -> Option<bool> {
-        self.0.route.get()?.scope.stage.as_ref()?.canary
+        self.stage_scope()?.canary
     }
 
     /// A stage variable, with the canary's overrides applied.
     pub fn stage_variable(&self, name: &str) -> Option<&str> {
-        self.0.route.get()?.scope.stage.as_ref()?.variables.get(name).map(String::as_str)
+        self.stage_scope()?.variables.get(name).map(String::as_str)
     }
 
     /// `$context.resourcePath`: the template that matched, `/pets/{id}`.
@@ -380,18 +382,6 @@ impl RequestContext {
 
     pub(crate) fn set_route(&self, route: MatchedRoute) {
         let _first_writer_wins = self.0.route.set(route);
-    }
-
-    /// The resource that CORS settings go by: the route, or for a preflight the path whatever the method.
-    #[cfg(feature = "cors")]
-    pub(crate) fn cors_resource_path(&self) -> Option<&str> {
-        let route = self.0.preflight_route.get().map(|route| &**route).or_else(|| self.0.route.get())?;
-        Some(&route.declared().resource_path)
-    }
-
-    #[cfg(feature = "stage")]
-    pub(crate) fn set_preflight_route(&self, route: Box<MatchedRoute>) {
-        let _first_writer_wins = self.0.preflight_route.set(route);
     }
 
     #[cfg(feature = "stage")]

@@ -13,7 +13,7 @@ use crate::{
     route::Authorization,
 };
 use bytes::Bytes;
-use http::{Extensions, Request, Response};
+use http::{Extensions, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
@@ -86,8 +86,9 @@ impl Phases {
         if let Some(filter) = &self.filter {
             filter.admit(context, &self.context.clock, request)?;
         }
-        // They carry no key and are nobody's traffic.
-        if let Some(headers) = preflight {
+        // They carry no key and are nobody's traffic. A path that two readers take for two is refused all the same.
+        let is_unreadable = refusal.as_ref().is_some_and(|error| error.status() == StatusCode::BAD_REQUEST);
+        if let Some(headers) = preflight.filter(|_| !is_unreadable) {
             return Err(no_content(headers));
         }
         if let Some(error) = refusal.take() {

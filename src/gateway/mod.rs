@@ -8,19 +8,23 @@
 //! | 2 | gateway responses, request ids | [`gateway_responses`](GatewayBuilder::gateway_responses) | re-renders refusals |
 //! | 3 | client certificate (feature `mtls`) | `mutual_tls` | 403 `Forbidden` |
 //! | 4 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED`, to preflights too |
-//! | 5 | CORS | [`cors`](GatewayBuilder::cors) | answers preflights, whatever the method; its headers stand on every refusal but a blocked preflight's |
+//! | 5 | CORS | [`cors`](GatewayBuilder::cors) | answers preflights, whatever the stage and method, unless phase 6 says 400; its headers stand on every refusal but a blocked preflight's |
 //! | 6 | stage and route | [`stages`](GatewayBuilder::stages) | 400, 403 `Forbidden`, 403 `Missing Authentication Token`, 403 `IncompleteSignatureException` (feature `sigv4`) |
 //! | 7 | URL, header and payload limits | on by default | 414, 431, 413, 408 |
 //! | 8 | resource policy (feature `policy`) | `resource_policy` | 403 `ACCESS_DENIED`; without one all calls through a [private](crate::context::Ingress::private) entry |
 //! | 9 | authorizer of the method (features `sigv4`, `authorizer`, `jwt`) | `sigv4`, `authorizer`, `jwt_authorizer`, `cognito_authorizer` | 401, 403, 500 |
 //! | 10 | principal | [`principal`](GatewayBuilder::principal) | nothing: it only says who |
-//! | 11 | API key | [`api_keys`](GatewayBuilder::api_keys) | 403 `INVALID_API_KEY` |
-//! | 12 | throttles, then quota | [`usage_plans`](GatewayBuilder::usage_plans) | 429 |
+//! | 11 | API key | [`api_keys`](GatewayBuilder::api_keys); [`api_key`](GatewayBuilder::api_key) for a layer of your own settings | 403 `INVALID_API_KEY` |
+//! | 12 | throttles, then quota | [`usage_plans`](GatewayBuilder::usage_plans); [`usage_plan`](GatewayBuilder::usage_plan) for a layer with weighted costs, reservations or plans by principal | 429 |
 //! | 13 | cache (feature `cache`) | `cache` | nothing: it answers |
 //! | 14 | integration timeout | on by default | 504 |
 //!
 //! The payload limit stands after the route because limits are per method; the filter stands where AWS WAF does,
 //! before every access control. A refused request is charged nothing.
+//!
+//! What `cache` is called on becomes a [`Gateway<Cached>`](Cached); without it stays a `Gateway`, that is
+//! `Gateway<Uncached>`. Around a service `S` the one makes a [`CachedStack<S>`](CachedStack), the other a
+//! [`Stack<S>`](Stack): these are the types to name where a function returns the service or a struct holds it.
 //!
 //! ```
 //! use bytes::Bytes;

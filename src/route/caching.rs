@@ -95,11 +95,19 @@ impl CacheSettings {
 /// A new key has host, path and the whole query, byte for byte, so that nothing is shared that the service could
 /// tell apart by its URL. The first [`query`](Self::query) narrows the query to the declared parameters.
 ///
+/// A method behind an authorizer needs one thing more: its requests carry credentials, and are not cached while these are
+/// not in the key. [`principal`](Self::principal) puts in who is calling (for JWT, function and Cognito authorizers and
+/// signatures alike), [`header`](Self::header) the field itself,
+/// [`shared_between_callers`](Self::shared_between_callers) leaves the caller out.
+///
 /// ```
-/// use tower_gateway::route::{ApiMethod, CacheKey};
+/// use tower_gateway::route::{ApiMethod, Authorization, CacheKey};
 ///
 /// let by_zone = ApiMethod::new().cache_key(CacheKey::new().query("zone"));
 /// let by_caller = ApiMethod::new().cache_key(CacheKey::new().header(http::header::AUTHORIZATION));
+/// let behind_a_jwt = ApiMethod::new()
+///     .authorization(Authorization::jwt("accounts"))
+///     .cache_key(CacheKey::new().query("q").principal());
 /// let as_on_aws = ApiMethod::new().cache_key(CacheKey::only_declared().path("id"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

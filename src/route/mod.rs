@@ -55,10 +55,7 @@ pub(crate) use params::PathParams;
 pub(crate) use path::decode_unreserved;
 #[cfg(feature = "policy")]
 pub(crate) use path::{decoded_path, matched_path};
-#[cfg(any(feature = "stage", test))]
-#[cfg_attr(not(feature = "stage"), allow(unused_imports, reason = "for the tests of single layers"))]
-pub(crate) use scope::StageScope;
-pub(crate) use scope::{MatchedRoute, Scope};
+pub(crate) use scope::{MatchedRoute, Scope, StageScope};
 #[cfg(any(feature = "stage", feature = "usage-plan"))]
 pub(crate) use settings::normalise;
 #[cfg(feature = "stage")]

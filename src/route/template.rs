@@ -29,6 +29,8 @@ fn segment(text: &str) -> Result<Segment, &'static str> {
     match text.strip_prefix('{').map(|inner| inner.strip_suffix('}')) {
         None if text.is_empty() => Err("has an empty segment"),
         None if matches!(text, "." | "..") => Err("has a dot segment"),
+        // Text to AWS; whoever writes it here means a variable, as to other routers.
+        None if text.starts_with([':', '*']) => Err("a variable is written `{name}` or `{name+}`"),
         None if text.bytes().all(is_static_byte) => Ok(Segment::Static(text.into())),
         None | Some(None) => Err("a segment is neither text, `{name}` nor `{name+}`"),
         Some(Some(name)) => match name.strip_suffix('+') {

@@ -73,6 +73,8 @@ fn faults_are_named() {
         ("/{a+}/b", "a greedy variable is not the last segment"),
         ("/{a}/{a}", "a variable's name appears twice"),
         ("/{}", "a variable's name holds letters, digits and `_-.:$` only"),
+        ("/pets/:id", "a variable is written `{name}` or `{name+}`"),
+        ("/files/*rest", "a variable is written `{name}` or `{name+}`"),
         ("/a b", "a segment is neither text, `{name}` nor `{name+}`"),
     ] {
         let error = Routes::builder().any(path, ApiMethod::new()).build().unwrap_err();

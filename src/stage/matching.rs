@@ -2,9 +2,9 @@
 
 use super::{Stages, config::NoRoute, snapshot::leading_slashes};
 use crate::{
-    context::{HostText, RequestContext, without_port},
+    context::{HostText, RequestContext, Unrouted, without_port},
     response::{Cause, GatewayError, ResponseType},
-    route::{MatchedRoute, Scope, check_path},
+    route::{MatchedRoute, check_path},
 };
 use bytes::Bytes;
 use http::{
@@ -19,8 +19,8 @@ use std::sync::Arc;
 pub(crate) struct StageMatch {
     pub(crate) route: Option<MatchedRoute>,
     pub(crate) host: Option<HostText>,
-    /// What CORS goes by: a preflight asks on behalf of another method, and of a path at least.
-    preflight_route: Option<Box<MatchedRoute>>,
+    /// Of a request that has no route in its stage, and of a preflight.
+    unrouted: Option<Box<Unrouted>>,
     base_path: Option<Arc<str>>,
     /// Where the routed path begins in the path as received.
     path_start: usize,
@@ -36,8 +36,8 @@ impl StageMatch {
         if let Some(base_path) = self.base_path.take() {
             context.set_base_path(base_path);
         }
-        if let Some(route) = self.preflight_route.take() {
-            context.set_preflight_route(route);
+        if let Some(unrouted) = self.unrouted.take() {
+            context.set_unrouted(unrouted);
         }
         if let Some(route) = self.route.take() {
             context.set_route(route);
@@ -68,18 +68,23 @@ impl Stages {
         matched.path_start = target.path_start;
         let scope = target.stage.choose(|| fastrand::u32(..));
         let path = routed_path(&received[target.path_start..]);
-        matched.preflight_route = preflight_route(request, scope, path);
         matched.route = MatchedRoute::find(scope, Some(request.method()), path, received);
+        let requested = requested_method(request);
+        if matched.route.is_none() || requested.is_some() {
+            let find = |verb: Option<&Method>| MatchedRoute::find(scope, verb, path, received);
+            let preflight = requested.and_then(|method| preflight_route(method.as_ref(), find));
+            matched.unrouted = Some(Box::new(Unrouted { scope: Arc::clone(scope), preflight }));
+        }
         if matched.route.is_some() { Ok(()) } else { Err(no_route(snapshot.no_route, request)) }
     }
 }
 
 /// The resource of a preflight by the method it asks for, or by the path alone, whether or not it declares `OPTIONS`.
-fn preflight_route<B>(request: &Request<B>, scope: &Arc<Scope>, path: &str) -> Option<Box<MatchedRoute>> {
-    let requested = requested_method(request)?;
-    let received = request.uri().path();
-    let by_method = requested.and_then(|method| MatchedRoute::find(scope, Some(&method), path, received));
-    by_method.or_else(|| MatchedRoute::find(scope, None, path, received)).map(Box::new)
+fn preflight_route(
+    requested: Option<&Method>,
+    find: impl Fn(Option<&Method>) -> Option<MatchedRoute>,
+) -> Option<MatchedRoute> {
+    requested.and_then(|method| find(Some(method))).or_else(|| find(None))
 }
 
 /// The method that a preflight asks for, `Some(None)` if it is none; `None` if the request is not a preflight.

@@ -276,7 +276,7 @@ fn each_phase_of_the_gateway_leaves_one_entry() {
             "ID 403 WAF_FILTERED Filtered prod /pets/{id} - -".to_owned(),
             "ID 403 DEFAULT_4XX UnknownStage - - - -".into(),
             "ID 400 DEFAULT_4XX DotSegment - - - -".into(),
-            "ID 403 MISSING_AUTHENTICATION_TOKEN NoRoute - - - -".into(),
+            "ID 403 MISSING_AUTHENTICATION_TOKEN NoRoute prod - - -".into(),
             "ID 413 REQUEST_TOO_LARGE ContentLengthTooLarge prod /pets/{id} - -".into(),
             "ID 403 INVALID_API_KEY ApiKeyUnknown prod /pets/{id} - -".into(),
             format!("ID 429 THROTTLED PlanThrottle prod /pets/{{id}} rate {masked}"),

@@ -168,6 +168,28 @@ fn the_order_of_the_phases_for_http_and_for_websocket_upgrades() {
 }
 
 #[test]
+fn a_preflight_whose_path_two_readers_take_for_two_is_refused() {
+    run(async {
+        let service = full_gateway().build().unwrap().layer(Strict::default());
+        for (path, status, cause) in [
+            ("/prod/%2e%2e/pets", 400, Some(Cause::DotSegment)),
+            ("/prod/pets%00", 400, Some(Cause::InvalidEscape)),
+            ("/nowhere/pets", 204, None),
+            ("/prod/dogs", 204, None),
+        ] {
+            let mut request = faulty(PHASES.len(), false);
+            *request.uri_mut() = path.parse().unwrap();
+            *request.method_mut() = Method::OPTIONS;
+            let answer = service.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status().as_u16(), status, "{path}");
+            assert_eq!(answer.extensions().get::<GatewayError>().map(GatewayError::cause), cause, "{path}");
+            let shown = answer.headers().contains_key("access-control-allow-origin");
+            assert_eq!(shown, status == 204, "{path}");
+        }
+    });
+}
+
+#[test]
 fn refused_requests_cost_nothing_and_never_reach_the_service() {
     run(async {
         let plans = plans();

@@ -47,7 +47,7 @@ async fn the_cache_does_what_the_suite_requires_and_more_of_it_than_its_rivals()
     let peers = support::vectors("http-cache/peer-results.json").unwrap();
     let cases = cases(&suites);
     let (listener, proxy) = listener().await;
-    tokio::spawn(cache_proxy::serve(listener, origin().await.to_string()));
+    tokio::spawn(cache_proxy::serve(listener, origin().await.to_string().parse().unwrap()));
     let ours = run_all(&cases, proxy).await;
     let failed = report(&ours, &cases);
     print_row("tower-gateway", &ours, &cases);

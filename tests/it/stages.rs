@@ -19,7 +19,7 @@ use std::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_gateway::{
-    context::RequestContext,
+    context::{RequestContext, RequestContextLayer},
     route::{ApiMethod, MethodSettings, Routes},
     stage::{CanarySettings, CustomDomain, Deployment, NoRoute, Stage, StageRouter, Stages},
     throttle::Throttle,
@@ -152,6 +152,40 @@ fn the_domain_name_is_known_over_both_versions_of_http() {
             assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), expected);
         }
     });
+}
+
+#[test]
+fn what_is_declared_nowhere_belongs_to_its_stage_all_the_same() {
+    let stage = Stage::new("prod", "v1").variable("color", "red").canary(CanarySettings::new("v1", 0.0));
+    let stages = Stages::builder().deployment(Deployment::new("v1", pets())).stage(stage).build().unwrap();
+    let known = |method: Method, path: &str| {
+        let router = StageRouter::new(stages.clone()).layer(tell());
+        let known = service_fn(move |request: Request<Full<Bytes>>| {
+            let context = RequestContext::of(request.extensions()).unwrap().clone();
+            let answer = router.clone().oneshot(request);
+            async move {
+                assert_ne!(answer.await?.status(), 200);
+                let names = ["stage", "deploymentId", "isCanaryRequest", "resourcePath"];
+                let values = names.map(|name| context.variable(name).unwrap_or("-".into()).into_owned());
+                let color = context.stage_variable("color").unwrap_or("-");
+                let text = format!("{} {color}", values.join(" "));
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(text)))
+            }
+        });
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("access-control-request-method", "GET").body(Full::default()).unwrap();
+        let answer = run(RequestContextLayer::new().layer(known).oneshot(request)).unwrap();
+        String::from_utf8(run(answer.into_body().collect()).unwrap().to_bytes().to_vec()).unwrap()
+    };
+    let of_stage = "prod v1 false - red";
+    assert_eq!(known(Method::GET, "/prod/dogs"), of_stage);
+    assert_eq!(known(Method::DELETE, "/prod/pets"), of_stage);
+    // Two preflights, of a resource and of none.
+    assert_eq!(known(Method::OPTIONS, "/prod/pets"), of_stage);
+    assert_eq!(known(Method::OPTIONS, "/prod/dogs"), of_stage);
+    for path in ["/nowhere/pets", "/prod/../pets"] {
+        assert_eq!(known(Method::GET, path), "- - - - -");
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! [`Metrics`] keeps them in memory, in OpenTelemetry's words, and serves them in Prometheus' text format.
 //!
 //! 1. A series is a stage, a method, a route, and a status. Methods beyond the nine of HTTP are `_OTHER`, requests
-//!    without a route are `other`: a client cannot make a series by what it sends.
+//!    without a route have the route `other`, those without a stage the stage `other`: a client cannot make a series by
+//!    what it sends.
 //! 2. The label budget holds that for large tables too: what is new when it is spent goes to stage and route `other`, with
 //!    its method and status; a status that is not registered as the first of its class (499 as 400). These are some hundred
 //!    series at most, beside the budget.

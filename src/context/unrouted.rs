@@ -1,0 +1,33 @@
+//! What is known of a request that no route was found for, and of a preflight.
+
+use super::RequestContext;
+use crate::route::{MatchedRoute, Scope, StageScope};
+use std::sync::Arc;
+
+/// A rare slot: what is matched has all of it in its route, unless it is a preflight.
+#[derive(Debug)]
+pub(crate) struct Unrouted {
+    pub(crate) scope: Arc<Scope>,
+    /// The resource that a preflight asks about, by the method it names or by the path alone: CORS goes by it.
+    pub(crate) preflight: Option<MatchedRoute>,
+}
+
+impl RequestContext {
+    #[cfg(feature = "stage")]
+    pub(crate) fn set_unrouted(&self, unrouted: Box<Unrouted>) {
+        let _first_writer_wins = self.0.unrouted.set(unrouted);
+    }
+
+    /// The stage, also of a request that was refused for its path or method.
+    pub(super) fn stage_scope(&self) -> Option<&StageScope> {
+        let scope = self.0.route.get().map(|route| &route.scope);
+        scope.or_else(|| Some(&self.0.unrouted.get()?.scope))?.stage.as_ref()
+    }
+
+    /// The resource that CORS settings go by: the route, or for a preflight the path whatever the method.
+    #[cfg(feature = "cors")]
+    pub(crate) fn cors_resource_path(&self) -> Option<&str> {
+        let asked_about = self.0.unrouted.get().and_then(|unrouted| unrouted.preflight.as_ref());
+        Some(&asked_about.or_else(|| self.0.route.get())?.declared().resource_path)
+    }
+}
