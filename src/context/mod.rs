@@ -78,6 +78,8 @@ mod short_text;
 pub(crate) mod trace;
 mod variables;
 
+#[cfg(feature = "authorizer")]
+pub(crate) use authorizer::KnownBy;
 pub use authorizer::{AuthorizerContext, AuthorizerValue};
 pub use caller::{Caller, CallerIdentity, CallerKind};
 #[cfg(feature = "jwt")]
