@@ -2,7 +2,7 @@
 
 use super::{AuthorizerError, event::EventForm, memo::AllowedCalls};
 use crate::{
-    context::{AuthorizerContext, AuthorizerValue},
+    context::{AuthorizerContext, AuthorizerValue, KnownBy},
     policy::{Policy, check_members},
 };
 use serde_json::{Map, Value};
@@ -159,6 +159,14 @@ pub(super) struct Grant {
     pub(super) single_method: bool,
 }
 
+impl Grant {
+    /// By what the caller was known to the authorizer.
+    pub(super) fn known_by(mut self, known_by: &Arc<KnownBy>) -> Self {
+        Arc::make_mut(&mut self.context).set_known_by(known_by);
+        self
+    }
+}
+
 /// By what a grant decides about a request.
 #[derive(Debug)]
 pub(super) enum Rule {
@@ -235,7 +243,7 @@ impl Draft {
         if let Some(pair) = self.values.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(format!("two values of context.{}", pair[0].0));
         }
-        let context = AuthorizerContext::new(self.principal_id.map(Into::into)).with_values(self.values);
+        let context = AuthorizerContext::new(self.principal_id.as_deref()).with_values(self.values);
         Ok(Grant {
             context: Arc::new(context),
             #[cfg(feature = "api-key")]

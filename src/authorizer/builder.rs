@@ -261,6 +261,7 @@ impl AuthorizerBuilder {
         Ok(Authorizer(Arc::new(Inner {
             name: self.name.into(),
             form: AnswerForm { event: self.form, simple_responses: self.simple_responses },
+            known_by: Arc::new(IdentitySource::known_by(&sources)),
             sources: sources.into(),
             validation,
             ttl: self.ttl,

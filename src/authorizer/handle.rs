@@ -19,7 +19,7 @@ use super::{
 use crate::context::Credentials;
 use crate::{
     clock::{Clock, Timestamp, timer::Sleep},
-    context::AuthorizerCall,
+    context::{AuthorizerCall, KnownBy},
     policy::ExecuteApi,
     response::Cause,
 };
@@ -50,6 +50,8 @@ pub(super) struct Inner {
     pub(super) name: Arc<str>,
     pub(super) form: AnswerForm,
     pub(super) sources: Box<[IdentitySource]>,
+    /// The same for those behind.
+    pub(super) known_by: Arc<KnownBy>,
     pub(super) validation: Option<Regex>,
     pub(super) ttl: Duration,
     pub(super) negative_ttl: Option<Duration>,
@@ -112,7 +114,8 @@ impl Authorizer {
         self.revoke(Revocation::All);
     }
 
-    /// Forgets the answers for a principal, on every stage; how many there were. As with [`flush`](Self::flush), no
+    /// Forgets the answers for a principal, on every stage; how many there were. The id is one that this authorizer's
+    /// function has named, whoever else has an id like it. As with [`flush`](Self::flush), no
     /// call that has begun before is kept.
     pub fn revoke_principal(&self, principal_id: &str) -> usize {
         self.revoke(Revocation::Principal(key::principal(&self.0.cache.hash, principal_id)))
@@ -231,7 +234,8 @@ impl Inner {
     }
 
     pub(super) fn finish(&self, said: Said, identity: CacheKey) -> Finished {
-        let outcome = said.answered.and_then(|answer| answer::read(answer, self.form)).map(Arc::new);
+        let outcome = said.answered.and_then(|answer| answer::read(answer, self.form));
+        let outcome = outcome.map(|grant| Arc::new(grant.known_by(&self.known_by)));
         let keep = self.keep(&outcome, said.invoked, identity);
         Finished { outcome, call: Some(Arc::new(said.call)), keep }
     }

@@ -1,7 +1,11 @@
 //! Where the identity of a request is found: header, query string, stage variable, context.
 
 use super::query;
-use crate::{context::RequestContext, error::ConfigError, response::Cause};
+use crate::{
+    context::{KnownBy, RequestContext},
+    error::ConfigError,
+    response::Cause,
+};
 use http::{HeaderMap, HeaderName};
 
 /// One identity source, in either spelling of AWS.
@@ -50,6 +54,19 @@ impl IdentitySource {
             ("stageVariables", false) => Ok(Self::StageVariable(name.into())),
             ("context", false) => Ok(Self::Context(name.into())),
             _ => Err(wrong()),
+        }
+    }
+
+    /// What a cache is to take for the caller's credentials.
+    pub(super) fn known_by(sources: &[Self]) -> KnownBy {
+        let parameter = |source: &Self| match source {
+            Self::Query(name) => Some(name.clone()),
+            _ => None,
+        };
+        KnownBy {
+            headers: sources.iter().filter_map(Self::header).cloned().collect(),
+            parameters: sources.iter().filter_map(parameter).collect(),
+            others: sources.iter().any(|source| matches!(source, Self::StageVariable(_) | Self::Context(_))),
         }
     }
 

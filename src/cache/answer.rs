@@ -1,6 +1,6 @@
 //! Heads of answers on their way into the cache, and out of it.
 
-use super::flight::Segments;
+use super::{flight::Segments, rfc::trim};
 use crate::body::BoxError;
 use bytes::Bytes;
 use http::{
@@ -32,16 +32,18 @@ pub(super) static HOP_BY_HOP: [HeaderName; 10] = [
     UPGRADE,
 ];
 
-/// Takes off what concerns one connection only (RFC 9111 section 3.1), with what `Connection` names.
+/// The fields that belong to one connection: the well-known ones and those that `Connection` lists (RFC 9111 section
+/// 3.1, RFC 9110 section 7.6.1). A proxy removes them from what it forwards, a cache from what it stores.
+pub fn hop_by_hop_fields(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(CONNECTION).into_iter();
+    let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let listed = items.filter_map(|item| HeaderName::from_bytes(trim(item)).ok());
+    listed.chain(HOP_BY_HOP.iter().cloned()).filter(|name| headers.contains_key(name)).collect()
+}
+
+/// Takes them off.
 pub(super) fn hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    named.iter().chain(&HOP_BY_HOP).for_each(|name| drop(headers.remove(name)));
+    hop_by_hop_fields(headers).iter().for_each(|name| drop(headers.remove(name)));
 }
 
 /// Takes the fields of those names out of a head.
@@ -221,6 +223,9 @@ mod tests {
         {
             headers.append(name, HeaderValue::from_static(value));
         }
+        // One byte that is no text takes no name off the line.
+        headers.append(CONNECTION, HeaderValue::from_bytes(b"x-other, \xff").unwrap());
+        headers.append("x-other", HeaderValue::from_static("1"));
         hop_by_hop(&mut headers);
         assert_eq!(headers.len(), 1);
     }

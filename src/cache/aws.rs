@@ -5,6 +5,7 @@ use super::{
     entry::{Entry, Freshness, Meta},
     present::Present,
     reason::NoCacheReason,
+    rfc::vary,
     rules::{
         BodyPart, Decision, Head, Intake, Lookup, Provenance, RequestView, ResponseView, Rules, StorePlan,
         Verdict,
@@ -18,8 +19,8 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
-    header::{CACHE_CONTROL, CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH, VARY},
+    Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri,
+    header::{CACHE_CONTROL, CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH},
 };
 use std::{fmt, sync::Arc};
 
@@ -176,22 +177,6 @@ fn wants_invalidation(headers: &HeaderMap) -> bool {
     directives(headers).any(|(name, value)| value == Some(b"0") && name.eq_ignore_ascii_case(b"max-age"))
 }
 
-/// The names of `Vary`, sorted; `Err`: any.
-fn vary(headers: &HeaderMap) -> Result<Option<Arc<[HeaderName]>>, NoCacheReason> {
-    let mut names = Vec::new();
-    for value in headers.get_all(VARY) {
-        let value = value.to_str().map_err(|_| NoCacheReason::VaryAny)?;
-        for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            // `*`, or what is no name of a field, varies by something that nobody can look at.
-            names
-                .push(name.parse::<HeaderName>().ok().filter(|_| name != "*").ok_or(NoCacheReason::VaryAny)?);
-        }
-    }
-    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-    names.dedup();
-    Ok(if names.is_empty() { None } else { Some(names.into()) })
-}
-
 impl Rules for AwsRules {
     fn reads_requests(&self) -> bool {
         false
@@ -242,6 +227,7 @@ impl Rules for AwsRules {
     fn on_response(
         &self,
         _: RequestView<'_>,
+        _: Lookup,
         settings: &CacheSettings,
         response: ResponseView<'_>,
         present: Present,
@@ -251,15 +237,15 @@ impl Rules for AwsRules {
             return Verdict::Discard(reason);
         }
         let vary = match self.heeds_service && present.any(Present::VARY) {
-            true => vary(response.headers),
-            false => Ok(None),
+            true => vary::names(response.headers),
+            false => Some(None),
         };
         match vary {
-            Ok(vary) => {
+            Some(vary) => {
                 let freshness = Freshness { lifetime: settings.ttl, ..Freshness::default() };
                 Verdict::Store(StorePlan { freshness, vary, ..StorePlan::default() })
             }
-            Err(reason) => Verdict::Discard(reason),
+            None => Verdict::Discard(NoCacheReason::VaryAny),
         }
     }
 

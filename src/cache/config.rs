@@ -4,6 +4,7 @@ use super::{
     Cache,
     aws::{AwsRules, InvalidationRequest},
     core::{Core, Limits, Parts},
+    credentials::Credentials,
     memory::MemoryCacheStore,
     rfc::Rfc9111,
     rules::Rules,
@@ -158,7 +159,8 @@ impl CacheBuilder {
     }
 
     /// A header field that is a credential, beside `Authorization`, `Proxy-Authorization`, `Cookie`, `x-api-key` and
-    /// `x-amz-security-token`: requests that carry it are cached only where it is in the key.
+    /// `x-amz-security-token`: requests that carry it are cached only where it is in the key, where it stands as a digest
+    /// (in the RFC 9111 mode also where the answer says that it may be shared).
     #[must_use]
     pub fn credential(mut self, name: HeaderName) -> Self {
         self.credentials.push(name);
@@ -181,7 +183,7 @@ impl CacheBuilder {
 
     /// How long a request waits for the head of a call that somebody else's request began; then it makes its own,
     /// whose answer is not stored. A call that is older is not waited for by newcomers: the first of them makes a new
-    /// one. For a twentieth of that time it waits to learn that a body of unknown length is not too large to be shared, and
+    /// one, and what the older one brings is stored if it comes first. For a twentieth of that time it waits to learn that a body of unknown length is not too large to be shared, and
     /// for twelve times as long a reader of one that is may hold up the others. Default: 5 s.
     #[must_use]
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
@@ -269,15 +271,16 @@ impl CacheBuilder {
                 Arc::new(MemoryCacheStore::new(self.capacity, largest)?)
             }
         };
+        let rules = self.rules.unwrap_or_else(|| Box::new(self.aws));
         Ok(Cache::new(Core::new(Parts {
-            rules: self.rules.unwrap_or_else(|| Box::new(self.aws)),
+            credentials: Credentials::new(self.credentials, !rules.heeds_cookies()),
+            rules,
             store,
             tier: self.tier.map(|tier| Tier::new(tier, self.tier_options, self.clock.clone())),
             clock: self.clock,
             limits: self.limits,
             settings: self.settings,
             key: self.key,
-            credentials: self.credentials,
             strips_tags: self.strips_tags,
             #[cfg(feature = "cache-encryption")]
             keys: self.keys,

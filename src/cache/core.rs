@@ -1,6 +1,7 @@
 //! What all layers of one cache share.
 
 use super::{
+    credentials::Credentials,
     entry::Entry,
     flight::FlightTable,
     key::{StoreKey, StoredKey},
@@ -15,7 +16,7 @@ use crate::{
     clock::{Clock, Timestamp},
     route::{CacheKey, CacheSettings},
 };
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
@@ -59,6 +60,24 @@ struct Changes {
     lock: Mutex<()>,
     /// How often some were written.
     count: AtomicU64,
+    /// How often those under one of the keys were purged.
+    purges: AtomicU64,
+}
+
+impl Changes {
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How an answer is kept.
+pub(super) struct Terms<'a> {
+    pub(super) settings: &'a CacheSettings,
+    /// Nothing lay under the key at that count of [`Core::changes`].
+    pub(super) nothing_at: Option<u64>,
+    pub(super) lead: Option<&'a Arc<Lead>>,
+    /// Whether it is not to be kept, beside what lies there: asked at a moment at which nobody can purge the key.
+    pub(super) is_void: &'a dyn Fn(Option<&Slot>) -> bool,
 }
 
 /// The state behind a [`Cache`](super::Cache).
@@ -73,8 +92,7 @@ pub(crate) struct Core {
     pub(super) limits: Limits,
     pub(super) settings: CacheSettings,
     pub(super) key: CacheKey,
-    /// Header fields that are credentials beside the usual ones.
-    pub(super) credentials: Vec<HeaderName>,
+    pub(super) credentials: Credentials,
     pub(super) strips_tags: bool,
     /// A secret of this cache.
     hasher: RandomState,
@@ -109,7 +127,7 @@ pub(super) struct Parts {
     pub(super) limits: Limits,
     pub(super) settings: CacheSettings,
     pub(super) key: CacheKey,
-    pub(super) credentials: Vec<HeaderName>,
+    pub(super) credentials: Credentials,
     pub(super) strips_tags: bool,
     #[cfg(feature = "cache-encryption")]
     pub(super) keys: Option<super::seal::EncryptionKeys>,
@@ -152,16 +170,30 @@ impl Core {
         self.instances.fetch_add(1, SeqCst)
     }
 
-    pub(super) fn purge_count(&self) -> u64 {
-        self.purges.load(SeqCst)
+    /// How many purges there were that may mean a key.
+    pub(super) fn purges_of(&self, key: StoreKey<'_>) -> u64 {
+        self.purges.load(SeqCst) + self.stripe(key).purges.load(SeqCst)
     }
 
     pub(super) fn count_purge(&self) {
         self.purges.fetch_add(1, SeqCst);
     }
 
+    /// One that means a single key: calls under others have nothing to do with it.
+    pub(super) fn count_purge_of(&self, key: StoreKey<'_>) {
+        self.stripe(key).purges.fetch_add(1, SeqCst);
+    }
+
     pub(super) fn has_identities(&self) -> bool {
         self.has_identities.load(SeqCst)
+    }
+
+    /// A call is begun whose key is of one caller only: before its answer is stored, which may be while somebody asks.
+    pub(super) fn note_identity(&self) {
+        // Read first: all threads would write to this line.
+        if !self.has_identities() {
+            self.has_identities.store(true, SeqCst);
+        }
     }
 
     fn stripe(&self, key: StoreKey<'_>) -> &Changes {
@@ -174,8 +206,14 @@ impl Core {
         self.stripe(key).count.load(SeqCst)
     }
 
-    fn update(&self, key: StoreKey<'_>) -> MutexGuard<'_, ()> {
-        self.stripe(key).lock.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn update(&self, key: StoreKey<'_>) -> MutexGuard<'_, ()> {
+        self.stripe(key).lock()
+    }
+
+    /// Waits for everybody who is about to store what they found to be good. Whoever looks from now on sees what was marked
+    /// or counted before.
+    pub(super) fn let_updates_pass(&self) {
+        self.changes.iter().for_each(|stripe| drop(stripe.lock()));
     }
 
     /// Writes what is kept under a key whose stripe is locked. The count follows, and a call leaves the table of flights
@@ -195,42 +233,49 @@ impl Core {
         can
     }
 
-    /// Puts an entry among those under a key, unless it does not fit or cannot be encrypted. `nothing_at`: there were none at that count of
-    /// [`changes`](Self::changes).
+    /// Puts an entry among those under a key, unless it does not fit, cannot be encrypted, or was purged or replaced
+    /// meanwhile.
     pub(super) fn keep(
         self: &Arc<Self>,
         key: &StoredKey,
         entry: &Arc<Entry>,
-        settings: &CacheSettings,
-        has_identity: bool,
-        nothing_at: Option<u64>,
-        lead: Option<&Arc<Lead>>,
+        terms: Terms<'_>,
     ) -> Result<(), NoCacheReason> {
-        let entry = self.sealed(key, entry, settings).ok_or(NoCacheReason::NotEncrypted)?;
-        if let Some(tier) = &self.tier {
-            tier.put(self, key, &entry, lead);
+        let entry = self.sealed(key, entry, terms.settings).ok_or(NoCacheReason::NotEncrypted)?;
+        let _guard = self.update(key.borrowed());
+        let previous = match terms.nothing_at {
+            Some(then) if then == self.changes(key.borrowed()) => None,
+            _ => self.slot(key),
+        };
+        if (terms.is_void)(previous.as_ref()) {
+            return Err(NoCacheReason::Superseded);
         }
-        let is_kept = self.place(key, entry, has_identity, nothing_at);
+        if let Some(tier) = &self.tier {
+            tier.put(self, key, &entry, terms.lead);
+        }
+        let is_kept = self.write(key, Slot::with(previous.as_ref(), entry, self.largest));
         is_kept.then_some(()).ok_or(NoCacheReason::TooLarge)
     }
 
     /// Puts in what another process has stored. `false`: something was purged meanwhile.
-    pub(super) fn adopt(&self, key: &StoredKey, value: StoredValue, has_identity: bool, purges: u64) -> bool {
+    pub(super) fn adopt(&self, key: &StoredKey, value: StoredValue, purges: u64) -> bool {
+        let _guard = self.update(key.borrowed());
+        if self.purges_of(key.borrowed()) != purges {
+            return false;
+        }
+        let previous = self.slot(key);
         match value.0 {
-            Slot::One(entry) => drop(self.place(key, entry, has_identity, None)),
-            mark => {
-                let _guard = self.update(key.borrowed());
-                let previous = self.store.get(key.borrowed());
-                if previous.is_none_or(|previous| previous.0.entries().is_empty()) {
-                    self.write(key, mark);
-                }
+            Slot::One(entry) => drop(self.write(key, Slot::with(previous.as_ref(), entry, self.largest))),
+            mark if previous.is_none_or(|previous| previous.entries().is_empty()) => {
+                self.write(key, mark);
             }
+            _ => {}
         }
-        let is_good = self.purge_count() == purges;
-        if !is_good {
-            self.store.remove(key.borrowed());
-        }
-        is_good
+        true
+    }
+
+    fn slot(&self, key: &StoredKey) -> Option<Slot> {
+        self.store.get(key.borrowed()).map(|value| value.0)
     }
 
     /// A number that nobody else has.
@@ -238,18 +283,6 @@ impl Core {
         let number = self.tokens.fetch_add(1, SeqCst);
         let half = |side: u8| u128::from(self.hasher.hash_one((side, number)));
         half(0) << 64 | half(1)
-    }
-
-    fn place(&self, key: &StoredKey, entry: Arc<Entry>, has_identity: bool, nothing_at: Option<u64>) -> bool {
-        if has_identity {
-            self.has_identities.store(true, SeqCst);
-        }
-        let _guard = self.update(key.borrowed());
-        let previous = match nothing_at {
-            Some(then) if then == self.changes(key.borrowed()) => None,
-            _ => self.store.get(key.borrowed()).map(|value| value.0),
-        };
-        self.write(key, Slot::with(previous.as_ref(), entry, self.largest))
     }
 
     #[cfg(feature = "cache-encryption")]
@@ -293,7 +326,7 @@ impl Core {
         lead: Option<&Arc<Lead>>,
     ) {
         let _guard = self.update(key.borrowed());
-        let previous = self.store.get(key.borrowed()).map(|value| value.0);
+        let previous = self.slot(key);
         let entries = previous.as_ref().map_or(&[][..], Slot::entries);
         if !entries.is_empty() && !reason.is_about_the_resource() {
             return;

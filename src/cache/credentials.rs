@@ -14,41 +14,66 @@ pub(super) static HEADERS: [HeaderName; 5] =
 /// Credentials that stand in a query: presigned requests of SigV4, and RFC 6750 section 2.3.
 const QUERIES: [&str; 4] = ["X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "access_token"];
 
-/// Whether a header field of that name holds a credential.
-pub(super) fn is_credential(name: &HeaderName) -> bool {
-    HEADERS.contains(name)
+/// The credentials that a cache knows of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Credentials {
+    /// Header fields beside the usual ones.
+    more: Vec<HeaderName>,
+    /// A cookie tells nobody who is calling.
+    cookies_are_harmless: bool,
 }
 
-/// Whether the request carries a credential that its key does not tell apart from another's.
-pub(super) fn uncovered(
-    request: RequestView<'_>,
-    present: Present,
-    key: &CacheKey,
-    more: &[HeaderName],
-) -> bool {
-    if key.shared || key.principal && request.context.is_some_and(|context| context.principal().is_some()) {
-        return false;
+impl Credentials {
+    pub(super) fn new(more: Vec<HeaderName>, cookies_are_harmless: bool) -> Self {
+        Self { more, cookies_are_harmless }
     }
-    let may_be_in_headers = present.any(Present::CREDENTIAL) || !more.is_empty();
-    may_be_in_headers && in_headers(request, key, more) || in_query(request, key)
-}
 
-fn in_headers(request: RequestView<'_>, key: &CacheKey, more: &[HeaderName]) -> bool {
-    request.headers.keys().any(|name| {
-        let is_credential = is_credential(name) || more.contains(name);
-        is_credential && !key.headers.contains(name) && !is_verified(request, name)
-    })
+    /// Whether a header field of that name holds a credential. In keys a cookie is one, whatever the rules make of it.
+    pub(super) fn has(&self, name: &HeaderName) -> bool {
+        HEADERS.contains(name) || self.more.contains(name)
+    }
+
+    /// Whether the request carries a credential that its key does not tell apart from another's.
+    pub(super) fn uncovered(&self, request: RequestView<'_>, present: Present, key: &CacheKey) -> bool {
+        if key.shared || key.principal && request.context.is_some_and(|context| context.principal().is_some())
+        {
+            return false;
+        }
+        let may_be_in_headers = present.any(Present::CREDENTIAL) || !self.more.is_empty();
+        may_be_in_headers && self.in_headers(request, key)
+            || in_query(request, key, &QUERIES)
+            || of_authorizer(request, key)
+    }
+
+    fn in_headers(&self, request: RequestView<'_>, key: &CacheKey) -> bool {
+        let counts = |name: &HeaderName| self.has(name) && !(self.cookies_are_harmless && *name == COOKIE);
+        request.headers.keys().any(|name| counts(name) && !is_covered(request, key, name))
+    }
 }
 
 /// A verified API key is in the key by its id.
-fn is_verified(request: RequestView<'_>, name: &HeaderName) -> bool {
-    *name == API_KEY && request.context.is_some_and(|context| context.api_key().is_some())
+fn is_covered(request: RequestView<'_>, key: &CacheKey, name: &HeaderName) -> bool {
+    let is_verified = || request.context.is_some_and(|context| context.api_key().is_some());
+    key.headers.contains(name) || *name == API_KEY && is_verified()
 }
 
 /// A key with the whole query has them all.
-fn in_query(request: RequestView<'_>, key: &CacheKey) -> bool {
+fn in_query<T: AsRef<str>>(request: RequestView<'_>, key: &CacheKey, credentials: &[T]) -> bool {
     let Some(query) = request.uri.query().filter(|_| !key.whole_query) else { return false };
-    let undeclared =
-        || QUERIES.iter().filter(|name| !key.queries.iter().any(|own| own.eq_ignore_ascii_case(name)));
+    let is_declared = |name: &str| key.queries.iter().any(|own| own.eq_ignore_ascii_case(name));
+    let undeclared = || credentials.iter().map(T::as_ref).filter(|name| !is_declared(name));
     query.split('&').any(|pair| undeclared().any(|name| names(pair, name)))
+}
+
+/// Whether an authorizer knows the caller by something that the key does not have: by what it was given, even where it
+/// names a principal, since that may be the same for all; and by whatever else, where it names none.
+fn of_authorizer(request: RequestView<'_>, key: &CacheKey) -> bool {
+    let Some(context) = request.context else { return false };
+    let Some(established) = context.authorizer() else { return false };
+    let is_named = || context.principal().is_some();
+    let Some(known_by) = established.known_by() else { return !is_named() };
+    let uncovered = |name: &HeaderName| request.headers.contains_key(name) && !is_covered(request, key, name);
+    known_by.headers.iter().any(uncovered)
+        || in_query(request, key, &known_by.parameters)
+        || !(known_by.is_of_request() || is_named())
 }

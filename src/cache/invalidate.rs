@@ -1,6 +1,7 @@
 //! What the answer to an unsafe request makes invalid: the entries of its targets, whoever they were stored for.
 
 use super::{
+    credentials::Credentials,
     flight::RequestSnapshot,
     key::{KeyBuffer, KeyScope, StoreKey, encode},
     plan::LayerState,
@@ -8,11 +9,10 @@ use super::{
     rules::{RequestView, ResponseView},
 };
 use crate::{
-    clock::Timestamp,
     context::RequestContext,
     route::{CacheKey, MatchedRoute, Scope},
 };
-use http::{HeaderMap, HeaderValue, Method, Response, Uri, header::HOST};
+use http::{HeaderMap, HeaderValue, Method, Uri, header::HOST};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// One target, as its `GET` would see it.
@@ -20,18 +20,12 @@ struct Target<'a> {
     request: RequestView<'a>,
     scope: KeyScope<'a>,
     key: &'a CacheKey,
+    credentials: &'a Credentials,
 }
 
 impl LayerState {
     /// Drops what an answer to another request has made invalid.
-    pub(super) fn invalidate<R>(
-        &self,
-        request: &RequestSnapshot,
-        response: &Response<R>,
-        (requested, responded): (Timestamp, Timestamp),
-    ) {
-        let response =
-            ResponseView { status: response.status(), headers: response.headers(), requested, responded };
+    pub(super) fn invalidate(&self, request: &RequestSnapshot, response: ResponseView<'_>) {
         let targets = self.core.rules.invalidates(request.view(), response);
         if targets.is_empty() {
             return;
@@ -55,8 +49,9 @@ impl LayerState {
         let key = route.as_ref().and_then(|route| route.declared().method.cache_key.as_deref());
         let target = Target {
             request: RequestView { method: &Method::GET, uri, ..request.view() },
-            scope: KeyScope { instance: &self.instance, route: route.as_ref(), received: &received },
+            scope: KeyScope { instance: self.instance.bytes(), route: route.as_ref(), received: &received },
             key: key.unwrap_or(&self.core.key),
+            credentials: &self.core.credentials,
         };
         match prefix.and_then(|_| target.keys()).filter(|_| !self.has_keys_beside(scope, target.key)) {
             Some(keys) => {
@@ -92,7 +87,7 @@ impl Target<'_> {
 
     fn key_of(&self, request: RequestView<'_>) -> Option<Vec<u8>> {
         let mut buffer = KeyBuffer::new();
-        encode(&mut buffer, self.scope, self.key, request, Method::GET.as_str());
+        encode(&mut buffer, self.scope, (self.key, self.credentials), request, Method::GET.as_str());
         (!buffer.has_identity()).then(|| buffer.bytes().to_vec())
     }
 

@@ -4,7 +4,9 @@
 //! running into each other, and the table compares the whole key, so a hash can collide without harm. Nothing but the
 //! host is decoded or normalised, since the service might tell the forms apart.
 
-use super::{credentials::is_credential, rules::RequestView};
+use super::{credentials::Credentials, rules::RequestView};
+#[cfg(feature = "mtls")]
+use crate::context::ClientCertificate;
 use crate::{
     context::RequestContext,
     percent::{Decoded, Plus},
@@ -45,8 +47,12 @@ pub(super) mod tag {
     pub(in crate::cache) const HEADER: u8 = b'h';
     pub(in crate::cache) const DIGEST: u8 = b'd';
     pub(in crate::cache) const PATH: u8 = b'p';
+    pub(in crate::cache) const WHOLE_PATH: u8 = b'W';
     pub(in crate::cache) const PRINCIPAL: u8 = b'P';
+    pub(in crate::cache) const ISSUER: u8 = b'I';
     pub(in crate::cache) const API_KEY: u8 = b'K';
+    #[cfg(feature = "mtls")]
+    pub(in crate::cache) const CERTIFICATE: u8 = b'T';
 }
 
 /// A key under construction. No allocation up to [`INLINE`] bytes.
@@ -173,13 +179,21 @@ impl<'a> KeyScope<'a> {
         let resource = || self.route.map(|route| &*route.declared().resource_path);
         spec.namespace.as_deref().or_else(resource).unwrap_or_default()
     }
+
+    /// A path variable, cut from the path as received, or from the one that the service sees where the two have no
+    /// common end (something outside has rewritten it).
+    fn variable(&self, name: &str, request: RequestView<'a>) -> Option<&'a str> {
+        let route = self.route?;
+        let rewritten = || route.path_parameter_of(name, request.method, request.uri.path());
+        route.path_parameter(name, self.received).or_else(rewritten)
+    }
 }
 
 /// Writes the key of a request; `method` is `GET` for a `HEAD` that is answered from a `GET`.
 pub(super) fn encode(
     buffer: &mut KeyBuffer,
     scope: KeyScope<'_>,
-    spec: &CacheKey,
+    (spec, credentials): (&CacheKey, &Credentials),
     request: RequestView<'_>,
     method: &str,
 ) {
@@ -198,13 +212,10 @@ pub(super) fn encode(
     for name in &spec.queries {
         query(buffer, name, request.uri.query().unwrap_or_default());
     }
-    for name in &spec.paths {
-        let value = scope.route.and_then(|route| route.path_parameter(name, scope.received));
-        path_variable(buffer, name, value);
-    }
-    spec.headers.iter().for_each(|name| header(buffer, name, request.headers));
-    if let (false, Some(context)) = (spec.shared, request.context) {
-        identities(buffer, context);
+    path_variables(buffer, scope, spec, request);
+    spec.headers.iter().for_each(|name| header(buffer, name, request.headers, credentials));
+    if !spec.shared {
+        identities(buffer, request);
     }
 }
 
@@ -277,14 +288,29 @@ fn query(buffer: &mut KeyBuffer, name: &str, query: &str) {
     buffer.end();
 }
 
+/// The declared variables. Where one has no value (no route was matched, or no variable of it has that name), the whole
+/// path stands for it: what a key is declared to tell apart is never left out of it.
+fn path_variables(buffer: &mut KeyBuffer, scope: KeyScope<'_>, spec: &CacheKey, request: RequestView<'_>) {
+    let mut is_whole = true;
+    for name in &spec.paths {
+        let value = scope.variable(name, request);
+        is_whole &= value.is_some();
+        path_variable(buffer, name, value);
+    }
+    if !is_whole && !spec.target {
+        buffer.tagged(tag::WHOLE_PATH, request.uri.path().as_bytes());
+        received(buffer, scope.received, request.uri.path());
+    }
+}
+
 fn path_variable(buffer: &mut KeyBuffer, name: &str, value: Option<&str>) {
     buffer.tagged(tag::PATH, name.as_bytes());
     value.into_iter().for_each(|value| buffer.part(value.as_bytes()));
     buffer.end();
 }
 
-fn header(buffer: &mut KeyBuffer, name: &HeaderName, headers: &HeaderMap) {
-    match is_credential(name) {
+fn header(buffer: &mut KeyBuffer, name: &HeaderName, headers: &HeaderMap, credentials: &Credentials) {
+    match credentials.has(name) {
         true => buffer.digest(name, headers),
         false => buffer.values(tag::HEADER, name, headers.get_all(name)),
     }
@@ -292,12 +318,29 @@ fn header(buffer: &mut KeyBuffer, name: &HeaderName, headers: &HeaderMap) {
 
 /// Who is calling, as far as outer layers have proved it: part of every key, unless its method is declared to be
 /// shared.
-fn identities(buffer: &mut KeyBuffer, context: &RequestContext) {
-    let principal = context.principal().map(|principal| (tag::PRINCIPAL, principal.id()));
-    let api_key = context.api_key().map(|key| (tag::API_KEY, key.id()));
-    for (tag, id) in principal.into_iter().chain(api_key) {
+fn identities(buffer: &mut KeyBuffer, request: RequestView<'_>) {
+    let principal = request.context.and_then(RequestContext::principal);
+    let id = principal.map(|principal| (tag::PRINCIPAL, principal.id()));
+    // The same id at another issuer is somebody else's.
+    let issuer = principal.and_then(|principal| Some((tag::ISSUER, principal.issuer()?)));
+    let api_key = request.context.and_then(|context| Some((tag::API_KEY, context.api_key()?.id())));
+    for (tag, id) in id.into_iter().chain(issuer).chain(api_key) {
         buffer.tagged(tag, id.as_bytes());
         buffer.has_identity = true;
+    }
+    #[cfg(feature = "mtls")]
+    if let Some(certificate) = certificate(request) {
+        buffer.tagged(tag::CERTIFICATE, certificate.digest());
+        buffer.has_identity = true;
+    }
+}
+
+/// That of the connection, which the service may look at, whether or not a layer asks for it.
+#[cfg(feature = "mtls")]
+fn certificate(request: RequestView<'_>) -> Option<&ClientCertificate> {
+    match request.context {
+        Some(context) => context.client_certificate(),
+        None => request.extensions?.get(),
     }
 }
 
@@ -358,10 +401,17 @@ pub(super) fn path_part(name: &str, value: &str) -> Vec<u8> {
 }
 
 /// The encoding of one declared header field with one value, as it stands in keys.
-pub(super) fn header_part(name: &HeaderName, value: &HeaderValue) -> Vec<u8> {
+pub(super) fn header_part(name: &HeaderName, value: &HeaderValue, credentials: &Credentials) -> Vec<u8> {
     let mut buffer = KeyBuffer::new();
-    header(&mut buffer, name, &HeaderMap::from_iter([(name.clone(), value.clone())]));
+    header(&mut buffer, name, &HeaderMap::from_iter([(name.clone(), value.clone())]), credentials);
     buffer.bytes().to_vec()
+}
+
+/// That of a field that was written in the clear and is a credential.
+pub(super) fn hidden_part(part: &[u8], credentials: &Credentials) -> Option<Vec<u8>> {
+    let mut reader = KeyReader(part.strip_prefix(&[tag::HEADER])?);
+    let name = HeaderName::from_bytes(reader.part()?).ok().filter(|name| credentials.has(name))?;
+    Some(header_part(&name, &HeaderValue::from_bytes(reader.part()?).ok()?, credentials))
 }
 
 /// The encoding of a host that a request names in one way, as it stands in keys.

@@ -3,6 +3,7 @@
 use super::{
     Cache,
     future::{CacheFuture, Source},
+    instance::Instance,
     plan::LayerState,
 };
 use crate::{
@@ -22,7 +23,9 @@ use tower_service::Service;
 /// Answers from a [`Cache`] where it can; see the [module docs](super).
 ///
 /// Each layer that [`new`](Self::new) makes has entries of its own; its clones, and the services they make, share
-/// them. [`namespace`](Self::namespace) makes several layers share.
+/// them. [`namespace`](Self::namespace) makes several layers share. In a store that outlives the process, and in a second
+/// tier, only the first layer of a cache and layers with a name find entries again: see
+/// [`namespace`](Self::namespace).
 #[derive(Clone, Debug)]
 pub struct CacheLayer {
     state: Arc<LayerState>,
@@ -32,7 +35,7 @@ impl CacheLayer {
     /// A layer that keeps its answers in `cache`.
     pub fn new(cache: Cache) -> Self {
         let core = cache.into_core();
-        let instance = core.next_instance().to_le_bytes().into();
+        let instance = Instance::next_of(&core);
         Self { state: Arc::new(LayerState { core, scope: None, instance }) }
     }
 
@@ -46,11 +49,13 @@ impl CacheLayer {
 
     /// Layers of the same cache and name share entries: only of use where equal requests get equal answers behind each
     /// of them. Default: no layer shares with another.
+    ///
+    /// The name also tells a layer apart in other processes, and after a restart. Without one the first layer of a cache
+    /// stands for the first there, and the others share with none: the next program may make them in another order. Where
+    /// the first one may be another's, too, give each a name.
     #[must_use]
     pub fn namespace(mut self, name: impl Into<Box<str>>) -> Self {
-        // A mark that no number has: those are four bytes long.
-        let instance = [b"named", name.into().as_bytes()].concat();
-        Arc::make_mut(&mut self.state).instance = instance.into();
+        Arc::make_mut(&mut self.state).instance = Instance::named(&name.into());
         self
     }
 }

@@ -11,19 +11,24 @@
 //!    with a body, goes to the service.
 //! 2. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so, or the caller's
 //!    policies do (`CacheBuilder::may_invalidate_by_policy`: `execute-api:InvalidateCache`), or if settings require no
-//!    authorization. Otherwise the settings' strategy answers, also to requests with `Range`, `If-Match` or
+//!    authorization: it goes at once, whatever comes of the call. Otherwise the settings' strategy answers, also to requests with `Range`, `If-Match` or
 //!    `If-Unmodified-Since` and to those of rule 3: they go to the service, and invalidate nothing, whoever may.
 //! 3. A request that **carries credentials** goes to the service, unless each of them is in the key: `Authorization`,
 //!    `Cookie`, `Proxy-Authorization`, `x-api-key`, `x-amz-security-token`, fields named by
-//!    [`CacheBuilder::credential`], and presigned or `access_token` queries that the key leaves out. Whom an outer layer
-//!    has established (principal, API key) is part of every key. Sharing between callers is explicit, for each method:
-//!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers). **Behind an authorizer** every
-//!    request carries such a field, a token say, and nothing is cached until the method's key says by whom:
+//!    [`CacheBuilder::credential`], presigned or `access_token` queries that the key leaves out, and the fields and
+//!    parameters by which an authorizer outside knows its callers (its identity sources). An authorizer that names no
+//!    principal and goes by something else, such as an address, makes every request one with credentials. Whom an outer
+//!    layer has established (principal with its issuer, API key, client certificate) is part of every key. Sharing between
+//!    callers is explicit, for each method:
+//!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers); so it is, too, where mutual
+//!    TLS lets in clients between which the service makes no difference. **Behind an authorizer** every request carries
+//!    credentials, a token say, and nothing is cached until the method's key says by whom:
 //!    [`CacheKey::principal`](crate::route::CacheKey::principal), one entry for each caller, whatever the token.
 //! 4. The key ([`CacheKey`](crate::route::CacheKey)): stage, deployment, resource, method, then host, path and query, or
 //!    what is declared; byte for byte, but for the host, which is the same in any case, in `Host` or in the URI, with
-//!    or without the default port of the URI's scheme. A canary has keys of its own, unless its `use_stage_cache` says otherwise. A fresh entry is the answer. `Vary` is heeded: the entry is one whose nominated
-//!    request fields had the same values.
+//!    or without the default port of the URI's scheme. A canary has keys of its own, unless its `use_stage_cache` says
+//!    otherwise. A fresh entry is the answer. `Vary` is heeded: the entry is one whose nominated request fields had the
+//!    same values.
 //! 5. Else the service is called, **once for everybody who asks the same**, with the client's conditions taken off.
 //!    Whoever waits drives the call and reads the body as it arrives; a client that goes away takes nothing along; the
 //!    last one to go ends the call. An answer that is not storable is for the client that made the call: the others go
@@ -125,6 +130,7 @@ mod entry;
 mod flight;
 mod future;
 mod handle;
+mod instance;
 mod invalidate;
 mod key;
 mod layer;

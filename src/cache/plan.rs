@@ -2,10 +2,10 @@
 
 use super::{
     core::Core,
-    credentials::uncovered,
     entry::Entry,
     flight::FlightKey,
     future::Learned,
+    instance::Instance,
     key::{KeyBuffer, KeyScope, StoreKey, encode},
     present::Present,
     reason::{CacheStatus, NoCacheReason},
@@ -33,7 +33,7 @@ pub(super) struct LayerState {
     /// The layer's own table, where no `StageRouter` has matched.
     pub(super) scope: Option<Arc<Scope>>,
     /// Whose entries these are.
-    pub(super) instance: Box<[u8]>,
+    pub(super) instance: Instance,
 }
 
 /// What is to be done.
@@ -98,10 +98,14 @@ impl LayerState {
         match self.core.rules.intake(request, present, &target.settings) {
             Intake::Bypass { reason, warns } => Plan::Forward { reason, warns },
             Intake::Refuse(error) => Plan::Refuse(error),
-            Intake::Lookup(lookup) => match self.excluded(request, present, &target) {
-                Some(reason) => Plan::Forward { reason, warns: lookup.warn },
-                None => self.look_up((request, present), &target, lookup, learned, now),
-            },
+            Intake::Lookup(lookup) => {
+                let has_credentials = self.core.credentials.uncovered(request, present, target.key);
+                let lookup = Lookup { has_credentials, ..lookup };
+                match self.excluded(request, present, lookup) {
+                    Some(reason) => Plan::Forward { reason, warns: lookup.warn },
+                    None => self.look_up((request, present), &target, lookup, learned, now),
+                }
+            }
         }
     }
 
@@ -120,7 +124,7 @@ impl LayerState {
 
     fn target<'a>(&'a self, request: RequestView<'a>, route: Option<&'a MatchedRoute>) -> Target<'a> {
         let received = request.context.map_or(request.uri, RequestContext::received_uri);
-        let scope = KeyScope { instance: &self.instance, route, received: received.path() };
+        let scope = KeyScope { instance: self.instance.bytes(), route, received: received.path() };
         let caching = route.and_then(|route| route.settings()?.caching(request.method));
         let key = route.and_then(|route| route.declared().method.cache_key.as_deref());
         Target {
@@ -150,20 +154,14 @@ impl LayerState {
     }
 
     /// Why it has none in this one, whatever is stored.
-    fn excluded(
-        &self,
-        request: RequestView<'_>,
-        present: Present,
-        target: &Target<'_>,
-    ) -> Option<NoCacheReason> {
+    fn excluded(&self, request: RequestView<'_>, present: Present, lookup: Lookup) -> Option<NoCacheReason> {
         if present.any(Present::UPGRADE) {
             return Some(NoCacheReason::Upgrade);
         }
         if carries_body(request, present) {
             return Some(NoCacheReason::RequestBody);
         }
-        let bypasses = self.core.rules.bypasses_credentials();
-        (bypasses && uncovered(request, present, target.key, &self.core.credentials))
+        (lookup.has_credentials && self.core.rules.bypasses_credentials())
             .then_some(NoCacheReason::IdentityNotInKey)
     }
 
@@ -177,7 +175,7 @@ impl LayerState {
     ) -> Plan {
         let mut buffer = KeyBuffer::new();
         let method = if lookup.as_get { Method::GET.as_str() } else { request.method.as_str() };
-        encode(&mut buffer, target.scope, target.key, request, method);
+        encode(&mut buffer, target.scope, (target.key, &self.core.credentials), request, method);
         let key = StoreKey::new(self.core.hash(buffer.bytes()), buffer.bytes());
         let changes = self.core.changes(key);
         let found = Found::new(&self.core, key, request.headers, now);

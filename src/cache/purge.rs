@@ -3,9 +3,10 @@
 use super::{
     codec,
     core::Core,
+    credentials::Credentials,
     flight::Flight,
     key::{
-        KeyReader, StoreKey, caller_part, header_part, host_part, path_part, query_part, tag,
+        KeyReader, StoreKey, caller_part, header_part, hidden_part, host_part, path_part, query_part, tag,
         whole_query_part,
     },
     store::StoredValue,
@@ -110,7 +111,7 @@ impl Purge {
     /// also a credential, by its text.
     #[must_use]
     pub fn header(mut self, name: &HeaderName, value: &HeaderValue) -> Self {
-        self.parameters.push(header_part(name, value));
+        self.parameters.push(header_part(name, value, &Credentials::default()));
         self
     }
 
@@ -153,6 +154,12 @@ impl Purge {
     /// What is under one key.
     pub(super) fn exactly(key: &[u8]) -> Self {
         Self { key: Some(key.into()), ..Self::default() }
+    }
+
+    /// The same for a cache that knows of more credentials, whose keys have them in digest.
+    fn hiding(&self, credentials: &Credentials) -> Self {
+        let hide = |part: &Vec<u8>| hidden_part(part, credentials).unwrap_or_else(|| part.clone());
+        Self { parameters: self.parameters.iter().map(hide).collect(), ..self.clone() }
     }
 
     pub(super) fn is_soft(&self) -> bool {
@@ -228,13 +235,14 @@ impl Purge {
 }
 
 impl Core {
-    /// First what is on its way, then what is stored: an answer that lands in between is taken out here, or takes
-    /// itself out.
+    /// First what is on its way, then what is stored: an answer that lands in between is stored before this looks, or not
+    /// at all.
     pub(super) fn purge(&self, purge: &Purge) -> u64 {
         self.count_purge();
         for flight in self.flights.all().iter().filter(|flight| purge.means_flight(flight)) {
             self.overtake(flight);
         }
+        self.let_updates_pass();
         let mut purged = 0;
         self.store.retain(&mut |key, value| {
             if !purge.means(key, value) {
@@ -258,6 +266,7 @@ impl Core {
 
     /// Here, and behind the caller's back everywhere else.
     pub(super) fn purge_and_tell(&self, purge: &Purge) -> u64 {
+        let purge = &purge.hiding(&self.credentials);
         if let Some(tier) = &self.tier {
             tier.tell(purge);
         }
@@ -270,7 +279,7 @@ impl Core {
         purge: &Purge,
         within: Duration,
     ) -> Result<Acknowledgement, StoreError> {
-        let begun = self.clock.now();
+        let (begun, purge) = (self.clock.now(), &purge.hiding(&self.credentials));
         let told = self.tier.as_ref().map(|tier| (tier, tier.tell(purge)));
         self.purge(purge);
         let Some((tier, step)) = told else { return Ok(Acknowledgement::alone()) };
@@ -283,12 +292,18 @@ impl Core {
         if let Some(tier) = &self.tier {
             tier.tell(&Purge::exactly(key.bytes()));
         }
-        self.count_purge();
+        self.forget_key(key);
+    }
+
+    /// What is under one key, here.
+    pub(super) fn forget_key(&self, key: StoreKey<'_>) {
+        self.count_purge_of(key);
         for flight in
             self.flights.all().iter().filter(|flight| flight.key().primary.borrowed().bytes() == key.bytes())
         {
             self.overtake(flight);
         }
+        let _guard = self.update(key);
         self.store.remove(key);
     }
 }

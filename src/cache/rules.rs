@@ -67,6 +67,8 @@ pub(crate) struct Lookup {
     pub(crate) warn: bool,
     /// `HEAD` is looked up as `GET`.
     pub(crate) as_get: bool,
+    /// The request carries credentials that its key does not tell apart: set after step 1.
+    pub(crate) has_credentials: bool,
 }
 
 /// The answer to: what of what was found may be used?
@@ -158,8 +160,13 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
     }
 
     /// Whether a request with credentials that its key does not tell apart passes by the cache. A mode that says no
-    /// looks at them itself.
+    /// is told of them ([`Lookup::has_credentials`]).
     fn bypasses_credentials(&self) -> bool {
+        true
+    }
+
+    /// Whether `Cookie` is a credential.
+    fn heeds_cookies(&self) -> bool {
         true
     }
 
@@ -195,6 +202,7 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
     fn on_response(
         &self,
         request: RequestView<'_>,
+        lookup: Lookup,
         settings: &CacheSettings,
         response: ResponseView<'_>,
         present: Present,

@@ -20,9 +20,11 @@ pub(super) enum Seat {
 
 pub(super) fn take_seat(layer: &LayerState, request: RequestView<'_>, fetch: Fetch, now: Timestamp) -> Seat {
     let core = &layer.core;
+    if fetch.lookup.reload {
+        invalidate(core, &fetch);
+    }
     if !fetch.collapses || !core.limits.coalesces {
-        let since = core.purge_count();
-        return Seat::Leader(Flight::new(job(core, request, fetch, now, Some(since))).1);
+        return Seat::Leader(Flight::new(job(core, request, fetch, now, true)).1);
     }
     let gate = core.flights.enter(&fetch.key);
     if let Some(rider) = gate.get(&fetch.key).and_then(|known| join(known, &fetch, now)) {
@@ -31,44 +33,56 @@ pub(super) fn take_seat(layer: &LayerState, request: RequestView<'_>, fetch: Fet
     if let Some(entry) = just_stored(layer, request, &fetch, now) {
         return Seat::None(entry);
     }
-    let (flight, rider) = Flight::new(job(core, request, fetch, now, None));
+    let (flight, rider) = Flight::new(job(core, request, fetch, now, false));
     gate.put(flight);
     Seat::Leader(rider)
 }
 
-fn job(
-    core: &Arc<Core>,
-    request: RequestView<'_>,
-    fetch: Fetch,
-    started: Timestamp,
-    alone_since: Option<u64>,
-) -> Job {
+fn job(core: &Arc<Core>, request: RequestView<'_>, fetch: Fetch, started: Timestamp, is_alone: bool) -> Job {
+    if fetch.has_identity {
+        core.note_identity();
+    }
     let request = match core.rules.reads_requests() {
         true => RequestSnapshot::whole(request),
         false => RequestSnapshot::packed(request),
     };
-    let Fetch { key, settings, lookup, entry, reason, has_identity, nothing_at, lead, .. } = fetch;
+    let Fetch { key, settings, lookup, entry, reason, nothing_at, lead, .. } = fetch;
     Job {
         core: Arc::clone(core),
+        purges: core.purges_of(key.primary.borrowed()),
         key,
         request,
         settings,
         entry,
         started,
         reason,
-        has_identity,
-        is_head_of_get: lookup.as_get,
-        alone_since,
+        lookup,
+        is_alone,
         nothing_at,
         lead,
     }
 }
 
-/// A seat in a call that others have begun; a call that is not to be waited for is overtaken.
+/// Who may invalidate an entry has it go, whatever comes of the call. Where it was asked for the lead, the second tier
+/// has been told.
+fn invalidate(core: &Core, fetch: &Fetch) {
+    let key = fetch.key.primary.borrowed();
+    match fetch.lead {
+        Some(_) => core.forget_key(key),
+        None => core.invalidate_key(key),
+    }
+}
+
+/// A seat in a call that others have begun. One that is not to be waited for is overtaken: what it brings is of use only
+/// until the new call has brought something. After a reload it is of no use.
 fn join(known: &Arc<Flight>, fetch: &Fetch, now: Timestamp) -> Option<Rider> {
-    let rider = if fetch.lookup.reload || known.is_late(now) { None } else { known.join(now) };
-    if rider.is_none() {
+    if fetch.lookup.reload {
         known.supersede();
+        return None;
+    }
+    let rider = if known.is_late(now) { None } else { known.join(now) };
+    if rider.is_none() {
+        known.overtake();
     }
     rider
 }

@@ -4,9 +4,12 @@
 use super::claims::{ClaimStyle, Claims};
 use super::{Principal, RequestContext};
 use crate::response::json_string;
-#[cfg(any(feature = "authorizer", test))]
-use std::sync::Arc;
-use std::{borrow::Cow, fmt, sync::OnceLock};
+use http::HeaderName;
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// What an authorizer (Lambda-style, JWT or Cognito) established of the caller. A proof, like
 /// [`Principal`](super::Principal): only an authorizer of this crate can make one.
@@ -19,12 +22,34 @@ use std::{borrow::Cow, fmt, sync::OnceLock};
 #[derive(Clone, Default)]
 pub struct AuthorizerContext {
     principal: Option<Principal>,
+    known_by: Option<Arc<KnownBy>>,
     values: Entries,
     claims: OnceLock<Entries>,
     scopes: OnceLock<Box<[Box<str>]>>,
     /// What claims and scopes are read from when somebody asks: most requests ask for neither.
     #[cfg(feature = "jwt")]
     token: Option<(Claims, ClaimStyle)>,
+}
+
+/// What an authorizer reads of a request: its identity sources.
+#[derive(Debug, Default)]
+#[cfg_attr(
+    not(all(feature = "authorizer", feature = "cache")),
+    allow(dead_code, reason = "written by one, read by the other")
+)]
+pub(crate) struct KnownBy {
+    pub(crate) headers: Box<[HeaderName]>,
+    pub(crate) parameters: Box<[Box<str>]>,
+    /// It goes by something that stands neither in a field nor in the query.
+    pub(crate) others: bool,
+}
+
+#[cfg(feature = "cache")]
+impl KnownBy {
+    /// Whether fields and query tell all that it goes by.
+    pub(crate) fn is_of_request(&self) -> bool {
+        !self.others && !(self.headers.is_empty() && self.parameters.is_empty())
+    }
 }
 
 /// Names and values, in their order.
@@ -103,8 +128,14 @@ impl From<u64> for AuthorizerValue {
 
 impl AuthorizerContext {
     #[cfg(any(feature = "authorizer", test))]
-    pub(crate) fn new(principal_id: Option<Arc<str>>) -> Self {
+    pub(crate) fn new(principal_id: Option<&str>) -> Self {
         Self { principal: principal_id.map(Principal::new), ..Self::default() }
+    }
+
+    /// By what the caller was known.
+    #[cfg(any(feature = "authorizer", test))]
+    pub(crate) fn set_known_by(&mut self, known_by: &Arc<KnownBy>) {
+        self.known_by = Some(Arc::clone(known_by));
     }
 
     /// The `context` of a Lambda-style answer.
@@ -122,10 +153,10 @@ impl AuthorizerContext {
         self
     }
 
-    /// A verified token.
+    /// A verified token of an issuer.
     #[cfg(feature = "jwt")]
-    pub(crate) fn of_token(claims: Claims, style: ClaimStyle) -> Self {
-        let principal = claims.string("sub").map(|subject| Principal::new(subject.into()));
+    pub(crate) fn of_token(claims: Claims, issuer: &Arc<str>, style: ClaimStyle) -> Self {
+        let principal = claims.string("sub").map(|subject| Principal::of_issuer(&subject, issuer));
         Self { principal, token: Some((claims, style)), ..Self::default() }
     }
 }
@@ -138,6 +169,12 @@ impl AuthorizerContext {
 
     pub(super) fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref()
+    }
+
+    /// By what the caller was known, as far as the authorizer says.
+    #[cfg(feature = "cache")]
+    pub(crate) fn known_by(&self) -> Option<&KnownBy> {
+        self.known_by.as_deref()
     }
 
     /// `$context.authorizer.<name>`: a value of a Lambda-style authorizer's context.
@@ -261,7 +298,7 @@ mod tests {
             ("principalId".into(), AuthorizerValue::string("forged")),
         ];
         let claims = vec![("email".into(), AuthorizerValue::string(format!("{principal}@example.com")))];
-        let context = AuthorizerContext::new(Some(principal.into())).with_values(values);
+        let context = AuthorizerContext::new(Some(principal)).with_values(values);
         Arc::new(context.with_claims(claims, vec!["read".into()]))
     }
 
@@ -285,7 +322,7 @@ mod tests {
 
     #[test]
     fn the_principal_is_who_was_named_first() {
-        let principal = |id: &str| Principal::new(id.into());
+        let principal = |id: &str| Principal::new(id);
         let id = |context: &RequestContext| context.principal().map(|principal| principal.id().to_owned());
         let first = context();
         first.set_principal(principal("own"));

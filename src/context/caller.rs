@@ -188,7 +188,7 @@ struct Proven {
 impl CallerIdentity {
     #[cfg(feature = "sigv4")]
     pub(crate) fn new(caller: Caller, rights: impl Any + Send + Sync) -> Self {
-        let principal = Principal::new(caller.arn.as_str().into());
+        let principal = Principal::new(caller.arn.as_str());
         Self(Arc::new(Proven { caller, principal, rights: Box::new(rights) }))
     }
 

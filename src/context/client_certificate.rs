@@ -2,6 +2,8 @@
 
 use super::variables::{MONTHS, civil_from_days};
 use crate::ConfigError;
+#[cfg(feature = "cache")]
+use std::sync::OnceLock;
 use std::{
     fmt::{self, Write},
     sync::Arc,
@@ -57,6 +59,9 @@ struct Inner {
     not_before: String,
     not_after: String,
     server_name: Option<Box<str>>,
+    /// Made when it is asked for, once a connection.
+    #[cfg(feature = "cache")]
+    digest: OnceLock<[u8; 32]>,
 }
 
 impl ClientCertificate {
@@ -99,7 +104,16 @@ impl ClientCertificate {
             not_before: not_before.clone(),
             not_after: not_after.clone(),
             server_name: Some(name.to_ascii_lowercase().into()),
+            #[cfg(feature = "cache")]
+            digest: OnceLock::new(),
         }))
+    }
+
+    /// The SHA-256 of the certificate's text.
+    #[cfg(feature = "cache")]
+    pub(crate) fn digest(&self) -> &[u8; 32] {
+        use sha2::Digest as _;
+        self.0.digest.get_or_init(|| sha2::Sha256::digest(&self.0.pem).into())
     }
 
     /// `$context.identity.clientCert.clientCertPem`.
@@ -168,6 +182,8 @@ impl Inner {
             not_before: time_text(&certificate.validity().not_before),
             not_after: time_text(&certificate.validity().not_after),
             server_name: None,
+            #[cfg(feature = "cache")]
+            digest: OnceLock::new(),
         }
     }
 }

@@ -61,21 +61,37 @@ impl fmt::Debug for VerifiedApiKey {
 /// [`PrincipalLayer`](super::PrincipalLayer). A proof, like [`VerifiedApiKey`]: only a layer of this crate can make one.
 ///
 /// ```compile_fail
-/// let forged = tower_gateway::context::Principal { id: "root".into() };
+/// let forged = tower_gateway::context::Principal::new("root");
 /// ```
 #[derive(Clone, Debug)]
-pub struct Principal {
-    id: Arc<str>,
+pub struct Principal(Arc<Named>);
+
+#[derive(Debug)]
+struct Named {
+    id: ShortText<46>,
+    issuer: Option<Arc<str>>,
 }
 
 impl Principal {
-    pub(crate) fn new(id: Arc<str>) -> Self {
-        Self { id }
+    pub(crate) fn new(id: &str) -> Self {
+        Self(Arc::new(Named { id: id.into(), issuer: None }))
+    }
+
+    /// The subject of a token.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn of_issuer(id: &str, issuer: &Arc<str>) -> Self {
+        Self(Arc::new(Named { id: id.into(), issuer: Some(Arc::clone(issuer)) }))
     }
 
     /// `$context.authorizer.principalId`.
     pub fn id(&self) -> &str {
-        &self.id
+        self.0.id.as_str()
+    }
+
+    /// Who vouches for the id: the issuer of the token, or the user pool. The same id at two issuers is two callers: to the
+    /// cache and in the usage that plans count. `None` for callers that no token names.
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.issuer.as_deref()
     }
 }
 
@@ -83,7 +99,43 @@ impl Principal {
 /// met by chance or by search.
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
 pub(crate) fn subject(kind: &str, id: &str) -> u128 {
+    subject_of(kind, [id.as_bytes()])
+}
+
+#[cfg(any(feature = "api-key", feature = "usage-plan"))]
+fn subject_of<const N: usize>(kind: &str, parts: [&[u8]; N]) -> u128 {
     use sha2::{Digest, Sha256};
-    let digest = Sha256::new().chain_update(kind).chain_update([0]).chain_update(id).finalize();
+    let hash = Sha256::new().chain_update(kind).chain_update([0]);
+    let digest = parts.into_iter().fold(hash, |hash, part| hash.chain_update(part)).finalize();
     digest.iter().take(16).fold(0, |sum, byte| sum << 8 | u128::from(*byte))
+}
+
+#[cfg(feature = "usage-plan")]
+impl Principal {
+    /// Under which usage is kept.
+    pub(crate) fn subject(&self) -> u128 {
+        match self.issuer() {
+            None => subject("principal", self.id()),
+            // The length says where the id begins.
+            Some(issuer) => {
+                let length = (issuer.len() as u64).to_le_bytes();
+                subject_of("principal of issuer", [&length, issuer.as_bytes(), self.id().as_bytes()])
+            }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "usage-plan", feature = "jwt"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_kept_by_id_and_issuer() {
+        let of = |issuer: &str, id: &str| Principal::of_issuer(id, &issuer.into()).subject();
+        assert_eq!(of("https://one", "ada"), of("https://one", "ada"));
+        let all =
+            [of("https://one", "ada"), of("https://two", "ada"), of("https://on", "eada"), of("", "ada")];
+        let all = all.into_iter().chain([Principal::new("ada").subject(), Principal::new("bob").subject()]);
+        assert_eq!(all.collect::<std::collections::HashSet<_>>().len(), 6);
+    }
 }

@@ -79,6 +79,8 @@ pub(crate) mod trace;
 mod unrouted;
 mod variables;
 
+#[cfg(feature = "authorizer")]
+pub(crate) use authorizer::KnownBy;
 pub use authorizer::{AuthorizerContext, AuthorizerValue};
 pub use caller::{Caller, CallerIdentity, CallerKind};
 #[cfg(feature = "jwt")]

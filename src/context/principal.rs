@@ -59,7 +59,7 @@ impl PrincipalLayer {
     /// The phase: names the caller in the context.
     pub(crate) fn name<B>(&self, context: &super::RequestContext, request: &Request<B>) {
         if let Some(id) = (self.identify)(Head::of(request)) {
-            context.set_principal(Principal::new(id.into()));
+            context.set_principal(Principal::new(&id));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ConfigError,
     clock::{Clock, Timestamp},
-    context::{AuthorizerContext, ClaimStyle, Claims, RequestContext},
+    context::{AuthorizerContext, ClaimStyle, Claims, KnownBy, RequestContext},
 };
 use bytes::Bytes;
 use http::Response;
@@ -106,6 +106,7 @@ pub(super) struct Engine {
     demand: Demand,
     cache: TokenCache,
     pub(super) source: TokenSource,
+    known_by: Arc<KnownBy>,
     pub(super) clock: Clock,
 }
 
@@ -156,7 +157,8 @@ impl From<JwtError> for Stop {
 impl Engine {
     pub(super) fn new(providers: Vec<Provider>, demand: Demand, common: Common) -> Result<Self, ConfigError> {
         let cache = TokenCache::new(common.capacity, common.ceiling)?;
-        Ok(Self { providers, demand, cache, source: common.source, clock: common.clock })
+        let known_by = Arc::new(common.source.known_by());
+        Ok(Self { providers, demand, cache, source: common.source, known_by, clock: common.clock })
     }
 
     pub(super) fn style(&self) -> ClaimStyle {
@@ -284,9 +286,10 @@ impl Engine {
             Err(error) => return Err(error.into()),
         };
         let window = verifier.window(&claims)?;
-        let established = Arc::new(AuthorizerContext::of_token(claims, self.style()));
+        let mut established = AuthorizerContext::of_token(claims, verifier.shared_issuer(), self.style());
+        established.set_known_by(&self.known_by);
         Ok(Verified {
-            established,
+            established: Arc::new(established),
             provider: index,
             generation: edition.generation,
             window,

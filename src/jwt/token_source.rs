@@ -3,6 +3,7 @@
 use super::refusal::Refusal;
 use crate::{
     ConfigError,
+    context::KnownBy,
     percent::{Decoded, Plus},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::AUTHORIZATION};
@@ -31,6 +32,14 @@ impl TokenSource {
             Some(("header", name)) => name.parse().map(Self::Header).map_err(|_| wrong()),
             Some(("querystring", name)) if !name.is_empty() => Ok(Self::Query(name.into())),
             _ => Err(wrong()),
+        }
+    }
+
+    /// What a cache is to take for the caller's credential.
+    pub(super) fn known_by(&self) -> KnownBy {
+        match self {
+            Self::Header(name) => KnownBy { headers: [name.clone()].into(), ..KnownBy::default() },
+            Self::Query(name) => KnownBy { parameters: [name.clone()].into(), ..KnownBy::default() },
         }
     }
 

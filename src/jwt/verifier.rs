@@ -11,7 +11,7 @@ use crate::{
     clock::Timestamp,
     context::{Claims, json_object::MAX_TEXT},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The sum of header values that API Gateway takes: no longer token could arrive.
 const DEFAULT_MAX_TOKEN_BYTES: usize = 10_240;
@@ -34,7 +34,7 @@ const MAX_AUDIENCES: usize = 50;
 /// ```
 #[derive(Clone, Debug)]
 pub struct JwtVerifier {
-    issuer: Box<str>,
+    issuer: Arc<str>,
     audience: Audience,
     token_use: Option<Box<str>>,
     algorithms: Algorithms,
@@ -91,6 +91,10 @@ impl JwtVerifier {
 
     /// The configured issuer.
     pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub(super) fn shared_issuer(&self) -> &Arc<str> {
         &self.issuer
     }
 

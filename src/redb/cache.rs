@@ -33,6 +33,10 @@ use std::{
 /// them after a restart, and under another one they are misses. Keys of entries are in the file in the clear, and hold
 /// what they are made of: paths, queries, header values that were declared; credentials only as digests.
 ///
+/// The first layer of a cache finds its entries again, and so do layers with a
+/// [name](crate::cache::CacheLayer::namespace). Others do not: they are told apart by the order in which a program makes
+/// them, which may be another one after a restart. If the first layer of the next program may be another one, name it.
+///
 /// A crash loses entries of the last batch, which are fetched anew; what was to be dropped in it (by an unsafe method,
 /// or an authorized `Cache-Control: max-age=0`) may come back until it expires.
 pub struct FileCacheStore {

@@ -175,7 +175,9 @@ impl CacheKey {
     }
 
     /// `method.request.path.NAME`: a variable of the resource path. Only of use with
-    /// [`only_declared`](Self::only_declared): other keys have the whole path.
+    /// [`only_declared`](Self::only_declared): other keys have the whole path. A name that the path of the method does not
+    /// have is an error of [`RoutesBuilder::build`](super::RoutesBuilder::build); where there is no value because no
+    /// route was matched, the whole path stands in the key.
     #[must_use]
     pub fn path(mut self, name: impl Into<Box<str>>) -> Self {
         self.paths.push(name.into());
@@ -191,8 +193,8 @@ impl CacheKey {
         self
     }
 
-    /// Answers do not depend on who is asking: credentials are not looked at, and **one caller's answer is served to
-    /// every other**. As on AWS, where neither principal nor authorizer context can be in a key.
+    /// Answers do not depend on who is asking: credentials and client certificates are not looked at, and **one caller's
+    /// answer is served to every other**. As on AWS, where neither principal nor authorizer context can be in a key.
     #[must_use]
     pub fn shared_between_callers(mut self) -> Self {
         self.shared = true;

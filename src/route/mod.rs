@@ -304,8 +304,8 @@ impl RoutesBuilder {
     ///
     /// # Errors
     ///
-    /// A malformed template, two variables at one place, a method declared twice, settings of a method that is
-    /// not declared.
+    /// A malformed template, two variables at one place, a method declared twice, a cache key with a path variable that
+    /// the template does not have, settings of a method that is not declared.
     pub fn build(self) -> Result<Routes, ConfigError> {
         let mut table = Table::default();
         for (path, verb, method) in self.methods {
@@ -324,7 +324,13 @@ impl Table {
         let place = || format!("{} {path}", verb.as_ref().map_or("ANY", Method::as_str));
         let inserted = self.root.insert(&segments, (verb.clone(), index));
         inserted.map_err(|problem| ConfigError::new("resource", place(), problem))?;
-        let variables = segments.iter().filter_map(template::Segment::name).map(Into::into).collect();
+        let variables: Vec<Box<str>> =
+            segments.iter().filter_map(template::Segment::name).map(Into::into).collect();
+        let declared = method.cache_key.iter().flat_map(|key| &key.paths);
+        if let Some(unknown) = declared.into_iter().find(|name| !variables.contains(name)) {
+            let problem = format!("no variable of {path}");
+            return Err(ConfigError::new("cache key path variable", &**unknown, problem));
+        }
         self.declared.push(Declared { resource_path: path.into(), verb, variables, method });
         Ok(())
     }

@@ -54,6 +54,13 @@ impl MatchedRoute {
         self.declared().variable(name, &self.params, path)
     }
 
+    /// The same, cut from a path that leads to the same method.
+    #[cfg(feature = "cache")]
+    pub(crate) fn path_parameter_of<'a>(&self, name: &str, verb: &Method, path: &'a str) -> Option<&'a str> {
+        let (method, params) = self.scope.routes.search(Some(verb), path)?;
+        if method == self.method { self.declared().variable(name, &params, path) } else { None }
+    }
+
     pub(crate) fn declared(&self) -> &Declared {
         self.scope.routes.declared(self.method)
     }

@@ -17,9 +17,7 @@ use super::{
 use crate::context::VerifiedApiKey;
 use crate::{
     clock::Timestamp,
-    context::{
-        Announced, ContextConfig, KeptCharge, PlainCharge, Principal, RateLimit, RequestContext, subject,
-    },
+    context::{Announced, ContextConfig, KeptCharge, PlainCharge, Principal, RateLimit, RequestContext},
     filter::Head,
     response::Cause,
     route::{MatchedRoute, Routes, Scope},
@@ -108,7 +106,8 @@ impl UsagePlanLayer {
         self.change(|config| config.reserve = Some(Arc::new(estimate)))
     }
 
-    /// The plan of a caller without an API key, by its principal. `None`: no plan, so only the throttles of stage
+    /// The plan of a caller without an API key, by its principal, whose use is counted by id and
+    /// [issuer](Principal::issuer). `None`: no plan, so only the throttles of stage
     /// and account apply. A plan that does not exist or does not cover the stage refuses, like a key in no plan.
     #[must_use]
     pub fn plan_by_principal(
@@ -253,7 +252,7 @@ impl Config {
         let Some(plan_id) = choose(principal) else { return Ok(Payer::Nobody) };
         let plan = directory.named(&plan_id).filter(|plan| plan.plan.covers(stage));
         let plan = plan.ok_or_else(Refused::not_in_plan)?;
-        Ok(Payer::Principal(subject_of_principal(principal), plan))
+        Ok(Payer::Principal(principal.subject(), plan))
     }
 
     /// The cost, and whether it is an estimate.
@@ -347,15 +346,11 @@ pub(super) struct Place<'a> {
     pub(super) verb: &'a Method,
 }
 
-fn subject_of_principal(principal: &Principal) -> u128 {
-    subject("principal", principal.id())
-}
-
 /// Of a request that a plan has charged: the key before the principal.
 #[cfg(feature = "gateway")]
 fn subject_of_payer(context: &RequestContext) -> u128 {
     let key = context.api_key().map(VerifiedApiKey::subject);
-    key.or_else(|| context.principal().map(subject_of_principal)).unwrap_or_default()
+    key.or_else(|| context.principal().map(Principal::subject)).unwrap_or_default()
 }
 
 fn stage_bucket<'a>(route: Option<&'a MatchedRoute>, verb: &Method) -> Option<&'a SharedBucket> {

@@ -272,6 +272,7 @@ impl Question<'_> {
             return None;
         }
         let grant = value.grant(self.inner.form)?;
+        let grant = grant.map(|grant| Arc::new(grant.known_by(&self.inner.known_by)));
         let age = value.ttl.saturating_sub(found.left);
         let own = self.inner.ttl_of(grant.as_deref()).saturating_sub(age);
         let ttl = found.left.min(value.ttl).min(own);

@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     codec::{Reader, Writer},
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 const VERSION: u8 = 2;
 
@@ -69,10 +69,10 @@ impl Shared {
 
     /// Read as strictly as if the function had said it to us. `None`: malformed; `Some(None)`: it said `Unauthorized`.
     #[allow(clippy::option_option, reason = "that is what an entry holds")]
-    pub(super) fn grant(&self, form: AnswerForm) -> Option<Option<Arc<Grant>>> {
+    pub(super) fn grant(&self, form: AnswerForm) -> Option<Option<Grant>> {
         match &self.answer {
             None => Some(None),
-            Some(answer) => answer::read(answer.clone(), form).ok().map(|grant| Some(Arc::new(grant))),
+            Some(answer) => answer::read(answer.clone(), form).ok().map(Some),
         }
     }
 }

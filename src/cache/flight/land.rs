@@ -10,11 +10,13 @@ use crate::{
     body::BoxError,
     cache::{
         answer::{compact, compact_whole, content_length, hop_by_hop, split_off},
+        core::Terms,
         entry::{Content, Entry, Freshness, Meta},
         present::Present,
         reason::NoCacheReason,
         rules::{ResponseView, StorePlan, Verdict},
         selection::Selection,
+        store::Slot,
         tags,
     },
     clock::Timestamp,
@@ -67,6 +69,8 @@ pub(super) enum After {
 /// A body that is ready is read up to here before its head is sent: most answers are complete then, and need no
 /// stream.
 const EAGER_BYTES: usize = 64 * 1024;
+/// And for so many frames at most.
+const EAGER_FRAMES: usize = 256;
 
 pub(super) fn step(flight: &Flight, mut motor: Motor, streams: bool, cx: &mut Context<'_>) -> After {
     if !streams {
@@ -125,7 +129,7 @@ fn verdict(job: &Job, head: HeadRef<'_>, present: Present, now: Timestamp) -> Ve
     let response =
         ResponseView { status: head.status, headers: head.headers, requested: job.started, responded: now };
     let (request, entry) = (job.request.view(), job.entry.as_deref());
-    job.core.rules.on_response(request, &job.settings, response, present, entry)
+    job.core.rules.on_response(request, job.lookup, &job.settings, response, present, entry)
 }
 
 fn is_too_large(job: &Job, announced: Option<u64>, motor: &Motor) -> bool {
@@ -151,7 +155,7 @@ fn failed(job: &Job, mut motor: Motor, now: Timestamp) -> After {
 fn released(job: &Job, mut motor: Motor, reason: NoCacheReason) -> After {
     job.core.counters.not_stored(reason);
     // The answer to a `HEAD` says nothing about those to others that share its key.
-    if reason != NoCacheReason::GatewayRefusal && !job.is_head_of_get {
+    if reason != NoCacheReason::GatewayRefusal && !job.lookup.as_get {
         mark_pass(job, reason, job.core.clock.now());
     }
     After::Landed { landing: Landing::Released(reason), raw: motor.as_mut().raw(), own: None }
@@ -277,7 +281,10 @@ pub(super) struct Eager {
 impl Eager {
     /// `true`: the body has ended well.
     fn run(&mut self, motor: &mut Motor, cx: &mut Context<'_>) -> bool {
-        while self.segments.length() <= EAGER_BYTES {
+        for _ in 0..EAGER_FRAMES {
+            if self.segments.length() > EAGER_BYTES {
+                return false;
+            }
             match motor.as_mut().poll_frame(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(None) => return true,
@@ -296,6 +303,7 @@ impl Eager {
 
     fn take(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
+            Ok(data) if data.is_empty() => {}
             Ok(data) => self.segments.push(data),
             Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
         }
@@ -332,24 +340,29 @@ pub(super) fn complete(
     (entry, stored)
 }
 
-/// Into the store, unless something was purged meanwhile. A purge between the two looks takes the entry out itself,
-/// since it marks flights before it goes through the store.
+/// Into the store, unless something was purged meanwhile: purges mark flights, and wait for whoever has looked before
+/// that and is about to store, before they go through the store.
 fn keep(flight: &Flight, entry: &Arc<Entry>) -> bool {
     let job = &flight.job;
-    if flight.is_superseded() {
-        job.core.counters.not_stored(NoCacheReason::Superseded);
-        return false;
-    }
-    let (lead, nothing_at) = (job.lead.as_ref(), job.nothing_at);
-    let stored = job.core.keep(&job.key.primary, entry, &job.settings, job.has_identity, nothing_at, lead);
-    if stored.is_ok() && flight.is_superseded() {
-        job.core.store.remove(job.key.primary.borrowed());
-        job.core.counters.not_stored(NoCacheReason::Superseded);
-        return false;
-    }
+    let is_void = |stored: Option<&Slot>| {
+        let is_late = || flight.is_overtaken() && stored.is_some_and(|slot| is_newer(slot, job));
+        flight.is_superseded() || is_late()
+    };
+    let (settings, nothing_at, lead) = (&job.settings, job.nothing_at, job.lead.as_ref());
+    let stored =
+        job.core.keep(&job.key.primary, entry, Terms { settings, nothing_at, lead, is_void: &is_void });
     match stored {
         Ok(()) => job.core.counters.stored(),
         Err(reason) => job.core.counters.not_stored(reason),
     }
     stored.is_ok()
+}
+
+/// Whether a later call has brought what lies under the key of one that was overtaken: an answer to the same `Vary`
+/// values, or the mark that none is storable, which was not there when the call began.
+fn is_newer(slot: &Slot, job: &Job) -> bool {
+    let known = slot.position(&job.request.headers()).and_then(|at| slot.entries().get(at));
+    let requested = |entry: &Arc<Entry>| entry.meta.requested.monotonic_nanos();
+    matches!(slot, Slot::Pass { .. })
+        || known.is_some_and(|entry| requested(entry) > job.started.monotonic_nanos())
 }

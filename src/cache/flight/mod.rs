@@ -3,7 +3,8 @@
 //! No task of its own and no leader that must stay: the call (future, then body) lies in the flight, and the reader
 //! that finds nothing to read takes it out, polls it with the flight's own waker, and puts it back. When the service
 //! wakes that waker, every reader is woken; the first one drives, the others read. A reader that goes away takes
-//! nothing along, and the last one to go ends the call, unless the cache is set to finish what was begun.
+//! nothing along, and the last one to go ends the call, unless only the end of the body is left of it, or the cache is
+//! set to finish what was begun.
 
 mod land;
 mod motor;
@@ -25,6 +26,7 @@ use super::{
     core::Core,
     entry::{Content, Entry},
     reason::NoCacheReason,
+    rules::Lookup,
     tier::Lead,
 };
 use crate::{body::BoxError, clock::Timestamp, route::CacheSettings};
@@ -53,17 +55,19 @@ pub(crate) struct Job {
     pub(crate) started: Timestamp,
     /// Why the service is called.
     pub(crate) reason: NoCacheReason,
-    /// Whether the key is of one caller only.
-    pub(crate) has_identity: bool,
-    /// A `HEAD` under the key of a `GET`.
-    pub(crate) is_head_of_get: bool,
-    /// The count of purges when the call began, for a call that is not in the table, where purges cannot find it.
-    pub(crate) alone_since: Option<u64>,
+    pub(crate) lookup: Lookup,
+    /// It is not in the table, where purges would find it.
+    pub(crate) is_alone: bool,
+    /// The count of purges of its key when the call began ([`Core::purges_of`]).
+    pub(crate) purges: u64,
     /// The right to make it for all processes.
     pub(crate) lead: Option<Arc<Lead>>,
     /// Nothing lay under the key when entries under such keys had been changed that often.
     pub(crate) nothing_at: Option<u64>,
 }
+
+/// So many frames are read in one poll at most: a service may have any number of them ready, and all may be empty.
+const STEPS: usize = 256;
 
 /// The seat of the request that made the call.
 const LEADER: usize = 0;
@@ -72,8 +76,10 @@ const LEADER: usize = 0;
 pub(crate) struct Flight {
     job: Job,
     state: Mutex<State>,
-    /// The answer is not to be stored: something was purged, or a newer call has begun.
+    /// The answer is not to be stored: something was purged, or is to be replaced.
     superseded: AtomicBool,
+    /// A newer call has its place in the table.
+    overtaken: AtomicBool,
     /// How often the service woke us: a wake-up that falls into a poll must not be lost.
     wakes: AtomicU64,
 }
@@ -91,6 +97,7 @@ impl Flight {
             job,
             state: Mutex::default(),
             superseded: AtomicBool::new(false),
+            overtaken: AtomicBool::new(false),
             wakes: AtomicU64::new(0),
         });
         let rider = Rider::new(Arc::clone(&flight), LEADER);
@@ -131,9 +138,20 @@ impl Flight {
         self.superseded.store(true, SeqCst);
     }
 
+    /// A newer call takes its place in the table. The answer is stored if it comes before that of the newer one.
+    pub(crate) fn overtake(&self) {
+        self.overtaken.store(true, SeqCst);
+    }
+
+    fn is_overtaken(&self) -> bool {
+        self.overtaken.load(SeqCst)
+    }
+
+    /// Of a call that purges do not find, any purge may mean the answer.
     fn is_superseded(&self) -> bool {
-        let purged = |since: u64| self.job.core.purge_count() != since;
-        self.superseded.load(SeqCst) || self.job.alone_since.is_some_and(purged)
+        let is_listed = !(self.job.is_alone || self.is_overtaken());
+        let Job { core, key, purges, .. } = &self.job;
+        self.superseded.load(SeqCst) || !is_listed && core.purges_of(key.primary.borrowed()) != *purges
     }
 
     /// The tags of the answer, once its head is there.
@@ -167,6 +185,7 @@ impl Flight {
         cx: &Context<'_>,
         mut ready: impl FnMut(&mut State) -> Option<T>,
     ) -> Poll<T> {
+        let mut left = STEPS;
         loop {
             let mut state = self.lock();
             if let Some(out) = ready(&mut state) {
@@ -175,6 +194,11 @@ impl Flight {
                 wake_all(wakers);
                 return Poll::Ready(out);
             }
+            if left == 0 {
+                drop(state);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let Some((motor, streams)) = state.take_motor(self.job.core.limits.entry) else {
                 let replaced = state.seats.watch(seat, cx.waker());
                 drop(state);
@@ -182,14 +206,20 @@ impl Flight {
                 return Poll::Pending;
             };
             drop(state);
-            if !self.drive(motor, streams, (seat, cx.waker())) {
+            if !self.drive(motor, streams, (seat, cx.waker()), &mut left) {
                 return Poll::Pending;
             }
         }
     }
 
     /// Polls the call. `false`: it is not ready, and will wake the readers, with `reader`, who drives.
-    fn drive(self: &Arc<Self>, motor: Motor, mut streams: bool, reader: (usize, &Waker)) -> bool {
+    fn drive(
+        self: &Arc<Self>,
+        motor: Motor,
+        mut streams: bool,
+        reader: (usize, &Waker),
+        left: &mut usize,
+    ) -> bool {
         let waker = Waker::from(Arc::clone(self));
         let mut cx = Context::from_waker(&waker);
         let (mut next, mut advanced) = (Some(motor), false);
@@ -204,6 +234,10 @@ impl Flight {
             advanced |= !is_pending;
             next = self.settle(after, reader);
             streams = true;
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                next.take().into_iter().for_each(|motor| self.put_back(motor));
+            }
             // A wake-up during the poll woke readers that found the call taken, and not yet who drives.
             if !is_landed && (!is_pending || self.wakes.load(SeqCst) != wakes) {
                 self.wake_readers();
@@ -287,6 +321,9 @@ impl Flight {
 
     fn push(&self, motor: Motor, data: Bytes) -> Option<Motor> {
         let limit = self.job.core.limits.entry as u64;
+        if data.is_empty() {
+            return self.go_on(motor, false);
+        }
         let mut state = self.lock();
         let stream = state.stream()?;
         stream.push(data);
@@ -376,6 +413,7 @@ impl Flight {
         let never_made = seat == LEADER && matches!(state.motor, MotorPlace::Awaited);
         let has_all =
             is_last && state.stream().is_some_and(|stream| stream.end.is_none() && stream.has_all());
+        let motor = has_all.then(|| state.stop());
         let is_over = match &state.phase {
             Phase::Landed(_) => true,
             Phase::Streaming(stream) => stream.end.is_some(),
@@ -386,7 +424,10 @@ impl Flight {
         drop(state);
         drop((left, leaders));
         wake_all(wakers);
-        if has_all {
+        // Trailers may follow all bytes that were announced.
+        let is_complete = matches!(&motor, Some(MotorPlace::Ready(motor)) if motor.is_end_stream());
+        drop(motor);
+        if is_complete {
             self.ended(End::Complete, None);
         } else if (is_last || never_made) && !is_over {
             self.abandon();
@@ -399,20 +440,33 @@ impl Flight {
         self.fail();
     }
 
-    /// Whether `seat` is the last and the call is to be finished all the same.
-    fn is_to_be_finished(&self, seat: usize) -> bool {
-        let limits = &self.job.core.limits;
-        if !limits.finish_abandoned {
-            return false;
-        }
+    /// What is to be finished all the same when `seat` goes away, if it is the last.
+    fn rest(&self, seat: usize) -> Option<Rest> {
         let mut state = self.lock();
-        let goes_on = match &state.phase {
-            Phase::Head => matches!(state.motor, MotorPlace::Ready(_)),
-            Phase::Streaming(stream) => stream.end.is_none() && !stream.is_overflowed,
-            Phase::Landed(_) => false,
+        if !state.seats.is_last(seat) {
+            return None;
+        }
+        let (goes_on, has_all) = match &state.phase {
+            Phase::Head => (matches!(state.motor, MotorPlace::Ready(_)), false),
+            Phase::Streaming(stream) => {
+                (stream.end.is_none() && !stream.is_overflowed, stream.end.is_none() && stream.has_all())
+            }
+            Phase::Landed(_) => (false, false),
         };
-        goes_on && state.seats.is_last(seat)
+        match &state.motor {
+            _ if goes_on && self.job.core.limits.finish_abandoned => Some(Rest::Call),
+            MotorPlace::Ready(motor) if has_all && !motor.is_end_stream() => Some(Rest::End),
+            _ => None,
+        }
     }
+}
+
+/// What is left of a call.
+enum Rest {
+    /// All that is left of it, because the cache is set to finish calls.
+    Call,
+    /// The end of a body all of whose bytes are there. A server stops reading at that point, and trailers may follow.
+    End,
 }
 
 fn wake_all(wakers: Vec<Waker>) {

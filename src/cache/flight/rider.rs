@@ -1,7 +1,7 @@
 //! A reader of a flight: first of its head, then of its body.
 
 use super::{
-    Flight, How, LEADER, StreamHead,
+    Flight, How, LEADER, Rest, StreamHead,
     state::{Landing, Own, Phase, State, Step},
 };
 use crate::{
@@ -19,6 +19,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// A seat in a flight. Dropping it leaves the flight, which goes on for the others.
@@ -112,37 +113,51 @@ impl Rider {
     pub(crate) fn drain(mut self) -> bool {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
         self.drains = true;
-        drop(runtime.spawn(Drain { rider: self }));
+        drop(runtime.spawn(Drain { rider: self, within: None, timer: None }));
         true
     }
 }
 
 impl Drop for Rider {
     fn drop(&mut self) {
-        if !self.drains && self.flight.is_to_be_finished(self.seat) {
-            let heir =
-                Self { flight: Arc::clone(&self.flight), seat: self.seat, drains: true, insists: true };
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                drop(runtime.spawn(Drain { rider: heir }));
-                return;
-            }
-            // Its own drop is the leaving.
-            drop(heir);
-            return;
-        }
-        self.flight.leave(self.seat);
+        let rest = if self.drains { None } else { self.flight.rest(self.seat) };
+        let runtime = tokio::runtime::Handle::try_current;
+        let Some((rest, runtime)) = rest.and_then(|rest| Some((rest, runtime().ok()?))) else {
+            return self.flight.leave(self.seat);
+        };
+        let within = match rest {
+            Rest::Call => None,
+            Rest::End => Some(self.flight.job().core.limits.wait),
+        };
+        let heir = Self { flight: Arc::clone(&self.flight), seat: self.seat, drains: true, insists: true };
+        drop(runtime.spawn(Drain { rider: heir, within, timer: None }));
     }
 }
 
 /// Finishes a call that nobody waits for.
 struct Drain {
     rider: Rider,
+    /// Only the end of the body is to come, and is waited for so long.
+    within: Option<Duration>,
+    timer: Option<Box<Sleep>>,
+}
+
+impl Drain {
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let core = &self.rider.flight.job().core;
+        let Some(within) = self.within else { return false };
+        let timer = self.timer.get_or_insert_with(|| Box::new(core.clock.sleep(within)));
+        Pin::new(timer).poll(cx).is_ready()
+    }
 }
 
 impl Future for Drain {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_over(cx) {
+            return Poll::Ready(());
+        }
         match self.rider.poll_arrival(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready((Arrived::Streaming(_), _)) => {}
@@ -152,6 +167,8 @@ impl Future for Drain {
         loop {
             match flight.poll(*seat, cx, |state| state.next(*seat)) {
                 Poll::Pending => return Poll::Pending,
+                // More than was announced.
+                Poll::Ready(Step::Data(_)) if self.within.is_some() => return Poll::Ready(()),
                 Poll::Ready(Step::Data(_) | Step::Trailers(_)) => {}
                 Poll::Ready(_) => return Poll::Ready(()),
             }

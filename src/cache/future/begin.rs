@@ -3,7 +3,7 @@
 use super::{
     State,
     learned::Learned,
-    passage::Passage,
+    passage::{Passage, Watched},
     source::{Source, Waiter},
     view,
 };
@@ -102,7 +102,7 @@ where
 
     /// A call for this request alone, whose answer is not stored.
     pub(super) fn forward(
-        layer: &LayerState,
+        layer: &Arc<LayerState>,
         mut source: Source<'_, S>,
         request: Request<B>,
         reason: NoCacheReason,
@@ -113,9 +113,11 @@ where
         if let Some(context) = RequestContext::of(request.extensions()) {
             context.note_cache(CacheStatus::Bypass, Some(reason), None);
         }
-        let watched =
-            core.rules.watches(request.method()).then(|| Box::new(RequestSnapshot::whole(view(&request))));
-        let passage = Passage { reason, warns, started: core.clock.now(), watched };
+        let watched = core.rules.watches(request.method()).then(|| {
+            let snapshot = RequestSnapshot::whole(view(&request));
+            Watched::new(layer, snapshot, core.clock.now())
+        });
+        let passage = Passage { reason, warns, watched };
         Self::Forwarded { future: source.call(request), passage }
     }
 

@@ -119,8 +119,11 @@ where
             let next = match state {
                 StateProj::Answered { .. } => return Poll::Pending,
                 StateProj::Forwarded { future, passage } => {
-                    let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(passage.leave(layer, response)));
+                    let result = ready!(future.poll(cx));
+                    if result.is_err() {
+                        drop(passage.watched.take());
+                    }
+                    return Poll::Ready(result.map(|response| passage.leave(layer, response)));
                 }
                 StateProj::Asking { asking, waiter } => {
                     let told = ready!(Pin::new(asking).poll(cx));

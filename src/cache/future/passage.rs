@@ -7,11 +7,12 @@ use crate::{
         plan::LayerState,
         reason::{CacheStatus, NoCacheReason},
         respond::pass,
-        rules::Provenance,
+        rules::{Provenance, ResponseView},
     },
     clock::Timestamp,
 };
-use http::Response;
+use http::{HeaderMap, Response, StatusCode};
+use std::sync::Arc;
 
 /// What is done to an answer that passes by.
 #[derive(Debug)]
@@ -19,9 +20,8 @@ pub(super) struct Passage {
     pub(super) reason: NoCacheReason,
     /// The client wanted to invalidate and may not.
     pub(super) warns: bool,
-    pub(super) started: Timestamp,
     /// Where the answer may invalidate entries.
-    pub(super) watched: Option<Box<RequestSnapshot>>,
+    pub(super) watched: Option<Watched>,
 }
 
 impl Passage {
@@ -32,12 +32,56 @@ impl Passage {
     ) -> Response<GatewayBody<R>> {
         let now = layer.core.clock.now();
         if let Some(watched) = self.watched.take() {
-            layer.invalidate(&watched, &response, (self.started, now));
+            watched.answered(&response, now);
         }
         let (status, reason) = (CacheStatus::Bypass, Some(self.reason));
         let provenance =
             Provenance { status, reason, forward_status: None, stored: false, not_stored: None, now };
         pass(layer, &mut response, provenance, self.warns);
         response.map(GatewayBody::new)
+    }
+}
+
+/// A call that may change what is stored. Dropped without an answer (the client has gone, or the service failed) it may
+/// have changed it all the same, so that its own target counts as changed.
+pub(super) struct Watched(Option<Box<Watch>>);
+
+struct Watch {
+    layer: Arc<LayerState>,
+    request: RequestSnapshot,
+    started: Timestamp,
+}
+
+impl Watched {
+    pub(super) fn new(layer: &Arc<LayerState>, request: RequestSnapshot, started: Timestamp) -> Self {
+        Self(Some(Box::new(Watch { layer: Arc::clone(layer), request, started })))
+    }
+
+    fn answered<R>(mut self, response: &Response<R>, now: Timestamp) {
+        if let Some(watch) = self.0.take() {
+            watch.invalidate(response.status(), response.headers(), now);
+        }
+    }
+}
+
+impl Watch {
+    fn invalidate(&self, status: StatusCode, headers: &HeaderMap, now: Timestamp) {
+        let response = ResponseView { status, headers, requested: self.started, responded: now };
+        self.layer.invalidate(&self.request, response);
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(watch) = self.0.take() {
+            let now = watch.layer.core.clock.now();
+            watch.invalidate(StatusCode::OK, &HeaderMap::new(), now);
+        }
+    }
+}
+
+impl std::fmt::Debug for Watched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watched")
     }
 }

@@ -102,7 +102,7 @@ fn field_names(list: &[u8]) -> Option<Vec<HeaderName>> {
     (!names.is_empty()).then_some(names)
 }
 
-pub(super) fn trim(mut text: &[u8]) -> &[u8] {
+pub(in crate::cache) fn trim(mut text: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = text
         && is_space(*first)
     {

@@ -19,8 +19,8 @@
 //!    `stale-if-error`, the request's, or [`Rfc9111::stale_if_error`] say.
 //! 5. A new answer is stored unless one of these speaks against it: `no-store` on either side (but not on an answer
 //!    with `must-understand` whose status is understood), `private`, `Vary: *`, a status that no cache keeps (206, 304,
-//!    428, 429, 431, 511 among them), credentials in the request without `public`, `s-maxage` or `must-revalidate` in
-//!    the answer (section 3.5), `Set-Cookie` (see [`SetCookie`]), no lifetime and no leave to guess one, a
+//!    428, 429, 431, 511 among them), credentials in the request that its key does not have (rule 3 of [`cache`](super)),
+//!    without `public`, `s-maxage` or `must-revalidate` in the answer (section 3.5), `Set-Cookie` (see [`SetCookie`]), no lifetime and no leave to guess one, a
 //!    `Cache-Control` that cannot be read to its end. Fields of the connection are left out, and those named by
 //!    `private="..."` or `no-cache="..."`, which only the client gets that caused the answer
 //!    (nobody, where they are trailers).
@@ -111,11 +111,12 @@ mod storage;
 mod targeted;
 pub(super) mod vary;
 
+pub use super::answer::hop_by_hop_fields;
 pub use config::{Rfc9111, SetCookie};
+pub(super) use control::trim;
 pub use control::{Qualified, RequestControl, ResponseControl};
 pub use date::parse_http_date;
 pub use range::{ByteRange, byte_range};
-pub use storage::hop_by_hop_fields;
 pub use targeted::parse_targeted;
 pub use vary::vary_fields;
 

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     cache::{
         CacheStatus, NoCacheReason,
+        answer::hop_by_hop_fields,
         entry::{Content, Entry, Meta},
         present::Present,
         rules::{
@@ -43,6 +44,10 @@ impl Rules for Rfc9111 {
         false
     }
 
+    fn heeds_cookies(&self) -> bool {
+        self.counts_cookies()
+    }
+
     fn watches(&self, method: &Method) -> bool {
         invalidation::is_unsafe(method)
     }
@@ -62,12 +67,13 @@ impl Rules for Rfc9111 {
     fn on_lookup(
         &self,
         request: RequestView<'_>,
-        _: Lookup,
+        lookup: Lookup,
         found: Option<&Entry>,
         others: bool,
         now: Timestamp,
     ) -> Decision {
         let control = self.reuse_control(request);
+        let asked = || Asked::of(request.headers, lookup.has_credentials);
         let decision = found.map(|entry| (entry, reuse(&entry.meta, &control, now)));
         match decision {
             Some((_, Reuse::Fresh)) => Decision::Hit,
@@ -75,7 +81,9 @@ impl Rules for Rfc9111 {
             Some((_, Reuse::StaleWhileRevalidate)) if control.only_if_cached => Decision::Stale,
             Some((_, Reuse::StaleWhileRevalidate)) => Decision::StaleWhileRevalidate,
             _ if control.only_if_cached => Decision::GatewayTimeout,
-            Some((entry, Reuse::Validate)) => self.on_stale(request, entry, why_not(&entry.meta, now), now),
+            Some((entry, Reuse::Validate)) => {
+                self.on_stale(request, asked(), entry, why_not(&entry.meta, now), now)
+            }
             None if others => self.on_absent(request, NoCacheReason::VaryMismatch),
             None => self.on_absent(request, NoCacheReason::NotFound),
         }
@@ -91,22 +99,24 @@ impl Rules for Rfc9111 {
     fn on_response(
         &self,
         request: RequestView<'_>,
+        lookup: Lookup,
         _: &CacheSettings,
         response: ResponseView<'_>,
         _: Present,
         entry: Option<&Entry>,
     ) -> Verdict {
+        let asked = Asked::of(request.headers, lookup.has_credentials);
         let is_validation =
             |entry: &Entry| response.status == StatusCode::NOT_MODIFIED && is_confirmable(entry);
         match entry {
-            Some(entry) if is_validation(entry) => self.on_not_modified(request, response, entry),
+            Some(entry) if is_validation(entry) => self.on_not_modified(asked, response, entry),
             Some(entry)
                 if is_failure(response.status) && self.on_error(request, entry, response.responded) =>
             {
                 Verdict::ServeStale
             }
-            Some(entry) if request.method == Method::HEAD => self.on_head(request, response, entry),
-            _ => match storage::plan(self, self.asked(request), response) {
+            Some(entry) if request.method == Method::HEAD => self.on_head(asked, response, entry),
+            _ => match storage::plan(self, asked, response) {
                 Ok(plan) => Verdict::Store(plan),
                 Err(reason) => Verdict::Discard(reason),
             },
@@ -175,10 +185,6 @@ impl Rules for Rfc9111 {
 }
 
 impl Rfc9111 {
-    fn asked(&self, request: RequestView<'_>) -> Asked {
-        Asked::of(self, request.headers)
-    }
-
     /// The request's directives as far as they concern the use of what is stored.
     fn reuse_control(&self, request: RequestView<'_>) -> RequestControl {
         if self.honors_requests() { RequestControl::of(request.headers) } else { RequestControl::default() }
@@ -199,16 +205,17 @@ impl Rfc9111 {
         }
     }
 
-    /// What can be confirmed, and kept when confirmed to this client, is asked about, whole. What cannot is as good as absent, unless it may stand in where the
-    /// service fails, or a `HEAD` may bring it up to date.
+    /// What can be confirmed, and kept when confirmed to this client, is asked about, whole. What cannot is as good as
+    /// absent, unless it may stand in where the service fails, or a `HEAD` may bring it up to date.
     fn on_stale(
         &self,
         request: RequestView<'_>,
+        asked: Asked,
         entry: &Entry,
         why: NoCacheReason,
         now: Timestamp,
     ) -> Decision {
-        let confirmable = is_confirmable(entry) && self.may_be_confirmed_to(request, entry);
+        let confirmable = is_confirmable(entry) && self.may_be_confirmed_to(asked, entry);
         let stands_in = || self.on_error(request, entry, now) && !request.headers.contains_key(RANGE);
         if request.method == Method::HEAD || confirmable || stands_in() {
             Decision::Revalidate(why)
@@ -217,35 +224,30 @@ impl Rfc9111 {
         }
     }
 
-    fn may_be_confirmed_to(&self, request: RequestView<'_>, entry: &Entry) -> bool {
+    fn may_be_confirmed_to(&self, asked: Asked, entry: &Entry) -> bool {
         let (requested, responded) = (entry.meta.requested, entry.meta.responded);
         let stored =
             ResponseView { status: entry.meta.status, headers: &entry.content.headers, requested, responded };
-        storage::may_be_confirmed_to(self, self.asked(request), stored)
+        storage::may_be_confirmed_to(self, asked, stored)
     }
 
     /// A 304 is the service's word that what is stored is still good. One that names another answer must not change
     /// it (RFC 9111 section 4.3.4).
-    fn on_not_modified(
-        &self,
-        request: RequestView<'_>,
-        response: ResponseView<'_>,
-        entry: &Entry,
-    ) -> Verdict {
+    fn on_not_modified(&self, asked: Asked, response: ResponseView<'_>, entry: &Entry) -> Verdict {
         if condition::confirms(response.headers, &entry.content.headers) {
-            self.freshen(request, response, entry)
+            self.freshen(asked, response, entry)
         } else {
             Verdict::Freshen { headers: entry.content.headers.clone(), plan: Err(NoCacheReason::Status) }
         }
     }
 
     /// The answer to a `HEAD` is never stored, but may show that the stored answer to a `GET` is still good, or is not.
-    fn on_head(&self, request: RequestView<'_>, response: ResponseView<'_>, entry: &Entry) -> Verdict {
+    fn on_head(&self, asked: Asked, response: ResponseView<'_>, entry: &Entry) -> Verdict {
         let Content { headers, body, .. } = &entry.content;
         if response.status != StatusCode::OK {
             Verdict::Discard(NoCacheReason::Method)
         } else if condition::head_confirms(response.headers, headers, body.len()) {
-            self.freshen(request, response, entry)
+            self.freshen(asked, response, entry)
         } else {
             Verdict::Contradict(NoCacheReason::Method)
         }
@@ -253,11 +255,11 @@ impl Rfc9111 {
 
     /// The entry's fields, brought up to date, are judged like those of a new answer: what came may forbid what the
     /// stored answer allowed.
-    fn freshen(&self, request: RequestView<'_>, response: ResponseView<'_>, entry: &Entry) -> Verdict {
-        let unstored = storage::hop_by_hop_fields(response.headers);
+    fn freshen(&self, asked: Asked, response: ResponseView<'_>, entry: &Entry) -> Verdict {
+        let unstored = hop_by_hop_fields(response.headers);
         let mut headers = condition::freshened(&entry.content.headers, response.headers, &unstored);
         let updated = ResponseView { status: entry.meta.status, headers: &headers, ..response };
-        let plan = storage::plan(self, self.asked(request), updated);
+        let plan = storage::plan(self, asked, updated);
         if let Ok(plan) = &plan {
             plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
         }

@@ -2,46 +2,33 @@
 
 use super::{
     config::{Rfc9111, SetCookie},
-    control::{Qualified, RequestControl, ResponseControl, trim},
+    control::{Qualified, RequestControl, ResponseControl},
     date::format_http_date,
     freshness::{Head, is_heuristically_cacheable},
     vary,
 };
 use crate::cache::{
     NoCacheReason,
-    answer::HOP_BY_HOP,
     entry::Freshness,
     rules::{ResponseView, StorePlan},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CONNECTION, COOKIE, DATE, ETAG, LAST_MODIFIED, PROXY_AUTHORIZATION, SET_COOKIE},
+    header::{DATE, ETAG, LAST_MODIFIED, SET_COOKIE},
 };
-
-/// RFC 9111 section 3.5 speaks of `Authorization`; the others do the same work.
-const CREDENTIALS: [HeaderName; 4] = [
-    AUTHORIZATION,
-    PROXY_AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("x-amz-security-token"),
-];
 
 /// What the decision needs to know of the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) control: RequestControl,
-    /// It carried something that tells who is calling.
+    /// It carried something that tells who is calling, and that its key does not have. RFC 9111 section 3.5 speaks of
+    /// `Authorization`; other fields and parameters do the same work.
     pub(super) has_credentials: bool,
 }
 
 impl Asked {
-    /// A principal or a key that one of our layers has verified is part of the cache's key; this is about the fields
-    /// by which a service itself may know its callers.
-    pub(super) fn of(config: &Rfc9111, headers: &HeaderMap) -> Self {
-        let control = RequestControl::of(headers);
-        let cookie = config.counts_cookies() && headers.contains_key(COOKIE);
-        let has_credentials = cookie || CREDENTIALS.iter().any(|name| headers.contains_key(name));
-        Self { control, has_credentials }
+    pub(super) fn of(headers: &HeaderMap, has_credentials: bool) -> Self {
+        Self { control: RequestControl::of(headers), has_credentials }
     }
 }
 
@@ -141,15 +128,6 @@ fn is_understood(status: StatusCode) -> bool {
 /// Interim answers, parts, validations, and what RFC 6585 says must not be stored.
 fn is_never_kept(status: StatusCode) -> bool {
     status.is_informational() || matches!(status.as_u16(), 206 | 304 | 412 | 416 | 428 | 429 | 431 | 511)
-}
-
-/// The fields that belong to one connection: the well-known ones and those that `Connection` lists (RFC 9111 section
-/// 3.1, RFC 9110 section 7.6.1). A proxy removes them from what it forwards, a cache from what it stores.
-pub fn hop_by_hop_fields(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(CONNECTION).into_iter();
-    let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let listed = items.filter_map(|item| HeaderName::from_bytes(trim(item)).ok());
-    listed.chain(HOP_BY_HOP.iter().cloned()).filter(|name| headers.contains_key(name)).collect()
 }
 
 fn qualified_fields(control: &ResponseControl) -> impl Iterator<Item = &HeaderName> {

@@ -37,7 +37,7 @@ pub fn vary_fields(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
 }
 
 /// The same as the store wants it: `Some(None)` for an answer that does not vary.
-pub(super) fn names(headers: &HeaderMap) -> Option<Option<Arc<[HeaderName]>>> {
+pub(in crate::cache) fn names(headers: &HeaderMap) -> Option<Option<Arc<[HeaderName]>>> {
     let names = vary_fields(headers)?;
     Some((!names.is_empty()).then(|| names.into()))
 }

@@ -63,7 +63,7 @@ impl LayerState {
         let core = &self.core;
         let tier = core.tier.as_ref()?;
         let runtime = tokio::runtime::Handle::try_current().ok()?;
-        if !self.is_shared_between_processes() || !fetch.collapses {
+        if !self.instance.is_shared_between_processes() || !fetch.collapses {
             return None;
         }
         if fetch.lookup.reload {
@@ -73,11 +73,6 @@ impl LayerState {
             return None;
         }
         Some(ask(core, tier, fetch, &runtime))
-    }
-
-    /// The first layer of a cache and those that were given a name: other numbers mean nothing in another process.
-    fn is_shared_between_processes(&self) -> bool {
-        *self.instance == 0_u32.to_le_bytes() || self.instance.starts_with(b"named")
     }
 }
 
@@ -99,12 +94,7 @@ fn ask(core: &Arc<Core>, tier: &Arc<Tier>, fetch: &Fetch, runtime: &tokio::runti
     let mut asks = tier.asks.lock().unwrap_or_else(PoisonError::into_inner);
     let told = asks.entry(fetch.key.clone()).or_insert_with(|| {
         let (sender, told) = watch::channel(None);
-        let question = Question {
-            core: Arc::clone(core),
-            tier: Arc::clone(tier),
-            key: fetch.key.clone(),
-            has_identity: fetch.has_identity,
-        };
+        let question = Question { core: Arc::clone(core), tier: Arc::clone(tier), key: fetch.key.clone() };
         runtime.spawn(question.run(sender));
         told
     });
@@ -121,7 +111,6 @@ struct Question {
     core: Arc<Core>,
     tier: Arc<Tier>,
     key: FlightKey,
-    has_identity: bool,
 }
 
 impl Question {
@@ -175,7 +164,7 @@ impl Question {
         match found {
             TierFound::Value(bytes, left) => {
                 let found = Found { bytes, left, purges, local_purges };
-                if let Some(told) = tier.take(core, &self.key, found, self.has_identity) {
+                if let Some(told) = tier.take(core, &self.key, found) {
                     return Err(told);
                 }
                 count(&tier.counters.unusable);
@@ -199,7 +188,7 @@ impl Question {
     /// How many purges this process has seen. `None`: nobody can hold what the tier has against one of them yet.
     fn before_asking(&self) -> Option<u64> {
         // In this order: what is purged after the first is counted by the second.
-        let local_purges = self.core.purge_count();
+        let local_purges = self.core.purges_of(self.key.primary.borrowed());
         if self.tier.outbox.may_mean(self.key.primary.borrowed().bytes()) {
             self.tier.send_behind();
             return None;
@@ -214,7 +203,7 @@ impl Question {
             self.tier.guarded(|| self.tier.store.ask(place, None)).await.ok()?;
         let TierFound::Value(bytes, left) = found else { return None };
         let found = Found { bytes, left, purges, local_purges };
-        self.tier.take(&self.core, &self.key, found, self.has_identity)
+        self.tier.take(&self.core, &self.key, found)
     }
 }
 

@@ -190,13 +190,7 @@ impl Tier {
     }
 
     /// What was found, judged by the purges and put into memory. `None`: it is of no use.
-    pub(super) fn take(
-        &self,
-        core: &Core,
-        key: &FlightKey,
-        found: Found,
-        has_identity: bool,
-    ) -> Option<Told> {
+    pub(super) fn take(&self, core: &Core, key: &FlightKey, found: Found) -> Option<Told> {
         let now = core.clock.now();
         let bytes = key.primary.borrowed().bytes();
         match envelope::open(found.bytes, bytes, found.left, now)? {
@@ -208,7 +202,7 @@ impl Tier {
                     Judged::Stale => value.0.entries().iter().for_each(|entry| entry.meta.purge_softly()),
                     Judged::Good => {}
                 }
-                core.adopt(&key.primary, value, has_identity, found.local_purges).then_some(Told::Found)
+                core.adopt(&key.primary, value, found.local_purges).then_some(Told::Found)
             }
         }
     }

@@ -561,3 +561,25 @@ fn a_status_filter_counts_before_and_after_aws_exact() {
         }
     });
 }
+
+#[test]
+fn who_may_invalidate_has_the_entry_go_whatever_comes_of_the_call() {
+    run(async {
+        for fails in [false, true] {
+            let origin = Origin::new(move |_, call| async move {
+                let refused = || status(answer("away"), 503);
+                match call {
+                    2 if fails => Err("broken".into()),
+                    2 => Ok(refused()),
+                    _ => Ok(answer(format!("call {call}"))),
+                }
+            });
+            let (service, cache, _) = cached(&origin, |cache| cache.may_invalidate(|_| true));
+            assert_eq!(text(&service, "/").await, "call 1");
+            let answer = send(&service, get_with("/", &[("cache-control", "max-age=0")])).await;
+            assert!(answer.is_ok_and(|answer| answer.status() == 503) || fails);
+            assert_eq!(text(&service, "/").await, "call 3");
+            assert_eq!((text(&service, "/").await, cache.usage().keys), ("call 3".to_owned(), 1));
+        }
+    });
+}

@@ -5,7 +5,7 @@ use crate::support::{get, run};
 use futures_util::{FutureExt, future::join_all};
 use std::sync::Mutex;
 use tokio::sync::{oneshot, watch};
-use tower_gateway::cache::{CacheStatus, NoCacheReason};
+use tower_gateway::cache::{CacheStatus, NoCacheReason, Purge};
 
 /// Waits for the gate, then answers by parts with pauses.
 fn gated(open: &watch::Receiver<bool>) -> Origin {
@@ -448,4 +448,72 @@ fn ten_thousand_zipf_keys_make_at_most_one_call_each() {
         assert_eq!(cache.stats().misses(), origin.calls() as u64);
         assert!(cache.stats().misses() < 20_000);
     });
+}
+
+/// Answers each call when told to.
+fn told(calls: usize) -> (Vec<oneshot::Sender<()>>, Origin) {
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..calls).map(|_| oneshot::channel()).unzip();
+    let receivers: Mutex<Vec<_>> = Mutex::new(receivers.into_iter().map(Some).collect());
+    let origin = Origin::new(move |_, call| {
+        let told: oneshot::Receiver<()> = receivers.lock().unwrap()[call - 1].take().unwrap();
+        async move {
+            told.await.map_err(|_| TestError::from("not told"))?;
+            Ok(with(answer(format!("call {call}")), "surrogate-key", "all"))
+        }
+    });
+    (senders, origin)
+}
+
+/// A request comes every 6 s, a call takes 8 s, and nobody waits longer than 5 s.
+#[test]
+fn what_a_slow_service_answers_is_stored_though_newcomers_did_not_wait() {
+    run(async {
+        let (mut tell, origin) = told(3);
+        let (service, cache, clock) = cached(&origin, |cache| cache);
+        let mut first = Box::pin(ask(&service, get("/")));
+        assert!(poll_some(&mut first).await.is_pending());
+        clock.advance(SECOND * 6);
+        let mut second = Box::pin(ask(&service, get("/")));
+        assert!(poll_some(&mut second).await.is_pending());
+        assert_eq!(origin.calls(), 2, "the first one is late");
+        tell.remove(0).send(()).unwrap();
+        assert_eq!(said(first.await), "call 1");
+        assert_eq!((text(&service, "/").await, cache.stats().stored()), ("call 1".to_owned(), 1));
+        tell.remove(0).send(()).unwrap();
+        assert_eq!(said(second.await), "call 2");
+        assert_eq!((text(&service, "/").await, origin.calls()), ("call 2".to_owned(), 2));
+    });
+}
+
+#[test]
+fn what_was_overtaken_replaces_nothing_newer_and_nothing_purged() {
+    for purge in [None, Some(Purge::all()), Some(Purge::all().tag("all")), Some(Purge::all().path("/"))] {
+        run(async {
+            let (mut tell, origin) = told(3);
+            let (service, cache, clock) = cached(&origin, |cache| cache);
+            let mut first = Box::pin(ask(&service, get("/")));
+            assert!(poll_some(&mut first).await.is_pending());
+            clock.advance(SECOND * 6);
+            let mut second = Box::pin(ask(&service, get("/")));
+            assert!(poll_some(&mut second).await.is_pending());
+            let newer = tell.remove(1);
+            match &purge {
+                Some(purge) => drop(cache.purge(purge)),
+                None => {
+                    newer.send(()).unwrap();
+                    assert_eq!(said(second.await), "call 2");
+                }
+            }
+            tell.remove(0).send(()).unwrap();
+            assert_eq!(said(first.await), "call 1");
+            let stats = cache.stats();
+            assert_eq!(
+                (stats.stored(), stats.not_stored(NoCacheReason::Superseded)),
+                (u64::from(purge.is_none()), 1)
+            );
+            if purge.is_none() {
+                assert_eq!(text(&service, "/").await, "call 2");
+            }
+        });
+    }
 }

@@ -4,7 +4,11 @@ use super::*;
 use crate::support::{get, run};
 use http::Method;
 use proptest::prelude::*;
-use tower_gateway::route::{ApiMethod, CacheKey, Routes};
+use tower_gateway::{
+    cache::Purge,
+    context::RequestContextLayer,
+    route::{ApiMethod, CacheKey, Routes},
+};
 
 /// Answers with its target, so that an answer to another one shows.
 fn echo() -> Origin {
@@ -226,4 +230,47 @@ proptest! {
             }
         });
     }
+}
+
+/// A key of nothing but a path variable, behind something that has taken a slash off, where the path as received has no
+/// end in common with the one that was routed; where no route was matched; and where the key is another method's.
+#[test]
+fn a_path_variable_without_a_value_is_not_left_out_of_the_key() {
+    let routes = |path: &str| {
+        let key = CacheKey::only_declared().path("id");
+        Routes::builder().method(path, Method::GET, ApiMethod::new().cache_key(key)).build()
+    };
+    let trimmed = |mut request: Ask| {
+        let path = request.uri().path().trim_end_matches('/').to_owned();
+        *request.uri_mut() = path.parse().unwrap();
+        request
+    };
+    run(async {
+        let origin = echo();
+        let cache = Cache::builder().key(CacheKey::only_declared().path("id")).build().unwrap();
+        let layer = CacheLayer::new(cache.clone()).routes(&routes("/pets/{id}").unwrap());
+        let service = RequestContextLayer::new()
+            .layer(tower::util::MapRequestLayer::new(trimmed).layer(layer.layer(origin.clone())));
+        let told = |path: &str| {
+            let answer = service.clone().oneshot(get(path));
+            async { answer.await.unwrap().into_body().collect().await.unwrap().to_bytes() }
+        };
+        for (path, calls) in [
+            ("/pets/1/", 1),
+            ("/pets/2/", 2),
+            ("/pets/1/", 2),
+            // The path as received and the one of the route agree: one and the same pet.
+            ("/pets/1", 2),
+            ("/dogs/1", 3),
+            ("/dogs/2", 4),
+            ("/dogs/1", 4),
+            ("/dogs/1/", 5),
+        ] {
+            assert!(told(path).await.starts_with(path.trim_end_matches('/').as_bytes()), "{path}");
+            assert_eq!(origin.calls(), calls, "{path}");
+        }
+        assert_eq!(cache.purge(&Purge::all().path_parameter("id", "1")), 1);
+    });
+    let unknown = routes("/pets/{pet}").unwrap_err();
+    assert_eq!((unknown.location(), unknown.value()), ("cache key path variable", "id"));
 }

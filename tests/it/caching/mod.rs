@@ -13,6 +13,7 @@ mod purging;
 mod servers;
 mod streaming;
 mod tiers;
+mod unsafe_methods;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;

@@ -3,8 +3,11 @@
 use super::*;
 use crate::support::{get, run};
 use http::Method;
+use std::sync::{OnceLock, atomic::AtomicBool, mpsc};
 use tower_gateway::{
-    cache::{NoCacheReason, Purge},
+    cache::{
+        CacheStore, MemoryCacheStore, NoCacheReason, Purge, StoreKey, StoreUsage, StoredKey, StoredValue,
+    },
     route::{ApiMethod, CacheKey, Routes},
 };
 
@@ -237,5 +240,63 @@ fn encrypted_entries_are_served_until_their_key_is_retired() {
         assert_eq!(text(&service, "/").await, "call 2");
         assert_eq!(cache.stats().missed(NoCacheReason::Sealed), 1);
         assert_eq!(cache.stats().count(tower_gateway::cache::CacheStatus::Hit), 2);
+    });
+}
+
+/// Has everything purged by another thread just before something is put in, and waits for that for a while.
+#[derive(Debug)]
+struct Purged {
+    inner: MemoryCacheStore,
+    cache: Arc<OnceLock<Cache>>,
+    came_too_late: Arc<AtomicBool>,
+}
+
+impl CacheStore for Purged {
+    fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
+        self.inner.get(key)
+    }
+
+    fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
+        if let Some(cache) = self.cache.get().cloned() {
+            let (done, purged) = mpsc::channel();
+            std::thread::spawn(move || {
+                cache.purge(&Purge::all());
+                let _nobody_waits = done.send(());
+            });
+            // It either waits until this is over, or is over before.
+            let is_over = purged.recv_timeout(Duration::from_millis(300)).is_ok();
+            self.came_too_late.fetch_or(is_over, SeqCst);
+        }
+        self.inner.insert(key, value)
+    }
+
+    fn remove(&self, key: StoreKey<'_>) {
+        self.inner.remove(key);
+    }
+
+    fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool) {
+        self.inner.retain(keep);
+    }
+
+    fn clear(&self) {
+        self.inner.clear();
+    }
+
+    fn usage(&self) -> StoreUsage {
+        self.inner.usage()
+    }
+}
+
+#[test]
+fn nothing_is_put_in_after_its_purge_is_over() {
+    run(async {
+        let handle = Arc::<OnceLock<Cache>>::default();
+        let came_too_late = Arc::<AtomicBool>::default();
+        let inner = MemoryCacheStore::new(1 << 22, 1 << 20).unwrap();
+        let store = Purged { inner, cache: Arc::clone(&handle), came_too_late: Arc::clone(&came_too_late) };
+        let (service, cache, _) = cached(&Origin::counting(), |cache| cache.store(store));
+        handle.set(cache).unwrap();
+        assert_eq!(text(&service, "/").await, "call 1");
+        assert!(!came_too_late.load(SeqCst), "a reader would have got it after the purge");
     });
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::support::{get, run};
 use futures_util::FutureExt;
 use http::HeaderMap;
+use std::sync::Mutex;
 use tower_gateway::cache::NoCacheReason;
 
 const LIMIT: usize = 1_048_576;
@@ -128,6 +129,7 @@ fn an_answer_is_complete_when_its_announced_length_is_read() {
         body.frame().await;
         body.frame().await;
         drop(body);
+        settled().await;
         assert_eq!(cache.stats().stored(), 1);
         assert_eq!((text(&service, "/").await.as_str(), origin.calls()), ("onetwo", 1));
     });
@@ -261,5 +263,105 @@ fn a_slow_reader_that_leaves_frees_the_others() {
         }
         drop(slow);
         assert_eq!(all.await.unwrap().to_bytes().len(), 100_000);
+    });
+}
+
+/// Lets what was begun behind requests come to its end.
+async fn settled() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A body of four bytes, which are announced, and what comes after a pause.
+fn announced(rest: impl IntoIterator<Item = Option<Result<Frame<Bytes>, TestError>>>) -> Answer {
+    let frames = [None, Some(Ok(Frame::data("pets".into()))), None];
+    with(answer(""), "content-length", "4")
+        .map(|_| Steps(frames.into_iter().chain(rest).collect()).boxed_unsync())
+}
+
+/// The only reader leaves with all bytes, as a server of HTTP/1.1 does.
+#[test]
+fn what_announces_its_length_is_stored_with_the_trailers_that_were_to_come() {
+    let trailers = || HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), "1".parse().unwrap())]);
+    run(async {
+        let origin = Origin::sync(move |_, _| announced([Some(Ok(Frame::trailers(trailers())))]));
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        let mut body = send(&service, get("/")).await.unwrap().into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "pets");
+        drop(body);
+        assert_eq!(cache.usage().keys, 0, "the end has not come");
+        settled().await;
+        let again = send(&service, get("/")).await.unwrap().into_body().collect().await.unwrap();
+        assert_eq!((again.trailers(), origin.calls()), (Some(&trailers()), 1));
+    });
+}
+
+#[test]
+fn the_end_of_a_body_without_readers_is_waited_for_as_long_as_a_head() {
+    run(async {
+        for waits in [true, false] {
+            let more = || Some(Ok(Frame::data("more".into())));
+            let rest: Vec<_> = (0..9_999).map(|_| if waits { None } else { more() }).collect();
+            let rest = Mutex::new(Some(rest));
+            let origin = Origin::sync(move |_, _| announced(rest.lock().unwrap().take().unwrap()));
+            let (service, cache, clock) = cached(&origin, |cache| cache);
+            let mut body = send(&service, get("/")).await.unwrap().into_body();
+            body.frame().await;
+            drop(body);
+            settled().await;
+            let abandoned = || cache.stats().not_stored(NoCacheReason::Abandoned);
+            assert_eq!((abandoned(), cache.usage().keys), (u64::from(!waits), 0));
+            clock.advance(SECOND * 5);
+            settled().await;
+            assert_eq!((abandoned(), cache.usage().keys), (1, 0));
+        }
+    });
+}
+
+/// A body of so many frames, all of them ready, and most of them empty.
+struct Ready(Arc<AtomicUsize>, usize);
+
+impl Body for Ready {
+    type Data = Bytes;
+    type Error = TestError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, TestError>>> {
+        let number = self.0.fetch_add(1, SeqCst);
+        let data = if number == 1_000 { Bytes::from_static(b"pets") } else { Bytes::new() };
+        Poll::Ready((number < self.1).then(|| Ok(Frame::data(data))))
+    }
+}
+
+#[test]
+fn frames_that_are_ready_and_empty_hold_up_nobody_and_are_not_kept() {
+    const FRAMES: usize = 100_000;
+    run(async {
+        for announced in [false, true] {
+            let read = Arc::new(AtomicUsize::new(0));
+            let frames = Arc::clone(&read);
+            let origin = Origin::sync(move |_, _| {
+                let head = if announced { with(answer(""), "content-length", "4") } else { answer("") };
+                head.map(|_| Ready(Arc::clone(&frames), FRAMES).boxed_unsync())
+            });
+            let (service, _, _) = cached(&origin, |cache| cache);
+            let mut asked = Box::pin(ask(&service, get("/")));
+            let (mut polls, mut before) = (0, 0);
+            let answer = loop {
+                let answer = poll_once(&mut asked).await;
+                let now = read.load(SeqCst);
+                assert!(now - before <= 1_024, "{} frames in one poll", now - before);
+                (polls, before) = (polls + 1, now);
+                if let Poll::Ready(answer) = answer {
+                    break answer;
+                }
+            };
+            assert_eq!(answer.body(), "pets");
+            assert!(polls > FRAMES / 1_024);
+            assert_eq!((text(&service, "/").await.as_str(), origin.calls()), ("pets", 1));
+        }
     });
 }

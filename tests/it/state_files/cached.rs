@@ -187,3 +187,25 @@ fn the_file_holds_no_more_than_its_capacity() {
     println!("{size} bytes after 20,000 entries in 4 MiB");
     assert!(size < 24 * MIB, "{size}");
 }
+
+/// The next program makes its layers in another order: their numbers mean others.
+#[test]
+fn the_second_layer_of_another_program_is_another_one() {
+    let place = Place::new("layers");
+    run(async {
+        let mut process = Process::start(&place, &at_noon(), same);
+        let again = |process: &Process| CacheLayer::new(process.cache.clone());
+        process.layer = again(&process);
+        assert_eq!(process.ask("/a").await, "secret answer 1");
+        process.layer = again(&process).namespace("pets");
+        assert_eq!(process.ask("/a").await, "secret answer 2");
+        process.file.flush().unwrap();
+        drop(process);
+        let mut process = Process::start(&place, &later(1), same);
+        process.calls.store(9, SeqCst);
+        process.layer = again(&process);
+        assert_eq!(process.ask("/a").await, "secret answer 10");
+        process.layer = again(&process).namespace("pets");
+        assert_eq!(process.ask("/a").await, "secret answer 2");
+    });
+}

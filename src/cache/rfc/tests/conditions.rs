@@ -4,9 +4,8 @@ use super::*;
 use crate::{
     cache::{
         CacheStatus,
-        present::Present,
         rfc::{condition, invalidation, vary},
-        rules::{BodyPart, Decision, Head, Provenance, Rules, Verdict},
+        rules::{BodyPart, Decision, Head, Lookup, Provenance, Rules, Verdict},
         selection::Selection,
     },
     route::CacheSettings,
@@ -106,10 +105,6 @@ fn entry(fields: &[(&str, &str)]) -> Arc<Entry> {
     Arc::new(Entry::new(meta(freshness), content))
 }
 
-fn view<'a>(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap) -> RequestView<'a> {
-    RequestView { method, uri, headers, context: None, extensions: None, has_body: false }
-}
-
 fn presented(method: &Method, request: &[(&str, &str)], stored: &[(&str, &str)]) -> (Head, BodyPart) {
     let (entry, request, uri) = (entry(stored), headers(request), Uri::from_static("/x"));
     let mut head = Head { status: StatusCode::OK, headers: entry.content.headers.clone() };
@@ -179,9 +174,10 @@ fn a_range_is_taken_from_the_whole() {
 fn lookup(method: &Method, request: &[(&str, &str)], stored: Option<&[(&str, &str)]>, now: u64) -> Decision {
     let (request, uri) = (headers(request), Uri::from_static("/x"));
     let found: Option<Arc<Entry>> = stored.map(entry);
+    let has_credentials = asked(&Rfc9111::new(), &request).has_credentials;
     Rfc9111::new().on_lookup(
         view(method, &uri, &request),
-        Default::default(),
+        Lookup { has_credentials, ..Lookup::default() },
         found.as_deref(),
         false,
         at(now),
@@ -231,6 +227,7 @@ fn a_304_freshens_and_a_failure_may_be_covered() {
         let request = view(&Method::GET, &uri, &request);
         Rfc9111::new().on_response(
             request,
+            Lookup::default(),
             &CacheSettings::default(),
             response,
             Present::of(response.headers),

@@ -9,10 +9,13 @@ use super::{Rfc9111, control::RequestControl, storage};
 use crate::{
     cache::{
         NoCacheReason,
+        credentials::Credentials,
         entry::{Content, Entry, Freshness, Meta},
+        present::Present,
         rules::{RequestView, ResponseView, StorePlan},
     },
     clock::Timestamp,
+    route::CacheKey,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -40,6 +43,18 @@ fn response(headers: &HeaderMap) -> ResponseView<'_> {
     ResponseView { status: StatusCode::OK, headers, requested: at(0), responded: at(0) }
 }
 
+fn view<'a>(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap) -> RequestView<'a> {
+    RequestView { method, uri, headers, context: None, extensions: None, has_body: false }
+}
+
+/// As a cache tells it whose key has no credentials.
+fn asked(config: &Rfc9111, request: &HeaderMap) -> storage::Asked {
+    let (credentials, uri) = (Credentials::new(Vec::new(), !config.counts_cookies()), Uri::from_static("/x"));
+    let request = view(&Method::GET, &uri, request);
+    let uncovered = credentials.uncovered(request, Present::of(request.headers), &CacheKey::new());
+    storage::Asked::of(request.headers, uncovered)
+}
+
 /// The decision about an answer to a request with these fields.
 fn plan_of(
     config: &Rfc9111,
@@ -49,7 +64,7 @@ fn plan_of(
 ) -> Result<StorePlan, NoCacheReason> {
     let (request, answer) = (headers(request), headers(answer));
     let view = ResponseView { status: StatusCode::from_u16(status).unwrap(), ..response(&answer) };
-    storage::plan(config, storage::Asked::of(config, &request), view)
+    storage::plan(config, asked(config, &request), view)
 }
 
 fn freshness_of(answer: &[(&str, &str)]) -> Freshness {

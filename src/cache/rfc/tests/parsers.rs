@@ -94,7 +94,7 @@ proptest! {
             RequestControl::of(&map);
             vary::names(&map);
             crate::cache::rfc::condition::is_not_modified(&map, &map, NOW);
-            let _ = storage::plan(&Rfc9111::new(), storage::Asked::of(&Rfc9111::new(), &map), response(&map));
+            let _ = storage::plan(&Rfc9111::new(), storage::Asked::of(&map, false), response(&map));
         }
     }
 

@@ -139,7 +139,7 @@ fn the_age_is_the_larger_of_what_was_said_and_what_the_date_shows() {
         all.extend_from_slice(fields);
         let all = headers(&all);
         let view = ResponseView { requested: at(requested), responded: at(responded), ..response(&all) };
-        let asked = storage::Asked::of(&Rfc9111::new(), &HeaderMap::new());
+        let asked = storage::Asked::of(&HeaderMap::new(), false);
         storage::plan(&Rfc9111::new(), asked, view).unwrap().freshness.initial_age.as_secs()
     };
     assert_eq!(age(&[], 0, 0), 0);
