@@ -191,7 +191,7 @@ struct Inner {
     observed: observed::Observed,
     late_refusal: AtomicU8,
     /// What the request was charged, while it may still be refused.
-    charge: OnceLock<KeptCharge>,
+    charge: OnceLock<charge::KeptCharge>,
     watch: OnceLock<Box<BodyWatch>>,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
