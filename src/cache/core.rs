@@ -71,6 +71,7 @@ impl Changes {
 }
 
 /// How an answer is kept.
+#[derive(Clone, Copy)]
 pub(super) struct Terms<'a> {
     pub(super) settings: &'a CacheSettings,
     /// Nothing lay under the key at that count of [`Core::changes`].

@@ -22,6 +22,7 @@ use std::{
 #[derive(Clone, Default)]
 pub struct AuthorizerContext {
     principal: Option<Principal>,
+    #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "read by the cache"))]
     known_by: Option<Arc<KnownBy>>,
     values: Entries,
     claims: OnceLock<Entries>,
@@ -48,7 +49,7 @@ pub(crate) struct KnownBy {
 impl KnownBy {
     /// Whether fields and query tell all that it goes by.
     pub(crate) fn is_of_request(&self) -> bool {
-        !self.others && !(self.headers.is_empty() && self.parameters.is_empty())
+        !(self.others || self.headers.is_empty() && self.parameters.is_empty())
     }
 }
 
@@ -133,7 +134,7 @@ impl AuthorizerContext {
     }
 
     /// By what the caller was known.
-    #[cfg(any(feature = "authorizer", test))]
+    #[cfg(feature = "authorizer")]
     pub(crate) fn set_known_by(&mut self, known_by: &Arc<KnownBy>) {
         self.known_by = Some(Arc::clone(known_by));
     }
