@@ -3,14 +3,14 @@
 use super::{
     admit::{Limits, QuotaInForce, Refusal, Shadowed, SharedThrottle, Spent, TookShared},
     directory::{InForce, PlanState},
-    lease::{Holding, Terms, Usable},
+    lease::{Holding, Manner, Terms, Usable},
     lending::{Lending, period_of},
-    quota::Span,
+    quota::{Quota, Span},
     reservation::Charged,
-    shard::{Demand, Outcome, Shard, announced, charge_shared, limits},
+    shard::{Change, Demand, Outcome, Shard, announced, charge_shared, limits},
     store::LeaseAsk,
 };
-use crate::{response::Cause, store::FailurePolicy};
+use crate::{clock::Timestamp, response::Cause, store::FailurePolicy};
 
 /// What a shard says of a request.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Charge<'_> {
     }
 
     fn limit(&self) -> Option<u64> {
-        self.plan.quota().map(super::quota::Quota::limit)
+        self.plan.quota().map(Quota::limit)
     }
 }
 
@@ -268,6 +268,36 @@ impl Shard {
         let took_tokens = charge.in_force.throttle.is_some() && !shadowed.throttle;
         let charged = Charged { from_hand, ..Charged::new(entry, &charge.in_force, &span, took_tokens) };
         Some(Outcome { refusal: None, announced, charged: Some(charged), shared: TookShared::default() })
+    }
+
+    /// A cost became known, and the store is to hear of it. What belongs to the present period is known to the next
+    /// request, too; where the key has no holding any more, it gets one.
+    pub(super) fn settle_leased(
+        &mut self,
+        charged: &Charged,
+        plan: &PlanState,
+        change: Change,
+        lending: &Lending,
+        now: Timestamp,
+    ) -> Option<()> {
+        let Charged { subject, day, from_hand, .. } = *charged;
+        let index = self.find(subject, |slot| slot == plan.slot).filter(|_| change.signed() != 0)?;
+        let (span, limit) = (plan.span(now.unix_seconds()), plan.quota().map(Quota::limit));
+        let manner = || lending.manner(plan, subject, now);
+        if !(span.window_day..span.next_window_day).contains(&day) {
+            let period = period_of(&plan.calendar().span_of_day(day));
+            self.leases.settle_past(Manner { day, ..manner() }, period, limit, change.signed());
+            return None;
+        }
+        let Self { entries, leases, .. } = self;
+        let place = &mut entries.get_mut(index)?.holding;
+        let terms = Terms { entry: index, edition: plan.edition, day: span.day };
+        let (holding, due) =
+            leases.present(place, (subject, plan.slot), terms, (period_of(&span), limit), manner)?;
+        let now = now.monotonic_nanos();
+        due.soon(holding, subject, plan.slot, now.saturating_add(lending.interval()));
+        holding.settle(day, change.signed(), from_hand, now);
+        Some(())
     }
 
     /// What is left of the quota, for an answer.

@@ -226,6 +226,20 @@ impl Leases {
         }
     }
 
+    /// A cost of a period that is over became known, on the day of `manner`: it is stated by itself, by a holder that
+    /// states nothing else.
+    pub(super) fn settle_past(
+        &mut self,
+        manner: Manner,
+        period: Period,
+        limit: Option<u64>,
+        difference: i64,
+    ) {
+        let mut holding = Holding::new(period, limit, manner.names.holder);
+        holding.settle(manner.day, difference, false, manner.now);
+        self.farewells.push(holding.hand_back(manner));
+    }
+
     pub(super) fn take_farewells(&mut self) -> Vec<LeaseAsk> {
         std::mem::take(&mut self.farewells)
     }

@@ -214,18 +214,21 @@ impl Holding {
         }
     }
 
-    /// A lease that has ended takes nothing: the next statement says that it is not held.
+    /// A lease that has ended takes nothing: the next statement says that it is not held. Nor is it spent again while more
+    /// may be used than there is: only the store knows by how much.
     fn put_back(&mut self, units: u64, now: u64) {
+        if self.hand.in_debt {
+            return self.changed();
+        }
         self.hand.put(units, now);
         self.anywhere.units = self.anywhere.units.saturating_add(units);
     }
 
-    /// A cost became known afterwards: more (above zero) or less of a day's use. Of units that were not in hand the store
-    /// only hears that they were not used.
+    /// A cost became known afterwards: more (above zero) or less of the use of a day of this period. Of units that were not
+    /// in hand the store only hears that they were not used.
     pub(in super::super) fn settle(&mut self, day: i32, difference: i64, from_hand: bool, now: u64) {
-        if !self.book().used.change(day, difference) {
-            return;
-        }
+        let heard = !self.hand.asking && !self.flight.unheard;
+        self.book().used.change(day, difference, heard);
         match u64::try_from(difference) {
             Ok(more) => self.hand.owe(more),
             Err(_) if from_hand => self.put_back(difference.unsigned_abs(), now),
@@ -432,9 +435,10 @@ impl Holding {
             Standing::Stale => After::Again,
             Standing::Current => self.granted(ask, lease, sent, now),
             Standing::Settled if self.may_be_settled(now) => {
-                let unknown = self.book().used.unconfirmed() - signed(self.held);
+                // What lapsed unused stays used; what was given back did not lapse.
+                let unconfirmed = self.book().used.unconfirmed();
                 self.reserved = 0;
-                self.restart(ask, unknown.max(0), names)
+                self.restart(ask, (unconfirmed - signed(self.held)).max(unconfirmed.min(0)), names)
             }
             // A store that has lost the record too early has lost the counter, and learned of a new one from others.
             Standing::Settled | Standing::Lost => self.restart(ask, own, names),
@@ -474,7 +478,7 @@ impl Holding {
         if lease.granted > 0 || lease.out == 0 {
             self.held_until = 0;
         }
-        self.hand.pay();
+        self.hand.in_debt = lease.granted == 0 && lease.pool == 0;
         self.hand.refill_at = self.hand.left / REFILL_PART;
         let units =
             [self.hand.left, self.reserved, lease.out].into_iter().fold(lease.pool, u64::saturating_add);

@@ -211,6 +211,27 @@ fn what_was_never_in_hand_does_not_come_back_to_it() {
 }
 
 #[test]
+fn what_comes_back_while_more_is_used_than_there_was_is_not_spent_again() {
+    let mut pair = Pair::new(10);
+    pair.fetch(10);
+    pair.holding.spend(true, 0, 8);
+    pair.holding.reserve(2);
+    pair.holding.settle(0, 5, true, pair.now);
+    pair.fetch(1);
+    assert_eq!((pair.charged(), pair.holding.remaining()), (15, Some(0)), "and the store was told");
+    pair.holding.settle(0, -3, true, pair.now);
+    pair.holding.release(2, pair.now);
+    assert_eq!(pair.holding.usable(1, pair.now), Usable::Unknown, "it pays a debt");
+    pair.fetch(1);
+    assert_eq!((pair.charged(), pair.holding.usable(1, pair.now)), (10, Usable::Nowhere));
+    pair.holding.settle(0, -4, true, pair.now);
+    pair.fetch(1);
+    assert_eq!((pair.charged(), pair.holding.remaining()), (8, Some(4)));
+    pair.holding.settle(0, -1, true, pair.now);
+    assert_eq!(pair.holding.usable(3, pair.now), Usable::Enough, "the debt is paid");
+}
+
+#[test]
 fn another_limit_sends_everything_back() {
     let mut pair = Pair::new(100);
     pair.fetch(1);
