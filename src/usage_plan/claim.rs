@@ -4,6 +4,7 @@
 use super::{
     admit::{Limits, Refusal, Shadowed, SharedThrottle, Spent, TookShared, whole_seconds},
     directory::{InForce, PlanState},
+    lease::Ends,
     leased::{Charge, Leased, alone, unavailable},
     lending::{Lending, Taking},
     plans::UsagePlans,
@@ -51,8 +52,8 @@ pub(super) struct Claim {
     pub(super) started: Timestamp,
     /// The quota's units are reserved, in the period that starts then.
     pub(super) reserved: Option<i64>,
-    /// Asks for units that had failed before this request came.
-    pub(super) failures: u64,
+    /// How asks for units had ended before this request came.
+    pub(super) ends: Ends,
     pub(super) queued: bool,
     /// How often the store was asked for units.
     pub(super) asked: u32,
@@ -177,7 +178,10 @@ impl Claim {
             return Step::Tokens;
         }
         let late = self.rest(lending).is_zero();
-        let (failures, queued, asked) = (self.failures, self.queued, self.asked);
+        let (before, queued, asked) = (self.ends, self.queued, self.asked);
+        // A store that has not said a word in all the time has failed too, whoever asked it.
+        let has_failed =
+            |ends: Ends| ends.failed != before.failed || (late && ends.answered == before.answered);
         let mut ahead = None;
         let stepped = self.with(lending, |shard, charge| {
             let (leased, ask) = shard.charge_leased(charge)?;
@@ -185,7 +189,7 @@ impl Claim {
             Some(match leased {
                 Leased::Decided(outcome) => (Step::Done(Some(outcome)), None),
                 Leased::Tokens { period } => (Step::Tokens, Some(period)),
-                Leased::Lacks { failures: failed } if failed > failures => (Step::Failed, None),
+                Leased::Lacks { ends } if has_failed(ends) => (Step::Failed, None),
                 Leased::Lacks { .. } if late => (Step::Done(Some(shard.waited_in_vain(charge)?)), None),
                 Leased::Lacks { .. } => (shard.wait(charge, queued, asked)?, None),
             })

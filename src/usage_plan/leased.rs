@@ -3,7 +3,7 @@
 use super::{
     admit::{Limits, QuotaInForce, Refusal, Shadowed, SharedThrottle, Spent, TookShared},
     directory::{InForce, PlanState},
-    lease::{Holding, Manner, Terms, Usable},
+    lease::{Ends, Holding, Manner, Terms, Usable},
     lending::{Lending, period_of},
     quota::{Quota, Span},
     reservation::Charged,
@@ -16,9 +16,9 @@ use crate::{clock::Timestamp, response::Cause, store::FailurePolicy};
 #[derive(Debug)]
 pub(super) enum Leased {
     Decided(Outcome),
-    /// There is not enough in hand. `failures`: how many asks have failed before.
+    /// There is not enough in hand. `ends`: how asks have ended before.
     Lacks {
-        failures: u64,
+        ends: Ends,
     },
     /// The quota has it, and it is reserved in the period that starts then; the store decides on the throttles.
     Tokens {
@@ -101,7 +101,7 @@ impl Shard {
         due.soon(holding, subject, slot, now.saturating_add(charge.lending.interval()));
         let usable = if charge.is_bound() { holding.usable(cost, now) } else { Usable::Enough };
         if usable == Usable::Unknown {
-            return Some((Leased::Lacks { failures: holding.failures() }, None));
+            return Some((Leased::Lacks { ends: holding.ends() }, None));
         }
         if usable == Usable::Held {
             let ask = holding.wants_ask(now, usable).then(|| holding.ask_for_refused(manner(), cost));
@@ -236,7 +236,7 @@ impl Shard {
         Some(outcome)
     }
 
-    /// A request has waited for units until its time was over.
+    /// A request has waited for units until its time was over, while the store answered.
     pub(super) fn waited_in_vain(&mut self, charge: &Charge<'_>) -> Option<Outcome> {
         let subject = self.entries.get(charge.index)?.subject();
         let holding = self.leases.find(subject, charge.plan.slot)?;

@@ -198,9 +198,12 @@ impl Flight<'_> {
         let mut shard = self.plans.table().lock(subject);
         let own = shard.own_use(subject, self.plan, ask.period.first_day);
         let holding = shard.leases.find(subject, self.plan)?;
-        let Ok(Taken { lease, levels }) = answer else {
-            holding.unanswered(&ask, true);
-            return None;
+        let Taken { lease, levels } = match answer {
+            Ok(taken) => taken,
+            Err(failure) => {
+                holding.unanswered(&ask, !matches!(failure, StoreFailure::Hurried));
+                return None;
+            }
         };
         let after = holding.answered(&ask, &lease, sent, now.monotonic_nanos(), own, lending.names());
         if let Some(mut taking) = self.taking.take_if(|_| levels.is_some()) {

@@ -41,6 +41,7 @@
 //!    happens is the plan's ([`UsagePlan::store_failure`]) or the store's [`FailurePolicy`](crate::store::FailurePolicy).
 //!    503 `{"message": "Service Unavailable"}`, `ServiceUnavailableException`, `Cause::UsageStoreUnavailable` under
 //!    `Deny`. `UsagePlans::store_counts` says how often.
+//!    Of a store that answers, and only not once more in what is left of the deadline, the last answer counts.
 //! 5. A cost that is [committed](UsageReservation::commit) late is reported for the day of its request. It counts against
 //!    the quota if that day belongs to the present period, at once in this process, and elsewhere when the store has heard.
 //! 6. What is left (`RateLimit`) is what this process knows of: in hand and in the pool, without what others hold.

@@ -44,7 +44,16 @@ pub(in super::super) struct Holding {
 #[derive(Clone, Copy, Debug, Default)]
 struct Anywhere {
     units: u64,
+    /// On other leases.
+    out: u64,
     recheck_at: u64,
+}
+
+/// How many asks have ended in which way, ever: who waits sees what has happened meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Ends {
+    pub(in super::super) answered: u32,
+    pub(in super::super) failed: u32,
 }
 
 /// The one ask that may be under way, and who waits for it.
@@ -56,7 +65,7 @@ struct Flight {
     /// The last ask had no answer: the store may have lent what is not known here.
     unheard: bool,
     seq: u64,
-    failures: u64,
+    ends: Ends,
     /// Units that waiting requests need.
     queue: u64,
     waiting: Vec<oneshot::Sender<()>>,
@@ -125,8 +134,8 @@ impl Holding {
 
     /// Another period begins. Who waits goes on waiting for units of this one.
     pub(in super::super) fn turn(&mut self, period: Period, limit: Option<u64>, holder: u128) {
-        let Flight { failures, queue, due, .. } = self.flight;
-        let flight = Flight { failures, queue, due, ..Flight::default() };
+        let Flight { ends, queue, due, .. } = self.flight;
+        let flight = Flight { ends, queue, due, ..Flight::default() };
         let due_soon = self.hand.due_soon;
         *self = Self { flight, ..Self::new(period, limit, holder) };
         self.hand.due_soon = due_soon;
@@ -159,10 +168,12 @@ impl Holding {
         (self.hand.told, self.held_until) = (false, 0);
     }
 
-    /// A request has waited for its units until its time was over. Where the store has said that others hold them, the next
-    /// ones need not before an epoch is over: who has died hands nothing back before its lease has ended.
+    /// A request has waited for its units until its time was over, and heard of the store. Where that has said that others
+    /// hold them, the next ones need not before an epoch is over: who has died hands nothing back before its lease has
+    /// ended.
     pub(in super::super) fn waited_in_vain(&mut self, now: u64, epoch: Duration) {
-        self.held_until = if self.hand.told { now.saturating_add(nanos(epoch)) } else { 0 };
+        let is_held = self.hand.told && self.anywhere.out > 0;
+        self.held_until = if is_held { now.saturating_add(nanos(epoch)) } else { 0 };
     }
 
     pub(in super::super) fn usable(&self, cost: u64, now: u64) -> Usable {
@@ -295,9 +306,8 @@ impl Holding {
         self.hand.asking
     }
 
-    /// Asks that failed, ever: who waits sees that one did.
-    pub(in super::super) fn failures(&self) -> u64 {
-        self.flight.failures
+    pub(in super::super) fn ends(&self) -> Ends {
+        self.flight.ends
     }
 
     /// A request begins to wait for so many units.
@@ -409,7 +419,7 @@ impl Holding {
         if self.is_of(ask) {
             (self.hand.asking, self.flight.unheard) = (false, true);
             if failed {
-                self.flight.failures += 1;
+                self.flight.ends.failed = self.flight.ends.failed.wrapping_add(1);
                 self.held_until = 0; // Nobody knows what others hold now.
             }
             self.wake();
@@ -460,6 +470,7 @@ impl Holding {
     fn granted(&mut self, ask: &LeaseAsk, lease: &Lease, sent: u64, now: u64) -> After {
         let epoch = nanos(ask.epoch);
         self.fresh = false;
+        self.flight.ends.answered = self.flight.ends.answered.wrapping_add(1);
         let book = self.book();
         book.used.confirm(&ask.used);
         book.pace.restart(sent);
@@ -482,7 +493,7 @@ impl Holding {
         self.hand.refill_at = self.hand.left / REFILL_PART;
         let units =
             [self.hand.left, self.reserved, lease.out].into_iter().fold(lease.pool, u64::saturating_add);
-        self.anywhere = Anywhere { units, recheck_at: now.saturating_add(RECHECK) };
+        self.anywhere = Anywhere { units, out: lease.out, recheck_at: now.saturating_add(RECHECK) };
         self.hand.told = true;
     }
 }

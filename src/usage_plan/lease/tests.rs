@@ -168,6 +168,15 @@ fn what_others_hold_is_waited_for_again_after_an_epoch() {
 }
 
 #[test]
+fn what_this_process_has_promised_is_not_held_by_others() {
+    let mut pair = Pair::new(3);
+    pair.fetch(3);
+    pair.holding.reserve(3);
+    pair.holding.waited_in_vain(pair.now, EPOCH);
+    assert_eq!(pair.holding.usable(1, pair.now), Usable::Unknown, "it may come back at any moment");
+}
+
+#[test]
 fn an_ask_that_fails_leaves_nothing_known_of_what_others_hold() {
     for (failed, usable) in [(false, Usable::Held), (true, Usable::Unknown)] {
         let mut pair = held();

@@ -2,7 +2,7 @@
 
 use super::{
     double::{Double, Link},
-    process::{NOON, Process, TOMORROW, pass, settle},
+    process::{Answer, NOON, Process, TOMORROW, pass, settle, spin},
 };
 use crate::support::{Strict, get, run, through};
 use bytes::Bytes;
@@ -150,6 +150,72 @@ fn the_failure_policy_applies_where_the_store_goes_down_after_a_wait_in_vain() {
             assert_eq!(process.ask("ann", 1).await.status, status, "{policy:?}");
             assert_ne!(process.plans.store_counts().unwrap(), before, "{policy:?}: it has decided");
         });
+    }
+}
+
+/// The store answers every ask that has time for it, and others hold what is left.
+#[test]
+fn an_ask_for_which_hardly_any_time_was_left_says_nothing_of_the_store() {
+    for policy in [FailurePolicy::Allow, FailurePolicy::Deny, FailurePolicy::Degrade] {
+        run(async {
+            let (clock, store) = (ManualClock::at_unix_seconds(NOON), Double::new(false));
+            let links = [store.process(), store.process()];
+            let options = StoreOptions::new().failure(policy).deadline(Duration::from_millis(20));
+            let [stalled, process] = links
+                .each_ref()
+                .map(|link| Process::with_store(&clock, plan(40), link.clone(), options.clone()));
+            for _ in 0..4 {
+                assert!(stalled.ask("ann", 1).await.admitted());
+                clock.advance(Duration::from_millis(200));
+            }
+            links[0].set_link(Link::Frozen);
+            let mut asks = Box::pin(process.request("ann", 1));
+            while spin(asks.as_mut()).await.is_some() {
+                asks = Box::pin(process.request("ann", 1));
+            }
+            // It waits for what the other one has. The answer to its next ask takes longer than it has time.
+            links[1].set_link(Link::Slow);
+            clock.advance(Duration::from_millis(15));
+            assert!(spin(asks.as_mut()).await.is_none());
+            let mut follows = Box::pin(process.request("ann", 1));
+            assert!(spin(follows.as_mut()).await.is_none());
+            clock.advance(Duration::from_millis(5));
+            for waited in [asks, follows] {
+                let waited = Answer::of(&waited.now_or_never().unwrap());
+                assert_eq!((waited.status, waited.cause), (429, Some(Cause::Quota)), "{policy:?}");
+            }
+            let counts = process.plans.store_counts().unwrap();
+            let alone = counts.allowed + counts.denied + counts.degraded + counts.degraded_refused;
+            assert_eq!((alone, counts.errors + counts.timeouts), (0, 0), "{policy:?}");
+        });
+    }
+}
+
+/// The timers of all that wait ring at once; one that follows may be polled before the one that asked.
+#[test]
+fn whoever_follows_an_ask_that_nobody_answers_fails_with_it() {
+    for (policy, status) in [(FailurePolicy::Allow, 200), (FailurePolicy::Deny, 503)] {
+        for was_told in [false, true] {
+            run(async {
+                let (clock, store) = (ManualClock::at_unix_seconds(NOON), Double::new(false));
+                let options = StoreOptions::new().failure(policy).deadline(Duration::from_millis(20));
+                let process = Process::with_store(&clock, plan(40), store.clone(), options);
+                if was_told {
+                    assert!(process.ask("ann", 1).await.admitted());
+                    pass(&clock, Duration::from_secs(20)).await;
+                }
+                store.set_link(Link::Frozen);
+                let mut asks = Box::pin(process.request("ann", 1));
+                assert!(asks.as_mut().now_or_never().is_none());
+                let mut follows = Box::pin(process.request("ann", 1));
+                assert!(follows.as_mut().now_or_never().is_none());
+                clock.advance(Duration::from_millis(20));
+                for waited in [follows, asks] {
+                    assert_eq!(waited.now_or_never().unwrap().status(), status, "{policy:?} {was_told}");
+                }
+                assert_eq!(process.ask("ann", 1).await.status, status, "{policy:?} {was_told}");
+            });
+        }
     }
 }
 
