@@ -106,9 +106,9 @@ fn claim_payer(payer: &Payer<'_>, slot: u32, in_force: &InForce<'_>) -> ClaimPay
 impl Claim {
     /// Of nobody, until a payer is named.
     fn new(plans: &UsagePlans, place: &Place<'_>, demand: &Demand<'_>, leased: &Leased) -> Self {
-        let (ends, reserved) = match *leased {
+        let (ends, promise) = match *leased {
             Leased::Lacks { ends } => (ends, None),
-            Leased::Tokens { period } => (Ends::default(), Some(period)),
+            Leased::Tokens(promise) => (Ends::default(), Some(promise)),
             Leased::Decided(_) => (Ends::default(), None),
         };
         let stage_name = place.route.and_then(|route| route.scope.stage.as_ref());
@@ -120,7 +120,7 @@ impl Claim {
             account: demand.account.cloned(),
             cost: demand.cost,
             started: plans.now(),
-            reserved,
+            promise,
             ends,
             queued: false,
             asked: 0,
@@ -155,12 +155,12 @@ struct Seen {
 }
 
 #[cfg(feature = "access-log")]
-fn note_headroom(context: &RequestContext, numbers: impl FnOnce() -> Numbers, outcome: &Outcome) {
+pub(super) fn note_headroom(context: &RequestContext, numbers: impl FnOnce() -> Numbers, outcome: &Outcome) {
     context.note_headroom(|| numbers().headroom(outcome.announced));
 }
 
 #[cfg(not(feature = "access-log"))]
-fn note_headroom(_: &RequestContext, _: impl FnOnce() -> Numbers, _: &Outcome) {}
+pub(super) fn note_headroom(_: &RequestContext, _: impl FnOnce() -> Numbers, _: &Outcome) {}
 
 fn wait(claim: Claim, policy: Option<HeaderValue>, reserve: bool, seen: Seen) -> Verdict {
     Box::pin(async move {

@@ -61,6 +61,8 @@ pub(in super::super) struct Ends {
 struct Flight {
     /// When it is looked at again, in monotonic nanoseconds.
     due: Option<u64>,
+    /// When its place among the idle falls due, whether it was put forward since or not.
+    idle: Option<u64>,
     recalled: bool,
     /// The last ask had no answer: the store may have lent what is not known here.
     unheard: bool,
@@ -134,8 +136,8 @@ impl Holding {
 
     /// Another period begins. Who waits goes on waiting for units of this one.
     pub(in super::super) fn turn(&mut self, period: Period, limit: Option<u64>, holder: u128) {
-        let Flight { ends, queue, due, .. } = self.flight;
-        let flight = Flight { ends, queue, due, ..Flight::default() };
+        let Flight { ends, queue, due, idle, .. } = self.flight;
+        let flight = Flight { ends, queue, due, idle, ..Flight::default() };
         let due_soon = self.hand.due_soon;
         *self = Self { flight, ..Self::new(period, limit, holder) };
         self.hand.due_soon = due_soon;
@@ -210,7 +212,7 @@ impl Holding {
         self.reserved = self.reserved.saturating_add(cost);
     }
 
-    /// The request was admitted.
+    /// The request was admitted: so many units of it had been reserved.
     pub(in super::super) fn consume(&mut self, day: i32, cost: u64) {
         self.reserved = self.reserved.saturating_sub(cost);
         self.count(day, cost);
@@ -290,8 +292,17 @@ impl Holding {
         (self.flight.due, self.hand.due_soon) = (Some(at), soon);
     }
 
+    /// Not before a long time: when the place that it has among the idle falls due, or at `at`, for which it needs one.
+    pub(in super::super) fn set_idle(&mut self, at: u64) -> bool {
+        let needs_place = self.flight.idle.is_none();
+        let at = *self.flight.idle.get_or_insert(at);
+        self.set_due(at, false);
+        needs_place
+    }
+
     /// Whether that is now, and not at another time that was set since.
     pub(in super::super) fn fell_due(&mut self, at: u64) -> bool {
+        self.flight.idle.take_if(|idle| *idle == at);
         let fell = self.flight.due == Some(at);
         if fell {
             (self.flight.due, self.hand.due_soon) = (None, false);

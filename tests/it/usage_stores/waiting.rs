@@ -299,6 +299,34 @@ fn dropping_a_request_that_waits_leaks_nothing() {
     });
 }
 
+/// The plan is edited while the store decides on the tokens of a request: whether its units were reserved stays as it was.
+#[test]
+fn an_edit_to_shadow_mode_and_back_leaves_nothing_reserved() {
+    for (first, then) in [(false, true), (true, false)] {
+        run(async {
+            let clock = ManualClock::at_unix_seconds(NOON);
+            let store = Double::new(true);
+            let throttled = || plan(20).throttle(Throttle::new(1_000.0, 1_000).unwrap());
+            let process = Process::with_store(&clock, throttled(), store.clone(), StoreOptions::new());
+            assert!(process.ask("ann", 1).await.admitted());
+            process.plans.put_plan(throttled().shadow_quota(first)).unwrap();
+            store.set_link(Link::Slow);
+            let mut one = Box::pin(process.request("ann", 2));
+            assert!(one.as_mut().now_or_never().is_none(), "it waits for its tokens");
+            process.plans.put_plan(throttled().shadow_quota(then)).unwrap();
+            let mut two = Box::pin(process.request("ann", 2));
+            assert!(two.as_mut().now_or_never().is_none());
+            store.set_link(Link::Up);
+            assert_eq!(
+                (one.await.status(), two.await.status()),
+                (http::StatusCode::OK, http::StatusCode::OK)
+            );
+            process.plans.hand_back().await;
+            assert_eq!(process.report("ann").await, (5, Some(15), 0), "{first}");
+        });
+    }
+}
+
 /// The answer to the first request's ask is of a day that is over: nothing of the new one is kept for it.
 #[test]
 fn units_that_come_after_midnight_are_not_reserved_in_the_new_day() {
