@@ -33,6 +33,8 @@ pub(crate) struct StoreGuard {
 pub(crate) enum StoreFailure {
     Failed(StoreError),
     Late,
+    /// Nor in less than half of the deadline, which was all that was left: that proves nothing.
+    Hurried,
     /// It was not asked.
     LeftAlone,
 }
@@ -41,7 +43,7 @@ impl fmt::Display for StoreFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(error) => error.fmt(f),
-            Self::Late => f.write_str("the store did not answer in time"),
+            Self::Late | Self::Hurried => f.write_str("the store did not answer in time"),
             Self::LeftAlone => f.write_str("the store is left alone after failures"),
         }
     }
@@ -51,7 +53,7 @@ impl From<StoreFailure> for StoreError {
     fn from(failure: StoreFailure) -> Self {
         match failure {
             StoreFailure::Failed(error) => error,
-            StoreFailure::Late => Self::new("the store did not answer in time"),
+            StoreFailure::Late | StoreFailure::Hurried => Self::new("the store did not answer in time"),
             StoreFailure::LeftAlone => Self::new("the store is left alone after failures"),
         }
     }
@@ -92,8 +94,9 @@ impl StoreGuard {
         let answer = self.race(within, ask()).await;
         match &answer {
             Ok(_) => ticket.succeeded(),
-            // What was hardly given time proves nothing.
-            Err(StoreFailure::Late) if within < self.options.deadline / 2 => {}
+            Err(StoreFailure::Late) if within < self.options.deadline / 2 => {
+                return Err(StoreFailure::Hurried);
+            }
             Err(failure) => ticket.failed(failure),
         }
         answer
@@ -261,7 +264,7 @@ mod tests {
             let mut call = Box::pin(guard.call(within, || Box::pin(pending::<Result<(), _>>())));
             assert!(call.as_mut().now_or_never().is_none());
             clock.advance(within);
-            assert!(matches!(call.as_mut().now_or_never(), Some(Err(StoreFailure::Late))));
+            assert!(matches!(call.as_mut().now_or_never(), Some(Err(StoreFailure::Hurried))));
         }
         assert_eq!(guard.counts().opened, 0);
     }

@@ -4,7 +4,8 @@
 use super::{
     admit::{Limits, Refusal, Shadowed, SharedThrottle, Spent, TookShared, whole_seconds},
     directory::{InForce, PlanState},
-    leased::{Charge, Leased, alone, unavailable},
+    lease::Ends,
+    leased::{Charge, Leased, Promise, alone, unavailable},
     lending::{Lending, Taking},
     plans::UsagePlans,
     shard::{Demand, Outcome, Shard, charge_shared},
@@ -49,10 +50,10 @@ pub(super) struct Claim {
     pub(super) account: Option<SharedBucket>,
     pub(super) cost: u32,
     pub(super) started: Timestamp,
-    /// The quota's units are reserved, in the period that starts then.
-    pub(super) reserved: Option<i64>,
-    /// Asks for units that had failed before this request came.
-    pub(super) failures: u64,
+    /// What the quota has for it.
+    pub(super) promise: Option<Promise>,
+    /// How asks for units had ended before this request came.
+    pub(super) ends: Ends,
     pub(super) queued: bool,
     /// How often the store was asked for units.
     pub(super) asked: u32,
@@ -115,8 +116,8 @@ impl Claim {
         }
         let tokens = self.tokens();
         let mut levels = None;
-        let (reserved, levels_of) = (&mut self.reserved, &mut levels);
-        let taking = Taking { tokens: &tokens, cost, levels: levels_of, reserved };
+        let (promise, levels_of) = (&mut self.promise, &mut levels);
+        let taking = Taking { tokens: &tokens, cost, levels: levels_of, promise };
         plans.fly_taking(lending, slot, ask, Some(taking), rest).await;
         Some(self.settled(lending, tokens.buckets, &levels?))
     }
@@ -173,19 +174,22 @@ impl Claim {
     }
 
     fn step(&mut self, lending: &Lending) -> Step {
-        if self.payer.is_none() || self.reserved.is_some() {
+        if self.payer.is_none() || self.promise.is_some() {
             return Step::Tokens;
         }
         let late = self.rest(lending).is_zero();
-        let (failures, queued, asked) = (self.failures, self.queued, self.asked);
+        let (before, queued, asked) = (self.ends, self.queued, self.asked);
+        // A store that has not said a word in all the time has failed too, whoever asked it.
+        let has_failed =
+            |ends: Ends| ends.failed != before.failed || (late && ends.answered == before.answered);
         let mut ahead = None;
         let stepped = self.with(lending, |shard, charge| {
             let (leased, ask) = shard.charge_leased(charge)?;
             ahead = ask.map(|ask| (charge.plan.slot, ask));
             Some(match leased {
                 Leased::Decided(outcome) => (Step::Done(Some(outcome)), None),
-                Leased::Tokens { period } => (Step::Tokens, Some(period)),
-                Leased::Lacks { failures: failed } if failed > failures => (Step::Failed, None),
+                Leased::Tokens(promise) => (Step::Tokens, Some(promise)),
+                Leased::Lacks { ends } if has_failed(ends) => (Step::Failed, None),
                 Leased::Lacks { .. } if late => (Step::Done(Some(shard.waited_in_vain(charge)?)), None),
                 Leased::Lacks { .. } => (shard.wait(charge, queued, asked)?, None),
             })
@@ -193,8 +197,8 @@ impl Claim {
         if let Some((slot, ask)) = ahead {
             self.plans.fly_ahead(lending, slot, ask);
         }
-        let Some((step, reserved)) = stepped else { return Step::Done(None) };
-        self.reserved = reserved;
+        let Some((step, promise)) = stepped else { return Step::Done(None) };
+        self.promise = promise;
         self.queued |= matches!(step, Step::Ask(_) | Step::Follow(_) | Step::Pause);
         step
     }
@@ -263,8 +267,8 @@ impl Claim {
             return Some(outcome);
         }
         let shadowed = self.shadowed(buckets, levels);
-        let Some(period) = self.reserved.take() else { return Some(Outcome::admitted()) };
-        let mut outcome = self.with(lending, |shard, charge| shard.consume(charge, period, shadowed))?;
+        let Some(promise) = self.promise.take() else { return Some(Outcome::admitted()) };
+        let mut outcome = self.with(lending, |shard, charge| shard.consume(charge, promise, shadowed))?;
         outcome.announced.throttle = throttle;
         outcome.charged.iter_mut().for_each(|charged| charged.elsewhere = true);
         Some(outcome)
@@ -314,14 +318,14 @@ impl Claim {
         let directory = self.plans.directory();
         let plan = self.payer.as_ref().and_then(|payer| directory.at(payer.slot));
         let policy = lending.policy(plan);
-        let reserved = self.reserved;
+        let promise = self.promise;
         let outcome = match self.payer {
-            Some(_) => self.with(lending, |shard, charge| shard.charge_alone(charge, policy, reserved)),
+            Some(_) => self.with(lending, |shard, charge| shard.charge_alone(charge, policy, promise)),
             None => Some(self.charge_nobody_alone(lending, policy)),
         };
         let admitted = outcome.as_ref().is_some_and(|outcome| outcome.refusal.is_none());
         if admitted {
-            self.reserved = None;
+            self.promise = None;
         }
         let decided = if admitted { Decided::Admitted } else { Decided::Refused };
         lending.guard.count(policy, decided, self.cost.into());
@@ -385,15 +389,16 @@ impl Shard {
 impl Claim {
     /// Gives back what was promised, and stops to wait.
     fn release(&mut self) {
-        let (reserved, queued) = (self.reserved.take(), std::mem::take(&mut self.queued));
-        let Some(payer) = self.payer.as_ref().filter(|_| queued || reserved.is_some()) else { return };
+        let (promise, queued) = (self.promise.take(), std::mem::take(&mut self.queued));
+        let Some(payer) = self.payer.as_ref().filter(|_| queued || promise.is_some()) else { return };
         let mut shard = self.plans.table().lock(payer.subject);
         let Some(holding) = shard.leases.find(payer.subject, payer.slot) else { return };
         if queued {
             holding.leave_queue(self.cost.into());
         }
-        if reserved == Some(holding.period().start) {
-            holding.release(self.cost.into(), self.plans.now().monotonic_nanos());
+        let units = promise.map_or(0, |promise| promise.units_in(holding));
+        if units > 0 {
+            holding.release(units, self.plans.now().monotonic_nanos());
         }
     }
 }

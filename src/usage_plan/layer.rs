@@ -12,6 +12,7 @@ use super::{
     reservation::{Charged, UsageReservation},
     shard::{Demand, Shard, charge_shared},
     verdict::{Admitted, Halt, Refused},
+    wait::note_headroom,
 };
 #[cfg(feature = "gateway")]
 use crate::context::VerifiedApiKey;
@@ -300,16 +301,11 @@ impl Config {
         let in_force = plan.in_force(place.stage, place.route, place.verb);
         let outcome = shard.charge(index, plan, in_force, demand).ok_or_else(Refused::not_in_plan)?;
         drop(shard);
-        #[cfg(feature = "access-log")]
-        place.context.note_headroom(|| {
-            Numbers::new(Some(plan), in_force.throttle, demand).headroom(outcome.announced)
-        });
+        let numbers = || Numbers::new(Some(plan), in_force.throttle, demand);
+        note_headroom(place.context, numbers, &outcome);
         let rate_limit = self.rate_limit(in_force.policy, outcome.announced);
         match outcome.refusal {
-            Some(refusal) => {
-                let numbers = || Numbers::new(Some(plan), in_force.throttle, demand);
-                Err(Refused::new(refusal, rate_limit, place.context, numbers))
-            }
+            Some(refusal) => Err(Refused::new(refusal, rate_limit, place.context, numbers)),
             None => Ok((rate_limit, outcome.charged, outcome.shared)),
         }
     }

@@ -3,27 +3,41 @@
 use super::{
     admit::{Limits, QuotaInForce, Refusal, Shadowed, SharedThrottle, Spent, TookShared},
     directory::{InForce, PlanState},
-    lease::{Holding, Terms, Usable},
+    lease::{Ends, Holding, Manner, Terms, Usable},
     lending::{Lending, period_of},
-    quota::Span,
+    quota::{Quota, Span},
     reservation::Charged,
-    shard::{Demand, Outcome, Shard, announced, charge_shared, limits},
+    shard::{Change, Demand, Outcome, Shard, announced, charge_shared, limits},
     store::LeaseAsk,
 };
-use crate::{response::Cause, store::FailurePolicy};
+use crate::{clock::Timestamp, response::Cause, store::FailurePolicy};
 
 /// What a shard says of a request.
 #[derive(Debug)]
 pub(super) enum Leased {
     Decided(Outcome),
-    /// There is not enough in hand. `failures`: how many asks have failed before.
+    /// There is not enough in hand. `ends`: how asks have ended before.
     Lacks {
-        failures: u64,
+        ends: Ends,
     },
-    /// The quota has it, and it is reserved in the period that starts then; the store decides on the throttles.
-    Tokens {
-        period: i64,
-    },
+    /// The quota has it, and promises it; the store decides on the throttles.
+    Tokens(Promise),
+}
+
+/// What a quota has for a request that is not decided yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Promise {
+    /// First second of the period in which it holds.
+    pub(super) period: i64,
+    /// Reserved in the holding. None where the quota did not bind then, whatever was edited since.
+    pub(super) units: u64,
+}
+
+impl Promise {
+    /// Units that the holding still has reserved.
+    pub(super) fn units_in(self, holding: &Holding) -> u64 {
+        if self.period == holding.period().start { self.units } else { 0 }
+    }
 }
 
 /// The request, its plan, and the entry it is charged to.
@@ -58,18 +72,18 @@ impl Charge<'_> {
         Terms { entry: self.index, edition: self.plan.edition, day: span.day }
     }
 
-    /// Counts what is used: of what was reserved in this period, if it was. Whether that had been in hand.
-    fn use_up(&self, holding: &mut Holding, reserved: Option<i64>, day: i32) -> bool {
-        let from_hand = self.is_bound() && reserved == Some(holding.period().start);
-        match from_hand {
-            true => holding.consume(day, self.cost()),
-            false => holding.count(day, self.cost()),
+    /// Counts what is used: of what was promised in this period, if it was. Whether that had been in hand.
+    fn use_up(&self, holding: &mut Holding, promise: Option<Promise>, day: i32) -> bool {
+        let promised = promise.map_or(0, |promise| promise.units_in(holding));
+        match promised {
+            0 => holding.count(day, self.cost()),
+            promised => holding.consume(day, promised),
         }
-        from_hand
+        promised > 0
     }
 
     fn limit(&self) -> Option<u64> {
-        self.plan.quota().map(super::quota::Quota::limit)
+        self.plan.quota().map(Quota::limit)
     }
 }
 
@@ -101,7 +115,7 @@ impl Shard {
         due.soon(holding, subject, slot, now.saturating_add(charge.lending.interval()));
         let usable = if charge.is_bound() { holding.usable(cost, now) } else { Usable::Enough };
         if usable == Usable::Unknown {
-            return Some((Leased::Lacks { failures: holding.failures() }, None));
+            return Some((Leased::Lacks { ends: holding.ends() }, None));
         }
         if usable == Usable::Held {
             let ask = holding.wants_ask(now, usable).then(|| holding.ask_for_refused(manner(), cost));
@@ -109,10 +123,9 @@ impl Shard {
         }
         let tokens = charge.lending.decides_tokens_of(&charge.in_force, charge.demand);
         if tokens && usable == Usable::Enough {
-            if charge.is_bound() {
-                holding.reserve(cost);
-            }
-            return Some((Leased::Tokens { period: period.start }, None));
+            let units = if charge.is_bound() { cost } else { 0 };
+            holding.reserve(units);
+            return Some((Leased::Tokens(Promise { period: period.start, units }), None));
         }
         let charged = holding.remaining().zip(charge.limit()).map(|(left, limit)| as_charged(limit, left));
         let mut decided = self.decide(charge, &span, charged, tokens)?;
@@ -179,13 +192,12 @@ impl Shard {
         Some(Outcome { refusal: verdict.err(), announced, charged: Some(charged), shared })
     }
 
-    /// Decides without the store. `reserved`: the units of the quota were taken before it failed, in the
-    /// period that starts then.
+    /// Decides without the store. `promise`: what the quota had before it failed.
     pub(super) fn charge_alone(
         &mut self,
         charge: &Charge<'_>,
         policy: FailurePolicy,
-        reserved: Option<i64>,
+        promise: Option<Promise>,
     ) -> Option<Outcome> {
         let span = charge.span();
         let subject = {
@@ -197,7 +209,7 @@ impl Shard {
         let holders = self.leases.find(subject, charge.plan.slot).map_or(0, |holding| holding.holders());
         let mut limits = limits(charge.plan, &charge.in_force, &span, charge.demand);
         alone(&mut limits, charge.lending, policy, holders);
-        limits.quota = limits.quota.filter(|_| reserved.is_none() && policy != FailurePolicy::Allow);
+        limits.quota = limits.quota.filter(|_| promise.is_none() && policy != FailurePolicy::Allow);
         let mut outcome = match policy {
             FailurePolicy::Deny => self.refused(charge, &span, unavailable())?,
             _ => self.charge_locally(charge, &span, &limits, None)?,
@@ -205,7 +217,7 @@ impl Shard {
         if outcome.refusal.is_none()
             && let Some(holding) = self.leases.find(subject, charge.plan.slot)
         {
-            outcome.took_from_hand(charge.use_up(holding, reserved, span.day));
+            outcome.took_from_hand(charge.use_up(holding, promise, span.day));
         }
         Some(outcome)
     }
@@ -236,7 +248,7 @@ impl Shard {
         Some(outcome)
     }
 
-    /// A request has waited for units until its time was over.
+    /// A request has waited for units until its time was over, while the store answered.
     pub(super) fn waited_in_vain(&mut self, charge: &Charge<'_>) -> Option<Outcome> {
         let subject = self.entries.get(charge.index)?.subject();
         let holding = self.leases.find(subject, charge.plan.slot)?;
@@ -244,11 +256,11 @@ impl Shard {
         self.refuse_held(charge)
     }
 
-    /// The store has admitted the request: what was reserved is used.
+    /// The store has admitted the request: what was promised is used.
     pub(super) fn consume(
         &mut self,
         charge: &Charge<'_>,
-        period: i64,
+        promise: Promise,
         shadowed: Shadowed,
     ) -> Option<Outcome> {
         let (span, cost, now) = (charge.span(), charge.cost(), charge.now());
@@ -259,7 +271,7 @@ impl Shard {
         charge.plan.shadow.count(shadowed);
         let (mut spent, mut from_hand) = (Spent::default(), false);
         if let Some(holding) = leases.find(entry.subject(), charge.plan.slot) {
-            from_hand = charge.use_up(holding, Some(period), span.day);
+            from_hand = charge.use_up(holding, Some(promise), span.day);
             spent.charged =
                 charge.limit().map_or(0, |limit| as_charged(limit, holding.remaining().unwrap_or(0)));
         }
@@ -268,6 +280,36 @@ impl Shard {
         let took_tokens = charge.in_force.throttle.is_some() && !shadowed.throttle;
         let charged = Charged { from_hand, ..Charged::new(entry, &charge.in_force, &span, took_tokens) };
         Some(Outcome { refusal: None, announced, charged: Some(charged), shared: TookShared::default() })
+    }
+
+    /// A cost became known, and the store is to hear of it. What belongs to the present period is known to the next
+    /// request, too; where the key has no holding any more, it gets one.
+    pub(super) fn settle_leased(
+        &mut self,
+        charged: &Charged,
+        plan: &PlanState,
+        change: Change,
+        lending: &Lending,
+        now: Timestamp,
+    ) -> Option<()> {
+        let Charged { subject, day, from_hand, .. } = *charged;
+        let index = self.find(subject, |slot| slot == plan.slot).filter(|_| change.signed() != 0)?;
+        let (span, limit) = (plan.span(now.unix_seconds()), plan.quota().map(Quota::limit));
+        let manner = || lending.manner(plan, subject, now);
+        if !(span.window_day..span.next_window_day).contains(&day) {
+            let period = period_of(&plan.calendar().span_of_day(day));
+            self.leases.settle_past(Manner { day, ..manner() }, period, limit, change.signed());
+            return None;
+        }
+        let Self { entries, leases, .. } = self;
+        let place = &mut entries.get_mut(index)?.holding;
+        let terms = Terms { entry: index, edition: plan.edition, day: span.day };
+        let (holding, due) =
+            leases.present(place, (subject, plan.slot), terms, (period_of(&span), limit), manner)?;
+        let now = now.monotonic_nanos();
+        due.soon(holding, subject, plan.slot, now.saturating_add(lending.interval()));
+        holding.settle(day, change.signed(), from_hand, now);
+        Some(())
     }
 
     /// What is left of the quota, for an answer.

@@ -133,7 +133,7 @@ struct Place {
 }
 
 impl Due {
-    /// Each holding stands in one of the queues, once.
+    /// What is put forward leaves its place among the idle behind.
     pub(super) fn soon(&mut self, holding: &mut Holding, subject: u128, plan: u32, at: u64) {
         if !holding.is_due_soon() {
             holding.set_due(at, true);
@@ -141,9 +141,11 @@ impl Due {
         }
     }
 
+    /// Where a place was left behind there, it is that one again.
     fn idle(&mut self, holding: &mut Holding, subject: u128, plan: u32, at: u64) {
-        holding.set_due(at, false);
-        self.idle.push_back(Place { at, subject, plan });
+        if holding.set_idle(at) {
+            self.idle.push_back(Place { at, subject, plan });
+        }
     }
 
     fn pop(&mut self, now: u64) -> Option<Place> {
@@ -226,6 +228,20 @@ impl Leases {
         }
     }
 
+    /// A cost of a period that is over became known, on the day of `manner`: it is stated by itself, by a holder that
+    /// states nothing else.
+    pub(super) fn settle_past(
+        &mut self,
+        manner: Manner,
+        period: Period,
+        limit: Option<u64>,
+        difference: i64,
+    ) {
+        let mut holding = Holding::new(period, limit, manner.names.holder);
+        holding.settle(manner.day, difference, false, manner.now);
+        self.farewells.push(holding.hand_back(manner));
+    }
+
     pub(super) fn take_farewells(&mut self) -> Vec<LeaseAsk> {
         std::mem::take(&mut self.farewells)
     }
@@ -234,8 +250,8 @@ impl Leases {
         self.farewells.push(ask);
     }
 
-    /// Looks at what is due: gives the asks that are to be made, with their plans, and lets go of what nobody uses.
-    /// `again` is when to look again at what is in use.
+    /// Looks at what is due: gives the asks that are to be made, with their plans, and lets go of what nobody uses and of
+    /// plans that are gone: for them there is no manner. `again` is when to look again at what is in use.
     pub(super) fn sweep(
         &mut self,
         now: u64,
@@ -254,8 +270,13 @@ impl Leases {
             if holding.is_asking() {
                 due.soon(holding, subject, plan, again);
             } else if !holding.is_settled() {
-                due.soon(holding, subject, plan, again);
-                asks.extend(manner(subject, plan).map(|manner| (plan, holding.report(manner))));
+                match manner(subject, plan) {
+                    Some(manner) => {
+                        due.soon(holding, subject, plan, again);
+                        asks.push((plan, holding.report(manner)));
+                    }
+                    None => self.forget(subject, plan),
+                }
             } else if holding.touched_since(now.saturating_sub(IDLE)) {
                 due.idle(holding, subject, plan, now.saturating_add(IDLE));
             } else {

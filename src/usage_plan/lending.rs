@@ -3,6 +3,7 @@
 use super::{
     directory::{InForce, PlanState},
     lease::{After, Holding, Manner, Names},
+    leased::Promise,
     plans::UsagePlans,
     quota::Span,
     shard::Demand,
@@ -165,8 +166,8 @@ pub(super) struct Taking<'a> {
     pub(super) cost: u32,
     /// What the store said of the buckets.
     pub(super) levels: &'a mut Option<Vec<BucketLevel>>,
-    /// The period in which the units are reserved, if it was admitted.
-    pub(super) reserved: &'a mut Option<i64>,
+    /// What it was promised, if it was admitted.
+    pub(super) promise: &'a mut Option<Promise>,
 }
 
 impl Taking<'_> {
@@ -175,10 +176,9 @@ impl Taking<'_> {
     fn landed(&mut self, holding: &mut Holding, period: i64, levels: Option<Vec<BucketLevel>>) {
         let levels = levels.filter(|levels| levels.len() == self.tokens.buckets.len());
         if levels.as_ref().is_some_and(|levels| !self.tokens.is_refused(levels)) {
-            if holding.period().start == period {
-                holding.reserve(self.cost.into());
-            }
-            *self.reserved = Some(period);
+            let promise = Promise { period, units: self.cost.into() };
+            holding.reserve(promise.units_in(holding));
+            *self.promise = Some(promise);
         }
         *self.levels = levels;
     }
@@ -198,9 +198,12 @@ impl Flight<'_> {
         let mut shard = self.plans.table().lock(subject);
         let own = shard.own_use(subject, self.plan, ask.period.first_day);
         let holding = shard.leases.find(subject, self.plan)?;
-        let Ok(Taken { lease, levels }) = answer else {
-            holding.unanswered(&ask, true);
-            return None;
+        let Taken { lease, levels } = match answer {
+            Ok(taken) => taken,
+            Err(failure) => {
+                holding.unanswered(&ask, !matches!(failure, StoreFailure::Hurried));
+                return None;
+            }
         };
         let after = holding.answered(&ask, &lease, sent, now.monotonic_nanos(), own, lending.names());
         if let Some(mut taking) = self.taking.take_if(|_| levels.is_some()) {
@@ -209,18 +212,22 @@ impl Flight<'_> {
         let manner = lending.manner(directory.at(self.plan)?, subject, now);
         match after {
             After::Done => None,
-            After::HandBack => Some(holding.hand_back(manner)),
             After::Again => Some(holding.ask_again(manner, &ask)),
+            After::HandBack => {
+                let ask = holding.hand_back(manner);
+                drop(shard);
+                // Whoever waits for this flight has what it came for.
+                self.plans.fly_ahead(lending, self.plan, ask);
+                None
+            }
         }
     }
 }
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        let Some(ask) = self.ask.take() else { return };
-        let mut shard = self.plans.table().lock(ask.counter.subject);
-        if let Some(holding) = shard.leases.find(ask.counter.subject, self.plan) {
-            holding.unanswered(&ask, false);
+        if let Some(ask) = self.ask.take() {
+            self.plans.give_up(self.plan, &ask);
         }
     }
 }
@@ -264,6 +271,7 @@ impl UsagePlans {
         });
     }
 
+    /// Nobody waits for the answer: others may ask.
     fn give_up(&self, plan: u32, ask: &LeaseAsk) {
         let mut shard = self.table().lock(ask.counter.subject);
         if let Some(holding) = shard.leases.find(ask.counter.subject, plan) {
@@ -285,16 +293,15 @@ impl UsagePlans {
     /// Makes all asks that are due.
     async fn sweep_once(&self, lending: &Lending) {
         let now = self.now();
-        let directory = self.directory();
-        let manner =
-            |subject, plan| directory.at(plan).map(|plan: &PlanState| lending.manner(plan, subject, now));
+        let again = now.monotonic_nanos().saturating_add(lending.interval());
         let (mut asks, mut farewells) = (Vec::new(), Vec::new());
         for mut shard in self.table().iter() {
-            let again = now.monotonic_nanos().saturating_add(lending.interval());
+            // Read under the lock: a plan that is not in it is gone, and not yet to come.
+            let directory = self.directory();
+            let manner = |subject, plan| Some(lending.manner(directory.at(plan)?, subject, now));
             asks.extend(shard.leases.sweep(now.monotonic_nanos(), again, manner));
             farewells.append(&mut shard.leases.take_farewells());
         }
-        drop(directory);
         self.make_all(asks).await;
         self.say_farewells(farewells, now.unix_seconds()).await;
     }

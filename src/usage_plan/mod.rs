@@ -41,8 +41,11 @@
 //!    happens is the plan's ([`UsagePlan::store_failure`]) or the store's [`FailurePolicy`](crate::store::FailurePolicy).
 //!    503 `{"message": "Service Unavailable"}`, `ServiceUnavailableException`, `Cause::UsageStoreUnavailable` under
 //!    `Deny`. `UsagePlans::store_counts` says how often.
-//! 5. What is left (`RateLimit`) is what this process knows of: in hand and in the pool, without what others hold.
-//! 6. [`UsagePlans::limits`] says what this process knows; [`UsagePlans::shared_limits`] asks the store, within its
+//!    Of a store that answers, and only not once more in what is left of the deadline, the last answer counts.
+//! 5. A cost that is [committed](UsageReservation::commit) late is reported for the day of its request. It counts against
+//!    the quota if that day belongs to the present period, at once in this process, and elsewhere when the store has heard.
+//! 6. What is left (`RateLimit`) is what this process knows of: in hand and in the pool, without what others hold.
+//! 7. [`UsagePlans::limits`] says what this process knows; [`UsagePlans::shared_limits`] asks the store, within its
 //!    deadline. Each figure says whose it is ([`LimitScope`]).
 //!
 //! Limits are exact at any number of threads: a throttle admits `burst + rate x time`, a quota its limit. Absent is

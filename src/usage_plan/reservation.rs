@@ -184,11 +184,15 @@ impl UsagePlans {
         tokens: Option<&[BucketAsk]>,
         change: Change,
     ) {
-        let now = self.now().monotonic_nanos();
-        let directory = self.directory();
+        let (at, directory) = (self.now(), self.directory());
+        let now = at.monotonic_nanos();
         let mut shard = charged.map(|charged| self.table().lock(charged.subject));
         if let (Some(shard), Some(charged)) = (&mut shard, charged) {
-            shard.settle(charged, directory.at(charged.plan), change, now);
+            let plan = directory.at(charged.plan);
+            let changed = shard.settle(charged, plan, change, now);
+            if let (Some(changed), Some(plan), Some(lending)) = (changed, plan, self.lending()) {
+                shard.settle_leased(charged, plan, changed, lending, at);
+            }
         }
         if let Some(tokens) = tokens {
             drop(shard);

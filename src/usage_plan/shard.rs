@@ -227,18 +227,22 @@ impl Shard {
         Some(Outcome { refusal: verdict.err(), announced, charged, shared })
     }
 
-    /// Gives back or takes more, now that the cost is known: exactly the difference, from where it was taken.
-    pub(super) fn settle(&mut self, charged: &Charged, plan: Option<&PlanState>, change: Change, now: u64) {
-        let Some(index) = self.find(charged.subject, |plan| plan == charged.plan) else { return };
-        let Self { entries, history, methods, leases, .. } = self;
-        let Some(entry) = entries.get_mut(index) else { return };
+    /// Gives back or takes more, now that the cost is known: exactly the difference, from where it was taken. So much was
+    /// changed.
+    pub(super) fn settle(
+        &mut self,
+        charged: &Charged,
+        plan: Option<&PlanState>,
+        change: Change,
+        now: u64,
+    ) -> Option<Change> {
+        let index = self.find(charged.subject, |plan| plan == charged.plan)?;
+        let Self { entries, history, methods, .. } = self;
+        let entry = entries.get_mut(index)?;
         let used =
             if entry.today == charged.day { entry.used_today } else { history.used_on(index, charged.day) };
         // The key may have left the plan meanwhile and come back: then nothing of it is kept that could come back.
         let change = change.within(used);
-        if let Some(holding) = leases.find(charged.subject, charged.plan) {
-            holding.settle(charged.day, change.signed(), charged.from_hand, now);
-        }
         if charged.counts_in(entry.period, plan) {
             entry.charged = change.of_charged(entry.charged);
         }
@@ -263,6 +267,7 @@ impl Shard {
             }
             (None, _) => {}
         }
+        Some(change)
     }
 
     /// Sets what is left of the present period.
@@ -399,7 +404,7 @@ impl Change {
         }
     }
 
-    fn signed(self) -> i64 {
+    pub(super) fn signed(self) -> i64 {
         match self {
             Self::GiveBack(amount) => -i64::from(amount),
             Self::TakeMore(amount) => amount.into(),

@@ -27,8 +27,8 @@
 //!    [`Standing::Settled`]. A record with a `seq` that is not below the ask's: [`Standing::Stale`]. These three answers
 //!    change nothing (but 1.).
 //! 3. *Replace.* For each listed day, the difference to the record's use of that day (0 if it has none) is added to
-//!    `charged` and to `days`; days of the record that are not listed leave it, and are final. `hold - held` is added to
-//!    `charged`.
+//!    `charged` and to `days`; days of the record that are not listed leave it, and are final. A cost may become known
+//!    later still: then the day is listed again, with what is to be added to it. `hold - held` is added to `charged`.
 //! 4. *Grant.* `pool = limit - charged`; [`LeaseAsk::grant`] says how much of it, from the number of records with
 //!    `until` after now (this one included). Add it to `held` and to `charged`, and let `until` be now + `epoch`.
 //! 5. *Recall.* If `need` was not granted and other live records hold units: tell their processes
@@ -237,7 +237,8 @@ pub struct LeaseAsk {
     /// Nothing that this holder has asked of this counter was answered yet.
     pub fresh: bool,
     /// All that this holder has used in the period, of each day that is not final: at least of the present one, in
-    /// order, and at most two. What it says of a day takes the place of what it said of that day before.
+    /// order, and at most two. What it says of a day takes the place of what it said of that day in the ask before, and of
+    /// a day that was not listed there it is a change, below zero where units were given back.
     pub used: Vec<DayUse>,
     /// Units that the holder keeps in hand; the rest of what it was granted is used or comes back.
     pub hold: u64,

@@ -5,6 +5,7 @@ use super::{
     directory::{Directory, InForce},
     future::Verdict,
     layer::{Config, Payer, Place, charge_nobody},
+    lease::Ends,
     leased::{Charge, Leased},
     lending::Lending,
     numbers::Numbers,
@@ -81,7 +82,7 @@ impl Config {
         reserve: bool,
     ) -> Result<Admitted, Halt> {
         if lending.decides_tokens(false, demand) {
-            let claim = Claim::new(&self.plans, place, demand, &Leased::Lacks { failures: 0 });
+            let claim = Claim::new(&self.plans, place, demand, &Leased::Lacks { ends: Ends::default() });
             let seen = Seen { context: place.context.clone(), numbers: Numbers::new(None, None, demand) };
             return Err(Halt::Wait(wait(claim, None, reserve, seen)));
         }
@@ -105,10 +106,10 @@ fn claim_payer(payer: &Payer<'_>, slot: u32, in_force: &InForce<'_>) -> ClaimPay
 impl Claim {
     /// Of nobody, until a payer is named.
     fn new(plans: &UsagePlans, place: &Place<'_>, demand: &Demand<'_>, leased: &Leased) -> Self {
-        let (failures, reserved) = match *leased {
-            Leased::Lacks { failures } => (failures, None),
-            Leased::Tokens { period } => (0, Some(period)),
-            Leased::Decided(_) => (0, None),
+        let (ends, promise) = match *leased {
+            Leased::Lacks { ends } => (ends, None),
+            Leased::Tokens(promise) => (Ends::default(), Some(promise)),
+            Leased::Decided(_) => (Ends::default(), None),
         };
         let stage_name = place.route.and_then(|route| route.scope.stage.as_ref());
         Self {
@@ -119,8 +120,8 @@ impl Claim {
             account: demand.account.cloned(),
             cost: demand.cost,
             started: plans.now(),
-            reserved,
-            failures,
+            promise,
+            ends,
             queued: false,
             asked: 0,
         }
@@ -154,12 +155,12 @@ struct Seen {
 }
 
 #[cfg(feature = "access-log")]
-fn note_headroom(context: &RequestContext, numbers: impl FnOnce() -> Numbers, outcome: &Outcome) {
+pub(super) fn note_headroom(context: &RequestContext, numbers: impl FnOnce() -> Numbers, outcome: &Outcome) {
     context.note_headroom(|| numbers().headroom(outcome.announced));
 }
 
 #[cfg(not(feature = "access-log"))]
-fn note_headroom(_: &RequestContext, _: impl FnOnce() -> Numbers, _: &Outcome) {}
+pub(super) fn note_headroom(_: &RequestContext, _: impl FnOnce() -> Numbers, _: &Outcome) {}
 
 fn wait(claim: Claim, policy: Option<HeaderValue>, reserve: bool, seen: Seen) -> Verdict {
     Box::pin(async move {

@@ -13,6 +13,8 @@ pub(super) struct Hand {
     pub(super) told: bool,
     /// It is looked at again before long.
     pub(super) due_soon: bool,
+    /// The store had none left when it last answered, or is told of units that were owed: more may be used than there is.
+    pub(super) in_debt: bool,
     /// In hand, and not promised to a request.
     pub(super) left: u64,
     /// Monotonic nanoseconds until which `left` may be spent.
@@ -62,10 +64,13 @@ impl Hand {
         self.left = self.left.saturating_sub(units);
     }
 
-    /// After its end a lease takes nothing.
+    /// What is owed is paid first. After its end a lease takes nothing: the units go on into the pool.
     pub(super) fn put(&mut self, units: u64, now: u64) {
         if now < self.until {
             self.left = self.left.saturating_add(units);
+            self.pay();
+        } else {
+            self.pool = self.pool.saturating_add(units);
         }
     }
 
@@ -76,7 +81,7 @@ impl Hand {
     }
 
     /// What is owed is paid from what is in hand; the rest the store takes from the pool when it next hears of it.
-    pub(super) fn pay(&mut self) {
+    fn pay(&mut self) {
         let paid = self.owed.min(self.left);
         (self.left, self.owed) = (self.left - paid, self.owed - paid);
     }
@@ -85,6 +90,7 @@ impl Hand {
     pub(super) fn tell(&mut self, now: u64) {
         self.asking = true;
         self.left = self.usable(now);
+        self.in_debt |= self.owed > 0;
         self.pool = self.pool.saturating_sub(std::mem::take(&mut self.owed));
     }
 }
@@ -108,6 +114,9 @@ mod tests {
         hand.tell(1);
         assert_eq!((hand.pool, hand.remaining()), (8, 8));
         hand.put(1, 9);
-        assert_eq!(hand.left, 0, "the lease has ended");
+        assert_eq!((hand.left, hand.remaining()), (0, 9), "the lease has ended");
+        hand.owe(3);
+        hand.put(5, 8);
+        assert_eq!((hand.left, hand.remaining()), (2, 11));
     }
 }

@@ -44,7 +44,16 @@ pub(in super::super) struct Holding {
 #[derive(Clone, Copy, Debug, Default)]
 struct Anywhere {
     units: u64,
+    /// On other leases.
+    out: u64,
     recheck_at: u64,
+}
+
+/// How many asks have ended in which way, ever: who waits sees what has happened meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Ends {
+    pub(in super::super) answered: u32,
+    pub(in super::super) failed: u32,
 }
 
 /// The one ask that may be under way, and who waits for it.
@@ -52,11 +61,13 @@ struct Anywhere {
 struct Flight {
     /// When it is looked at again, in monotonic nanoseconds.
     due: Option<u64>,
+    /// When its place among the idle falls due, whether it was put forward since or not.
+    idle: Option<u64>,
     recalled: bool,
     /// The last ask had no answer: the store may have lent what is not known here.
     unheard: bool,
     seq: u64,
-    failures: u64,
+    ends: Ends,
     /// Units that waiting requests need.
     queue: u64,
     waiting: Vec<oneshot::Sender<()>>,
@@ -125,8 +136,8 @@ impl Holding {
 
     /// Another period begins. Who waits goes on waiting for units of this one.
     pub(in super::super) fn turn(&mut self, period: Period, limit: Option<u64>, holder: u128) {
-        let Flight { failures, queue, due, .. } = self.flight;
-        let flight = Flight { failures, queue, due, ..Flight::default() };
+        let Flight { ends, queue, due, idle, .. } = self.flight;
+        let flight = Flight { ends, queue, due, idle, ..Flight::default() };
         let due_soon = self.hand.due_soon;
         *self = Self { flight, ..Self::new(period, limit, holder) };
         self.hand.due_soon = due_soon;
@@ -159,10 +170,12 @@ impl Holding {
         (self.hand.told, self.held_until) = (false, 0);
     }
 
-    /// A request has waited for its units until its time was over. Where the store has said that others hold them, the next
-    /// ones need not before an epoch is over: who has died hands nothing back before its lease has ended.
+    /// A request has waited for its units until its time was over, and heard of the store. Where that has said that others
+    /// hold them, the next ones need not before an epoch is over: who has died hands nothing back before its lease has
+    /// ended.
     pub(in super::super) fn waited_in_vain(&mut self, now: u64, epoch: Duration) {
-        self.held_until = if self.hand.told { now.saturating_add(nanos(epoch)) } else { 0 };
+        let is_held = self.hand.told && self.anywhere.out > 0;
+        self.held_until = if is_held { now.saturating_add(nanos(epoch)) } else { 0 };
     }
 
     pub(in super::super) fn usable(&self, cost: u64, now: u64) -> Usable {
@@ -199,7 +212,7 @@ impl Holding {
         self.reserved = self.reserved.saturating_add(cost);
     }
 
-    /// The request was admitted.
+    /// The request was admitted: so many units of it had been reserved.
     pub(in super::super) fn consume(&mut self, day: i32, cost: u64) {
         self.reserved = self.reserved.saturating_sub(cost);
         self.count(day, cost);
@@ -214,18 +227,21 @@ impl Holding {
         }
     }
 
-    /// A lease that has ended takes nothing: the next statement says that it is not held.
+    /// A lease that has ended takes nothing: the next statement says that it is not held. Nor is it spent again while more
+    /// may be used than there is: only the store knows by how much.
     fn put_back(&mut self, units: u64, now: u64) {
+        if self.hand.in_debt {
+            return self.changed();
+        }
         self.hand.put(units, now);
         self.anywhere.units = self.anywhere.units.saturating_add(units);
     }
 
-    /// A cost became known afterwards: more (above zero) or less of a day's use. Of units that were not in hand the store
-    /// only hears that they were not used.
+    /// A cost became known afterwards: more (above zero) or less of the use of a day of this period. Of units that were not
+    /// in hand the store only hears that they were not used.
     pub(in super::super) fn settle(&mut self, day: i32, difference: i64, from_hand: bool, now: u64) {
-        if !self.book().used.change(day, difference) {
-            return;
-        }
+        let heard = !self.hand.asking && !self.flight.unheard;
+        self.book().used.change(day, difference, heard);
         match u64::try_from(difference) {
             Ok(more) => self.hand.owe(more),
             Err(_) if from_hand => self.put_back(difference.unsigned_abs(), now),
@@ -276,8 +292,17 @@ impl Holding {
         (self.flight.due, self.hand.due_soon) = (Some(at), soon);
     }
 
+    /// Not before a long time: when the place that it has among the idle falls due, or at `at`, for which it needs one.
+    pub(in super::super) fn set_idle(&mut self, at: u64) -> bool {
+        let needs_place = self.flight.idle.is_none();
+        let at = *self.flight.idle.get_or_insert(at);
+        self.set_due(at, false);
+        needs_place
+    }
+
     /// Whether that is now, and not at another time that was set since.
     pub(in super::super) fn fell_due(&mut self, at: u64) -> bool {
+        self.flight.idle.take_if(|idle| *idle == at);
         let fell = self.flight.due == Some(at);
         if fell {
             (self.flight.due, self.hand.due_soon) = (None, false);
@@ -292,9 +317,8 @@ impl Holding {
         self.hand.asking
     }
 
-    /// Asks that failed, ever: who waits sees that one did.
-    pub(in super::super) fn failures(&self) -> u64 {
-        self.flight.failures
+    pub(in super::super) fn ends(&self) -> Ends {
+        self.flight.ends
     }
 
     /// A request begins to wait for so many units.
@@ -406,7 +430,7 @@ impl Holding {
         if self.is_of(ask) {
             (self.hand.asking, self.flight.unheard) = (false, true);
             if failed {
-                self.flight.failures += 1;
+                self.flight.ends.failed = self.flight.ends.failed.wrapping_add(1);
                 self.held_until = 0; // Nobody knows what others hold now.
             }
             self.wake();
@@ -432,9 +456,10 @@ impl Holding {
             Standing::Stale => After::Again,
             Standing::Current => self.granted(ask, lease, sent, now),
             Standing::Settled if self.may_be_settled(now) => {
-                let unknown = self.book().used.unconfirmed() - signed(self.held);
+                // What lapsed unused stays used; what was given back did not lapse.
+                let unconfirmed = self.book().used.unconfirmed();
                 self.reserved = 0;
-                self.restart(ask, unknown.max(0), names)
+                self.restart(ask, (unconfirmed - signed(self.held)).max(unconfirmed.min(0)), names)
             }
             // A store that has lost the record too early has lost the counter, and learned of a new one from others.
             Standing::Settled | Standing::Lost => self.restart(ask, own, names),
@@ -456,6 +481,7 @@ impl Holding {
     fn granted(&mut self, ask: &LeaseAsk, lease: &Lease, sent: u64, now: u64) -> After {
         let epoch = nanos(ask.epoch);
         self.fresh = false;
+        self.flight.ends.answered = self.flight.ends.answered.wrapping_add(1);
         let book = self.book();
         book.used.confirm(&ask.used);
         book.pace.restart(sent);
@@ -474,11 +500,11 @@ impl Holding {
         if lease.granted > 0 || lease.out == 0 {
             self.held_until = 0;
         }
-        self.hand.pay();
+        self.hand.in_debt = lease.granted == 0 && lease.pool == 0;
         self.hand.refill_at = self.hand.left / REFILL_PART;
         let units =
             [self.hand.left, self.reserved, lease.out].into_iter().fold(lease.pool, u64::saturating_add);
-        self.anywhere = Anywhere { units, recheck_at: now.saturating_add(RECHECK) };
+        self.anywhere = Anywhere { units, out: lease.out, recheck_at: now.saturating_add(RECHECK) };
         self.hand.told = true;
     }
 }

@@ -9,7 +9,7 @@ mod pace;
 mod uses;
 
 pub(super) use hand::Terms;
-pub(super) use holding::{After, Holding, Usable};
+pub(super) use holding::{After, Ends, Holding, Usable};
 pub use ledger::LeaseLedger;
 #[cfg(feature = "redb")]
 pub(crate) use ledger::{HolderRecord, PeriodLedger};

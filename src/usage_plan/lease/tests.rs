@@ -168,6 +168,15 @@ fn what_others_hold_is_waited_for_again_after_an_epoch() {
 }
 
 #[test]
+fn what_this_process_has_promised_is_not_held_by_others() {
+    let mut pair = Pair::new(3);
+    pair.fetch(3);
+    pair.holding.reserve(3);
+    pair.holding.waited_in_vain(pair.now, EPOCH);
+    assert_eq!(pair.holding.usable(1, pair.now), Usable::Unknown, "it may come back at any moment");
+}
+
+#[test]
 fn an_ask_that_fails_leaves_nothing_known_of_what_others_hold() {
     for (failed, usable) in [(false, Usable::Held), (true, Usable::Unknown)] {
         let mut pair = held();
@@ -208,6 +217,27 @@ fn what_was_never_in_hand_does_not_come_back_to_it() {
         pair.hand_back();
         assert_eq!(pair.charged(), if from_hand { 0 } else { 4 });
     }
+}
+
+#[test]
+fn what_comes_back_while_more_is_used_than_there_was_is_not_spent_again() {
+    let mut pair = Pair::new(10);
+    pair.fetch(10);
+    pair.holding.spend(true, 0, 8);
+    pair.holding.reserve(2);
+    pair.holding.settle(0, 5, true, pair.now);
+    pair.fetch(1);
+    assert_eq!((pair.charged(), pair.holding.remaining()), (15, Some(0)), "and the store was told");
+    pair.holding.settle(0, -3, true, pair.now);
+    pair.holding.release(2, pair.now);
+    assert_eq!(pair.holding.usable(1, pair.now), Usable::Unknown, "it pays a debt");
+    pair.fetch(1);
+    assert_eq!((pair.charged(), pair.holding.usable(1, pair.now)), (10, Usable::Nowhere));
+    pair.holding.settle(0, -4, true, pair.now);
+    pair.fetch(1);
+    assert_eq!((pair.charged(), pair.holding.remaining()), (8, Some(4)));
+    pair.holding.settle(0, -1, true, pair.now);
+    assert_eq!(pair.holding.usable(3, pair.now), Usable::Enough, "the debt is paid");
 }
 
 #[test]

@@ -37,6 +37,11 @@ impl Days {
         self.days[self.count] = day;
         self.count += 1;
     }
+
+    fn insert(&mut self, day: DayUse) {
+        self.push(day);
+        self.sort_unstable_by_key(|kept| kept.day);
+    }
 }
 
 impl Deref for Days {
@@ -76,10 +81,16 @@ impl Uses {
         self.listed.push(new);
     }
 
-    /// Changes what was used on a day, if that is not final yet.
-    pub(super) fn change(&mut self, day: i32, units: i64) -> bool {
-        let found = self.listed.iter_mut().find(|used| used.day == day);
-        found.map(|used| used.units += units).is_some()
+    /// Changes what was used on a day, final or not. One that is final is listed again: for that `heard`, that the store
+    /// knows exactly what was confirmed, and a free line are needed. Otherwise the next day that is listed changes.
+    pub(super) fn change(&mut self, day: i32, units: i64, heard: bool) {
+        let next =
+            self.listed.partition_point(|used| used.day < day).min(self.listed.len().saturating_sub(1));
+        let may_be_listed = heard && self.listed.len() < LISTED;
+        match self.listed.get_mut(next) {
+            Some(listed) if listed.day == day || !may_be_listed => listed.units += units,
+            _ => self.listed.insert(DayUse { day, units: on(&self.confirmed, day) + units }),
+        }
     }
 
     /// What is to be told, the present day included.
@@ -136,9 +147,49 @@ mod tests {
         uses.confirm(&told);
         assert_eq!(*uses.listed, [DayUse { day: 8, units: 2 }]);
         assert!(uses.is_confirmed());
-        assert!(!uses.change(7, -1), "final");
-        assert!(uses.change(8, -1));
+        uses.change(8, -1, true);
         assert!(!uses.is_confirmed());
+    }
+
+    #[test]
+    fn a_day_that_was_final_is_listed_again() {
+        let mut uses = Uses::default();
+        uses.add(7, 3);
+        let told = uses.statement(8);
+        uses.confirm(&told);
+        uses.change(7, 5, true);
+        assert_eq!(
+            *uses.listed,
+            [DayUse { day: 7, units: 8 }, DayUse { day: 8, units: 0 }],
+            "it is in the record"
+        );
+        assert_eq!(uses.unconfirmed(), 5);
+        let told = uses.statement(8);
+        uses.confirm(&told);
+        let told = uses.statement(8);
+        uses.confirm(&told);
+        uses.change(7, -2, true);
+        assert_eq!(
+            *uses.listed,
+            [DayUse { day: 7, units: -2 }, DayUse { day: 8, units: 0 }],
+            "it is not any more"
+        );
+    }
+
+    #[test]
+    fn a_day_that_cannot_be_listed_again_changes_the_next_one() {
+        let mut uses = Uses::default();
+        uses.add(8, 1);
+        uses.change(7, 5, false);
+        assert_eq!(*uses.listed, [DayUse { day: 8, units: 6 }], "who knows what the store has");
+        uses.add(9, 1);
+        uses.change(7, -2, true);
+        uses.change(10, 9, true);
+        assert_eq!(
+            *uses.listed,
+            [DayUse { day: 8, units: 4 }, DayUse { day: 9, units: 10 }],
+            "no line is free"
+        );
     }
 
     #[test]

@@ -138,3 +138,32 @@ fn what_nobody_uses_is_let_go_of() {
     assert_eq!(leases.kept.iter_mut().count(), 0);
     assert_eq!(leases.place(1, 0), None);
 }
+
+#[test]
+fn a_key_that_is_used_now_and_then_has_one_place_among_the_idle() {
+    let mut leases = Leases::default();
+    let mut key = Key::new(1);
+    key.fetch(&mut leases, 0);
+    for turn in 1..100 {
+        let (holding, due) =
+            leases.present(&mut key.place, (1, 0), terms(1, 1, 0), (DAY, Some(100)), manner).unwrap();
+        due.soon(holding, 1, 0, turn * SECOND);
+        assert_eq!(leases.sweep(turn * SECOND, SECOND, |_, _| Some(manner())).len(), 0);
+        assert_eq!((leases.due.soon.len(), leases.due.idle.len()), (0, 1), "{turn}");
+    }
+    assert_eq!(leases.sweep(SECOND + IDLE, SECOND, |_, _| Some(manner())).len(), 0);
+    assert_eq!(leases.kept.iter_mut().count(), 0, "nothing was heard of it since the first turn");
+}
+
+#[test]
+fn what_is_left_of_a_plan_that_is_gone_is_let_go_of() {
+    let mut leases = Leases::default();
+    let mut key = Key::new(1);
+    key.fetch(&mut leases, 50);
+    let (holding, due) =
+        leases.present(&mut key.place, (1, 0), terms(1, 1, 0), (DAY, Some(100)), manner).unwrap();
+    holding.spend(true, 0, 3);
+    due.soon(holding, 1, 0, SECOND);
+    assert_eq!(leases.sweep(SECOND, 2 * SECOND, |_, _| None).len(), 0);
+    assert_eq!((leases.kept.iter_mut().count(), leases.due.soon.len()), (0, 0));
+}

@@ -5,6 +5,7 @@
 mod cluster;
 pub(crate) mod double;
 mod faults;
+mod late;
 mod process;
 #[cfg(feature = "redis")]
 mod redis;

@@ -178,7 +178,7 @@ impl Process {
 }
 
 /// Polls a future while others run; `None` if that did not help it.
-async fn spin<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+pub async fn spin<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
     for _ in 0..SPINS {
         if let Some(output) = future.as_mut().now_or_never() {
             return Some(output);

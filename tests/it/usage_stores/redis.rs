@@ -7,6 +7,7 @@ mod parts;
 
 use super::{
     cluster::pick,
+    late::late_costs,
     process::Dice,
     suite::{Suite, forgets_one_plan, same_decisions},
 };
@@ -50,6 +51,20 @@ fn random_schedules_are_decided_as_by_memory() {
             });
         }
     });
+    server.assert_all_expire();
+}
+
+#[test]
+fn costs_that_become_known_late_are_decided_as_by_memory() {
+    let Some(server) = RedisServer::start() else { return };
+    let schedules = if is_long() { 1_000 } else { 40 };
+    let suite = Suite { schedules, steps: 40, first: 0, pause: Some(Duration::from_millis(5)) };
+    let mut number = 0;
+    run(late_costs(suite, |_| {
+        number += 1;
+        let redis = Redis::new(&server.url()).unwrap().prefix(&format!("l{number}")).unwrap();
+        RedisUsage::new(redis).deadline(LONG)
+    }));
     server.assert_all_expire();
 }
 

@@ -98,14 +98,19 @@ struct Twins {
     pause: Option<Duration>,
 }
 
+/// Lets everything run that nobody waits for.
+pub async fn quiet(pause: Option<Duration>) {
+    settle().await;
+    if let Some(pause) = pause {
+        #[allow(clippy::disallowed_methods, reason = "a real store answers in real time")]
+        tokio::time::sleep(pause).await;
+        settle().await;
+    }
+}
+
 impl Twins {
     async fn quiet(&self) {
-        settle().await;
-        if let Some(pause) = self.pause {
-            #[allow(clippy::disallowed_methods, reason = "a real store answers in real time")]
-            tokio::time::sleep(pause).await;
-            settle().await;
-        }
+        quiet(self.pause).await;
     }
 
     async fn take(&self, step: &Step) {

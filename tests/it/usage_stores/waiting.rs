@@ -2,7 +2,7 @@
 
 use super::{
     double::{Double, Link},
-    process::{NOON, Process, TOMORROW, pass, settle},
+    process::{Answer, NOON, Process, TOMORROW, pass, settle, spin},
 };
 use crate::support::{Strict, get, run, through};
 use bytes::Bytes;
@@ -153,6 +153,72 @@ fn the_failure_policy_applies_where_the_store_goes_down_after_a_wait_in_vain() {
     }
 }
 
+/// The store answers every ask that has time for it, and others hold what is left.
+#[test]
+fn an_ask_for_which_hardly_any_time_was_left_says_nothing_of_the_store() {
+    for policy in [FailurePolicy::Allow, FailurePolicy::Deny, FailurePolicy::Degrade] {
+        run(async {
+            let (clock, store) = (ManualClock::at_unix_seconds(NOON), Double::new(false));
+            let links = [store.process(), store.process()];
+            let options = StoreOptions::new().failure(policy).deadline(Duration::from_millis(20));
+            let [stalled, process] = links
+                .each_ref()
+                .map(|link| Process::with_store(&clock, plan(40), link.clone(), options.clone()));
+            for _ in 0..4 {
+                assert!(stalled.ask("ann", 1).await.admitted());
+                clock.advance(Duration::from_millis(200));
+            }
+            links[0].set_link(Link::Frozen);
+            let mut asks = Box::pin(process.request("ann", 1));
+            while spin(asks.as_mut()).await.is_some() {
+                asks = Box::pin(process.request("ann", 1));
+            }
+            // It waits for what the other one has. The answer to its next ask takes longer than it has time.
+            links[1].set_link(Link::Slow);
+            clock.advance(Duration::from_millis(15));
+            assert!(spin(asks.as_mut()).await.is_none());
+            let mut follows = Box::pin(process.request("ann", 1));
+            assert!(spin(follows.as_mut()).await.is_none());
+            clock.advance(Duration::from_millis(5));
+            for waited in [asks, follows] {
+                let waited = Answer::of(&waited.now_or_never().unwrap());
+                assert_eq!((waited.status, waited.cause), (429, Some(Cause::Quota)), "{policy:?}");
+            }
+            let counts = process.plans.store_counts().unwrap();
+            let alone = counts.allowed + counts.denied + counts.degraded + counts.degraded_refused;
+            assert_eq!((alone, counts.errors + counts.timeouts), (0, 0), "{policy:?}");
+        });
+    }
+}
+
+/// The timers of all that wait ring at once; one that follows may be polled before the one that asked.
+#[test]
+fn whoever_follows_an_ask_that_nobody_answers_fails_with_it() {
+    for (policy, status) in [(FailurePolicy::Allow, 200), (FailurePolicy::Deny, 503)] {
+        for was_told in [false, true] {
+            run(async {
+                let (clock, store) = (ManualClock::at_unix_seconds(NOON), Double::new(false));
+                let options = StoreOptions::new().failure(policy).deadline(Duration::from_millis(20));
+                let process = Process::with_store(&clock, plan(40), store.clone(), options);
+                if was_told {
+                    assert!(process.ask("ann", 1).await.admitted());
+                    pass(&clock, Duration::from_secs(20)).await;
+                }
+                store.set_link(Link::Frozen);
+                let mut asks = Box::pin(process.request("ann", 1));
+                assert!(asks.as_mut().now_or_never().is_none());
+                let mut follows = Box::pin(process.request("ann", 1));
+                assert!(follows.as_mut().now_or_never().is_none());
+                clock.advance(Duration::from_millis(20));
+                for waited in [follows, asks] {
+                    assert_eq!(waited.now_or_never().unwrap().status(), status, "{policy:?} {was_told}");
+                }
+                assert_eq!(process.ask("ann", 1).await.status, status, "{policy:?} {was_told}");
+            });
+        }
+    }
+}
+
 #[test]
 fn who_comes_back_at_retry_after_asks_again() {
     run(async {
@@ -231,6 +297,34 @@ fn dropping_a_request_that_waits_leaks_nothing() {
         process.plans.hand_back().await;
         assert_eq!(process.report("ann").await, (20, Some(0), 0));
     });
+}
+
+/// The plan is edited while the store decides on the tokens of a request: whether its units were reserved stays as it was.
+#[test]
+fn an_edit_to_shadow_mode_and_back_leaves_nothing_reserved() {
+    for (first, then) in [(false, true), (true, false)] {
+        run(async {
+            let clock = ManualClock::at_unix_seconds(NOON);
+            let store = Double::new(true);
+            let throttled = || plan(20).throttle(Throttle::new(1_000.0, 1_000).unwrap());
+            let process = Process::with_store(&clock, throttled(), store.clone(), StoreOptions::new());
+            assert!(process.ask("ann", 1).await.admitted());
+            process.plans.put_plan(throttled().shadow_quota(first)).unwrap();
+            store.set_link(Link::Slow);
+            let mut one = Box::pin(process.request("ann", 2));
+            assert!(one.as_mut().now_or_never().is_none(), "it waits for its tokens");
+            process.plans.put_plan(throttled().shadow_quota(then)).unwrap();
+            let mut two = Box::pin(process.request("ann", 2));
+            assert!(two.as_mut().now_or_never().is_none());
+            store.set_link(Link::Up);
+            assert_eq!(
+                (one.await.status(), two.await.status()),
+                (http::StatusCode::OK, http::StatusCode::OK)
+            );
+            process.plans.hand_back().await;
+            assert_eq!(process.report("ann").await, (5, Some(15), 0), "{first}");
+        });
+    }
 }
 
 /// The answer to the first request's ask is of a day that is over: nothing of the new one is kept for it.
