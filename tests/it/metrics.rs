@@ -2,6 +2,7 @@
 
 #[cfg(feature = "authorizer")]
 mod callers;
+#[cfg(feature = "metering")]
 mod lengths;
 #[cfg(feature = "jwt")]
 mod tokens;
@@ -345,7 +346,7 @@ fn the_facade_gets_the_same_figures() {
     #[derive(Default)]
     struct Names(Mutex<Vec<String>>, Mutex<Vec<String>>);
     impl Names {
-        fn meaning(&self, name: KeyName, unit: Option<Unit>) {
+        fn meaning(&self, name: &KeyName, unit: Option<Unit>) {
             let unit = unit.map_or("-", |unit| unit.as_str());
             self.1.lock().unwrap().push(format!("{} {unit}", name.as_str()));
         }
@@ -358,13 +359,13 @@ fn the_facade_gets_the_same_figures() {
     }
     impl Recorder for Names {
         fn describe_counter(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
-            self.meaning(name, unit);
+            self.meaning(&name, unit);
         }
         fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
-            self.meaning(name, unit);
+            self.meaning(&name, unit);
         }
         fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
-            self.meaning(name, unit);
+            self.meaning(&name, unit);
         }
         fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
             self.note(key);
