@@ -169,7 +169,7 @@ fn write_key(path: &Path, pem: &str) -> std::io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     // One that was left there keeps its own permissions.
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => options.write(true).create_new(true).open(path)?.write_all(pem.as_bytes()),
     }
 }
