@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 /// A rare slot: what is matched has all of it in its route, unless it is a preflight.
 #[derive(Debug)]
+#[cfg_attr(
+    not(all(feature = "stage", feature = "cors")),
+    allow(dead_code, reason = "stages know such requests, and CORS asks about preflights")
+)]
 pub(crate) struct Unrouted {
     pub(crate) scope: Arc<Scope>,
     /// The resource that a preflight asks about, by the method it names or by the path alone: CORS goes by it.
