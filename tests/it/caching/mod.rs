@@ -2,6 +2,8 @@
 #![allow(unreachable_pub, reason = "what the modules of this promise share")]
 
 mod aws;
+#[cfg(all(feature = "authorizer", feature = "jwt", feature = "mtls"))]
+mod callers;
 mod coalescing;
 mod gateway;
 mod hot;
