@@ -34,6 +34,10 @@ pub(super) enum Repeated {
     Joined,
 }
 
+/// Context variables that every caller of a method shares.
+const OF_THE_CALL: [&str; 7] =
+    ["routeKey", "resourcePath", "httpMethod", "stage", "deploymentId", "apiId", "accountId"];
+
 const NOT_ALLOWED: &str = "is none of header, querystring, stageVariables and context, or has no name";
 
 impl IdentitySource {
@@ -66,8 +70,14 @@ impl IdentitySource {
         KnownBy {
             headers: sources.iter().filter_map(Self::header).cloned().collect(),
             parameters: sources.iter().filter_map(parameter).collect(),
-            others: sources.iter().any(|source| matches!(source, Self::StageVariable(_) | Self::Context(_))),
+            others: sources.iter().any(Self::tells_callers_apart_by_itself),
         }
+    }
+
+    /// Whether it is neither in a field nor in the query, and another one for another caller. What a call is for (its
+    /// route, its stage with the variables) is in every key of a cache.
+    fn tells_callers_apart_by_itself(&self) -> bool {
+        matches!(self, Self::Context(name) if !OF_THE_CALL.contains(&&**name))
     }
 
     pub(super) fn header(&self) -> Option<&HeaderName> {

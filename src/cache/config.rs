@@ -201,7 +201,8 @@ impl CacheBuilder {
     }
 
     /// Whether a call is finished, and its answer stored, when every client that waited for it is gone. Needs a tokio
-    /// runtime. Default: no, the call ends with the last client, as it would without a cache.
+    /// runtime. Default: no, the call ends with the last client, as it would without a cache; where all
+    /// bytes are there that were announced, only the body's end is waited for.
     #[must_use]
     pub fn finish_abandoned(mut self, finish: bool) -> Self {
         self.limits.finish_abandoned = finish;

@@ -66,14 +66,15 @@ fn in_query<T: AsRef<str>>(request: RequestView<'_>, key: &CacheKey, credentials
 }
 
 /// Whether an authorizer knows the caller by something that the key does not have: by what it was given, even where it
-/// names a principal, since that may be the same for all; and by whatever else, where it names none.
+/// names a principal, since that may be the same for all; by whatever else, where it names none; and by nobody knows what,
+/// where it has no identity source.
 fn of_authorizer(request: RequestView<'_>, key: &CacheKey) -> bool {
     let Some(context) = request.context else { return false };
     let Some(established) = context.authorizer() else { return false };
-    let is_named = || context.principal().is_some();
-    let Some(known_by) = established.known_by() else { return !is_named() };
+    let Some(known_by) = established.known_by() else { return context.principal().is_none() };
     let uncovered = |name: &HeaderName| request.headers.contains_key(name) && !is_covered(request, key, name);
     known_by.headers.iter().any(uncovered)
         || in_query(request, key, &known_by.parameters)
-        || !(known_by.is_of_request() || is_named())
+        || known_by.is_unsaid()
+        || known_by.others && context.principal().is_none()
 }

@@ -23,7 +23,9 @@
 //!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers); so it is, too, where mutual
 //!    TLS lets in clients between which the service makes no difference. **Behind an authorizer** every request carries
 //!    credentials, a token say, and nothing is cached until the method's key says by whom:
-//!    [`CacheKey::principal`](crate::route::CacheKey::principal), one entry for each caller, whatever the token.
+//!    [`CacheKey::principal`](crate::route::CacheKey::principal), one entry for each caller, whatever the token. A field of
+//!    an authorizer that is declared with [`CacheKey::header`](crate::route::CacheKey::header) instead stands in the key as
+//!    it was sent; as a digest only where `CacheBuilder::credential` names it, too.
 //! 4. The key ([`CacheKey`](crate::route::CacheKey)): stage, deployment, resource, method, then host, path and query, or
 //!    what is declared; byte for byte, but for the host, which is the same in any case, in `Host` or in the URI, with
 //!    or without the default port of the URI's scheme. A canary has keys of its own, unless its `use_stage_cache` says
@@ -31,7 +33,7 @@
 //!    same values.
 //! 5. Else the service is called, **once for everybody who asks the same**, with the client's conditions taken off.
 //!    Whoever waits drives the call and reads the body as it arrives; a client that goes away takes nothing along; the
-//!    last one to go ends the call. An answer that is not storable is for the client that made the call: the others go
+//!    last one to go ends the call, unless only the end of an announced body is to come. An answer that is not storable is for the client that made the call: the others go
 //!    for themselves at once, and for 120 s nobody waits on that key. A wait is 5 s at most.
 //! 6. The answer is stored when its body is complete: status 200, 203, 204, 300, 301 or 308; at most 1 MiB; no
 //!    `no-store`, `private`, `no-cache`, `Set-Cookie`, `Vary: *`, `text/event-stream`; as long as `Content-Length` said;

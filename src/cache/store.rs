@@ -10,7 +10,7 @@ use std::{fmt, mem::size_of, sync::Arc};
 /// Keeps values under keys, within a capacity in bytes. The default is
 /// [`MemoryCacheStore`](super::MemoryCacheStore).
 ///
-/// Synchronous: it is asked on the hot path. Values are opaque; [`StoredValue::to_bytes`] and
+/// Synchronous: it is asked on the hot path, in part under a lock of the cache, which it must not call or wait for. Values are opaque; [`StoredValue::to_bytes`] and
 /// [`StoredValue::from_bytes`] are for a store that leaves the process.
 pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
     /// The value under a key. Compares the whole key, not only the hash.

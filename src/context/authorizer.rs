@@ -47,9 +47,9 @@ pub(crate) struct KnownBy {
 
 #[cfg(feature = "cache")]
 impl KnownBy {
-    /// Whether fields and query tell all that it goes by.
-    pub(crate) fn is_of_request(&self) -> bool {
-        !(self.others || self.headers.is_empty() && self.parameters.is_empty())
+    /// Whether it has no source at all: its function goes by whatever it likes.
+    pub(crate) fn is_unsaid(&self) -> bool {
+        !self.others && self.headers.is_empty() && self.parameters.is_empty()
     }
 }
 

@@ -31,7 +31,9 @@ use std::{
 /// read from the file when it is first asked for. A purge or flush counts in memory at once, and has reached the disk
 /// when the call returns. Encrypted entries are written as they are: the same [key](crate::cache::EncryptionKeys) opens
 /// them after a restart, and under another one they are misses. Keys of entries are in the file in the clear, and hold
-/// what they are made of: paths, queries, header values that were declared; credentials only as digests.
+/// what they are made of: paths, queries, header values that were declared; credentials only as digests, the usual fields
+/// and those that [`CacheBuilder::credential`](crate::cache::CacheBuilder::credential) names. An authorizer's own field is to
+/// be named there if it is declared in a key.
 ///
 /// The first layer of a cache finds its entries again, and so do layers with a
 /// [name](crate::cache::CacheLayer::namespace). Others do not: they are told apart by the order in which a program makes

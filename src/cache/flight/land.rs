@@ -359,10 +359,11 @@ fn keep(flight: &Flight, entry: &Arc<Entry>) -> bool {
 }
 
 /// Whether a later call has brought what lies under the key of one that was overtaken: an answer to the same `Vary`
-/// values, or the mark that none is storable, which was not there when the call began.
+/// values, or the mark that none is storable. One that has expired says nothing: it may have been there all the while.
 fn is_newer(slot: &Slot, job: &Job) -> bool {
     let known = slot.position(&job.request.headers()).and_then(|at| slot.entries().get(at));
     let requested = |entry: &Arc<Entry>| entry.meta.requested.monotonic_nanos();
-    matches!(slot, Slot::Pass { .. })
+    let now = || job.core.clock.now().monotonic_nanos();
+    matches!(slot, Slot::Pass { until } if *until > now())
         || known.is_some_and(|entry| requested(entry) > job.started.monotonic_nanos())
 }

@@ -440,6 +440,10 @@ impl Flight {
         self.fail();
     }
 
+    fn has_more_than_announced(&self) -> bool {
+        self.lock().stream().is_some_and(|stream| !stream.has_all())
+    }
+
     /// What is to be finished all the same when `seat` goes away, if it is the last.
     fn rest(&self, seat: usize) -> Option<Rest> {
         let mut state = self.lock();

@@ -167,8 +167,10 @@ impl Future for Drain {
         loop {
             match flight.poll(*seat, cx, |state| state.next(*seat)) {
                 Poll::Pending => return Poll::Pending,
-                // More than was announced.
-                Poll::Ready(Step::Data(_)) if self.within.is_some() => return Poll::Ready(()),
+                // What the last reader has left unread is passed over; more than was announced is no answer.
+                Poll::Ready(Step::Data(_)) if self.within.is_some() && flight.has_more_than_announced() => {
+                    return Poll::Ready(());
+                }
                 Poll::Ready(Step::Data(_) | Step::Trailers(_)) => {}
                 Poll::Ready(_) => return Poll::Ready(()),
             }

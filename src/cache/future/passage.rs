@@ -10,6 +10,7 @@ use crate::{
         rules::{Provenance, ResponseView},
     },
     clock::Timestamp,
+    response::{Cause, GatewayError},
 };
 use http::{HeaderMap, Response, StatusCode};
 use std::sync::Arc;
@@ -31,7 +32,8 @@ impl Passage {
         mut response: Response<R>,
     ) -> Response<GatewayBody<R>> {
         let now = layer.core.clock.now();
-        if let Some(watched) = self.watched.take() {
+        // The gateway's own answer for a service that was given up: dropped, it counts as a change.
+        if let Some(watched) = self.watched.take().filter(|_| !is_given_up(&response)) {
             watched.answered(&response, now);
         }
         let (status, reason) = (CacheStatus::Bypass, Some(self.reason));
@@ -40,6 +42,11 @@ impl Passage {
         pass(layer, &mut response, provenance, self.warns);
         response.map(GatewayBody::new)
     }
+}
+
+fn is_given_up<R>(response: &Response<R>) -> bool {
+    let refusal = response.extensions().get::<GatewayError>();
+    refusal.is_some_and(|refusal| refusal.cause() == Cause::IntegrationTimeout)
 }
 
 /// A call that may change what is stored. Dropped without an answer (the client has gone, or the service failed) it may

@@ -88,7 +88,7 @@ fn authorizer(simple: bool, source: &str, answer: fn() -> AuthorizerAnswer) -> A
     let function = authorizer_fn(move |_: AuthorizerEvent| async move { Ok::<_, &str>(answer()) });
     let authorizer = Authorizer::http_request("door", PayloadFormat::V2, function)
         .simple_responses(simple)
-        .identity_sources([source])
+        .identity_sources(source.split(' '))
         .build()
         .unwrap();
     AuthorizerLayer::new(authorizer)
@@ -100,6 +100,7 @@ fn what_an_authorizer_goes_by_is_a_credential() {
     let constant: fn() -> AuthorizerAnswer = || AuthorizerAnswer::allow("user", ["*"]);
     let (header, query) = ("$request.header.X-Token", "$request.querystring.token");
     let token = HeaderName::from_static("x-token");
+    let by_token = || CacheKey::new().header(token.clone());
     run(async {
         for mode in MODES {
             for (is_simple, source, answer, key, expected) in [
@@ -113,6 +114,11 @@ fn what_an_authorizer_goes_by_is_a_credential() {
                 (true, query, simple, CacheKey::new().query("zone"), 3),
                 (true, query, simple, CacheKey::new().query("token"), 2),
                 (true, "$context.identity.sourceIp", simple, CacheKey::new(), 3),
+                (true, "$request.header.X-Token $context.httpMethod", simple, CacheKey::new(), 3),
+                (true, "$request.header.X-Token $context.httpMethod", simple, by_token(), 2),
+                // It may go by anything.
+                (false, "$context.httpMethod", constant, CacheKey::new(), 3),
+                (false, "$context.httpMethod", constant, CacheKey::new().principal(), 1),
                 (false, "$context.identity.sourceIp", constant, CacheKey::new(), 1),
             ] {
                 let origin = me();

@@ -297,6 +297,22 @@ fn what_announces_its_length_is_stored_with_the_trailers_that_were_to_come() {
     });
 }
 
+/// One reader has driven the body to its last byte, the other leaves without having read any.
+#[test]
+fn what_the_last_reader_has_left_unread_is_stored_all_the_same() {
+    run(async {
+        let origin = Origin::sync(|_, _| announced([None, None]));
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        let mut reads = send(&service, get("/")).await.unwrap().into_body();
+        let leaves = send(&service, get("/")).await.unwrap().into_body();
+        assert_eq!(reads.frame().await.unwrap().unwrap().into_data().unwrap(), "pets");
+        drop(reads);
+        drop(leaves);
+        settled().await;
+        assert_eq!((cache.usage().keys, origin.calls()), (1, 1));
+    });
+}
+
 #[test]
 fn the_end_of_a_body_without_readers_is_waited_for_as_long_as_a_head() {
     run(async {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::run;
 use tokio::sync::Notify;
-use tower_gateway::{cache::rfc::Rfc9111, context::PrincipalLayer};
+use tower_gateway::{cache::rfc::Rfc9111, context::PrincipalLayer, gateway::Gateway};
 
 /// Answers with the number of the call. The `GET` that `waits`, and every `DELETE`, wait to be let go; a `PUT` fails.
 fn service(waits: usize, let_go: &Arc<Notify>) -> Origin {
@@ -60,5 +60,38 @@ fn a_change_whose_answer_never_comes_is_one() {
             assert_eq!((text(&service, "/").await, cache.usage().keys), ("call 4".to_owned(), 2), "{verb}");
             assert_eq!(text(&service, "/other").await, "call 2");
         }
+    });
+}
+
+/// The gateway answers in the place of a service that takes too long, and what that has done nobody knows either.
+#[test]
+fn a_change_that_the_gateway_gives_up_is_one() {
+    run(async {
+        let clock = ManualClock::at_unix_seconds(0);
+        let cache = Cache::builder().clock(clock.clock()).rfc9111(Rfc9111::new()).build().unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let inner = tower::service_fn(move |request: Request<_>| {
+            let call = calls.fetch_add(1, SeqCst);
+            async move {
+                if request.method() == "PUT" {
+                    std::future::pending::<()>().await;
+                }
+                let body = http_body_util::Full::<Bytes>::from(format!("call {call}"));
+                let answer = Response::builder().header("cache-control", "max-age=60");
+                Ok::<_, TestError>(answer.body(body).unwrap())
+            }
+        });
+        let builder = Gateway::builder().clock(clock.clock()).cache(CacheLayer::new(cache));
+        let service = builder.build().unwrap().layer(inner);
+        let said = async || {
+            let answer = service.clone().oneshot(request("GET", "/", &[])).await.unwrap();
+            answer.into_body().collect().await.unwrap().to_bytes()
+        };
+        assert_eq!((said().await, said().await), ("call 0".into(), "call 0".into()));
+        let mut change = Box::pin(service.clone().oneshot(request("PUT", "/", &[])));
+        assert!(poll_some(&mut change).await.is_pending());
+        clock.advance(SECOND * 29);
+        assert_eq!(change.await.unwrap().status(), 504);
+        assert_eq!(said().await, "call 2");
     });
 }
