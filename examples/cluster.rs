@@ -191,7 +191,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = shop.gateway(pet_shop(address.port()))?.merge(shop.operators());
     print_curl_lines(address);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).with_graceful_shutdown(process::asked_to_stop()).await?;
+    process::finish(axum::serve(listener, app).with_graceful_shutdown(process::asked_to_stop())).await?;
     // What it has in hand of quotas is for the others.
     plans.hand_back().await;
     Ok(())
@@ -200,7 +200,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn print_curl_lines(address: SocketAddr) {
     let base = format!("http://{address}");
     println!(
-        "The pet shop is at {base}. With another one at $OTHER (http://127.0.0.1:3001), try what\nexamples/gateway.rs prints, and:\n"
+        "The pet shop is at {base}. With another one at $OTHER (http://127.0.0.1:3001), try the lines\nbelow, and what examples/gateway.rs prints (five requests a day with the basic key, in all):\n"
     );
     for (line, answer) in [
         (

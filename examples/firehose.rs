@@ -134,7 +134,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("  curl {base}/prod/dogs           # 403, an entry too");
     println!("  curl {base}/delivered           # what Firehose took, a second later");
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).with_graceful_shutdown(process::asked_to_stop()).await?;
+    process::finish(axum::serve(listener, app).with_graceful_shutdown(process::asked_to_stop())).await?;
     // Nothing that was logged is lost.
     sink.close();
     delivering.await?;

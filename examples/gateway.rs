@@ -149,7 +149,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new().fallback_service(gateway(writer.clone())?.layer(pet_shop()));
     print_curl_lines(listener.local_addr()?);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app).with_graceful_shutdown(process::asked_to_stop()).await?;
+    process::finish(axum::serve(listener, app).with_graceful_shutdown(process::asked_to_stop())).await?;
     // Requests are over, and their lines wait for the writer.
     let is_written = writer.shut_down(Duration::from_secs(5));
     if is_written { Ok(()) } else { Err("the access log is stuck".into()) }

@@ -27,7 +27,7 @@ use std::{
     path::Path,
     sync::Arc,
 };
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tower::{Layer, service_fn};
 use tower_gateway::{
@@ -182,10 +182,13 @@ async fn main() -> Result<(), Failure> {
         domain("api.example.com", &servers, &clients, false)?,
         domain("strict.example.com", &servers, &clients, true)?,
     ]);
+    // The port first, so that nobody's files are written over who has it; but nobody can connect before they are there.
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(([127, 0, 0, 1], port).into()).map_err(|error| format!("127.0.0.1:{port}: {error}"))?;
     let directory = std::env::temp_dir().join(format!("tower-gateway-mtls-{port}"));
-    // Before anybody can connect.
     write_client_files(&directory, &servers, &clients)?;
-    let listener = process::listen(port).await?;
+    let listener = socket.listen(1024)?;
     print_curl_lines(&directory, listener.local_addr()?);
     loop {
         let (stream, peer) = listener.accept().await?;

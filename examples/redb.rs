@@ -128,7 +128,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             () = process::asked_to_stop() => {}
         }
     };
-    axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+    process::finish(axum::serve(listener, app).with_graceful_shutdown(stop)).await?;
     // What was used is written, what is in hand given back: nothing is unknown to the next process.
     shop.plans.hand_back().await;
     shop.file.close();

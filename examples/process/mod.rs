@@ -4,6 +4,7 @@
 use std::{
     env::{VarError, var},
     str::FromStr,
+    time::Duration,
 };
 use tokio::net::TcpListener;
 
@@ -39,6 +40,22 @@ pub(crate) fn without_secrets(url: &str) -> String {
     match (shown.split_once("://"), shown.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, server))) => format!("{scheme}://{server}"),
         _ => shown.to_owned(),
+    }
+}
+
+/// Serves until the last request is over; a client that is slow to send or to read holds that up for ten seconds at most,
+/// or until the process is asked to stop once more.
+pub(crate) async fn finish(serving: impl IntoFuture<Output = std::io::Result<()>>) -> std::io::Result<()> {
+    let asked_twice_or_late = async {
+        asked_to_stop().await;
+        tokio::select! {
+            () = asked_to_stop() => {}
+            () = tokio::time::sleep(Duration::from_secs(10)) => {}
+        }
+    };
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = asked_twice_or_late => Ok(()),
     }
 }
 

@@ -117,7 +117,7 @@ impl RequestContext {
 
     /// The bytes of the request body that were read so far. What `Content-Length` announces is a client's word, and not
     /// in it: a body that nobody reads has 0. `None` for a request without a body, and for a body that nobody counts:
-    /// [`Gateway`](crate::gateway) does where somebody observes, and so does a `PayloadLimitLayer`.
+    /// [`Gateway`](crate::gateway) does where somebody observes it, and so does a `PayloadLimitLayer` inside of an observer.
     pub fn request_length(&self) -> Option<u64> {
         self.0.observed.request_received.load(Relaxed).checked_sub(1)
     }

@@ -34,7 +34,7 @@
 //! | `outcome` (ours) | `complete`, `client_closed`, `panicked`, `failed` |
 //! | `error.cause` (ours) | the [`Cause`](crate::response::Cause) of a refusal, for operators |
 //! | `error.layer` (ours) | the [layer](crate::context::RequestContext::refusing_layer) that refused, by its name |
-//! | `requestLength` (ours) | the bytes of the request's body that were read, whatever its `Content-Length` announces; `-` where nobody counts: [`Gateway`](crate::gateway) and a `PayloadLimitLayer` do |
+//! | `requestLength` (ours) | the bytes of the request's body that were read, whatever its `Content-Length` announces; `-` where nobody counts: [`Gateway`](crate::gateway) does, for its own observers and those around it, and a `PayloadLimitLayer` inside of the observer |
 //! | every other | [`RequestContext::variable`](crate::context::RequestContext::variable), or `-` |
 //!
 //! Other observers: `Metrics` with a Prometheus page (feature `prometheus`), `EmfLog` for CloudWatch (feature `emf`),

@@ -236,8 +236,8 @@ pub struct LeaseAsk {
     pub seq: u64,
     /// Nothing that this holder has asked of this counter was answered yet.
     pub fresh: bool,
-    /// All that this holder has used in the period, of each day that is not final: at least of the present one, in
-    /// order, and at most two. What it says of a day takes the place of what it said of that day in the ask before, and of
+    /// All that this holder has used in the period, of each day that is not final: at least of the present one (of a period
+    /// that is over, of a day for which a cost became known late), in order, and at most two. What it says of a day takes the place of what it said of that day in the ask before, and of
     /// a day that was not listed there it is a change, below zero where units were given back.
     pub used: Vec<DayUse>,
     /// Units that the holder keeps in hand; the rest of what it was granted is used or comes back.

@@ -94,13 +94,16 @@ pub(in crate::observe) fn is_secret_name(name: &str) -> bool {
         "token",
     ];
     let (outer, last) = name.rsplit_once('.').unwrap_or(("", name));
-    let told = letters(if is_about_tokens(last) { outer } else { name });
+    let told = letters(if is_about_a_secret(last) { outer } else { name });
     WORDS.iter().any(|word| told.contains(word))
 }
 
-/// Claims that say what kind of token it is, and nothing of it.
-fn is_about_tokens(name: &str) -> bool {
-    matches!(&*letters(name), "tokenuse" | "tokentype")
+/// Names that say which or what kind of secret it is, and nothing of it.
+fn is_about_a_secret(name: &str) -> bool {
+    let told = letters(name);
+    let names_one = ["apikey", "credential"].iter().filter_map(|word| Some(told.split_once(word)?.1));
+    matches!(&*told, "tokenuse" | "tokentype" | "accesscontrolallowcredentials")
+        || names_one.into_iter().any(|rest| matches!(rest, "id" | "name"))
 }
 
 /// Without what stands between words, in lower case.
@@ -154,9 +157,19 @@ mod tests {
         ] {
             assert!(is_secret_name(secret), "{secret}");
         }
-        for open in ["key", "token_use", "token-type", "accept", "keyboard", "x-forwarded-for"] {
+        for open in [
+            "key",
+            "token_use",
+            "token-type",
+            "accept",
+            "keyboard",
+            "x-forwarded-for",
+            "Access-Control-Allow-Credentials",
+            "authorizer.apiKeyId",
+            "api_key_name",
+        ] {
             assert!(!is_secret_name(open), "{open}");
         }
-        assert!(is_secret_name("secret.token_type"));
+        assert!(is_secret_name("secret.token_type") && is_secret_name("apiKeyIdToken"));
     }
 }

@@ -7,7 +7,7 @@
 //! 1. Only answered requests of a verified key are counted; refusals are free ([`UsageJournal::with_refusals`] counts
 //!    them too).
 //! 2. Bytes in are what was read of the request's body, whatever its length was announced to be, bytes out what was
-//!    handed over of the answer. A body is counted by [`Gateway`](crate::gateway) or a `PayloadLimitLayer`; without
+//!    handed over of the answer. A body is counted by [`Gateway`](crate::gateway) or a `PayloadLimitLayer` inside of the observer; without
 //!    either, bytes in stay 0.
 //! 3. Money is whole billionths of your currency's unit; nothing is rounded before the end.
 //!

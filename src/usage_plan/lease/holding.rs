@@ -231,9 +231,13 @@ impl Holding {
     /// may be used than there is: only the store knows by how much.
     fn put_back(&mut self, units: u64, now: u64) {
         if self.hand.in_debt {
-            return self.changed();
+            // Whoever is alone knows what is left by its own use. Beside others, what is in hand stays what is surely left,
+            // and that there may be more is for the store to say.
+            self.hand.told &= self.holders > 1;
+            self.held_until = 0;
+        } else {
+            self.hand.put(units, now);
         }
-        self.hand.put(units, now);
         self.anywhere.units = self.anywhere.units.saturating_add(units);
     }
 
