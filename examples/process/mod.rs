@@ -45,6 +45,7 @@ pub(crate) fn without_secrets(url: &str) -> String {
 
 /// Serves until the last request is over; a client that is slow to send or to read holds that up for ten seconds at most,
 /// or until the process is asked to stop once more.
+#[allow(clippy::disallowed_methods, reason = "a process ends in real time")]
 pub(crate) async fn finish(serving: impl IntoFuture<Output = std::io::Result<()>>) -> std::io::Result<()> {
     let asked_twice_or_late = async {
         asked_to_stop().await;
