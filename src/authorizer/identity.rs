@@ -63,13 +63,9 @@ impl IdentitySource {
 
     /// What a cache is to take for the caller's credentials.
     pub(super) fn known_by(sources: &[Self]) -> KnownBy {
-        let parameter = |source: &Self| match source {
-            Self::Query(name) => Some(name.clone()),
-            _ => None,
-        };
         KnownBy {
             headers: sources.iter().filter_map(Self::header).cloned().collect(),
-            parameters: sources.iter().filter_map(parameter).collect(),
+            parameters: sources.iter().filter_map(Self::parameter).map(Into::into).collect(),
             others: sources.iter().any(Self::tells_callers_apart_by_itself),
         }
     }
@@ -87,7 +83,6 @@ impl IdentitySource {
         }
     }
 
-    #[cfg(feature = "tracing")]
     pub(super) fn parameter(&self) -> Option<&str> {
         match self {
             Self::Query(name) => Some(name),
