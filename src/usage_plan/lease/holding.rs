@@ -1,5 +1,7 @@
 //! The process's side of a lease: what is in hand, what was used, what the store last said.
 
+mod due;
+
 use super::{
     super::store::{KEEP, Lease, LeaseAsk, Period, Standing},
     book::Book,
@@ -283,35 +285,6 @@ impl Holding {
     /// Nothing was used since the last ask.
     fn is_idle(&mut self) -> bool {
         self.book().pace.is_idle() && self.flight.queue == 0
-    }
-}
-
-/// When it is looked at again.
-impl Holding {
-    pub(in super::super) fn is_due_soon(&self) -> bool {
-        self.hand.due_soon
-    }
-
-    pub(in super::super) fn set_due(&mut self, at: u64, soon: bool) {
-        (self.flight.due, self.hand.due_soon) = (Some(at), soon);
-    }
-
-    /// Not before a long time: when the place that it has among the idle falls due, or at `at`, for which it needs one.
-    pub(in super::super) fn set_idle(&mut self, at: u64) -> bool {
-        let needs_place = self.flight.idle.is_none();
-        let at = *self.flight.idle.get_or_insert(at);
-        self.set_due(at, false);
-        needs_place
-    }
-
-    /// Whether that is now, and not at another time that was set since.
-    pub(in super::super) fn fell_due(&mut self, at: u64) -> bool {
-        self.flight.idle.take_if(|idle| *idle == at);
-        let fell = self.flight.due == Some(at);
-        if fell {
-            (self.flight.due, self.hand.due_soon) = (None, false);
-        }
-        fell
     }
 }
 
