@@ -9,7 +9,7 @@ use crate::{
 };
 use axum::{
     Router,
-    body::Body,
+    body::{Body, HttpBody},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -18,10 +18,12 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use std::{
     convert::Infallible,
     future::ready,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use tower::{Layer, Service, service_fn};
@@ -123,15 +125,23 @@ async fn store_and_answer(
     mut router: Router,
     request: Request<Body>,
 ) -> Result<Response, Infallible> {
-    let key: Box<str> = request.uri().path_and_query().map(|path| path.as_str().into()).expect("a path");
-    if let Some(stored) = cache.get(&key) {
+    let uri = request.uri().clone();
+    let key = uri.path_and_query().map_or("/", |path| path.as_str());
+    if let Some(stored) = cache.get(key) {
         return Ok(Stored::clone(&stored).response());
     }
     let (parts, body) = router.call(request).await?.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body of ours");
+    let body = only_frame(body);
     let stored = Stored { headers: parts.headers.clone(), body: Bytes::copy_from_slice(&body) };
-    cache.insert(key, Arc::new(stored));
+    cache.insert(key.into(), Arc::new(stored));
     Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// A body that is there in one piece.
+fn only_frame(body: Body) -> Bytes {
+    let frame = pin!(body).poll_frame(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Some(Ok(frame))) = frame else { panic!("not there at once") };
+    frame.into_data().expect("no trailers")
 }
 
 fn something_new() -> MakeRequest {

@@ -20,6 +20,7 @@ mod edits;
 mod http_cache;
 mod jwt;
 mod lease;
+mod least;
 mod measure;
 mod memory;
 mod observe;

@@ -11,6 +11,7 @@
 //! fields the JSON formatter writes on both sides, for us beside the log.
 
 use crate::{
+    least,
     measure::{Goal, Row, Subject},
     rows::{MakeRow, Side, row, side},
     services::{bare, empty, floor, request, with_context},
@@ -52,10 +53,11 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-pub const ROWS: [(&str, MakeRow); 7] = [
+pub const ROWS: [(&str, MakeRow); 8] = [
     ("observe-nobody", nobody),
     ("access-log", access_log),
     ("metrics", metrics),
+    ("metrics-least", metrics_beside_the_least),
     ("tracing-off", tracing_off),
     ("observe-all-spans-unheard", all_unheard),
     ("observe-all-spans-exported", all_exported),
@@ -198,6 +200,11 @@ fn access_log(name: &'static str) -> Row {
 
 fn metrics(name: &'static str) -> Row {
     over(name, side(counted()), side(counted_by_peer()), Goal::Nanos(100.0))
+}
+
+/// The peer is what no metrics can do without.
+fn metrics_beside_the_least(name: &'static str) -> Row {
+    over(name, side(counted()), side(Drained(with_context(least::Counted::new(bare())))), Goal::None)
 }
 
 /// A service with metrics of its own.
