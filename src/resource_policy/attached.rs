@@ -37,7 +37,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl ResourcePolicy {
-    /// How long a document may be on AWS, in characters. Whether AWS counts blanks is not documented; here they count.
+    /// How long a document may be on AWS, in characters. Whether AWS counts spaces is not documented; here they count.
     pub const MAX_CHARACTERS: usize = 8_192;
 
     /// Reads a policy document of at most [`MAX_CHARACTERS`](Self::MAX_CHARACTERS) and attaches it to the API, whose ARN
