@@ -191,7 +191,7 @@ pub mod timeout;
 pub mod usage_plan;
 
 pub use body::GatewayBody;
-pub use error::ConfigError;
+pub use error::{ConfigError, ConfigErrorKind};
 
 #[cfg(all(doctest, feature = "gateway"))]
 #[doc = include_str!("../README.md")]

@@ -1,6 +1,6 @@
 //! The form of key values: the limits, generation, and a form of your own that rejects garbage early.
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ConfigErrorKind};
 
 /// Fewest characters of a key value.
 pub(super) const MIN_VALUE: usize = 20;
@@ -105,7 +105,9 @@ fn random_text(alphabet: &[u8], length: usize) -> Result<String, ConfigError> {
 }
 
 fn no_randomness(error: getrandom::Error) -> ConfigError {
-    ConfigError::new("API key", "", format!("the system gives no random bytes: {error}"))
+    ConfigError::new("API key", "", "the system gives no random bytes")
+        .with_kind(ConfigErrorKind::System)
+        .with_source(error)
 }
 
 fn checksum(text: &[u8]) -> [u8; CHECKSUM] {

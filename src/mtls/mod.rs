@@ -6,7 +6,8 @@
 //! (`context:identity.clientCert.subjectDN`, see `policy::RequestKeys`). How [`MutualTlsLayer`] judges a request:
 //!
 //! 1. If the layer is only for some [domains](MutualTlsLayer::domains): a request for another host passes. The host is
-//!    that of the request target, or of the one `Host` field.
+//!    that of the request target, or of the one `Host` field, without its port and one final dot. It is compared as
+//!    custom domains of stages are; what is no host name (`a.example..`) is for no open domain.
 //! 2. There must be a certificate in the extensions.
 //! 3. If the listener noted the name that the client asked for in the handshake (SNI), the host must be that name: a
 //!    certificate that one domain's trust store accepted says nothing about another domain.

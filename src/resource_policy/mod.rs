@@ -1,7 +1,7 @@
 //! Resource policies: who may call an API, from where, over what.
 //!
 //! A REST API's resource policy is judged in two phases (developer guide, "How API Gateway resource policies affect
-//! authorization workflow"). This layer is the first one; authorizers inside it do the second, given the same policy. How
+//! authorization workflow"). This layer is the first one; authorizers inside it do the second, given the same policy (a gateway gives them its own). How
 //! a request is judged:
 //!
 //! 1. The ARN of the call is made from what is *routed*: the stage, the method, and the path as this layer sees it.
@@ -20,7 +20,8 @@
 //! A call through a [private](crate::context::Ingress::private) entry is refused where no policy is attached: in `Gateway`,
 //! `SigV4AuthLayer` and `AuthorizerLayer`.
 //!
-//! The policy of an `AWS_IAM` method is judged by `SigV4AuthLayer`, which knows the caller: give it the same policy.
+//! The policy of an `AWS_IAM` method is judged by `SigV4AuthLayer`, which knows the caller: outside of a gateway, give it the
+//! same policy. What a refusal says and explains is a setting of each layer, and not of the policy.
 //! [`ResourcePolicyLayer::phase`] replaces the table by one row for all requests.
 //!
 //! | refusal | answer | [`Cause`](crate::response::Cause) |
@@ -55,7 +56,7 @@
 //! let policy = ResourcePolicy::new(&api, r#"{"Version": "2012-10-17", "Statement": [{"Sid": "office", "Effect": "Allow",
 //!     "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*",
 //!     "Condition": {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}}]}"#)?;
-//! let service = ResourcePolicyLayer::new(policy.stage("v1")).layer(service_fn(|_: Request<()>| async {
+//! let service = ResourcePolicyLayer::new(policy).stage("v1").layer(service_fn(|_: Request<()>| async {
 //!     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("cat, dog")))
 //! }));
 //! let from = |peer: &str| {

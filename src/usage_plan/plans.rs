@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     context::subject,
-    error::ConfigError,
+    error::{ConfigError, ConfigErrorKind},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -177,7 +177,7 @@ impl UsagePlans {
         let conflicts =
             |slot| slot != old.slot && directory.at(slot).is_some_and(|other| other.plan.overlaps(plan));
         match self.0.table.iter().any(|shard| shard.has_conflict(old.slot, conflicts)) {
-            true => Err(ConfigError::new("usage plan", plan.id(), ONE_PLAN)),
+            true => Err(in_two_plans("usage plan", plan.id())),
             false => Ok(()),
         }
     }
@@ -253,7 +253,7 @@ impl UsagePlans {
         let plans = self.0.table.lock(subject).plans_of(subject);
         let others = plans.iter().filter(|slot| **slot != plan.slot).filter_map(|slot| directory.at(*slot));
         if others.into_iter().any(|other| other.plan.overlaps(&plan.plan)) {
-            return Err(ConfigError::new("API key id", key_id, ONE_PLAN));
+            return Err(in_two_plans("API key id", key_id));
         }
         Ok(())
     }
@@ -380,8 +380,12 @@ impl UsagePlans {
     }
 }
 
-const ONE_PLAN: &str = "a key may be in one usage plan per stage only";
+fn in_two_plans(location: &'static str, value: &str) -> ConfigError {
+    ConfigError::new(location, value, "a key may be in one usage plan per stage only")
+        .with_kind(ConfigErrorKind::InUse)
+}
 
 pub(super) fn not_attached(key_id: &str) -> ConfigError {
     ConfigError::new("API key id", key_id, "is not attached to the usage plan")
+        .with_kind(ConfigErrorKind::NotFound)
 }
