@@ -12,11 +12,15 @@
 //!    it. `only-if-cached` ends here: a stored answer, or 504.
 //! 3. What is stale but has a validator is asked about with `If-None-Match` and `If-Modified-Since`, once for all who wait
 //!    for it. What must be validated at each use serves those whose request came before that question was sent; who came
-//!    while it was on its way shares the next one. A 304 brings its
-//!    fields up to date (section 3.2), unless it names another answer; so may the answer to a `HEAD` (section 4.3.5),
+//!    while it was on its way shares the next one. A request with `no-store` asks alone, and those with credentials that
+//!    their key does not have ask among themselves. A 304 brings its
+//!    fields up to date (section 3.2), unless it names another answer: then what is stored is gone, and only the client
+//!    that asked is told it once more. So may the answer to a `HEAD` (section 4.3.5),
 //!    and one that shows another entity tag, date or length makes the stored answer stale.
-//! 4. Where the service fails (an error, or 500, 502, 503, 504), the stale answer stands in for as long as its own
-//!    `stale-if-error`, the request's, or [`Rfc9111::stale_if_error`] say.
+//! 4. Where the service fails (an error, or 500, 502, 503, 504, or the integration timeout inside the cache gives it up),
+//!    the stale answer stands in for as long as its own `stale-if-error`, the request's, or [`Rfc9111::stale_if_error`]
+//!    say: to each of those who wait by the words of their own request. Both that and `stale-while-revalidate` count from
+//!    when the answer became stale, by its age or by a soft purge.
 //! 5. A new answer is stored unless one of these speaks against it: `no-store` on either side (but not on an answer
 //!    with `must-understand` whose status is understood), `private`, `Vary: *`, a status that no cache keeps (206, 304,
 //!    428, 429, 431, 511 among them), credentials in the request that its key does not have (rule 3 of [`cache`](super)),
