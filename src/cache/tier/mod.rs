@@ -6,7 +6,7 @@
 //! 2. The tier is asked, once for everybody in the process who asks the same, within a deadline. What it has goes into
 //!    memory and is judged there as if it had always been there.
 //! 3. If it has nothing, one process makes the call for all (`TierClaim`); the others ask again until its answer is there,
-//!    at most as long as they would wait for a call of their own process. A claim that is not renewed ends by itself, so a
+//!    at most as long as they would wait for a call of their own process, in all. A claim that is not renewed ends by itself, so a
 //!    process that dies is followed by the next one.
 //! 4. The answer, or the mark that it is not storable, goes into memory, and behind the request's back into the tier.
 //!
