@@ -33,6 +33,7 @@ const DEFAULT_TOKEN_SOURCE: &str = "method.request.header.Authorization";
 
 /// Which events an HTTP API's authorizer gets (`authorizerPayloadFormatVersion`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PayloadFormat {
     /// `1.0`
     V1,

@@ -37,11 +37,13 @@
 //! 5. Else the service is called, **once for everybody who asks the same**, without the client's conditions. Every client
 //!    that waits drives the call and reads the body as it arrives. One that goes away takes nothing along; the last one to
 //!    go ends the call, unless only the end of an announced body is to come. An answer that is not storable is for the
-//!    client that made the call: the others make their own at once, and for 120 s nobody waits on that key. A wait lasts
-//!    5 s at most.
+//!    client that made the call: the others make their own at once, and for 120 s nobody waits on that key. Where a call
+//!    fails, or its body breaks off before anything of it was sent to those who wait, the next of them makes one. A wait
+//!    lasts 5 s at most.
 //! 6. The answer is stored when its body is complete: status 200, 203, 204, 300, 301 or 308; at most 1 MiB; no
 //!    `no-store`, `private`, `no-cache`, `Set-Cookie`, `Vary: *`, `text/event-stream`; as long as `Content-Length` said;
-//!    not a refusal of a gateway layer; and nothing was purged meanwhile. Trailers are stored with it.
+//!    not a refusal of a gateway layer; and neither was it purged meanwhile nor has a later call brought a newer one.
+//!    Trailers are stored with it.
 //!
 //! | request | status | body | fields |
 //! |---|---|---|---|
@@ -150,6 +152,7 @@ mod plan;
 mod present;
 mod purge;
 mod reason;
+mod releases;
 mod respond;
 pub mod rfc;
 mod rules;

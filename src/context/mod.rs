@@ -56,6 +56,7 @@ mod declared;
 mod execution;
 mod explanation;
 mod forwarded;
+mod head;
 #[cfg(feature = "access-log")]
 mod headroom;
 mod host;
@@ -89,6 +90,7 @@ pub use claims::{ClaimStyle, Claims};
 #[cfg(feature = "mtls")]
 pub use client_certificate::ClientCertificate;
 pub use explanation::Explanation;
+pub use head::Head;
 #[cfg(feature = "access-log")]
 pub use headroom::{AuthorizerUse, PlanHeadroom};
 pub use identity::{Principal, VerifiedApiKey};
@@ -153,6 +155,7 @@ use std::{
 
 /// Which kind of API answers: it decides the table of refusals (design D4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ApiKind {
     /// REST API (v1): 21 configurable gateway responses, `x-amzn-RequestId`, 504 on a timeout.
     #[default]

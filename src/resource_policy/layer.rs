@@ -26,6 +26,7 @@ use tower_service::Service;
 
 /// How much of the policy's answer is final.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Phase {
     /// By the method's authorization; see the table of the [module](super).
     #[default]

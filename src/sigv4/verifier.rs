@@ -37,6 +37,7 @@ pub struct SigV4Verifier {
 
 /// What stands in the last line of the canonical request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Payload {
     /// The SHA-256 of the body as received.
     Sha256([u8; 32]),

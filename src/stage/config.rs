@@ -201,6 +201,7 @@ impl Deployment {
 
 /// What an unmatched path or method is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoRoute {
     /// 403 `{"message":"Missing Authentication Token"}`, as a REST API says it (an HTTP API: 404 `Not Found`). Where the
     /// request has an `Authorization` field that is no complete signature, a REST API says what it lacks; so does this one,

@@ -100,9 +100,8 @@ impl State {
     }
 
     pub(super) fn set_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
-        let unknown = domain.mappings().iter().find(|mapping| !self.stages.contains_key(&mapping.stage));
-        if let Some(mapping) = unknown {
-            return Err(unknown_stage(&mapping.stage));
+        if let Some((_, unknown)) = domain.mappings().find(|(_, stage)| !self.stages.contains_key(*stage)) {
+            return Err(unknown_stage(unknown));
         }
         self.domains.retain(|own| own.name() != domain.name());
         self.domains.push(domain);

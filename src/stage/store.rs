@@ -317,6 +317,13 @@ impl Stages {
         })
     }
 
+    /// All custom domains, by name.
+    pub fn domains(&self) -> Vec<CustomDomain> {
+        let mut domains = self.state().domains.clone();
+        domains.sort_by(|one, other| one.name().cmp(other.name()));
+        domains
+    }
+
     /// Adds or replaces a custom domain.
     ///
     /// # Errors

@@ -18,8 +18,9 @@ use super::{
 use crate::context::VerifiedApiKey;
 use crate::{
     clock::Timestamp,
-    context::{Announced, ContextConfig, KeptCharge, PlainCharge, Principal, RateLimit, RequestContext},
-    filter::Head,
+    context::{
+        Announced, ContextConfig, Head, KeptCharge, PlainCharge, Principal, RateLimit, RequestContext,
+    },
     response::Cause,
     route::{MatchedRoute, Routes, Scope},
     throttle::SharedBucket,

@@ -35,6 +35,8 @@ use std::{
 /// plans.put_plan(basic(10)?)?; // an edit keeps what was used
 /// plans.update_remaining("basic", "alice", 50)?; // fifty more, in this period only
 /// assert_eq!(plans.attach("gold", "alice").unwrap_err().value(), "gold");
+/// assert_eq!(plans.plans().iter().map(UsagePlan::id).collect::<Vec<_>>(), ["basic"]);
+/// assert_eq!(plans.keys_of("basic")?, ["alice"]);
 /// # Ok::<(), tower_gateway::ConfigError>(())
 /// ```
 #[derive(Clone)]
@@ -207,6 +209,29 @@ impl UsagePlans {
     /// The plan as it is configured.
     pub fn plan(&self, plan_id: &str) -> Option<UsagePlan> {
         self.directory().named(plan_id).map(|plan| plan.plan.clone())
+    }
+
+    /// Every plan as it is configured, by id (AWS: `GetUsagePlans`).
+    pub fn plans(&self) -> Vec<UsagePlan> {
+        let mut plans: Vec<_> = self.directory().iter().map(|plan| plan.plan.clone()).collect();
+        plans.sort_by(|one, other| one.id().cmp(other.id()));
+        plans
+    }
+
+    /// The ids of the keys that are attached to a plan, sorted (AWS: `GetUsagePlanKeys`). It copies them all: where there
+    /// are many, [`usage_page`](Self::usage_page) lists them by and by.
+    ///
+    /// # Errors
+    ///
+    /// There is no such plan.
+    pub fn keys_of(&self, plan_id: &str) -> Result<Vec<String>, ConfigError> {
+        let slot = self.directory().require(plan_id)?.slot;
+        let mut keys = Vec::new();
+        for shard in self.table().iter() {
+            keys.extend(shard.attached(slot, 0).map(|(_, key_id)| key_id.to_owned()));
+        }
+        keys.sort_unstable();
+        Ok(keys)
     }
 
     /// Attaches a key, by its id, to a plan. Attaching again changes nothing.

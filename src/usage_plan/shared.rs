@@ -116,7 +116,7 @@ impl UsagePlans {
     ) -> UsageAsk {
         let span = plan.span(self.now().unix_seconds());
         UsageAsk {
-            counter: Counter::new(&plan.plan, subject),
+            counter: Counter::of(&plan.plan, subject),
             period: period_of(&span),
             limit: plan.quota().map(super::quota::Quota::limit),
             // The days of the present period say what was left at the end of each.
@@ -194,7 +194,7 @@ impl UsagePlans {
             let limit =
                 plan.quota().ok_or_else(|| ConfigError::new("usage plan", plan_id, "has no quota"))?.limit();
             RemainingAsk {
-                counter: Counter::new(&plan.plan, subject_of_key(key_id)),
+                counter: Counter::of(&plan.plan, subject_of_key(key_id)),
                 period: period_of(&plan.span(self.now().unix_seconds())),
                 limit,
                 remaining,

@@ -149,9 +149,8 @@ impl Flight {
 
     /// Of a call that purges do not find, any purge may mean the answer.
     fn is_superseded(&self) -> bool {
-        let is_listed = !(self.job.is_alone || self.is_overtaken());
-        let Job { core, key, purges, .. } = &self.job;
-        self.superseded.load(SeqCst) || !is_listed && core.purges_of(key.primary.borrowed()) != *purges
+        let Job { core, key, purges, is_alone, .. } = &self.job;
+        self.superseded.load(SeqCst) || *is_alone && core.purges_of(key.primary.borrowed()) != *purges
     }
 
     /// The tags of the answer, once its head is there.
