@@ -201,7 +201,7 @@ impl Core {
         &self.changes[key.hash() as usize % STRIPES]
     }
 
-    /// A number that changes whenever something is stored under a key of the same stripe. Who read it, then found
+    /// A number that changes whenever something is stored under a key of the same stripe. A caller that read it, then found
     /// nothing, and reads the same again need not look a second time.
     pub(super) fn changes(&self, key: StoreKey<'_>) -> u64 {
         self.stripe(key).count.load(SeqCst)

@@ -63,7 +63,7 @@ fn job(core: &Arc<Core>, request: RequestView<'_>, fetch: Fetch, started: Timest
     }
 }
 
-/// Who may invalidate an entry has it go, whatever comes of the call. Where it was asked for the lead, the second tier
+/// A client that may invalidate an entry has it go, whatever comes of the call. Where it was asked for the lead, the second tier
 /// has been told.
 fn invalidate(core: &Core, fetch: &Fetch) {
     let key = fetch.key.primary.borrowed();

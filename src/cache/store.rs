@@ -10,8 +10,8 @@ use std::{fmt, mem::size_of, sync::Arc};
 /// Keeps values under keys, within a capacity in bytes. The default is
 /// [`MemoryCacheStore`](super::MemoryCacheStore).
 ///
-/// Synchronous: it is asked on the hot path, in part under a lock of the cache, which it must not call or wait for. Values are opaque; [`StoredValue::to_bytes`] and
-/// [`StoredValue::from_bytes`] are for a store that leaves the process.
+/// Synchronous: it is asked on the hot path, in part under a lock of the cache, which it must not call or wait for.
+/// Values are opaque; [`StoredValue::to_bytes`] and [`StoredValue::from_bytes`] are for a store that leaves the process.
 pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
     /// The value under a key. Compares the whole key, not only the hash.
     fn get(&self, key: StoreKey<'_>) -> Option<StoredValue>;

@@ -84,11 +84,12 @@ pub(super) fn touch(policy: &Policy, origin: Option<HeaderValue>, headers: &mut 
         headers.append(VARY, VARY_ORIGIN);
     }
     if found.cors_answer {
-        if policy.back_end == BackEndHeaders::Replace {
-            strip(headers);
-        } else if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        // All of theirs or all of ours: their credentials would count for our origin.
+        let is_kept = origin.is_none() || headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN);
+        if policy.back_end == BackEndHeaders::Keep && is_kept {
             return;
         }
+        strip(headers);
     }
     if let Some(origin) = origin {
         allow(policy, origin, headers);

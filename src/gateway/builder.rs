@@ -242,9 +242,9 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Which callers may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) without a policy of its
-    /// own decides together with this one. For methods with `AWS_IAM` the signature comes first, and the layer of
-    /// [`sigv4`](Self::sigv4) judges by the same policy. Default: none.
+    /// Which callers may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) decides together with this
+    /// policy. For methods with `AWS_IAM` the signature comes first, and the layer of [`sigv4`](Self::sigv4) judges by this
+    /// policy. Both are given it, and neither may have another. Default: none.
     #[cfg(feature = "policy")]
     #[must_use]
     pub fn resource_policy(mut self, policy: ResourcePolicyLayer) -> Self {
@@ -344,8 +344,9 @@ impl<C> GatewayBuilder<C> {
     /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
     /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a
     /// method whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy
-    /// that the layer of signatures was not given, or of another API than the authorizer's, keys from an authorizer that is
-    /// not there, a plan's method throttle for a stage that does not exist or for a method that no deployment declares.
+    /// beside another one or another API of the layers of signatures or authorizers, or beside a layer of signatures that
+    /// only authenticates, keys from an authorizer that is not there, a plan's method throttle
+    /// for a stage that there is not or for a method that no deployment declares.
     ///
     /// A method of a later deployment that needs a part which is not there is closed: 403 `INVALID_API_KEY` for keys, 500
     /// `AUTHORIZER_CONFIGURATION_ERROR` for authorizers.
@@ -378,9 +379,9 @@ impl Parts {
         let routes = self.routes.unwrap_or_else(Routes::catch_all);
         let stages = self.stages.map_or_else(|| Stages::single(DEFAULT_STAGE, routes), Ok)?;
         let clock = self.context.clock.clone();
-        #[cfg(feature = "authorizer")]
+        #[cfg(any(feature = "sigv4", feature = "authorizer"))]
         let authorizers = self.authorizers.judging_by(self.resource_policy.as_ref())?;
-        #[cfg(not(feature = "authorizer"))]
+        #[cfg(not(any(feature = "sigv4", feature = "authorizer")))]
         let authorizers = self.authorizers;
         let api = self.observe.as_ref().map(ObserveLayer::api_info);
         let responses =
@@ -468,16 +469,6 @@ impl Parts {
                 method,
                 "sigv4",
                 "the method names another authorizer, and the layer asks every request for a signature (`PerMethod` does not)",
-            );
-        }
-        #[cfg(feature = "sigv4")]
-        if let (Some(_), Some(sigv4)) = (&self.resource_policy, &self.authorizers.sigv4)
-            && !sigv4.has_resource_policy()
-        {
-            return conflict(
-                "resource_policy".into(),
-                "sigv4",
-                "methods with AWS_IAM are judged by the signature's layer, which was not given the policy",
             );
         }
         Ok(())

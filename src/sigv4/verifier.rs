@@ -114,7 +114,7 @@ impl SigV4Verifier {
         self
     }
 
-    /// Also accepts what some clients sign by mistake: a literal `+` in the query as a blank, and repeated slashes
+    /// Also accepts what some clients sign by mistake: a literal `+` in the query as a space, and repeated slashes
     /// and dot segments left in the path. Costs another hash for each such reading. Default: no.
     #[must_use]
     pub fn lenient(mut self, lenient: bool) -> Self {

@@ -248,7 +248,7 @@ impl Stages {
     pub fn remove_settings(&self, stage: &str, key: &str) -> Result<(), ConfigError> {
         self.change(|state| {
             let removed = state.stage(stage)?.stage.settings.remove(key);
-            // AWS's words, with its trailing blank.
+            // AWS's words, with its trailing space.
             let problem = || {
                 format!(
                     "Cannot remove method setting {key} because there is no method setting for this method "

@@ -150,7 +150,7 @@ impl Course {
 #[derive(Debug)]
 pub(super) struct Override {
     stage: String,
-    /// Resource path, a blank, verb.
+    /// Resource path, a space, verb.
     method: String,
     id: u64,
     throttle: Throttle,

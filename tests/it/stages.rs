@@ -4,7 +4,7 @@ mod recorded;
 #[cfg(feature = "sigv4")]
 mod signatures;
 
-use crate::support::{Strict, assert_service, get, run, through, vectors};
+use crate::support::{Strict, assert_service, get, run, through};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};

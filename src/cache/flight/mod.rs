@@ -1,4 +1,4 @@
-//! One call to the service, shared: whoever waits for it drives it, and everybody reads what it brings.
+//! One call to the service, shared: every reader that waits for it drives it, and all read what it brings.
 //!
 //! No task of its own and no leader that must stay: the call (future, then body) lies in the flight, and the reader
 //! that finds nothing to read takes it out, polls it with the flight's own waker, and puts it back. When the service

@@ -207,7 +207,7 @@ fn a_lookup_ends_in_one_of_these() {
     assert!(matches!(get(&[("cache-control", "only-if-cached")], fresh, 60), Decision::GatewayTimeout));
     assert!(matches!(lookup(&Method::HEAD, &[], fresh, 0), Decision::Hit));
     assert!(matches!(lookup(&Method::HEAD, &[], fresh, 60), Decision::Revalidate(NoCacheReason::Expired)));
-    // Whoever carries credentials could not leave a confirmation behind for others.
+    // A client with credentials could not leave a confirmation behind for others.
     assert!(matches!(get(&[("cookie", "a=b")], fresh, 60), Decision::Miss(NoCacheReason::Expired)));
     let shared: Option<&[(&str, &str)]> = Some(&[("cache-control", "s-maxage=60"), ("etag", "\"a\"")]);
     assert!(matches!(
