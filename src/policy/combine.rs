@@ -19,13 +19,12 @@ use super::Decision;
 
 /// What a resource policy that names a caller by its account alone grants inside that account. AWS documents that it
 /// "delegates authority to the account"; whether that is enough without an identity policy is not confirmed by a
-/// recording for API Gateway. Other services ask for both, which is the default here; `SigV4AuthLayer` follows table A
-/// unless it is told otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// recording for API Gateway: `SigV4AuthLayer` follows its table A, for which it is, unless it is told otherwise. Other
+/// services ask for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AccountGrant {
     /// An identity policy must allow as well.
-    #[default]
     Delegates,
     /// It is enough.
     Allows,

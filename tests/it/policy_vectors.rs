@@ -66,7 +66,7 @@ fn verdict(case: &Value) -> &'static str {
     }
     let same = text("principal").split(':').nth(4) == Some(text("resource_account"));
     let outcome = match same {
-        true => combine::same_account(identity, resource, AccountGrant::default()),
+        true => combine::same_account(identity, resource, AccountGrant::Delegates),
         false => combine::cross_account(identity, resource),
     };
     match outcome {
@@ -172,7 +172,7 @@ fn both_outcome_tables_row_by_row() {
     for row in tables["A_same_account_or_lambda_authorizer"].as_array().unwrap() {
         let (other, resource) = (decision(&row["other_policy"]), Some(decision(&row["resource_policy"])));
         assert_eq!(
-            words(combine::same_account(other, resource, AccountGrant::default())),
+            words(combine::same_account(other, resource, AccountGrant::Delegates)),
             row["result"],
             "{row}"
         );
