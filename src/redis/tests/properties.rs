@@ -12,8 +12,8 @@ use crate::{
     usage_plan::{
         LeaseLedger,
         store::{
-            BucketAsk, BucketId, BucketLevel, Counter, DayUse, KEEP, LeaseAsk, Period, RemainingAsk,
-            Standing, Taken, ThrottleAsk, Tokens, UsageAsk, UsageStore,
+            BucketAsk, BucketId, BucketLevel, Counter, DayUse, KEPT_AFTER_END, LeaseAsk, Period,
+            RemainingAsk, Standing, Taken, ThrottleAsk, Tokens, UsageAsk, UsageStore,
         },
     },
 };
@@ -241,8 +241,9 @@ async fn lease_schedule(store: Arc<RedisUsage>, _: Redis, number: u64) {
                 let ask = holder.ask(&counter, limit, now, &mut random);
                 let mut wanted = ledger.ask(&ask, now);
                 // The one difference: a holder that a young counter does not know has lost it, with all that it said.
-                let is_young =
-                    born.get(&ask.period.start).is_some_and(|born| now - born < KEEP.as_micros() as u64);
+                let is_young = born
+                    .get(&ask.period.start)
+                    .is_some_and(|born| now - born < KEPT_AFTER_END.as_micros() as u64);
                 if wanted.standing == Standing::Settled && is_young {
                     wanted.standing = Standing::Lost;
                 }
