@@ -7,7 +7,7 @@ use crate::{
     redis::{Redis, RedisUsage, buckets, counters::MOST_UNITS},
     throttle::{
         PastRates, Throttle,
-        bucket::{Bucket, Verdict},
+        bucket::{Bucket, BucketVerdict},
     },
     usage_plan::{
         LeaseLedger,
@@ -82,8 +82,8 @@ fn charge(states: &mut [Bucket], ask: &ThrottleAsk, now: u64) -> Vec<BucketLevel
         match ask.tokens {
             Tokens::Take(0) => {}
             Tokens::Take(cost) => match state.check(bucket.throttle, now, cost) {
-                Verdict::Admit(next) => *state = next,
-                Verdict::Refuse { .. } => (*lacked, refused) = (true, refused | !bucket.shadow),
+                BucketVerdict::Admit(next) => *state = next,
+                BucketVerdict::Refuse { .. } => (*lacked, refused) = (true, refused | !bucket.shadow),
             },
             Tokens::GiveBack(tokens) => *state = state.refund(tokens),
             Tokens::Overdraw(tokens) => *state = state.overdraw(bucket.throttle, now, tokens),
