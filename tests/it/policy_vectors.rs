@@ -4,7 +4,7 @@ use crate::support::vectors;
 use serde_json::Value;
 use tower_gateway::policy::{
     AccessRequest, ConditionFailure, ConditionValue, Decision, Policy, RequestPrincipal,
-    combine::{self, AccountGrant, Outcome},
+    combine::{self, AccountGrant, Combined},
     union,
 };
 
@@ -70,9 +70,9 @@ fn verdict(case: &Value) -> &'static str {
         false => combine::cross_account(identity, resource),
     };
     match outcome {
-        Outcome::Allowed => "Allowed",
-        Outcome::ImplicitlyDenied(_) => "ImplicitlyDenied",
-        Outcome::ExplicitlyDenied(_) => "ExplicitlyDenied",
+        Combined::Allowed => "Allowed",
+        Combined::ImplicitlyDenied(_) => "ImplicitlyDenied",
+        Combined::ExplicitlyDenied(_) => "ExplicitlyDenied",
     }
 }
 
@@ -157,11 +157,11 @@ fn decision(word: &Value) -> Decision {
     }
 }
 
-fn words(outcome: Outcome) -> &'static str {
+fn words(outcome: Combined) -> &'static str {
     match outcome {
-        Outcome::Allowed => "explicit allow",
-        Outcome::ImplicitlyDenied(_) => "implicit deny",
-        Outcome::ExplicitlyDenied(_) => "explicit deny",
+        Combined::Allowed => "explicit allow",
+        Combined::ImplicitlyDenied(_) => "implicit deny",
+        Combined::ExplicitlyDenied(_) => "explicit deny",
     }
 }
 
