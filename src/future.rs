@@ -12,15 +12,26 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+/// Only this crate implements the traits of its layers' types.
+pub(crate) mod sealed {
+    #[allow(unnameable_types, reason = "that nobody can name it is what it is for")]
+    pub trait Sealed {}
+}
+
 /// What a layer does to the answer of the service inside it. Runs once, when the head of the answer is there.
-pub trait OnResponse<R> {
+///
+/// Layers of this crate implement it, and nobody else can.
+pub trait OnResponse<R>: sealed::Sealed {
     /// Changes the answer in place.
     fn on_response(self, response: &mut Response<R>);
 }
 
 /// Leaves the answer alone.
 #[derive(Clone, Copy, Debug, Default)]
+#[doc(hidden)]
 pub struct Untouched;
+
+impl sealed::Sealed for Untouched {}
 
 impl<R> OnResponse<R> for Untouched {
     fn on_response(self, _: &mut Response<R>) {}

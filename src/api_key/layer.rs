@@ -49,6 +49,7 @@ pub enum KeyRequirement {
 /// let forged = tower_gateway::api_key::UsageIdentifierKey::new("0123456789abcdefghij");
 /// ```
 #[derive(Clone)]
+#[doc(hidden)]
 pub struct UsageIdentifierKey(HeaderValue);
 
 impl UsageIdentifierKey {

@@ -104,7 +104,7 @@ impl KeyEntry {
 
     /// The first millisecond since 1970-01-01T00:00:00Z at which this value is no longer valid. Default: no end.
     #[must_use]
-    pub fn with_end(mut self, unix_millis: i64) -> Self {
+    pub fn with_end_unix_millis(mut self, unix_millis: i64) -> Self {
         self.valid_until = unix_millis;
         self
     }
@@ -124,8 +124,8 @@ impl KeyEntry {
         self.id.as_str()
     }
 
-    /// Milliseconds since 1970-01-01T00:00:00Z; `None` without end.
-    pub fn end(&self) -> Option<i64> {
+    /// The first millisecond since 1970-01-01T00:00:00Z at which this value is no longer valid; `None` without end.
+    pub fn end_unix_millis(&self) -> Option<i64> {
         (self.valid_until != FOREVER).then_some(self.valid_until)
     }
 
@@ -143,7 +143,7 @@ impl KeyEntry {
 impl fmt::Debug for KeyEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("KeyEntry");
-        out.field("id", &self.id()).field("enabled", &self.enabled).field("end", &self.end());
+        out.field("id", &self.id()).field("enabled", &self.enabled).field("end", &self.end_unix_millis());
         out.finish_non_exhaustive()
     }
 }

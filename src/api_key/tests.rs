@@ -123,7 +123,7 @@ fn what_requests_see_follows_the_record() {
     assert!(entry(&keys, ONE).is_some(), "disabled is not unknown");
     keys.set_enabled("k1", true).unwrap();
     assert_eq!(accepted(&keys, ONE).as_deref(), Some("k1"), "the old value keeps its end");
-    assert_eq!(entry(&keys, ONE).unwrap().end(), Some((START + 9) * 1000));
+    assert_eq!(entry(&keys, ONE).unwrap().end_unix_millis(), Some((START + 9) * 1000));
     assert_eq!(proof(entry(&keys, TWO).unwrap()).subject(), first.subject(), "usage belongs to the id");
     keys.delete("k1").unwrap();
     assert!(entry(&keys, ONE).is_none() && entry(&keys, TWO).is_none() && keys.is_empty());
@@ -172,7 +172,7 @@ fn a_second_rotation_keeps_exactly_two_values() {
     assert_eq!(problem(rotate(THREE)), "API Key already exists", "it is the value already");
     let _back = rotate(TWO).unwrap();
     assert_eq!(valid(), [false, true, true], "back to the value before");
-    assert_eq!(entry(&keys, TWO).unwrap().end(), None);
+    assert_eq!(entry(&keys, TWO).unwrap().end_unix_millis(), None);
     let generated = keys.rotate("k1", None, Duration::ZERO).unwrap();
     assert_eq!(valid(), [false; 3]);
     assert!(accepted(&keys, generated.expose_value()).is_some());

@@ -155,7 +155,7 @@ impl AuthorizerBuilder {
     ///
     /// The engine is `regex-lite`: linear in the token's length whatever the expression, without look-around and
     /// back references, which Java's engine (AWS's) has.
-    pub fn validation_expression(mut self, expression: impl Into<String>) -> Self {
+    pub fn identity_validation_expression(mut self, expression: impl Into<String>) -> Self {
         self.validation = Some(expression.into());
         self
     }

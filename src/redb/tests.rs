@@ -58,7 +58,7 @@ fn start(place: &Place, configured: impl IntoIterator<Item = ApiKey>) -> (StateF
 fn finds(keys: &ApiKeys, value: &str) -> Option<(String, bool)> {
     use crate::api_key::{ApiKeyStore, KeyDigest};
     let entry = keys.lookup(&KeyDigest::of(value.as_bytes()))?;
-    Some((entry.id().to_owned(), entry.end().is_none()))
+    Some((entry.id().to_owned(), entry.end_unix_millis().is_none()))
 }
 
 fn a_key(id: &str) -> ApiKey {

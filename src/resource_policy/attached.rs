@@ -3,7 +3,7 @@
 use crate::policy::{
     AccessDenial, AccessRequest, CallArns, ConditionKeys, Decision, DenialWording, ExecuteApi, INVOKE,
     Policy, PolicyError, RequestPrincipal,
-    combine::{Outcome, PolicyKind},
+    combine::{Combined, PolicyKind},
     not_authorized,
 };
 use crate::response::{Cause, GatewayError};
@@ -112,7 +112,7 @@ impl ResourcePolicy {
         manner: &Manner,
         call: Call<'_>,
         keys: &dyn ConditionKeys,
-        combine: fn(Option<Decision>) -> Outcome,
+        combine: fn(Option<Decision>) -> Combined,
     ) -> Result<(), (GatewayError, Option<AccessDenial>)> {
         let config = &*self.config;
         let stage = call.stage.unwrap_or(&manner.stage);
@@ -130,9 +130,9 @@ impl ResourcePolicy {
     }
 }
 
-fn refusal(arn: &str, outcome: Outcome, wording: DenialWording) -> GatewayError {
+fn refusal(arn: &str, outcome: Combined, wording: DenialWording) -> GatewayError {
     let cause = match outcome {
-        Outcome::ExplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicyDenied,
+        Combined::ExplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicyDenied,
         _ => Cause::ResourcePolicySilent,
     };
     GatewayError::access_denied(cause, not_authorized(None, INVOKE, arn, outcome, wording))

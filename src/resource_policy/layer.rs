@@ -10,7 +10,7 @@ use crate::{
     future::{ResponseFuture, Untouched},
     policy::{
         AccessDenial, Decision, DenialWording, RequestKeys,
-        combine::{self, Outcome},
+        combine::{self, Combined},
     },
     response::GatewayError,
     route::{Authorization, Routes, Scope, check_path},
@@ -136,7 +136,7 @@ impl Config {
     }
 
     /// What makes an outcome of the policy's decision; `None` where others judge.
-    fn combination(&self, method: Option<&Authorization>) -> Option<fn(Option<Decision>) -> Outcome> {
+    fn combination(&self, method: Option<&Authorization>) -> Option<fn(Option<Decision>) -> Combined> {
         match (self.phase, method) {
             (Phase::Final, _) | (Phase::PerMethod, None | Some(Authorization::None)) => {
                 Some(combine::no_authorizer)

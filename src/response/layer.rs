@@ -4,7 +4,7 @@ use super::{GatewayError, GatewayResponses, render::X_AMZN_ERROR_TYPE, template:
 use crate::{
     clock::Clock,
     context::{ApiKind, ContextConfig, RequestContext},
-    future::{OnResponse, ResponseFuture},
+    future::{OnResponse, ResponseFuture, sealed::Sealed},
 };
 use bytes::Bytes;
 use http::{
@@ -132,11 +132,14 @@ where
 
 /// What is done to an answer on its way out.
 #[derive(Debug)]
+#[doc(hidden)]
 pub struct Finish {
     config: Arc<Config>,
     context: RequestContext,
     head: Option<Box<RequestHead>>,
 }
+
+impl Sealed for Finish {}
 
 impl<R: From<Bytes>> OnResponse<R> for Finish {
     fn on_response(self, response: &mut Response<R>) {

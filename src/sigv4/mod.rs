@@ -165,7 +165,7 @@ pub(crate) use claims::unreadable;
 pub use credentials::{Credentials, CredentialsBuilder};
 pub use error::SignatureError;
 pub use future::SigV4AuthFuture;
-pub use layer::{InGateway, SigV4AuthBuilder, SigV4AuthLayer, SignatureRequirement};
+pub use layer::{SigV4AuthBuilder, SigV4AuthLayer, SignatureRequirement};
 #[cfg(feature = "cache")]
 pub(crate) use permissions::Routed;
 pub use service::{BodyMap, Keep, SigV4AuthService, Wrap};

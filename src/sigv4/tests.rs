@@ -7,7 +7,7 @@ mod properties;
 mod suite;
 
 use super::{Credentials, Payload, RequestHead, SigV4Verifier, SignatureError};
-use crate::context::CallerIdentity;
+use crate::{clock::Timestamp, context::CallerIdentity};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use std::{io::Write as _, path::PathBuf};
 
@@ -93,8 +93,12 @@ impl Raw {
         let (uri, headers) = (self.uri()?, self.header_map()?);
         let head = RequestHead { method: &self.method, uri: &uri, headers: &headers };
         let lookup = |id: &str| (id == credentials.access_key_id()).then(|| credentials.clone());
-        Some(verifier.verify(&head, Payload::of(&self.body), now, lookup))
+        Some(verifier.verify(&head, Payload::of(&self.body), at(now), lookup))
     }
+}
+
+fn at(unix_seconds: i64) -> Timestamp {
+    Timestamp::new(0, unix_seconds * 1_000_000_000)
 }
 
 fn header(line: &[u8]) -> (HeaderName, Vec<u8>) {

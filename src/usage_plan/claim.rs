@@ -18,7 +18,7 @@ use crate::{
     store::{Decided, FailurePolicy, StoreFailure},
     throttle::{
         SharedBucket, Throttle,
-        bucket::{Bucket, Verdict},
+        bucket::{Bucket, BucketVerdict},
     },
 };
 use std::{
@@ -285,8 +285,8 @@ impl Claim {
         };
         let kept = Bucket::with_deficit(level.deficit, 0);
         let retry_after = match kept.check(bucket.throttle, 0, self.cost) {
-            Verdict::Refuse { retry_after_nanos } => retry_after_nanos.map(whole_seconds),
-            Verdict::Admit(_) => Some(1),
+            BucketVerdict::Refuse { retry_after_nanos } => retry_after_nanos.map(whole_seconds),
+            BucketVerdict::Admit(_) => Some(1),
         };
         Some(Refusal { cause, retry_after })
     }

@@ -34,8 +34,8 @@
 //! 5. *Recall.* If `need` was not granted and other live records hold units: tell their processes
 //!    ([`UsageListener::recalled`]).
 //!
-//! A record that holds nothing may be deleted after its `until` and [`KEEP`] have passed; a counter after its period and
-//! `KEEP` have. Both have at most so much time to live.
+//! A record that holds nothing may be deleted after its `until` and [`KEPT_AFTER_END`] have passed; a counter after its period and
+//! `KEPT_AFTER_END` have. Both have at most so much time to live.
 //!
 //! **Buckets** (throttles), if [`shares_throttles`](UsageStore::shares_throttles) says so. The arithmetic is that of
 //! [`bucket`](crate::throttle::bucket), exactly: one token is 10^18 units, [`Throttle::nano_rate`] units are added each
@@ -132,7 +132,7 @@ use std::{
 };
 
 /// How long what is over is remembered, for holders that come late.
-pub const KEEP: Duration = Duration::from_secs(600);
+pub const KEPT_AFTER_END: Duration = Duration::from_secs(600);
 
 /// Where quotas, use and, with some stores, throttles are kept; see the [module docs](self).
 pub trait UsageStore: fmt::Debug + Send + Sync + 'static {

@@ -101,7 +101,7 @@ fn per_resource() -> CorsLayer {
         .any("/{proxy+}", ApiMethod::new());
     let partner = Cors::new().allow_origins(["https://partner.example"]).allow_methods(["GET"]);
     let layer = CorsLayer::new(shop()).unwrap().resource("/pets/{id}", partner).unwrap();
-    layer.resource_off("/admin").unwrap().routes(routes.build().unwrap()).unwrap()
+    layer.resource_off("/admin").unwrap().routes(&routes.build().unwrap()).unwrap()
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_resource_has_its_own_configuration_or_none() {
 #[test]
 fn off_but_for_one_resource() {
     let routes = Routes::builder().any("/open", ApiMethod::new()).any("/", ApiMethod::new()).build().unwrap();
-    let layer = CorsLayer::off().routes(routes).unwrap().resource("/open", shop()).unwrap();
+    let layer = CorsLayer::off().routes(&routes).unwrap().resource("/open", shop()).unwrap();
     let (open, _) = run(through(layer.clone(), request(Method::GET, "/open", &[("origin", SHOP)])));
     assert_eq!(allowed(&open), Some(SHOP));
     let (closed, calls) = run(through(layer, preflight("/", SHOP, "GET")));

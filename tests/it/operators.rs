@@ -84,7 +84,7 @@ fn operators_see_why_and_others_nothing() {
         assert_eq!(get(&closed, path), (403, r#"{"message":"Forbidden"}"#.into()));
     }
     let open = closed
-        .authorizer(|head| head.headers.contains_key("x-operator"))
+        .allow(|head| head.headers.contains_key("x-operator"))
         .view("stages", |rest| (rest == "prod").then(|| "{}".to_owned()));
     let nobody = Request::get("/").body(()).unwrap();
     assert_eq!(run(open.clone().oneshot(nobody)).unwrap().status(), 403);

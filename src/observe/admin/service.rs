@@ -63,8 +63,8 @@ impl<R> AdminService<R> {
 
     /// Who may look, by the head of the request. Compare secrets in constant time.
     #[must_use]
-    pub fn authorizer(self, authorize: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
-        self.change(|config| config.authorize = Some(Arc::new(authorize)))
+    pub fn allow(self, allow: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.change(|config| config.authorize = Some(Arc::new(allow)))
     }
 
     /// Shows `/limits/{key}`, and the quotas of the busiest keys on the page. Default: 404.

@@ -32,5 +32,5 @@ mod price;
 mod row;
 
 pub use journal::UsageJournal;
-pub use price::{BillLine, PriceTable, Tier};
+pub use price::{BillLine, PriceTable};
 pub use row::UsageRow;

@@ -287,7 +287,7 @@ fn build(authorizer: &Value, path: &std::path::Path) -> bool {
     };
     let expression = text("identityValidationExpression").filter(|text| !text.contains("${"));
     let builder = match expression {
-        Some(expression) => builder.validation_expression(expression),
+        Some(expression) => builder.identity_validation_expression(expression),
         None => builder,
     };
     let builder = match authorizer["authorizerResultTtlInSeconds"].as_u64() {

@@ -204,7 +204,7 @@ fn what_identifies_a_caller_is_masked_in_every_line_whatever_its_name() {
     let keyed = crate::jwt::token(&json!({}));
     let jwt = tower_gateway::jwt::JwtAuthorizerLayer::new(
         "jwt",
-        &crate::jwt::authorizer(crate::jwt::source(), clock().1)
+        crate::jwt::authorizer(crate::jwt::source(), clock().1)
             .identity_source("$request.querystring.door")
             .build()
             .unwrap(),

@@ -7,7 +7,7 @@ use std::{
 };
 use tower_gateway::{
     store::{StoreError, StoreFuture},
-    throttle::bucket::{Bucket, Verdict},
+    throttle::bucket::{Bucket, BucketVerdict},
     usage_plan::{
         LeaseLedger,
         store::{
@@ -181,8 +181,8 @@ impl Shared {
                 Tokens::Overdraw(tokens) => (old.overdraw(bucket.throttle, now, tokens), false),
                 Tokens::Take(0) => (old, false),
                 Tokens::Take(tokens) => match old.check(bucket.throttle, now, tokens) {
-                    Verdict::Admit(taken) => (taken, false),
-                    Verdict::Refuse { .. } => (old, true),
+                    BucketVerdict::Admit(taken) => (taken, false),
+                    BucketVerdict::Refuse { .. } => (old, true),
                 },
                 tokens => panic!("{tokens:?}"),
             });
