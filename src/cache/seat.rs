@@ -44,8 +44,8 @@ fn job(core: &Arc<Core>, request: RequestView<'_>, fetch: Fetch, started: Timest
     if fetch.has_identity {
         core.note_identity();
     }
-    if let Some((head, _)) = KeyReader::head(fetch.key.primary.borrowed().bytes()) {
-        core.releases().note(head.stage, head.deployment);
+    if let Some((head, rest)) = KeyReader::head(fetch.key.primary.borrowed().bytes()) {
+        core.releases().note(head.stage, head.deployment, rest.is_of_canary());
     }
     let request = match core.rules.reads_requests() {
         true => RequestSnapshot::whole(request),

@@ -25,6 +25,11 @@ impl<'a> KeyReader<'a> {
         Some((head, reader))
     }
 
+    /// Whether what follows the head says that a canary has a cache of its own.
+    pub(in crate::cache) fn is_of_canary(self) -> bool {
+        self.0.first() == Some(&tag::CANARY)
+    }
+
     pub(super) fn part(&mut self) -> Option<&'a [u8]> {
         let (length, rest) = self.0.split_first_chunk::<4>()?;
         let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;

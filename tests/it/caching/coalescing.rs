@@ -452,7 +452,7 @@ fn ten_thousand_zipf_keys_make_at_most_one_call_each() {
 
 /// Answers each call when told to.
 fn told(calls: usize) -> (Vec<oneshot::Sender<()>>, Origin) {
-    told_saying(calls, |_| "public")
+    told_saying(calls, |_| "max-age=300")
 }
 
 /// With a `Cache-Control` for each.
@@ -528,10 +528,10 @@ fn what_was_overtaken_replaces_nothing_newer_and_nothing_purged() {
 /// same.
 #[test]
 fn an_older_call_that_went_alone_replaces_nothing_newer() {
-    for shares in [true, false] {
+    for (shares, is_rfc) in [(true, false), (false, false), (true, true), (false, true)] {
         run(async {
-            let (tell, origin) = told_saying(3, |call| if call == 1 { "no-store" } else { "public" });
-            let (service, cache, clock) = cached(&origin, |cache| cache.coalesce(shares));
+            let (tell, origin) = told_saying(3, |call| if call == 1 { "no-store" } else { "max-age=300" });
+            let (service, cache, clock) = cached(&origin, |cache| in_mode(cache, is_rfc).coalesce(shares));
             let [first, older, newer]: [_; 3] = tell.try_into().unwrap();
             first.send(()).unwrap();
             assert_eq!(text(&service, "/").await, "call 1");
@@ -544,7 +544,11 @@ fn an_older_call_that_went_alone_replaces_nothing_newer() {
             assert_eq!(said(after.await), "call 3");
             older.send(()).unwrap();
             assert_eq!(said(before.await), "call 2");
-            assert_eq!((text(&service, "/").await, origin.calls()), ("call 3".to_owned(), 3), "{shares}");
+            assert_eq!(
+                (text(&service, "/").await, origin.calls()),
+                ("call 3".to_owned(), 3),
+                "{shares} {is_rfc}"
+            );
             assert_eq!(cache.stats().not_stored(NoCacheReason::Superseded), 1);
         });
     }
@@ -560,19 +564,21 @@ fn what_was_overtaken_is_voided_by_its_own_purges_only() {
         (Purge::all().path("/"), 0),
         (Purge::all().tag("all"), 0),
     ] {
-        run(async {
-            let (tell, origin) = told(2);
-            let [older, _newer]: [_; 2] = tell.try_into().unwrap();
-            let (service, cache, clock) = cached(&origin, |cache| cache);
-            let mut first = Box::pin(ask(&service, get("/")));
-            assert!(poll_some(&mut first).await.is_pending());
-            clock.advance(SECOND * 6);
-            let mut second = Box::pin(ask(&service, get("/")));
-            assert!(poll_some(&mut second).await.is_pending());
-            cache.purge(&purge);
-            older.send(()).unwrap();
-            assert_eq!(said(first.await), "call 1");
-            assert_eq!(cache.stats().stored(), stored, "{purge:?}");
-        });
+        for is_rfc in [false, true] {
+            run(async {
+                let (tell, origin) = told(2);
+                let [older, _newer]: [_; 2] = tell.try_into().unwrap();
+                let (service, cache, clock) = cached(&origin, |cache| in_mode(cache, is_rfc));
+                let mut first = Box::pin(ask(&service, get("/")));
+                assert!(poll_some(&mut first).await.is_pending());
+                clock.advance(SECOND * 6);
+                let mut second = Box::pin(ask(&service, get("/")));
+                assert!(poll_some(&mut second).await.is_pending());
+                cache.purge(&purge);
+                older.send(()).unwrap();
+                assert_eq!(said(first.await), "call 1");
+                assert_eq!(cache.stats().stored(), stored, "{purge:?}");
+            });
+        }
     }
 }

@@ -438,3 +438,25 @@ fn a_stale_answer_stands_in_for_a_service_that_the_gateway_gives_up() {
         }
     });
 }
+
+/// The next canary of the same deployment finds what the one before has stored.
+#[test]
+fn a_change_between_two_canaries_is_seen_by_the_second() {
+    run(async {
+        let stages = with_canary(false, "v1");
+        let origin =
+            Origin::sync(|_, call| with(answer(format!("call {call}")), "cache-control", "max-age=60"));
+        let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
+        let router = StageRouter::new(stages.clone()).layer(CacheLayer::new(cache).layer(origin.clone()));
+        let send = async |method: &str| {
+            let answer =
+                router.clone().oneshot(request(method, "/prod/time", &[])).await.unwrap().into_body();
+            String::from_utf8(answer.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+        };
+        assert_eq!([send("GET").await, send("GET").await], ["call 1", "call 1"]);
+        stages.remove_canary("prod").unwrap();
+        assert_eq!(send("POST").await, "call 2");
+        stages.set_canary("prod", CanarySettings::new("v1", 100.0)).unwrap();
+        assert_eq!(send("GET").await, "call 3");
+    });
+}
