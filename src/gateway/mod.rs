@@ -79,6 +79,8 @@ pub use slot::{SlotFuture, SlotService};
 
 #[cfg(feature = "mtls")]
 use crate::mtls::MutualTlsLayer;
+#[cfg(any(feature = "tracing", feature = "xray"))]
+use crate::observe::trace::TraceLayer;
 #[cfg(feature = "policy")]
 use crate::resource_policy::ResourcePolicyLayer;
 use crate::{
@@ -121,6 +123,8 @@ struct Phases {
     stages: Stages,
     observers: Option<Arc<Observers>>,
     responses: GatewayResponseLayer,
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    trace: Option<TraceLayer>,
     #[cfg(feature = "mtls")]
     mutual_tls: Option<MutualTlsLayer>,
     cors: Option<CorsLayer>,
