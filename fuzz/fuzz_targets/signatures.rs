@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     for verifier in &*VERIFIERS {
-        let head = RequestHead { method: &Method::GET, uri: &uri, headers: &headers };
+        let head = RequestHead::new(&Method::GET, &uri, &headers);
         let outcome = verifier.verify(&head, Payload::EMPTY, NOW, |_| Some(CREDENTIALS.clone()));
         let error = outcome.expect_err("nobody has signed this");
         assert!(!error.message().is_empty() && error.error_type().ends_with("Exception"));

@@ -15,6 +15,9 @@ use std::{fmt, sync::Arc};
 /// a database keeps a snapshot, and renews it in the background. It is given the digest of the value and never the
 /// value. An `Arc` of a store is a store.
 ///
+/// Only a layer that is stacked by hand takes a store of your own: the key phase of a `Gateway` is an
+/// `ApiKeyLayer<ApiKeys>`.
+///
 /// ```
 /// use std::{collections::HashMap, sync::Arc};
 /// use tower_gateway::api_key::{ApiKeyLayer, ApiKeyStore, KeyDigest, KeyEntry};

@@ -259,7 +259,7 @@ fn records_that_break_a_limit_are_skipped_or_fail_the_file() {
                 y9tXe4GwrU65cug8QyQKE8pRwIzUFznda7iO73Gn, importedKey_1, firstone\n\
                 abcdef1234ghijklmnop0123456789, importedKey_2, secondone\n\
                 abcdefghij, importedKey_3,\n";
-    let error = keys.import_csv(text, ImportOptions { fail_on_warnings: true }).unwrap_err();
+    let error = keys.import_csv(text, ImportOptions::new().fail_on_warnings(true)).unwrap_err();
     let words = "API key file `line 4`: API Key value should be at least 20 characters";
     assert_eq!((error.to_string().as_str(), keys.len()), (words, 0));
     let report = import(&keys, text);
@@ -282,7 +282,7 @@ fn odd_records_are_named_in_the_order_of_the_file() {
     assert_eq!(report.warnings, [odd, more, name, none]);
     assert!(!keys.get(&report.ids[0]).unwrap().enabled());
     assert!(keys.get(&report.ids[1]).unwrap().enabled(), "an empty field is the default, true");
-    let strict = ImportOptions { fail_on_warnings: true };
+    let strict = ImportOptions::new().fail_on_warnings(true);
     assert_eq!(keys.import_csv(&text, strict).unwrap_err().value(), "line 2");
 }
 

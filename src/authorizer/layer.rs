@@ -10,14 +10,13 @@ use super::{
     judge::{self, Call, Refusal},
     key::CallKey,
 };
-#[cfg(feature = "gateway")]
-use crate::resource_policy::ResourcePolicy;
 use crate::{
     clock::Timestamp,
     context::{ApiKind, AuthorizerRun, ContextConfig, Ingress, Phase, RequestContext},
     error::ConfigError,
     future::Next,
-    policy::{DenialWording, ExecuteApi, Policy, RequestKeys},
+    policy::{DenialWording, ExecuteApi, RequestKeys},
+    resource_policy::ResourcePolicy,
     response::{Cause, GatewayError, ResponseType},
     route::{Authorization, Routes, Scope, check_path},
 };
@@ -44,7 +43,7 @@ pub(super) struct Config {
     first: Authorizer,
     others: Vec<Authorizer>,
     api: ExecuteApi,
-    resource_policy: Option<Policy>,
+    resource_policy: Option<ResourcePolicy>,
     wording: DenialWording,
     /// The layer's own table, for use without a stage.
     scope: Option<Arc<Scope>>,
@@ -104,7 +103,7 @@ impl AuthorizerLayer {
     }
 
     /// Region, account and API id of the ARNs that policies are asked about. Default: those of
-    /// [`ExecuteApi::default`]; inside a gateway with a resource policy, those of the policy.
+    /// [`ExecuteApi::default`]. With a resource policy, here or in the gateway around, those of the policy count.
     pub fn api(self, api: ExecuteApi) -> Self {
         self.change(|config| config.api = api)
     }
@@ -112,9 +111,10 @@ impl AuthorizerLayer {
     /// A resource policy that decides together with the authorizers
     /// ([`combine::lambda_authorizer`](crate::policy::combine::lambda_authorizer)): its explicit deny ends a request before the function is called, and its allow
     /// counts where the authorizer's policy says nothing. Default: none; calls through a
-    /// [private](Ingress::private) entry are refused then. Inside a gateway the default is the gateway's own.
-    pub fn resource_policy(self, policy: Policy) -> Self {
-        self.change(|config| config.resource_policy = Some(policy))
+    /// [private](Ingress::private) entry are refused then. The ARNs that it is asked about are of the API that it is
+    /// attached to, whatever [`api`](Self::api) says. A gateway gives its own.
+    pub fn resource_policy(self, policy: &ResourcePolicy) -> Self {
+        self.change(|config| config.resource_policy = Some(policy.clone()))
     }
 
     /// How much a refusal says. Default: [`DenialWording::Classic`].
@@ -125,17 +125,18 @@ impl AuthorizerLayer {
 
 #[cfg(feature = "gateway")]
 impl AuthorizerLayer {
-    /// The layer inside a gateway with a resource policy: without one of its own it decides together with the gateway's.
-    /// `None`: it was told of another API than the policy is attached to, and would ask it about ARNs that it cannot name.
-    pub(crate) fn with_policy_of(self, policy: &ResourcePolicy) -> Option<Self> {
-        if self.config.resource_policy.is_some() {
-            return Some(self);
+    /// The layer inside a gateway with a resource policy, which it decides together with; the error says why it cannot.
+    pub(crate) fn with_policy_of(self, policy: &ResourcePolicy) -> Result<Self, &'static str> {
+        if self.config.resource_policy.as_ref().is_some_and(|own| !own.is(policy)) {
+            return Err(
+                "the authorizer was given another policy; without one it decides together with this one",
+            );
         }
         let is_told = self.config.api != ExecuteApi::default();
         if is_told && self.config.api != *policy.api() {
-            return None;
+            return Err("the policy is attached to another API than the authorizer's");
         }
-        Some(self.api(policy.api().clone()).resource_policy(policy.policy().clone()))
+        Ok(self.resource_policy(policy))
     }
 }
 
@@ -154,7 +155,12 @@ enum Step {
 impl Config {
     fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.all().map(Authorizer::name).collect();
-        f.debug_struct(name).field("authorizers", &names).field("api", &self.api).finish_non_exhaustive()
+        f.debug_struct(name).field("authorizers", &names).field("api", self.api()).finish_non_exhaustive()
+    }
+
+    /// The API of the ARNs: a policy has statements about its own.
+    fn api(&self) -> &ExecuteApi {
+        self.resource_policy.as_ref().map_or(&self.api, ResourcePolicy::api)
     }
 
     fn all(&self) -> impl Iterator<Item = &Authorizer> {
@@ -190,9 +196,9 @@ impl Config {
 
     fn call<'a, B>(&'a self, context: &'a RequestContext, request: &'a Request<B>) -> Call<'a> {
         Call {
-            arns: judge::arns(&self.api, context, request.method(), request.uri().path()),
+            arns: judge::arns(self.api(), context, request.method(), request.uri().path()),
             keys: RequestKeys::new(context, request.headers(), request.extensions()),
-            resource_policy: self.resource_policy.as_ref(),
+            resource_policy: self.resource_policy.as_ref().map(ResourcePolicy::policy),
             wording: self.wording,
         }
     }
@@ -205,7 +211,7 @@ impl Config {
         let Some(authorizer) = self.authorizer(context, request).map_err(unexplained)? else {
             return Ok(Step::Pass);
         };
-        judge::check_length(&self.api, context, request.method(), request.uri().path())
+        judge::check_length(self.api(), context, request.method(), request.uri().path())
             .map_err(unexplained)?;
         authorizer.0.mark_credentials(request.headers_mut());
         if self.resource_policy.is_some() || is_private(request) {
@@ -216,7 +222,7 @@ impl Config {
         #[cfg(feature = "tracing")]
         context.note_identity(|| authorizer.0.credentials(asked));
         let question =
-            Question { asked, method: request.method(), path: request.uri().path(), api: &self.api };
+            Question { asked, method: request.method(), path: request.uri().path(), api: self.api() };
         match authorizer.reply(question).map_err(no_identity)? {
             Reply::Ticket(ticket) => Ok(Step::Wait(ticket, self.context.clock.now())),
             Reply::Known(entry, call) => {
@@ -258,13 +264,13 @@ impl Config {
     ) -> Result<(), Refusal> {
         let memo = grant.allowed_calls.as_ref().zip(call).filter(|_| self.resource_policy.is_none());
         context.in_phase(Phase::Authorize, &self.context.clock, || {
-            match memo.is_some_and(|(memo, call)| memo.holds(&self.api, call)) {
+            match memo.is_some_and(|(memo, call)| memo.holds(self.api(), call)) {
                 true => Ok(()),
                 false => self.call(context, request).judge(grant),
             }
         })?;
         if let Some((memo, call)) = memo {
-            memo.note(&self.api, call);
+            memo.note(self.api(), call);
         }
         Ok(())
     }

@@ -56,8 +56,10 @@ mod declared;
 mod execution;
 mod explanation;
 mod forwarded;
+mod head;
 #[cfg(feature = "access-log")]
 mod headroom;
+mod host;
 mod identity;
 mod ids;
 mod ingress;
@@ -88,6 +90,7 @@ pub use claims::{ClaimStyle, Claims};
 #[cfg(feature = "mtls")]
 pub use client_certificate::ClientCertificate;
 pub use explanation::Explanation;
+pub use head::Head;
 #[cfg(feature = "access-log")]
 pub use headroom::{AuthorizerUse, PlanHeadroom};
 pub use identity::{Principal, VerifiedApiKey};
@@ -113,6 +116,11 @@ pub(crate) use execution::{CallTexts, Credentials};
 )]
 pub(crate) use execution::{EndpointTexts, ExecutionRecord, ExecutionTexts, Redact};
 pub(crate) use explanation::Reason;
+pub(crate) use host::HostText;
+#[cfg(any(feature = "stage", feature = "tracing", feature = "xray"))]
+pub(crate) use host::without_port;
+#[cfg(any(feature = "stage", feature = "mtls"))]
+pub(crate) use host::{check_domain, comparable_host, is_of_domain};
 #[cfg(feature = "api-key")]
 pub(crate) use identity::KeyId;
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
@@ -147,6 +155,7 @@ use std::{
 
 /// Which kind of API answers: it decides the table of refusals (design D4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ApiKind {
     /// REST API (v1): 21 configurable gateway responses, `x-amzn-RequestId`, 504 on a timeout.
     #[default]
@@ -201,17 +210,6 @@ struct Inner {
     watch: OnceLock<Box<BodyWatch>>,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
-}
-
-/// A `Host` field.
-pub(crate) type HostText = short_text::ShortText<46>;
-
-/// `example.com` of `example.com:8080`.
-pub(crate) fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
 }
 
 impl RequestContext {
@@ -325,7 +323,7 @@ impl RequestContext {
     /// `$context.domainName`: the host that was asked for, without its port. Of HTTP/1.1, behind a `StageRouter` or a
     /// gateway, it is what the `Host` field says: a client may write anything there.
     pub fn domain_name(&self) -> Option<&str> {
-        let field = || Some(without_port(self.0.host.get()?.as_str()));
+        let field = || Some(host::without_port(self.0.host.get()?.as_str()));
         self.0.uri.host().or_else(field)
     }
 

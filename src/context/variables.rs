@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn hosts_lose_their_port() {
-        let name = crate::context::without_port;
+        let name = crate::context::host::without_port;
         assert_eq!(name("a.example:8080"), "a.example");
         assert_eq!(name("a.example"), "a.example");
         assert_eq!(name("[::1]:80"), "[::1]");

@@ -177,6 +177,11 @@ fn back_end_headers_are_replaced_or_kept() {
     assert_eq!(kept, ["access-control-allow-origin: https://evil.example", "vary: Origin"]);
     let ours = actual(&keep, &[("origin", SHOP)], &back_end[5..6]);
     assert!(ours.contains(&allowed.to_owned()), "{ours:?}");
+    // Said to an origin that the back end does not know, which gets no `Access-Control-Allow-Origin` of it.
+    let unmixed = actual(&shop().back_end_headers(BackEndHeaders::Keep), &[("origin", SHOP)], &back_end[1..]);
+    assert_eq!(unmixed, [allowed, "vary: Origin"]);
+    let evil = actual(&keep, &[("origin", "https://evil.example")], &back_end[1..2]);
+    assert_eq!(evil, ["access-control-allow-credentials: true", "vary: Origin"]);
 }
 
 #[test]

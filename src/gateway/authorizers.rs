@@ -1,6 +1,6 @@
 //! The phase that asks who is calling: every kind of authorizer, each for the methods that name it.
 
-#[cfg(feature = "authorizer")]
+#[cfg(any(feature = "sigv4", feature = "authorizer"))]
 use super::BuildError;
 #[cfg(any(feature = "sigv4", feature = "authorizer"))]
 use super::slot::Slot;
@@ -9,8 +9,8 @@ use super::slot::SlotService;
 use crate::authorizer::{AuthorizerLayer, AuthorizerService};
 #[cfg(feature = "jwt")]
 use crate::jwt::{CognitoAuthorizerLayer, JwtAuthorizerLayer, TokenService};
-#[cfg(feature = "authorizer")]
-use crate::resource_policy::ResourcePolicyLayer;
+#[cfg(any(feature = "sigv4", feature = "authorizer"))]
+use crate::resource_policy::{ResourcePolicy, ResourcePolicyLayer};
 use crate::route::Authorization;
 #[cfg(feature = "sigv4")]
 use crate::sigv4::{Keep, SigV4AuthLayer, SigV4AuthService};
@@ -31,6 +31,20 @@ pub(super) struct Authorizers {
     pub(super) cognito: Option<CognitoAuthorizerLayer>,
 }
 
+/// Gives a layer the gateway's policy, if the layer is there.
+#[cfg(any(feature = "sigv4", feature = "authorizer"))]
+fn give<L>(
+    other: &'static str,
+    slot: &mut Option<L>,
+    policy: &ResourcePolicy,
+    give: impl FnOnce(L, &ResourcePolicy) -> Result<L, &'static str>,
+) -> Result<(), BuildError> {
+    let Some(layer) = slot.take() else { return Ok(()) };
+    let conflict = |problem| BuildError::Conflict { part: "resource_policy".into(), other, problem };
+    *slot = Some(give(layer, policy).map_err(conflict)?);
+    Ok(())
+}
+
 #[cfg(feature = "sigv4")]
 type Signed<S> = SlotService<SigV4AuthService<S, Keep>, S>;
 #[cfg(not(feature = "sigv4"))]
@@ -49,20 +63,15 @@ type Tokens<S> = S;
 pub type Authorized<S> = SlotService<Signed<Custom<Tokens<Tokens<S>>>>, S>;
 
 impl Authorizers {
-    /// Resource policy and Lambda-style authorizer decide together, whichever of them allows.
-    #[cfg(feature = "authorizer")]
+    /// Those that know a caller judge by the gateway's resource policy and what they know, together.
+    #[cfg(any(feature = "sigv4", feature = "authorizer"))]
     pub(super) fn judging_by(mut self, policy: Option<&ResourcePolicyLayer>) -> Result<Self, BuildError> {
-        let Some(policy) = policy else { return Ok(self) };
-        let Some(custom) = self.custom.take() else { return Ok(self) };
-        self.custom = custom.with_policy_of(policy.policy());
-        if self.custom.is_some() {
-            return Ok(self);
-        }
-        Err(BuildError::Conflict {
-            part: "resource_policy".into(),
-            other: "authorizer",
-            problem: "the policy is attached to another API than the authorizer's",
-        })
+        let Some(policy) = policy.map(ResourcePolicyLayer::policy) else { return Ok(self) };
+        #[cfg(feature = "sigv4")]
+        give("sigv4", &mut self.sigv4, policy, SigV4AuthLayer::with_policy_of)?;
+        #[cfg(feature = "authorizer")]
+        give("authorizer", &mut self.custom, policy, AuthorizerLayer::with_policy_of)?;
+        Ok(self)
     }
 
     pub(super) fn layer<S>(&self, service: S) -> Authorized<S> {

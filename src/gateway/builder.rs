@@ -59,7 +59,7 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Config(error) => Some(error),
+            Self::Config(error) => error.source(),
             Self::Conflict { .. } => None,
         }
     }
@@ -71,7 +71,8 @@ impl From<ConfigError> for BuildError {
     }
 }
 
-/// Collects the phases; see the [module docs](super). Calls may come in any order, a second call replaces the first.
+/// Collects the phases; see the [module docs](super). Calls may come in any order, and a second call replaces the first;
+/// `api_keys` and `api_key` set the same phase, and so do `usage_plans` and `usage_plan`. `cache` is called once.
 ///
 /// `C` is [`Uncached`](super::Uncached) or, after `cache`, `Cached`: a cache asks more of the service than the rest does.
 #[derive(Debug)]
@@ -165,8 +166,8 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Whose word counts for a client's address, unless a layer around the gateway was told and knows the connection's peer.
-    /// Default: nobody's.
+    /// The proxies whose header fields are believed about a client's address, unless a layer around the gateway was told of
+    /// some and knows the connection's peer. Default: none.
     #[must_use]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
         self.parts.context.proxies = Some(proxies);
@@ -182,17 +183,18 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// The clock of the context, the limits and the timeout. Keys and plans have their own, set where they are
-    /// built. Default: the system's.
+    /// The clock of the context, the filter, the payload limit, the observers, the gateway responses and the timeout,
+    /// whatever clocks those were given. Keys, plans, cache, signatures, authorizers and tokens have clocks of their own, set
+    /// where they are built: a test gives one [`ManualClock`](crate::clock::ManualClock) to all. Default: the system's.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.parts.context.clock = clock;
         self
     }
 
-    /// Who is told of every request at its end: an access log, metrics. The gateway makes the request's context, unless a
-    /// layer outside has, with its own clock, kind and proxies, and measures the integration; what the layer says of those does not count.
-    /// Default: nobody.
+    /// What is told of every request at its end: an access log, metrics. The gateway makes the request's context, unless a
+    /// layer outside has, with its own clock, kind and proxies, and measures the integration; what the layer says about
+    /// those does not count. Default: nothing.
     #[must_use]
     pub fn observe(mut self, observe: impl Into<ObserveLayer>) -> Self {
         self.parts.observe = Some(observe.into());
@@ -253,9 +255,9 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Who may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) without a policy of its
-    /// own decides together with this one. For methods with `AWS_IAM` the signature comes first, and the layer of
-    /// [`sigv4`](Self::sigv4) judges by the same policy. Default: none.
+    /// Which callers may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) decides together with this
+    /// policy. For methods with `AWS_IAM` the signature comes first, and the layer of [`sigv4`](Self::sigv4) judges by this
+    /// policy. Both are given it, and neither may have another. Default: none.
     #[cfg(feature = "policy")]
     #[must_use]
     pub fn resource_policy(mut self, policy: ResourcePolicyLayer) -> Self {
@@ -355,10 +357,11 @@ impl<C> GatewayBuilder<C> {
     /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
     /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a
     /// method whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy
-    /// that the layer of signatures was not given, or of another API than the authorizer's, keys from an authorizer that is not there, a plan's method throttle
+    /// beside another one or another API of the layers of signatures or authorizers, or beside a layer of signatures that
+    /// only authenticates, keys from an authorizer that is not there, a plan's method throttle
     /// for a stage that there is not or for a method that no deployment declares.
     ///
-    /// A later deployment that wants what is not there is closed: 403 `INVALID_API_KEY` for keys, 500
+    /// A method of a later deployment that needs a part which is not there is closed: 403 `INVALID_API_KEY` for keys, 500
     /// `AUTHORIZER_CONFIGURATION_ERROR` for authorizers.
     pub fn build(self) -> Result<Gateway<C>, BuildError> {
         self.parts.check()?;
@@ -389,9 +392,9 @@ impl Parts {
         let routes = self.routes.unwrap_or_else(Routes::catch_all);
         let stages = self.stages.map_or_else(|| Stages::single(DEFAULT_STAGE, routes), Ok)?;
         let clock = self.context.clock.clone();
-        #[cfg(feature = "authorizer")]
+        #[cfg(any(feature = "sigv4", feature = "authorizer"))]
         let authorizers = self.authorizers.judging_by(self.resource_policy.as_ref())?;
-        #[cfg(not(feature = "authorizer"))]
+        #[cfg(not(any(feature = "sigv4", feature = "authorizer")))]
         let authorizers = self.authorizers;
         let api = self.observe.as_ref().map(ObserveLayer::api_info);
         let responses =
@@ -481,16 +484,6 @@ impl Parts {
                 method,
                 "sigv4",
                 "the method names another authorizer, and the layer asks every request for a signature (`PerMethod` does not)",
-            );
-        }
-        #[cfg(feature = "sigv4")]
-        if let (Some(_), Some(sigv4)) = (&self.resource_policy, &self.authorizers.sigv4)
-            && !sigv4.has_resource_policy()
-        {
-            return conflict(
-                "resource_policy".into(),
-                "sigv4",
-                "methods with AWS_IAM are judged by the signature's layer, which was not given the policy",
             );
         }
         Ok(())

@@ -70,7 +70,7 @@ impl Phases {
         GatewayBody<B>: Body,
     {
         let Passage { context, refusal, touch, watched, .. } = passage;
-        // In the place of the handshake: who has no certificate is told nothing of the API.
+        // In the place of the handshake: a client without a certificate is told nothing of the API.
         #[cfg(feature = "mtls")]
         if let Some(mutual_tls) = &self.mutual_tls {
             mutual_tls.admit(request).map_err(|error| error.refuse(context))?;
@@ -133,7 +133,7 @@ impl Phases {
     where
         GatewayBody<R>: Body,
     {
-        // Whoever is refused for the body, which was read after the charge, is charged nothing either.
+        // A request that is refused for its body, which was read after the charge, is charged nothing either.
         if let Some(usage_plan) = &self.usage_plan {
             usage_plan.give_back_if_refused(&passage.context);
         }

@@ -2,7 +2,8 @@
 
 use crate::{
     clock::Clock,
-    context::{ApiKind, ClientCertificate, ContextConfig, without_port},
+    context::{ApiKind, ClientCertificate, ContextConfig, check_domain, comparable_host, is_of_domain},
+    error::ConfigError,
     future::{ResponseFuture, Untouched},
     response::{Cause, GatewayError},
 };
@@ -36,11 +37,23 @@ impl MutualTlsLayer {
         Self::default()
     }
 
-    /// Asks only on these custom domain names; `*.example.com` is every name of one more label. Default: every host.
-    pub fn domains<T: AsRef<str>>(mut self, domains: impl IntoIterator<Item = T>) -> Self {
-        let lower = domains.into_iter().map(|name| name.as_ref().to_ascii_lowercase().into());
-        Arc::make_mut(&mut self.config).domains = lower.collect();
-        self
+    /// Asks only on these custom domain names; `*.example.com` is every name of one more label. Default, and with no names:
+    /// every host.
+    ///
+    /// # Errors
+    ///
+    /// A name that no request's host can be: with a port, a scheme, an empty label (a final dot makes one), a blank, or a `*`
+    /// that is not the whole first label of several.
+    pub fn domains<T: AsRef<str>>(
+        mut self,
+        domains: impl IntoIterator<Item = T>,
+    ) -> Result<Self, ConfigError> {
+        let checked = domains.into_iter().map(|name| {
+            check_domain("mutual TLS domain", name.as_ref())?;
+            Ok::<Box<str>, ConfigError>(name.as_ref().to_ascii_lowercase().into())
+        });
+        Arc::make_mut(&mut self.config).domains = checked.collect::<Result<_, ConfigError>>()?;
+        Ok(self)
     }
 
     /// The clock of the request context, where this layer makes it. Default: the machine's.
@@ -72,14 +85,16 @@ impl MutualTlsLayer {
     }
 }
 
-/// The decision. `host` is `None` where the request has no host, or more than one.
+/// The decision. `host` is `None` where the request has no host that can be compared, or more than one.
 fn judge(
     domains: &[Box<str>],
     host: Option<&str>,
     certificate: Option<&ClientCertificate>,
 ) -> Result<(), Cause> {
     // A request without a single host cannot prove that it is for an open domain.
-    if !domains.is_empty() && host.is_some_and(|host| !domains.iter().any(|domain| covers(domain, host))) {
+    if !domains.is_empty()
+        && host.is_some_and(|host| !domains.iter().any(|domain| is_of_domain(host, domain)))
+    {
         return Ok(());
     }
     let certificate = certificate.ok_or(Cause::ClientCertificateMissing)?;
@@ -89,34 +104,20 @@ fn judge(
     }
 }
 
-fn covers(domain: &str, host: &str) -> bool {
-    match domain.strip_prefix('*') {
-        Some(parent) => {
-            host.strip_suffix(parent).is_some_and(|label| !label.is_empty() && !label.contains('.'))
-        }
-        None => domain == host,
-    }
-}
-
-/// The host that the request is for, without port or final dot, in lower case. A target and a field that name different
-/// hosts name none: which of them a service goes by is its own choice.
+/// The host that the request is for, as it is compared. A target and a field that name different hosts name none: which of
+/// them a service goes by is its own choice.
 fn host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<Cow<'r, str>> {
     let mut fields = headers.get_all(HOST).iter();
     let field = match (fields.next(), fields.next()) {
-        (Some(field), None) => Some(plain(without_port(field.to_str().ok()?))),
+        (Some(field), None) => Some(comparable_host(field.to_str().ok()?)?),
         (None, _) => None,
         (Some(_), Some(_)) => return None,
     };
-    match (uri.host().map(plain), field) {
-        (Some(target), Some(field)) => Some(target).filter(|target| *target == field),
-        (target, field) => target.or(field),
+    match (uri.host(), field) {
+        (Some(target), Some(field)) => comparable_host(target).filter(|target| *target == field),
+        (Some(target), None) => comparable_host(target),
+        (None, field) => field,
     }
-}
-
-fn plain(host: &str) -> Cow<'_, str> {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let is_upper = host.bytes().any(|byte| byte.is_ascii_uppercase());
-    if is_upper { host.to_ascii_lowercase().into() } else { host.into() }
 }
 
 impl<S> Layer<S> for MutualTlsLayer {
@@ -207,6 +208,18 @@ mod tests {
         assert_eq!(from("https://b.example/", &["B.example.:443"]).as_deref(), Some("b.example"));
         assert_eq!(from("https://b.example/", &["a.example"]), None, "a service may go by either");
         assert_eq!((from("/", &[]), from("/", &["a", "b"])), (None, None));
+        assert_eq!(from("/", &["a.example.."]), None, "what a service would take it for, nobody knows");
+        assert_eq!(from("https://a.example../", &[]), None);
+    }
+
+    #[test]
+    fn a_domain_that_no_host_can_be_is_refused() {
+        let domains = |name: &str| MutualTlsLayer::new().domains(["a.example", name]);
+        for name in ["b.example:443", "b.example.", "https://b.example", " b.example", "*"] {
+            let error = domains(name).unwrap_err();
+            assert_eq!((error.location(), error.value()), ("mutual TLS domain", name));
+        }
+        assert_eq!(domains("*.B.example").unwrap().config.domains[1].as_ref(), "*.b.example");
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@
 //! (`context:identity.clientCert.subjectDN`, see `policy::RequestKeys`). How [`MutualTlsLayer`] judges a request:
 //!
 //! 1. If the layer is only for some [domains](MutualTlsLayer::domains): a request for another host passes. The host is
-//!    that of the request target, or of the one `Host` field.
+//!    that of the request target, or of the one `Host` field, without its port and one final dot. It is compared as
+//!    custom domains of stages are; what is no host name (`a.example..`) is for no open domain.
 //! 2. There must be a certificate in the extensions.
 //! 3. If the listener noted the name that the client asked for in the handshake (SNI), the host must be that name: a
 //!    certificate that one domain's trust store accepted says nothing about another domain.
@@ -18,8 +19,8 @@
 //! | another host than in the handshake, or no single host | the same | `ClientCertificateForeign` |
 //!
 //! A listener that *requires* a certificate ends the handshake of a client without one with an alert, and this layer
-//! only guards against a second, open listener: on AWS, too, an API stays reachable without a certificate until its
-//! default endpoint is disabled. A listener that only *asks* for one lets this layer answer 403. Both are in
+//! only guards against a second, open listener. (On AWS, too, an API stays reachable without a certificate until its
+//! default endpoint is disabled.) A listener that only *asks* for one lets this layer answer 403. Both are in
 //! `examples/mtls.rs`. Whether AWS answers with an alert or with 403 is unconfirmed. Revocation is not checked, as on
 //! AWS; do it in an authorizer, which finds the serial number in the context.
 //!

@@ -1,4 +1,4 @@
-//! What happened: access logs, and whoever else wants to know how a request ended.
+//! What happened: access logs, metrics, traces, and every other observer of how a request ended.
 //!
 //! [`ObserveLayer`] stands outside of every other layer. It lets everything pass, and tells its [`Observer`]s once for
 //! each request, with one [`RequestEvent`]:

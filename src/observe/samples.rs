@@ -36,6 +36,7 @@ impl<F: Fn(&mut Samples) + Send + Sync + 'static> MetricSource for F {
 
 /// What kind of figure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SampleKind {
     /// Only ever grows.
     Counter,

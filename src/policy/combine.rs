@@ -22,6 +22,7 @@ use super::Decision;
 /// recording for API Gateway. Other services ask for both, which is the default here; `SigV4AuthLayer` follows table A
 /// unless it is told otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AccountGrant {
     /// An identity policy must allow as well.
     #[default]

@@ -112,6 +112,7 @@ fn condition(report: &ConditionReport) -> String {
 /// How much a refusal says. The newer wording was measured on AWS in October 2026; the classic one is what clients and
 /// most recordings know, and the newer begins with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DenialWording {
     /// At most ` with an explicit deny`.
     #[default]

@@ -41,7 +41,7 @@ impl KeptLedger {
         if self.run != run {
             self.run = run;
             for (start, period) in &mut self.ledger.periods {
-                // Who held nothing has said all, and its record goes when its time comes.
+                // A holder that held nothing has said all, and its record goes when its time comes.
                 let holders = std::mem::take(&mut period.holders).into_iter();
                 let (dead, rest) = holders.partition::<BTreeMap<_, _>, _>(|(_, record)| record.held > 0);
                 period.holders = rest;

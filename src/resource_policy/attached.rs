@@ -23,9 +23,21 @@ pub struct ResourcePolicy {
 struct Attached {
     api: ExecuteApi,
     policy: Policy,
-    stage: Option<Box<str>>,
-    wording: DenialWording,
-    explain: bool,
+}
+
+/// How a layer asks, and what it tells whom it refuses.
+#[derive(Clone, Debug)]
+pub(super) struct Manner {
+    /// Of ARNs where there is no stage.
+    pub(super) stage: Box<str>,
+    pub(super) wording: DenialWording,
+    pub(super) explain: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { stage: NO_STAGE.into(), wording: DenialWording::default(), explain: true }
+    }
 }
 
 /// One call of the API, as it is routed.
@@ -37,7 +49,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl ResourcePolicy {
-    /// How long a document may be on AWS, in characters. Whether AWS counts blanks is not documented; here they count.
+    /// How long a document may be on AWS, in characters. Whether AWS counts spaces is not documented; here they count.
     pub const MAX_CHARACTERS: usize = 8_192;
 
     /// Reads a policy document of at most [`MAX_CHARACTERS`](Self::MAX_CHARACTERS) and attaches it to the API, whose ARN
@@ -75,29 +87,13 @@ impl ResourcePolicy {
             Policy::check_length(document.as_ref(), limit)?;
         }
         let policy = Policy::resource_of(api, document)?;
-        let (api, wording) = (api.clone(), DenialWording::default());
-        Ok(Self { config: Arc::new(Attached { api, policy, stage: None, wording, explain: true }) })
+        Ok(Self { config: Arc::new(Attached { api: api.clone(), policy }) })
     }
 
-    fn change(mut self, change: impl FnOnce(&mut Attached)) -> Self {
-        change(Arc::make_mut(&mut self.config));
-        self
-    }
-
-    /// The stage segment of ARNs where no `StageRouter` has matched. Default: `$default`.
-    pub fn stage(self, name: &str) -> Self {
-        self.change(|config| config.stage = Some(name.into()))
-    }
-
-    /// How much a refusal says. Default: [`Classic`](DenialWording::Classic).
-    pub fn wording(self, wording: DenialWording) -> Self {
-        self.change(|config| config.wording = wording)
-    }
-
-    /// Whether refusals carry an [`AccessDenial`] for operators. It costs a look at every statement, and allocates, on
-    /// refusals only. Default: yes.
-    pub fn explain(self, explain: bool) -> Self {
-        self.change(|config| config.explain = explain)
+    /// Whether it is the same policy, and not just one that says the same.
+    #[cfg(all(feature = "gateway", any(feature = "authorizer", feature = "sigv4")))]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &other.config)
     }
 
     /// The API that the policy is attached to.
@@ -111,34 +107,35 @@ impl ResourcePolicy {
     }
 
     /// Judges an anonymous call: what the policy says, put through `combine`. The refusal comes with its explanation.
-    pub(crate) fn judge(
+    pub(super) fn judge(
         &self,
+        manner: &Manner,
         call: Call<'_>,
         keys: &dyn ConditionKeys,
         combine: fn(Option<Decision>) -> Outcome,
     ) -> Result<(), (GatewayError, Option<AccessDenial>)> {
         let config = &*self.config;
-        let stage = call.stage.or(config.stage.as_deref()).unwrap_or(NO_STAGE);
+        let stage = call.stage.unwrap_or(&manner.stage);
         let arns = CallArns::new(&config.api, stage, call.method, call.path);
         let (decision, decided_on) = arns.decide(|arn| config.policy.evaluate(&question(&arns, arn, keys)));
         let outcome = combine(Some(decision));
         if outcome.is_allowed() {
             return Ok(());
         }
-        let denial = config.explain.then(|| {
+        let denial = manner.explain.then(|| {
             let evaluation = config.policy.explain(&question(&arns, decided_on, keys));
             AccessDenial::new("ResourcePolicyLayer", outcome, decided_on.to_owned(), evaluation)
         });
-        Err((self.refusal(arns.matched(), outcome), denial))
+        Err((refusal(arns.matched(), outcome, manner.wording), denial))
     }
+}
 
-    fn refusal(&self, arn: &str, outcome: Outcome) -> GatewayError {
-        let cause = match outcome {
-            Outcome::ExplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicyDenied,
-            _ => Cause::ResourcePolicySilent,
-        };
-        GatewayError::access_denied(cause, not_authorized(None, INVOKE, arn, outcome, self.config.wording))
-    }
+fn refusal(arn: &str, outcome: Outcome, wording: DenialWording) -> GatewayError {
+    let cause = match outcome {
+        Outcome::ExplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicyDenied,
+        _ => Cause::ResourcePolicySilent,
+    };
+    GatewayError::access_denied(cause, not_authorized(None, INVOKE, arn, outcome, wording))
 }
 
 fn question<'a>(arns: &'a CallArns, arn: &'a str, keys: &'a dyn ConditionKeys) -> AccessRequest<'a> {

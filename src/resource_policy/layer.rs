@@ -1,12 +1,15 @@
 //! The layer: which phase a request is in, and the judgement.
 
-use super::{ResourcePolicy, attached::Call};
+use super::{
+    ResourcePolicy,
+    attached::{Call, Manner},
+};
 use crate::{
     clock::Clock,
     context::{ContextConfig, RequestContext},
     future::{ResponseFuture, Untouched},
     policy::{
-        AccessDenial, Decision, RequestKeys,
+        AccessDenial, Decision, DenialWording, RequestKeys,
         combine::{self, Outcome},
     },
     response::GatewayError,
@@ -23,6 +26,7 @@ use tower_service::Service;
 
 /// How much of the policy's answer is final.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Phase {
     /// By the method's authorization; see the table of the [module](super).
     #[default]
@@ -43,6 +47,7 @@ pub struct ResourcePolicyLayer {
 #[derive(Clone, Debug)]
 struct Config {
     policy: ResourcePolicy,
+    manner: Manner,
     phase: Phase,
     /// The layer's own table, for use without a stage.
     scope: Option<Arc<Scope>>,
@@ -52,8 +57,8 @@ struct Config {
 impl ResourcePolicyLayer {
     /// Judges every request by the policy.
     pub fn new(policy: ResourcePolicy) -> Self {
-        let context = ContextConfig::default();
-        Self { config: Arc::new(Config { policy, phase: Phase::default(), scope: None, context }) }
+        let (manner, phase, context) = <(Manner, Phase, ContextConfig)>::default();
+        Self { config: Arc::new(Config { policy, manner, phase, scope: None, context }) }
     }
 
     fn change(mut self, change: impl FnOnce(&mut Config)) -> Self {
@@ -72,6 +77,22 @@ impl ResourcePolicyLayer {
         self.change(|config| config.phase = phase)
     }
 
+    /// The stage segment of ARNs where no `StageRouter` has matched. Default: `$default`.
+    pub fn stage(self, name: &str) -> Self {
+        self.change(|config| config.manner.stage = name.into())
+    }
+
+    /// How much a refusal by this layer says. Default: [`Classic`](DenialWording::Classic).
+    pub fn denial_wording(self, wording: DenialWording) -> Self {
+        self.change(|config| config.manner.wording = wording)
+    }
+
+    /// Whether refusals by this layer carry an [`AccessDenial`] for operators. It costs a look at every statement, and
+    /// allocates, on refusals only. Default: yes.
+    pub fn explain_denials(self, explain: bool) -> Self {
+        self.change(|config| config.manner.explain = explain)
+    }
+
     /// The clock that `aws:CurrentTime` is read from, where this is the first of our layers. Default: the system's.
     pub fn clock(self, clock: Clock) -> Self {
         self.change(|config| config.context.clock = clock)
@@ -80,7 +101,7 @@ impl ResourcePolicyLayer {
 
 #[cfg(feature = "gateway")]
 impl ResourcePolicyLayer {
-    #[cfg(feature = "authorizer")]
+    #[cfg(any(feature = "authorizer", feature = "sigv4"))]
     pub(crate) fn policy(&self) -> &ResourcePolicy {
         &self.config.policy
     }
@@ -111,7 +132,7 @@ impl Config {
         };
         let call = Call { stage: context.stage(), method: request.method().as_str(), path };
         let keys = RequestKeys::new(context, request.headers(), request.extensions());
-        self.policy.judge(call, &keys, combine)
+        self.policy.judge(&self.manner, call, &keys, combine)
     }
 
     /// What makes an outcome of the policy's decision; `None` where others judge.

@@ -1,13 +1,12 @@
 //! Resource policies: who may call an API, from where, over what.
 //!
 //! A REST API's resource policy is judged in two phases (developer guide, "How API Gateway resource policies affect
-//! authorization workflow"). This layer is the first one; authorizers inside it do the second, given the same policy. How
+//! authorization workflow"). This layer is the first one; authorizers inside it do the second, given the same policy (a gateway gives them its own). How
 //! a request is judged:
 //!
 //! 1. The ARN of the call is made from what is *routed*: the stage, the method, and the path as this layer sees it.
 //!    It is spelled as it is matched (`/admin` for `/admin/`, `//admin` and `/%61dmin`); an explicit deny of the path as
-//!    received, or decoded, counts too. Without a stage around it, the
-//!    layer refuses dot segments as `StageRouter` does.
+//!    received, or decoded, counts too. Without a stage around it, the layer refuses dot segments as `StageRouter` does.
 //! 2. The caller is anonymous: only statements for `"*"` name it.
 //! 3. Which answer is final depends on the method's [`Authorization`](crate::route::Authorization):
 //!
@@ -21,7 +20,8 @@
 //! A call through a [private](crate::context::Ingress::private) entry is refused where no policy is attached: in `Gateway`,
 //! `SigV4AuthLayer` and `AuthorizerLayer`.
 //!
-//! The policy of an `AWS_IAM` method is judged by `SigV4AuthLayer`, which knows the caller: give it the same policy.
+//! The policy of an `AWS_IAM` method is judged by `SigV4AuthLayer`, which knows the caller: outside of a gateway, give it the
+//! same policy. What a refusal says and explains is a setting of each layer, and not of the policy.
 //! [`ResourcePolicyLayer::phase`] replaces the table by one row for all requests.
 //!
 //! | refusal | answer | [`Cause`](crate::response::Cause) |
@@ -36,7 +36,7 @@
 //! have allowed but for one condition.
 //!
 //! What the condition keys stand for: [`RequestKeys`](crate::policy::RequestKeys). `aws:SourceIp` is the connection's peer,
-//! or who stands behind [`TrustedProxies`](crate::context::TrustedProxies); `X-Forwarded-For` alone means nothing. TLS and
+//! or the client behind [`TrustedProxies`](crate::context::TrustedProxies); `X-Forwarded-For` alone means nothing. TLS and
 //! VPC endpoints are told by [`Ingress`](crate::context::Ingress).
 //!
 //! ```
@@ -56,7 +56,7 @@
 //! let policy = ResourcePolicy::new(&api, r#"{"Version": "2012-10-17", "Statement": [{"Sid": "office", "Effect": "Allow",
 //!     "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*",
 //!     "Condition": {"IpAddress": {"aws:SourceIp": "203.0.113.0/24"}}}]}"#)?;
-//! let service = ResourcePolicyLayer::new(policy.stage("v1")).layer(service_fn(|_: Request<()>| async {
+//! let service = ResourcePolicyLayer::new(policy).stage("v1").layer(service_fn(|_: Request<()>| async {
 //!     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("cat, dog")))
 //! }));
 //! let from = |peer: &str| {

@@ -62,7 +62,7 @@ fn own_message(response_type: ResponseType, message: &str) -> Bytes {
     let built_in = response_type.defaults().body;
     let colon = built_in.iter().position(|byte| *byte == b':').unwrap_or(0);
     let blank = usize::from(built_in.get(colon + 1) == Some(&b' '));
-    // DEFAULT_4XX and DEFAULT_5XX carry the words of errors that have no type: made at the front door, no blank.
+    // DEFAULT_4XX and DEFAULT_5XX carry the words of errors that have no type: made at the front door, no space.
     let head = if response_type == ResponseType::Default4xx { colon + 1 } else { colon + 1 + blank };
     let mut body = built_in[..head].to_vec();
     body.extend_from_slice(json_string(message).as_bytes());

@@ -22,6 +22,7 @@ use http::{Extensions, HeaderMap, Method, Request, Uri};
 use std::{fmt, sync::Arc};
 
 /// What a layer is made of.
+#[derive(Clone)]
 pub(super) struct Config {
     pub(super) verifier: SigV4Verifier,
     pub(super) store: Arc<dyn CredentialsStore>,
@@ -33,6 +34,7 @@ pub(super) struct Config {
 
 /// For which requests a signature is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SignatureRequirement {
     /// For every request.
     #[default]
@@ -45,14 +47,15 @@ pub enum SignatureRequirement {
 }
 
 /// What does not concern the signature itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Rules {
     pub(super) body_limit: u64,
     pub(super) long_mismatch: bool,
     pub(super) keep_query: bool,
     pub(super) dot_segments: bool,
     pub(super) requirement: SignatureRequirement,
-    pub(super) replay: Option<ReplayWindow>,
+    /// Of all that this layer becomes.
+    pub(super) replay: Option<Arc<ReplayWindow>>,
 }
 
 /// The head of a request, in parts that may be borrowed from it or from what is kept of it.

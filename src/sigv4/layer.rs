@@ -53,9 +53,21 @@ impl SigV4AuthLayer {
         self.config.permissions.as_ref().is_some_and(|permissions| permissions.permits(action, routed))
     }
 
+    /// The layer inside a gateway with a resource policy, by which it judges; the error says why it cannot.
     #[cfg(feature = "gateway")]
-    pub(crate) fn has_resource_policy(&self) -> bool {
-        self.config.permissions.as_ref().is_some_and(|permissions| permissions.resource_policy.is_some())
+    pub(crate) fn with_policy_of(mut self, policy: &ResourcePolicy) -> Result<Self, &'static str> {
+        let Some(permissions) = &self.config.permissions else {
+            return Err("methods with AWS_IAM are judged by the signature's layer, which only authenticates");
+        };
+        if permissions.resource_policy.as_ref().is_some_and(|own| !own.is(policy)) {
+            return Err("the signature's layer was given another policy; without one it judges by this one");
+        }
+        if permissions.api != *policy.api() {
+            return Err("the policy is attached to another API than that of the signature's layer");
+        }
+        let permissions = Permissions { resource_policy: Some(policy.clone()), ..permissions.clone() };
+        Arc::make_mut(&mut self.config).permissions = Some(permissions);
+        Ok(self)
     }
 
     /// Whether it asks for a signature whatever the method says.
@@ -105,6 +117,8 @@ pub struct SigV4AuthBuilder {
     store: Arc<dyn CredentialsStore>,
     verifier: Result<SigV4Verifier, ConfigError>,
     permissions: Option<Permissions>,
+    /// The first setting that a layer which only authenticates does not have.
+    unasked: Option<&'static str>,
     /// The API of a resource policy that is not this one's.
     foreign: Option<ExecuteApi>,
     rules: Rules,
@@ -136,7 +150,7 @@ impl SigV4AuthBuilder {
         };
         let store = Arc::new(store);
         let clock = Clock::system();
-        Self { store, verifier, permissions, foreign: None, rules, routes: None, clock }
+        Self { store, verifier, permissions, unasked: None, foreign: None, rules, routes: None, clock }
     }
 
     /// Other rules of verification than the default ones: another service or Region, skew, leniency.
@@ -151,22 +165,23 @@ impl SigV4AuthBuilder {
         self
     }
 
-    fn permissions(mut self, change: impl FnOnce(&mut Permissions)) -> Self {
-        if let Some(permissions) = &mut self.permissions {
-            change(permissions);
+    fn permissions(mut self, setting: &'static str, change: impl FnOnce(&mut Permissions)) -> Self {
+        match &mut self.permissions {
+            Some(permissions) => change(permissions),
+            None => self.unasked = self.unasked.or(Some(setting)),
         }
         self
     }
 
     /// The API's resource policy, which decides together with the caller's identity policies: either must allow for a
     /// caller of the API's own account, both for others; a deny in any denies. Give the same to a
-    /// [`ResourcePolicyLayer`](crate::resource_policy), if there is one: it leaves `AWS_IAM` methods to this layer.
-    /// Default: none.
+    /// [`ResourcePolicyLayer`](crate::resource_policy), if there is one: it leaves `AWS_IAM` methods to this layer. A gateway
+    /// gives its own. Default: none.
     #[must_use]
     pub fn resource_policy(mut self, policy: &ResourcePolicy) -> Self {
         let is_ours = self.permissions.as_ref().is_none_or(|permissions| permissions.api == *policy.api());
         self.foreign = (!is_ours).then(|| policy.api().clone());
-        self.permissions(|permissions| permissions.resource_policy = Some(policy.policy().clone()))
+        self.permissions("resource_policy", |permissions| permissions.resource_policy = Some(policy.clone()))
     }
 
     /// What a resource policy that names the caller by the account alone grants. Default:
@@ -174,26 +189,26 @@ impl SigV4AuthBuilder {
     /// identity policy must allow as well, as with other services.
     #[must_use]
     pub fn account_grant(self, grant: AccountGrant) -> Self {
-        self.permissions(|permissions| permissions.account_grant = grant)
+        self.permissions("account_grant", |permissions| permissions.account_grant = grant)
     }
 
     /// How much a refusal by policy says. Default: [`Classic`](DenialWording::Classic).
     #[must_use]
     pub fn denial_wording(self, wording: DenialWording) -> Self {
-        self.permissions(|permissions| permissions.wording = wording)
+        self.permissions("denial_wording", |permissions| permissions.wording = wording)
     }
 
     /// The stage in ARNs where no `StageRouter` outside has found one. Default: `$default`.
     #[must_use]
     pub fn stage(self, stage: impl Into<String>) -> Self {
-        self.permissions(|permissions| permissions.stage = stage.into())
+        self.permissions("stage", |permissions| permissions.stage = stage.into())
     }
 
     /// Whether refusals by policies carry an [`AccessDenial`](crate::policy::AccessDenial) for operators. It costs a look at
     /// every statement, and allocates, on refusals only. Default: yes.
     #[must_use]
     pub fn explain_denials(self, explain: bool) -> Self {
-        self.permissions(|permissions| permissions.explain = explain)
+        self.permissions("explain_denials", |permissions| permissions.explain = explain)
     }
 
     /// For which requests a signature is needed. Default: [`Always`](SignatureRequirement::Always).
@@ -244,7 +259,7 @@ impl SigV4AuthBuilder {
     /// twice within a second sign it alike, and are refused the second time. Default: off.
     #[must_use]
     pub fn refuse_replays(self, capacity: usize) -> Self {
-        self.rules(|rules| rules.replay = Some(ReplayWindow::new(capacity)))
+        self.rules(|rules| rules.replay = Some(Arc::new(ReplayWindow::new(capacity))))
     }
 
     /// The clock of skew and expiry. Default: the system's.
@@ -259,8 +274,13 @@ impl SigV4AuthBuilder {
     /// # Errors
     ///
     /// A Region or service that no credential scope can hold; a stage that is empty or has a slash; a resource policy of
-    /// another API.
+    /// another API; `resource_policy`, `account_grant`, `denial_wording`, `stage` or `explain_denials` of a layer that
+    /// [only authenticates](SigV4AuthLayer::authenticate_only).
     pub fn build(self) -> Result<SigV4AuthLayer, ConfigError> {
+        if let Some(setting) = self.unasked {
+            let problem = "means nothing to a layer that only authenticates";
+            return Err(ConfigError::new("signature setting", setting, problem));
+        }
         let stage = self.permissions.as_ref().map(|permissions| &permissions.stage);
         if let Some(stage) = stage.filter(|stage| stage.is_empty() || stage.contains('/')) {
             return Err(ConfigError::new("stage", stage, "is empty or has a slash"));

@@ -9,6 +9,7 @@ use crate::{
         combine::{self, AccountGrant, Outcome, PolicyKind},
         not_authorized,
     },
+    resource_policy::ResourcePolicy,
     response::{Cause, GatewayError},
 };
 use http::{Extensions, HeaderMap, Method, Uri};
@@ -20,7 +21,7 @@ pub(super) struct Permissions {
     pub(super) api: ExecuteApi,
     /// Where no `StageRouter` has found one.
     pub(super) stage: String,
-    pub(super) resource_policy: Option<Policy>,
+    pub(super) resource_policy: Option<ResourcePolicy>,
     pub(super) account_grant: AccountGrant,
     pub(super) wording: DenialWording,
     pub(super) explain: bool,
@@ -126,7 +127,7 @@ impl Permissions {
         let decide =
             |policies: &[Policy]| case.arns.decide(|arn| policy::union(policies, &case.question(arn)));
         let (identity, identity_arn) = decide(&case.subject.grants.policies);
-        let resource = self.resource_policy.as_ref();
+        let resource = self.resource_policy.as_ref().map(ResourcePolicy::policy);
         let resource =
             resource.map(|policy| (policy, case.arns.decide(|arn| policy.evaluate(&case.question(arn)))));
         let outcome = self.combine(identity, resource.map(|(_, (decision, _))| decision), case);

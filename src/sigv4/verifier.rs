@@ -37,6 +37,7 @@ pub struct SigV4Verifier {
 
 /// What stands in the last line of the canonical request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Payload {
     /// The SHA-256 of the body as received.
     Sha256([u8; 32]),
@@ -112,7 +113,7 @@ impl SigV4Verifier {
         self
     }
 
-    /// Also accepts what some clients sign by mistake: a literal `+` in the query as a blank, and repeated slashes
+    /// Also accepts what some clients sign by mistake: a literal `+` in the query as a space, and repeated slashes
     /// and dot segments left in the path. Costs another hash for each such reading. Default: no.
     #[must_use]
     pub fn lenient(mut self, lenient: bool) -> Self {

@@ -1,7 +1,11 @@
 //! Custom domain names and their base path mappings.
 
 use super::config::check_stage_name;
-use crate::{error::ConfigError, route::decode_unreserved};
+use crate::{
+    context::{check_domain, is_of_domain},
+    error::ConfigError,
+    route::decode_unreserved,
+};
 
 /// A host name whose paths are mapped to stages; the stage is then not part of the client's path.
 ///
@@ -42,16 +46,18 @@ impl CustomDomain {
         self
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// The host name, in lower case.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn mappings(&self) -> &[Mapping] {
-        &self.mappings
+    /// Base path and stage of each mapping; of a domain that is served, the longest base path first.
+    pub fn mappings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.mappings.iter().map(|mapping| (&*mapping.base_path, &*mapping.stage))
     }
 
     pub(super) fn compile(mut self) -> Result<Self, ConfigError> {
-        check_host(&self.name)?;
+        check_domain("custom domain", &self.name)?;
         self.mappings.iter().try_for_each(check_mapping)?;
         self.mappings.sort_by_key(|mapping| std::cmp::Reverse(mapping.base_path.len()));
         let twice = self.mappings.windows(2).find(|pair| pair[0].base_path == pair[1].base_path);
@@ -61,14 +67,9 @@ impl CustomDomain {
         }
     }
 
-    /// Whether a host (lower-case, without port) is this domain's.
+    /// Whether a comparable host is this domain's.
     pub(super) fn is_host(&self, host: &str) -> bool {
-        match self.name.strip_prefix("*.") {
-            None => self.name == host,
-            Some(parent) => {
-                host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent)
-            }
-        }
+        is_of_domain(host, &self.name)
     }
 
     pub(super) fn is_wildcard(&self) -> bool {
@@ -96,16 +97,6 @@ fn base_path_end(base_path: &str, path: &str) -> Option<usize> {
         at = end;
     }
     Some(at)
-}
-
-fn check_host(name: &str) -> Result<(), ConfigError> {
-    let plain = name.strip_prefix("*.").unwrap_or(name);
-    let label = |text: &str| {
-        !text.is_empty()
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    let valid = plain.split('.').all(label);
-    valid.then_some(()).ok_or_else(|| ConfigError::new("custom domain", name, "is not a host name"))
 }
 
 fn check_mapping(mapping: &Mapping) -> Result<(), ConfigError> {
@@ -139,10 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_and_faults() {
-        let wildcard = CustomDomain::new("*.Example.com");
-        assert!(wildcard.is_host("a.example.com"));
-        assert!(!wildcard.is_host("a.b.example.com") && !wildcard.is_host("example.com"));
+    fn faults() {
         for domain in [
             CustomDomain::new("a b"),
             CustomDomain::new("a.example").mapping("x//y", "s"),

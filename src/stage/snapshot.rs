@@ -4,7 +4,10 @@ use super::{
     config::{DEFAULT_STAGE, NoRoute},
     domain::CustomDomain,
 };
-use crate::route::{Scope, decode_unreserved};
+use crate::{
+    context::comparable_host,
+    route::{Scope, decode_unreserved},
+};
 use std::sync::Arc;
 
 /// All stages and domains at one moment.
@@ -65,12 +68,12 @@ impl Snapshot {
         }
     }
 
-    /// The domain of a host; an exact name outranks a wildcard.
+    /// The domain of a host; an exact name outranks a wildcard. A host without a comparable form is no domain's.
     fn domain(&self, host: &str) -> Option<&CustomDomain> {
         if self.domains.is_empty() {
             return None;
         }
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let host = comparable_host(host)?;
         let fits = |wildcard| {
             self.domains.iter().find(|domain| domain.is_wildcard() == wildcard && domain.is_host(&host))
         };

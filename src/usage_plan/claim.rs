@@ -208,7 +208,7 @@ impl Claim {
         let directory = self.plans.directory();
         let payer = self.payer.as_ref().and_then(|payer| {
             let plan = directory.at(payer.slot)?;
-            let counter = Counter::new(&plan.plan, payer.subject);
+            let counter = Counter::of(&plan.plan, payer.subject);
             let id = match payer.method {
                 Some(method) => BucketId::Method(counter, method),
                 None => BucketId::Key(counter),

@@ -89,7 +89,7 @@ impl Lending {
     }
 
     pub(super) fn manner(&self, plan: &PlanState, subject: u128, now: Timestamp) -> Manner {
-        self.manner_of(Counter::new(&plan.plan, subject), plan.span(now.unix_seconds()).day, now)
+        self.manner_of(Counter::of(&plan.plan, subject), plan.span(now.unix_seconds()).day, now)
     }
 
     fn manner_of(&self, counter: Counter, day: i32, now: Timestamp) -> Manner {

@@ -90,7 +90,7 @@ pub struct MethodThrottleState {
 pub(crate) struct NamedMethod {
     plan_id: String,
     pub(crate) stage: String,
-    /// Resource path, a blank, verb.
+    /// Resource path, a space, verb.
     pub(crate) key: String,
 }
 

@@ -5,6 +5,7 @@ use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 
 /// How long a quota lasts. Periods are calendar periods, not spans of time since the first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum QuotaPeriod {
     /// From midnight to midnight.
     Day,

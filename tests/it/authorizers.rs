@@ -26,7 +26,8 @@ use tower_gateway::{
         authorizer_fn,
     },
     context::{ApiKind, RequestContext, RequestContextLayer},
-    policy::{AccessDenial, DenialWording, ExecuteApi, Policy},
+    policy::{AccessDenial, DenialWording, ExecuteApi},
+    resource_policy::ResourcePolicy,
     response::{Cause, GatewayError, ResponseType},
 };
 
@@ -255,7 +256,8 @@ fn refusals_since_2026_say_which_policy() {
     }
 }
 
-/// The case of the documentation that surprises: a resource policy allows what the authorizer is silent about.
+/// The case of the documentation that surprises: a resource policy allows what the authorizer is silent about. Its denials
+/// are of the API that it is attached to, whatever the layer was told.
 #[test]
 fn a_resource_policy_decides_together_with_the_authorizer() {
     let api = ExecuteApi::new("eu-west-1", "111122223333", "a1b2c3d4e5").unwrap();
@@ -264,8 +266,7 @@ fn a_resource_policy_decides_together_with_the_authorizer() {
         {"Effect":"Deny","Principal":"*","Action":"execute-api:Invoke","Resource":"execute-api:/*/*/admin*"}]}"#;
     let calls = Calls::default();
     let layer = AuthorizerLayer::new(token_authorizer(&calls).build().unwrap())
-        .resource_policy(Policy::resource_of(&api, policy).unwrap())
-        .api(api);
+        .resource_policy(&ResourcePolicy::new(&api, policy).unwrap());
     let ask = |path: &str, token: &str| run(through(layer.clone(), with_token(path, token))).0;
     for path in ["/admin", "/admin/", "//admin", "/%61dmin", "/%61%64min/x"] {
         let response = ask(path, "ada");

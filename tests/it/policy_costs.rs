@@ -65,8 +65,8 @@ fn an_allowed_request_costs_no_allocation_of_this_layer() {
     });
     let deny = statement("Deny", "v1/*/admin*", r#""NotIpAddress": {"aws:SourceIp": "203.0.113.0/24"}"#);
     let document = format!(r#"{{"Statement": [{}, {deny}]}}"#, statement("Allow", "*", ""));
-    let policy = ResourcePolicy::new(&api(), document).unwrap().stage("v1");
-    let mut service = ResourcePolicyLayer::new(policy).layer(inner);
+    let policy = ResourcePolicy::new(&api(), document).unwrap();
+    let mut service = ResourcePolicyLayer::new(policy).stage("v1").layer(inner);
     let prepared = RequestContextLayer::new()
         .layer(service_fn(|request: Request<()>| async { Ok::<_, Infallible>(Response::new(request)) }));
     let mut request = Request::get("/pets").body(()).unwrap();

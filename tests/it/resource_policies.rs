@@ -26,7 +26,12 @@ fn api() -> ExecuteApi {
 
 fn policy(statements: &str) -> ResourcePolicy {
     let document = format!(r#"{{"Version": "2012-10-17", "Statement": [{statements}]}}"#);
-    ResourcePolicy::new(&api(), document).unwrap().stage("v1")
+    ResourcePolicy::new(&api(), document).unwrap()
+}
+
+/// On the stage `v1`, where no `StageRouter` says another.
+fn guard(policy: ResourcePolicy) -> ResourcePolicyLayer {
+    ResourcePolicyLayer::new(policy).stage("v1")
 }
 
 fn statement(effect: &str, resource: &str, condition: &str) -> String {
@@ -110,7 +115,7 @@ fn refusals_to_the_byte_in_both_wordings() {
         ),
     ] {
         let uri = path.strip_prefix("/v1/GET").unwrap();
-        let layer = ResourcePolicyLayer::new(policy.clone().wording(wording));
+        let layer = guard(policy.clone()).denial_wording(wording);
         let (response, calls) = ask(&layer, from(ELSEWHERE, uri));
         assert_refused(&response, calls, &format!("{user}{ARN}{path}{suffix}"), cause);
         assert_eq!(verdict(&layer, from(OFFICE, uri)), Ok(()));
@@ -119,7 +124,7 @@ fn refusals_to_the_byte_in_both_wordings() {
 
 #[test]
 fn the_operator_learns_what_the_client_does_not() {
-    let layer = ResourcePolicyLayer::new(office_only());
+    let layer = guard(office_only());
     let (response, _) = ask(&layer, from(ELSEWHERE, "/pets"));
     let denial = response.extensions().get::<AccessDenial>().unwrap();
     assert_eq!(denial.layer(), "ResourcePolicyLayer");
@@ -129,7 +134,7 @@ fn the_operator_learns_what_the_client_does_not() {
     let failed = &missed[0].failed_conditions[0];
     assert_eq!((failed.key.as_str(), failed.failure), ("aws:SourceIp", ConditionFailure::Mismatch));
     assert_eq!(failed.values, ["203.0.113.0/24"]);
-    let quiet = ResourcePolicyLayer::new(office_only().explain(false));
+    let quiet = guard(office_only()).explain_denials(false);
     let (response, _) = ask(&quiet, from(ELSEWHERE, "/pets"));
     assert!(response.extensions().get::<AccessDenial>().is_none());
 }
@@ -143,7 +148,7 @@ fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
         request.headers_mut().append("x-real-ip", HeaderValue::from_static(OFFICE));
         request
     };
-    let layer = ResourcePolicyLayer::new(office_only());
+    let layer = guard(office_only());
     assert_eq!(verdict(&layer, spoofed(ELSEWHERE)), Err(Cause::ResourcePolicySilent));
     let behind = |request| {
         let proxies = TrustedProxies::new(["10.0.0.0/8"]).unwrap();
@@ -160,12 +165,12 @@ fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
 
 #[test]
 fn a_path_is_denied_in_every_spelling() {
-    let exact = ResourcePolicyLayer::new(office_admin("v1/GET/admin"));
+    let exact = guard(office_admin("v1/GET/admin"));
     for path in ["/admin", "/admin/", "//admin", "/%61dmin", "/%61dmin?x=/pets", "/admin?"] {
         assert_eq!(verdict(&exact, from(ELSEWHERE, path)), Err(Cause::ResourcePolicyDenied), "{path}");
         assert_eq!(verdict(&exact, from(OFFICE, path)), Ok(()), "{path}");
     }
-    let below = ResourcePolicyLayer::new(office_admin("*/admin/*"));
+    let below = guard(office_admin("*/admin/*"));
     for path in ["/admin/", "/admin/keys", "/admin%2Fkeys", "/%61dmin%2fkeys", "/x/admin/keys"] {
         assert_eq!(verdict(&below, from(ELSEWHERE, path)), Err(Cause::ResourcePolicyDenied), "{path}");
     }
@@ -180,7 +185,7 @@ fn a_path_is_denied_in_every_spelling() {
 fn colons_in_the_path_do_not_reach_into_the_arn() {
     let other = r#"{"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke",
         "Resource": "arn:aws:execute-api:*:999900001111:b2/*"}"#;
-    let layer = ResourcePolicyLayer::new(policy(other));
+    let layer = guard(policy(other));
     let forged = from(OFFICE, "/x:999900001111:b2/v1/GET/pets");
     assert_eq!(verdict(&layer, forged), Err(Cause::ResourcePolicySilent));
 }
@@ -189,7 +194,7 @@ fn colons_in_the_path_do_not_reach_into_the_arn() {
 fn a_principal_that_nobody_has_proved_is_nobody() {
     for principal in [r#"{"AWS": "111122223333"}"#, r#"{"AWS": "arn:aws:iam::111122223333:user/ada"}"#] {
         let statement = statement("Allow", "*", "").replace(r#""*""#, principal);
-        let layer = ResourcePolicyLayer::new(policy(&statement));
+        let layer = guard(policy(&statement));
         assert_eq!(verdict(&layer, from(OFFICE, "/")), Err(Cause::ResourcePolicySilent), "{principal}");
     }
 }
@@ -211,7 +216,7 @@ fn the_method_s_authorization_decides_what_is_final() {
     let denies = policy(&statement("Deny", "*", ""));
     let allows = policy(&statement("Allow", "*", ""));
     let decide = |policy: &ResourcePolicy, path: &str| {
-        verdict(&ResourcePolicyLayer::new(policy.clone()).routes(&methods()), from(OFFICE, path))
+        verdict(&guard(policy.clone()).routes(&methods()), from(OFFICE, path))
     };
     let (said_nothing, denied) = (Err(Cause::ResourcePolicySilent), Err(Cause::ResourcePolicyDenied));
     for (path, on_silence, on_deny) in [
@@ -227,7 +232,7 @@ fn the_method_s_authorization_decides_what_is_final() {
         assert_eq!(decide(&allows, path), Ok(()), "{path}");
     }
     let phase = |policy: &ResourcePolicy, phase| {
-        let layer = ResourcePolicyLayer::new(policy.clone()).routes(&methods()).phase(phase);
+        let layer = guard(policy.clone()).routes(&methods()).phase(phase);
         (verdict(&layer, from(OFFICE, "/none")), verdict(&layer, from(OFFICE, "/iam")))
     };
     assert_eq!(phase(&silent, Phase::Final), (said_nothing, said_nothing));
@@ -238,10 +243,9 @@ fn the_method_s_authorization_decides_what_is_final() {
 #[test]
 fn a_table_of_another_layer_does_not_hide_the_own_one() {
     let elsewhere = Routes::builder().any("/{proxy+}", ApiMethod::new()).build().unwrap();
-    let open = ResourcePolicyLayer::new(policy(&statement("Allow", "*", ""))).routes(&elsewhere);
+    let open = guard(policy(&statement("Allow", "*", ""))).routes(&elsewhere);
     let silent = policy(&statement("Allow", "v1/GET/other", ""));
-    let both =
-        tower::ServiceBuilder::new().layer(open).layer(ResourcePolicyLayer::new(silent).routes(&methods()));
+    let both = tower::ServiceBuilder::new().layer(open).layer(guard(silent).routes(&methods()));
     assert_eq!(run(through(both.clone(), from(OFFICE, "/custom"))).1, 1);
     assert_eq!(run(through(both, from(OFFICE, "/none"))).1, 0);
 }
@@ -249,7 +253,7 @@ fn a_table_of_another_layer_does_not_hide_the_own_one() {
 #[test]
 fn private_calls_have_an_endpoint_and_no_public_address() {
     let deny = statement("Deny", "*", r#""StringNotEquals": {"aws:SourceVpce": "vpce-1"}"#);
-    let endpoint = ResourcePolicyLayer::new(policy(&format!("{}, {deny}", statement("Allow", "*", ""))));
+    let endpoint = guard(policy(&format!("{}, {deny}", statement("Allow", "*", ""))));
     let through_endpoint = |ingress: Option<Ingress>| {
         let mut request = from(OFFICE, "/pets");
         request.headers_mut().append("x-amzn-vpce-id", HeaderValue::from_static("vpce-1"));
@@ -265,12 +269,12 @@ fn private_calls_have_an_endpoint_and_no_public_address() {
     for other in [None, Some(Ingress::private()), Some(Ingress::public()), vpce("vpce-2")] {
         assert_eq!(verdict(&endpoint, through_endpoint(other)), Err(Cause::ResourcePolicyDenied));
     }
-    let office = ResourcePolicyLayer::new(office_only());
+    let office = guard(office_only());
     assert_eq!(verdict(&office, through_endpoint(Some(Ingress::public()))), Ok(()));
     assert_eq!(verdict(&office, through_endpoint(vpce("vpce-1"))), Err(Cause::ResourcePolicySilent));
     let inside =
         r#""IpAddress": {"aws:VpcSourceIp": "10.1.0.0/16"}, "StringEquals": {"aws:SourceVpc": "vpc-1"}"#;
-    let inside = ResourcePolicyLayer::new(policy(&statement("Allow", "*", inside)));
+    let inside = guard(policy(&statement("Allow", "*", inside)));
     let at = |ip: &str| Some(Ingress::private().vpc("vpc-1").source_ip(ip.parse().unwrap()));
     assert_eq!(verdict(&inside, through_endpoint(at("10.1.2.3"))), Ok(()));
     assert_eq!(verdict(&inside, through_endpoint(at("10.2.2.3"))), Err(Cause::ResourcePolicySilent));
@@ -285,7 +289,7 @@ fn a_trusted_proxy_names_endpoint_and_scheme_and_a_client_cannot() {
                 .vpc_endpoint_header(HeaderName::from_static("x-amzn-vpce-id"))
                 .scheme_header(HeaderName::from_static("x-forwarded-proto")),
         )
-        .layer(ResourcePolicyLayer::new(policy(&statement("Allow", "*", needs))));
+        .layer(guard(policy(&statement("Allow", "*", needs))));
     let ask = |peer: &str, endpoints: &[&'static str]| {
         let mut request = from(peer, "/pets");
         request.headers_mut().append("x-forwarded-proto", HeaderValue::from_static("https"));
@@ -303,7 +307,7 @@ fn a_trusted_proxy_names_endpoint_and_scheme_and_a_client_cannot() {
 #[test]
 fn secure_transport_is_what_the_listener_says() {
     let deny = statement("Deny", "*", r#""Bool": {"aws:SecureTransport": "false"}"#);
-    let layer = ResourcePolicyLayer::new(policy(&format!("{}, {deny}", statement("Allow", "*", ""))));
+    let layer = guard(policy(&format!("{}, {deny}", statement("Allow", "*", ""))));
     let mut request = from(OFFICE, "https://api.example/pets");
     request.headers_mut().append("x-forwarded-proto", HeaderValue::from_static("https"));
     assert_eq!(verdict(&layer, request.clone()), Err(Cause::ResourcePolicyDenied));
@@ -314,9 +318,9 @@ fn secure_transport_is_what_the_listener_says() {
 #[test]
 fn a_header_that_cannot_be_told_is_held_against_the_request() {
     let condition = r#""StringLike": {"aws:UserAgent": "curl/*"}"#;
-    let allow = ResourcePolicyLayer::new(policy(&statement("Allow", "*", condition)));
+    let allow = guard(policy(&statement("Allow", "*", condition)));
     let deny = statement("Deny", "*", condition);
-    let deny = ResourcePolicyLayer::new(policy(&format!("{}, {deny}", statement("Allow", "*", ""))));
+    let deny = guard(policy(&format!("{}, {deny}", statement("Allow", "*", ""))));
     let with = |agents: &[&[u8]]| {
         let mut request = from(OFFICE, "/pets");
         for agent in agents {
@@ -338,7 +342,7 @@ fn a_header_that_cannot_be_told_is_held_against_the_request() {
 fn times_come_from_the_clock() {
     let manual = ManualClock::at_unix_seconds(1_795_305_599);
     let until = r#""DateLessThan": {"aws:CurrentTime": "2026-11-22T00:00:00Z"}, "NumericLessThan": {"aws:EpochTime": 1795305600}"#;
-    let layer = ResourcePolicyLayer::new(policy(&statement("Allow", "*", until))).clock(manual.clock());
+    let layer = guard(policy(&statement("Allow", "*", until))).clock(manual.clock());
     assert_eq!(verdict(&layer, from(OFFICE, "/")), Ok(()));
     manual.advance(Duration::from_secs(1));
     assert_eq!(verdict(&layer, from(OFFICE, "/")), Err(Cause::ResourcePolicySilent));
@@ -348,7 +352,7 @@ fn times_come_from_the_clock() {
 fn an_http_api_says_forbidden() {
     let stack = tower::ServiceBuilder::new()
         .layer(RequestContextLayer::new().api_kind(ApiKind::Http))
-        .layer(ResourcePolicyLayer::new(office_only()));
+        .layer(guard(office_only()));
     let (response, calls) = run(through(stack, from(ELSEWHERE, "/")));
     assert_eq!((response.status().as_u16(), calls), (403, 0));
     assert_eq!(&response.body()[..], br#"{"message":"Forbidden"}"#);
@@ -360,9 +364,8 @@ fn a_custom_template_takes_the_message() {
     let template =
         GatewayResponse::new().template("application/json", r#"{"message":$context.error.messageString}"#);
     let responses = GatewayResponses::new().with(ResponseType::AccessDenied, &template).unwrap();
-    let stack = tower::ServiceBuilder::new()
-        .layer(GatewayResponseLayer::new(responses))
-        .layer(ResourcePolicyLayer::new(office_only()));
+    let stack =
+        tower::ServiceBuilder::new().layer(GatewayResponseLayer::new(responses)).layer(guard(office_only()));
     let (response, _) = run(through(stack, from(ELSEWHERE, "/pets")));
     let expected = format!(
         r#"{{"message":"User: anonymous is not authorized to perform: execute-api:Invoke on resource: {ARN}/v1/GET/pets"}}"#
@@ -372,7 +375,7 @@ fn a_custom_template_takes_the_message() {
 
 #[test]
 fn under_axum_on_several_routes_two_callers_never_mix() {
-    let layer = ResourcePolicyLayer::new(office_admin("v1/*/admin*"));
+    let layer = guard(office_admin("v1/*/admin*"));
     let handler = || async { "inner" };
     let app = Router::new().route("/pets", any(handler)).route("/admin/{id}", any(handler)).layer(layer);
     run(async {
@@ -392,9 +395,9 @@ fn under_axum_on_several_routes_two_callers_never_mix() {
 
 #[test]
 fn the_service_fits_servers_and_errors_pass_through() {
-    assert_service(&ResourcePolicyLayer::new(office_only()).layer(Strict::default()));
+    assert_service(&guard(office_only()).layer(Strict::default()));
     let failing = service_fn(|_: Request<Full<Bytes>>| async { Err::<Response<Full<Bytes>>, _>("broken") });
-    let service = ResourcePolicyLayer::new(office_only()).layer(failing);
+    let service = guard(office_only()).layer(failing);
     assert_eq!(run(service.oneshot(from(OFFICE, "/"))).unwrap_err(), "broken");
 }
 
@@ -412,7 +415,7 @@ async fn over_a_socket(layer: ResourcePolicyLayer, bytes: &[u8]) -> String {
 fn behind_plain_hyper_the_refusal_is_a_whole_answer() {
     let ask = |path: &str| {
         let head = format!("GET {path} HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n");
-        let layer = ResourcePolicyLayer::new(policy(&statement("Allow", "v1/GET/pets/*", "")));
+        let layer = guard(policy(&statement("Allow", "v1/GET/pets/*", "")));
         run(async move { over_a_socket(layer, head.as_bytes()).await })
     };
     let allowed = ask("/pets/1");
@@ -452,15 +455,13 @@ mod behind_a_stage {
     }
 
     fn stack(policy: ResourcePolicy, request: Request<Full<Bytes>>) -> (Response<Bytes>, usize) {
-        let layers = tower::ServiceBuilder::new()
-            .layer(StageRouter::new(stages()))
-            .layer(ResourcePolicyLayer::new(policy));
+        let layers = tower::ServiceBuilder::new().layer(StageRouter::new(stages())).layer(guard(policy));
         run(through(layers, request))
     }
 
     #[test]
     fn the_arn_has_the_stage_that_was_routed() {
-        let only_v1 = || policy(&statement("Allow", "v1/GET/none", "")).stage("ignored");
+        let only_v1 = || policy(&statement("Allow", "v1/GET/none", ""));
         assert_eq!(stack(only_v1(), from(OFFICE, "/v1/none")).1, 1);
         let (response, calls) = stack(only_v1(), from(OFFICE, "/v2/none?stage=v1"));
         let message = format!(

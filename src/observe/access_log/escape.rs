@@ -8,6 +8,7 @@ use std::fmt::Write;
 /// paragraphs and the marks that turn the direction of text are written as `\uXXXX`, also where AWS would insert them
 /// raw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Escaping {
     /// As AWS does: quotes and backslashes raw. A client's quote breaks JSON; only for parity.
     AwsExact,

@@ -4,6 +4,7 @@ use super::{AccessLogFormat, Escaping};
 
 /// Whose variables and whose presets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogApi {
     /// REST APIs (v1).
     #[default]
@@ -16,6 +17,7 @@ pub enum LogApi {
 
 /// The four layouts that AWS offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogPreset {
     /// Common Log Format.
     Clf,

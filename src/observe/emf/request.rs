@@ -5,7 +5,7 @@ use super::directive::{
 };
 use crate::{
     context::ApiKind,
-    observe::event::{RequestEvent, is_hit, known_method},
+    observe::event::{RequestEvent, is_hit, is_miss, known_method},
 };
 
 /// Longest value of the dimensions `Resource` and `Route`.
@@ -109,7 +109,7 @@ fn request_bytes(event: &RequestEvent<'_>) -> u64 {
 fn lookup(event: &RequestEvent<'_>) -> Option<[Metric; 2]> {
     let (status, _) = event.cache_lookup()?;
     let hit = is_hit(status);
-    let asked = hit || status == "miss";
+    let asked = hit || is_miss(status);
     asked.then(|| [count("CacheHitCount", hit.into()), count("CacheMissCount", (!hit).into())])
 }
 

@@ -1,6 +1,6 @@
 //! A file that starts anew when it is full.
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ConfigErrorKind};
 use std::{
     ffi::OsString,
     fmt::Display,
@@ -37,8 +37,11 @@ impl RotatingFile {
             return Err(ConfigError::new("size of a rotating file", max_bytes, "is zero"));
         }
         let opened = open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (size, file) =
-            opened.map_err(|error| ConfigError::new("access log file", path.display(), error.to_string()))?;
+        let (size, file) = opened.map_err(|error| {
+            ConfigError::new("access log file", path.display(), "cannot be opened")
+                .with_kind(ConfigErrorKind::System)
+                .with_source(error)
+        })?;
         Ok(Self { path, max_bytes, keep, file, size })
     }
 

@@ -37,10 +37,16 @@
 //! let service = TraceLayer::new().layer(service_fn(|request: Request<()>| async move {
 //!     Ok::<_, Infallible>(Response::new(Bytes::copy_from_slice(request.headers()["traceparent"].as_bytes())))
 //! }));
+//! let ask = async |sent: Option<&str>| {
+//!     let request = sent.into_iter().fold(Request::builder(), |request, sent| request.header("x-amzn-trace-id", sent));
+//!     service.clone().oneshot(request.body(()).unwrap()).await.unwrap().into_body()
+//! };
 //! let sent = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
-//! let request = Request::builder().header("x-amzn-trace-id", sent).body(()).unwrap();
-//! let answer = service.oneshot(request).await.unwrap();
-//! assert_eq!(answer.into_body(), "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01");
+//! assert_eq!(ask(Some(sent)).await, "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01");
+//! // Without a trace, or with one that is malformed, a new one begins, and is not recorded.
+//! for begun in [ask(None).await, ask(Some("Root=1-5759e988-bd86;Sampled=1")).await] {
+//!     assert!(begun.ends_with(b"-00") && !begun.starts_with(b"00-5759e988"), "{begun:?}");
+//! }
 //! # });
 //! ```
 //!

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use std::convert::Infallible;
 use tower_gateway::{
     authorizer::{Authorizer, AuthorizerAnswer, AuthorizerEvent, AuthorizerLayer, authorizer_fn},
-    policy::{ExecuteApi, Policy},
+    policy::ExecuteApi,
+    resource_policy::ResourcePolicy,
 };
 
 /// A token authorizer whose one answer is this policy.
@@ -125,7 +126,8 @@ fn a_resource_policy_is_asked_every_time() {
     let document = r#"{"Version":"2012-10-17","Statement":[
         {"Effect":"Deny","Principal":"*","Action":"*","Resource":"arn:aws:execute-api:*:*:*/*/GET/a",
          "Condition":{"StringEquals":{"aws:UserAgent":"b"}}}]}"#;
-    let guarded = free.clone().resource_policy(Policy::resource(document).unwrap());
+    let guarded =
+        free.clone().resource_policy(&ResourcePolicy::new(&ExecuteApi::default(), document).unwrap());
     run(async {
         for layer in [&free, &guarded, &free] {
             assert_eq!(ask(layer, call(&Method::GET, "/a", "a")).await.0, 200);

@@ -75,7 +75,7 @@ fn each_outcome_is_one_entry() {
             "POST 200 4 bypass method - - 200",
             "GET 200 4 bypass disabled - - 200",
             "GET 500 4 miss status - - 500",
-            "GET 403 60 - - ACCESS_DENIED CacheLayer -",
+            "GET 403 60 bypass unauthorized ACCESS_DENIED CacheLayer -",
             "GET 200 4 miss expired - - 200",
         ]
     );

@@ -4,6 +4,7 @@ use crate::support::run;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
+use proptest::prelude::*;
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
@@ -21,7 +22,7 @@ use tower_gateway::{
     policy::ExecuteApi,
     resource_policy::{ResourcePolicy, ResourcePolicyLayer},
     route::{ApiMethod, Routes},
-    stage::Stages,
+    stage::{CustomDomain, Deployment, Stage, Stages},
     throttle::Throttle,
     usage_plan::UsagePlans,
 };
@@ -234,6 +235,75 @@ fn policies_ask_for_the_client_certificate() {
     assert_eq!(verdict(own(), with(&path, Some(&certificate))), 200);
     assert_eq!(verdict(own(), with("/of/00:01", Some(&certificate))), 403);
     assert_eq!(verdict(own(), with(&path, None)), 403);
+}
+
+/// A gateway whose custom domains ask for a certificate, on a listener that other hosts share.
+fn of_domains() -> Gateway<tower_gateway::gateway::Uncached> {
+    let domain = |name: &str| CustomDomain::new(name).mapping("", "prod");
+    let stages = Stages::builder()
+        .deployment(Deployment::new("v1", Routes::catch_all()))
+        .stage(Stage::new("prod", "v1"))
+        .domain(domain("secure.example"))
+        .domain(domain("*.parts.example"));
+    let mutual_tls = MutualTlsLayer::new().domains(["Secure.example", "*.parts.example"]).unwrap();
+    Gateway::builder().stages(stages.build().unwrap()).mutual_tls(mutual_tls).build().unwrap()
+}
+
+fn for_host(
+    field: &str,
+    target: bool,
+    certificate: Option<ClientCertificate>,
+) -> Option<Request<Full<Bytes>>> {
+    let uri = if target { format!("https://{field}/orders") } else { "/orders".to_owned() };
+    let mut request = Request::builder().uri(uri);
+    if !target {
+        request = request.header("host", field);
+    }
+    let mut request = request.body(Full::default()).ok()?;
+    if let Some(certificate) = certificate {
+        request.extensions_mut().insert(certificate);
+    }
+    Some(request)
+}
+
+#[test]
+fn no_spelling_of_a_host_comes_in_without_its_certificate() {
+    let service = of_domains().layer(service_fn(who));
+    let certificate = certificate();
+    run(async {
+        for host in ["secure.example", "a.parts.example"] {
+            for (suffix, served) in [
+                ("", 200),
+                (".", 200),
+                (":443", 200),
+                (".:443", 200),
+                ("..", 403),
+                ("...", 403),
+                ("..:443", 403),
+            ] {
+                for host in [format!("{host}{suffix}"), format!("{}{suffix}", host.to_uppercase())] {
+                    for target in [false, true] {
+                        let bare = for_host(&host, target, None).unwrap();
+                        assert_eq!(ask(service.clone(), bare).await.0, 403, "{host}");
+                        let shown = for_host(&host, target, Some(certificate.clone())).unwrap();
+                        assert_eq!(ask(service.clone(), shown).await.0, served, "{host}");
+                    }
+                }
+            }
+        }
+    });
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_stage_takes_for_its_domain_needs_a_certificate(
+        host in "(secure|SECURE|a\\.parts|A\\.Parts|\\.secure|x\\.secure|a%2eparts)\\.{0,2}example\\.{0,3}(:[0-9]{0,3}){0,2}",
+        target in any::<bool>(),
+    ) {
+        let Some(request) = for_host(&host, target, None) else { return Ok(()) };
+        let status = run(ask(of_domains().layer(service_fn(who)), request)).0;
+        prop_assert_eq!(status, 403);
+    }
 }
 
 /// A gateway that asks for certificates itself, and what its observer is told.

@@ -1,15 +1,18 @@
 //! What nobody serves: an error when the gateway is built, closed when it comes later.
 
-use super::{KINDS, Record, ask, authorization, authorized, custom, order, request, signatures, stages};
+use super::{
+    KINDS, Record, ask, authorization, authorized, custom, order, request, signatures, stages, with_field,
+};
 use crate::support::{Strict, get, run};
 use http::Method;
 use tower::Layer;
 use tower_gateway::{
     gateway::{BuildError, Gateway, GatewayBuilder},
+    policy::ExecuteApi,
     resource_policy::ResourcePolicyLayer,
     response::Cause,
     route::{ApiMethod, Routes},
-    sigv4::SignatureRequirement,
+    sigv4::{MemoryCredentialsStore, SigV4AuthBuilder, SigV4AuthLayer, SigV4Verifier, SignatureRequirement},
     stage::{Deployment, Stages},
 };
 
@@ -114,12 +117,40 @@ fn signatures_asked_of_every_request_leave_no_room_for_other_authorizers() {
     }
 }
 
+/// The layers of signatures and authorizers judge by the gateway's policy, whether or not they were given the same.
 #[test]
-fn a_resource_policy_that_the_signatures_layer_was_not_given_is_no_gateway() {
-    let layer = || ResourcePolicyLayer::new(order::policy());
-    let without = authorized(&Record::default()).stages(stages());
-    assert_eq!(conflict(without.resource_policy(layer())), ("resource_policy".to_owned(), "sigv4"));
-    let given = signatures().resource_policy(&order::policy()).build().unwrap();
-    let with = authorized(&Record::default()).stages(stages()).sigv4(given);
-    assert!(with.resource_policy(layer()).build().is_ok());
+fn there_is_one_resource_policy_in_a_gateway() {
+    let (own, another) = (order::policy(), order::policy());
+    let gateway = || {
+        let builder = authorized(&Record::default()).stages(stages());
+        builder.resource_policy(ResourcePolicyLayer::new(own.clone()))
+    };
+    let signed = |policy| gateway().sigv4(signatures().resource_policy(policy).build().unwrap());
+    let custom = |policy| gateway().authorizer(custom(&Record::default()).resource_policy(policy));
+    for builder in [gateway(), signed(&own), custom(&own)] {
+        let service = builder.build().unwrap().layer(Strict::default());
+        run(async {
+            for (kind, cause) in
+                [("signed", Cause::ResourcePolicyDenied), ("custom", Cause::ResourcePolicyDenied)]
+            {
+                let call = || request(kind, "ada", &format!("/prod/{kind}"));
+                assert_eq!(ask(&service, call()).await.status, 200, "{kind}");
+                let blocked = with_field(call(), "user-agent", "blocked");
+                assert_eq!(ask(&service, blocked).await.cause, Some(cause), "{kind}");
+            }
+        });
+    }
+    let verifier = SigV4Verifier::new("us-east-1", "execute-api").unwrap();
+    let authenticating = SigV4AuthLayer::authenticate_only(MemoryCredentialsStore::new([]), verifier);
+    let elsewhere = ExecuteApi::new("us-east-1", "111122223333", "other").unwrap();
+    let foreign = SigV4AuthLayer::builder(MemoryCredentialsStore::new([]), elsewhere);
+    let per_method = |builder: SigV4AuthBuilder| builder.require(SignatureRequirement::PerMethod).build();
+    for (builder, other) in [
+        (signed(&another), "sigv4"),
+        (gateway().sigv4(per_method(authenticating).unwrap()), "sigv4"),
+        (gateway().sigv4(per_method(foreign).unwrap()), "sigv4"),
+        (custom(&another), "authorizer"),
+    ] {
+        assert_eq!(conflict(builder), ("resource_policy".to_owned(), other));
+    }
 }

@@ -36,7 +36,7 @@ fn guarded(explain: &Explain) -> GatewayBuilder {
     authorized(&Record::default())
         .stages(stages())
         .resource_policy(ResourcePolicyLayer::new(policy()))
-        .sigv4(signatures().resource_policy(&policy()).build().unwrap())
+        .sigv4(signatures().build().unwrap())
         .observe(ObserveLayer::new().observer(explain.clone()))
 }
 

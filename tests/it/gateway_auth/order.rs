@@ -52,7 +52,7 @@ fn used(plans: &UsagePlans) -> String {
 }
 
 fn layers(record: &Record) -> (ResourcePolicyLayer, AuthorizerLayer) {
-    (ResourcePolicyLayer::new(policy()), custom(record).resource_policy(policy().policy().clone()))
+    (ResourcePolicyLayer::new(policy()), custom(record))
 }
 
 fn guarded(record: &Record, plans: &UsagePlans) -> GatewayBuilder {
@@ -72,7 +72,7 @@ fn guarded(record: &Record, plans: &UsagePlans) -> GatewayBuilder {
         .stages(stages())
         .filter(filter)
         .resource_policy(policy_layer)
-        .sigv4(signatures().resource_policy(&policy()).build().unwrap())
+        .sigv4(signatures().build().unwrap())
         .authorizer(authorizer)
         .usage_plan(plan)
 }

@@ -44,7 +44,7 @@ fn a_policy_that_allows_opens_it() {
         .stages(stages())
         .resource_policy(ResourcePolicyLayer::new(policy.clone()))
         .sigv4(signatures().resource_policy(&policy).build().unwrap())
-        .authorizer(custom(&Record::default()).resource_policy(policy.policy().clone()));
+        .authorizer(custom(&Record::default()).resource_policy(&policy));
     let service = gateway.build().unwrap().layer(Strict::default());
     run(async {
         for kind in KINDS.into_iter().chain(["open"]) {

@@ -82,7 +82,7 @@ fn values(request: Request<Full<Bytes>>) -> Vec<String> {
         .stages(stages())
         .resource_policy(ResourcePolicyLayer::new(policy.clone()))
         .sigv4(super::signatures().resource_policy(&policy).build().unwrap())
-        .authorizer(super::custom(&Record::default()).resource_policy(policy.policy().clone()));
+        .authorizer(super::custom(&Record::default()).resource_policy(&policy));
     let filter = FilterLayer::new(|head, _| match head.headers.contains_key("x-block") {
         true => Verdict::Block,
         false => Verdict::Pass,

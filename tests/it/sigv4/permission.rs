@@ -406,3 +406,22 @@ fn a_resource_policy_of_another_api_is_a_configuration_error() {
     let error = layer_of([]).resource_policy(&policy).build().unwrap_err();
     assert_eq!((error.location(), error.value()), ("resource policy", "other"));
 }
+
+#[test]
+fn a_layer_that_only_authenticates_takes_no_settings_of_permission() {
+    let layer = || {
+        let verifier = SigV4Verifier::new("us-east-1", "execute-api").unwrap();
+        SigV4AuthLayer::authenticate_only(MemoryCredentialsStore::new([]), verifier)
+    };
+    assert!(layer().build().is_ok());
+    for (builder, setting) in [
+        (layer().resource_policy(&resource("Deny", r#""*""#)), "resource_policy"),
+        (layer().account_grant(AccountGrant::Delegates), "account_grant"),
+        (layer().denial_wording(DenialWording::Since2026), "denial_wording"),
+        (layer().stage("prod"), "stage"),
+        (layer().explain_denials(false), "explain_denials"),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert_eq!((error.location(), error.value()), ("signature setting", setting));
+    }
+}
