@@ -89,6 +89,8 @@ struct Parts {
     routes: Option<Routes>,
     observe: Option<ObserveLayer>,
     responses: GatewayResponses,
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    trace: Option<crate::observe::trace::TraceLayer>,
     #[cfg(feature = "mtls")]
     mutual_tls: Option<MutualTlsLayer>,
     cors: Option<CorsLayer>,
@@ -121,6 +123,8 @@ impl Default for Parts {
             routes: None,
             observe: None,
             responses: GatewayResponses::new(),
+            #[cfg(any(feature = "tracing", feature = "xray"))]
+            trace: None,
             #[cfg(feature = "mtls")]
             mutual_tls: None,
             cors: None,
@@ -194,6 +198,15 @@ impl<C> GatewayBuilder<C> {
     #[must_use]
     pub fn observe(mut self, observe: impl Into<ObserveLayer>) -> Self {
         self.parts.observe = Some(observe.into());
+        self
+    }
+
+    /// Continues the trace of each request, or begins one, once its stage is known: sampling rules may name it. Nothing is
+    /// done where a `TraceLayer` stands around the gateway. Default: headers of traces pass as they are.
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    #[must_use]
+    pub fn trace(mut self, trace: crate::observe::trace::TraceLayer) -> Self {
+        self.parts.trace = Some(trace);
         self
     }
 
@@ -400,6 +413,8 @@ impl Parts {
             stages,
             observers: self.observe.map(|observe| observe.clock(clock.clone()).observers()),
             responses: responses.bare_413(self.aws_exact),
+            #[cfg(any(feature = "tracing", feature = "xray"))]
+            trace: self.trace,
             #[cfg(feature = "mtls")]
             mutual_tls: self.mutual_tls,
             cors: self.cors,

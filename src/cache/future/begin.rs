@@ -161,6 +161,8 @@ where
         }
         let present = fetch.present;
         if let Seat::Leader(rider) = take_seat(layer, view(&request), fetch, now) {
+            #[cfg(feature = "access-log")]
+            RequestContext::of(request.extensions()).inspect(|context| context.begin_refresh());
             let _fetched = Self::fly(layer, source, (request, present), rider).drain();
         }
         Self::answered(response)
