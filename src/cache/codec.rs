@@ -3,7 +3,7 @@
 //! | bytes | |
 //! |---|---|
 //! | 4 | `tgcv` |
-//! | 1 | version of the form, 1 |
+//! | 1 | version of the form, 2 |
 //! | 16 | the first half of the SHA-256 digest of all that follows |
 //! | 8 | when it was written, in milliseconds since 1970 |
 //! | 4 + n | the whole key |
@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
 
 const MAGIC: &[u8; 4] = b"tgcv";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHECKSUM: usize = 16;
 const HEAD: usize = MAGIC.len() + 1 + CHECKSUM;
 const PASS: u8 = 0;
@@ -162,8 +162,8 @@ fn put_entry(out: &mut Vec<u8>, entry: &Entry, now: Timestamp) {
     put_times(out, [meta.responded.since(meta.requested), meta.age(now).max(initial_age)]);
     put_times(out, [lifetime, while_revalidate, if_error]);
     put_selection(out, meta.selection.as_ref());
-    out.put_u16(u16::try_from(meta.tags.len()).unwrap_or(u16::MAX));
-    meta.tags.iter().take(usize::from(u16::MAX)).for_each(|tag| put_text(out, tag.as_bytes()));
+    out.put_u32(meta.tags.len() as u32);
+    meta.tags.iter().for_each(|tag| put_text(out, tag.as_bytes()));
     put_fields(out, &content.headers);
     out.put_u8(u8::from(content.trailers.is_some()));
     content.trailers.iter().for_each(|trailers| put_fields(out, trailers));
@@ -188,7 +188,7 @@ fn take_entry(bytes: &mut Bytes, ago: Duration, now: Timestamp) -> Option<Entry>
         immutable,
     };
     let selection = take_selection(bytes)?;
-    let tags = (0..bytes.try_get_u16().ok()?).map(|_| take_tag(bytes)).collect::<Option<Box<[_]>>>()?;
+    let tags = (0..bytes.try_get_u32().ok()?).map(|_| take_tag(bytes)).collect::<Option<Box<[_]>>>()?;
     let meta = Meta::new(status, (earlier(now, travel), now), freshness, selection, tags);
     if is_soft_purged {
         meta.purge_softly();

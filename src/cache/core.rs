@@ -9,8 +9,9 @@ use super::{
     reason::NoCacheReason,
     rules::Rules,
     stats::Counters,
-    store::{CacheStore, Slot, StoredValue},
+    store::{CacheStore, Room, Slot, StoredValue},
     tier::{Lead, Tier},
+    under_way::{Kept, UnderWay},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -98,8 +99,8 @@ pub(crate) struct Core {
     /// A secret of this cache.
     hasher: RandomState,
     changes: [Changes; STRIPES],
-    /// The weight of the largest value that the store takes.
-    largest: u64,
+    room: Room,
+    under_way: Arc<UnderWay>,
     purges: AtomicU64,
     instances: AtomicU32,
     tokens: AtomicU64,
@@ -140,7 +141,8 @@ impl Core {
         let has_identities = parts.store.is_warm() || parts.tier.is_some();
         Self {
             rules: parts.rules,
-            largest: parts.store.usage().largest,
+            room: Room::of(parts.store.usage()),
+            under_way: Arc::new(UnderWay::beside(parts.store.usage())),
             store: parts.store,
             tier: parts.tier,
             flights: FlightTable::default(),
@@ -160,6 +162,11 @@ impl Core {
             #[cfg(feature = "cache-encryption")]
             keys: parts.keys,
         }
+    }
+
+    /// For a body that begins.
+    pub(super) fn keeping(&self) -> Kept {
+        Kept::nothing_of(&self.under_way)
     }
 
     pub(super) fn hash(&self, key: &[u8]) -> u64 {
@@ -254,7 +261,8 @@ impl Core {
         if let Some(tier) = &self.tier {
             tier.put(self, key, &entry, terms.lead);
         }
-        let is_kept = self.write(key, Slot::with(previous.as_ref(), entry, self.largest));
+        let room = self.room.beside(key.borrowed());
+        let is_kept = self.write(key, Slot::with(previous.as_ref(), entry, room));
         is_kept.then_some(()).ok_or(NoCacheReason::TooLarge)
     }
 
@@ -266,7 +274,10 @@ impl Core {
         }
         let previous = self.slot(key);
         match value.0 {
-            Slot::One(entry) => drop(self.write(key, Slot::with(previous.as_ref(), entry, self.largest))),
+            Slot::One(entry) => {
+                let room = self.room.beside(key.borrowed());
+                self.write(key, Slot::with(previous.as_ref(), entry, room));
+            }
             mark if previous.is_none_or(|previous| previous.entries().is_empty()) => {
                 self.write(key, mark);
             }

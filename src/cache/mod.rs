@@ -7,8 +7,9 @@
 //!
 //! 1. The method's settings say whether it is cached: those of the stage or of [`CacheLayer::routes`]
 //!    ([`CacheSettings`](crate::route::CacheSettings)), else the cache's own. Settings that do not name a method hold
-//!    for its `GET` only. A request with `Upgrade`, `Range`, `If-Match` or `If-Unmodified-Since`, or a `GET`
-//!    with a body, goes to the service.
+//!    for its `GET` only. A request with `Upgrade`, `Range`, `If-Match` or `If-Unmodified-Since`, a `GET`
+//!    with a body, or one whose `Connection` lists fields beside those of a connection (a proxy inside would take them
+//!    off, and answer another request), goes to the service.
 //! 2. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so, or the caller's
 //!    policies do (`CacheBuilder::may_invalidate_by_policy`: `execute-api:InvalidateCache`), or if settings require no
 //!    authorization: it goes at once, whatever comes of the call. Otherwise the settings' strategy answers, also to requests with `Range`, `If-Match` or
@@ -25,7 +26,7 @@
 //!    credentials, a token say, and nothing is cached until the method's key says by whom:
 //!    [`CacheKey::principal`](crate::route::CacheKey::principal), one entry for each caller, whatever the token. A field of
 //!    an authorizer that is declared with [`CacheKey::header`](crate::route::CacheKey::header) instead stands in the key as
-//!    it was sent; as a digest only where `CacheBuilder::credential` names it, too.
+//!    a digest, as every credential does.
 //! 4. The key ([`CacheKey`](crate::route::CacheKey)): stage, deployment, resource, method, then host, path and query, or
 //!    what is declared; byte for byte, but for the host, which is the same in any case, in `Host` or in the URI, with
 //!    or without the default port of the URI's scheme. A canary has keys of its own, unless its `use_stage_cache` says
@@ -153,6 +154,7 @@ mod stats;
 mod store;
 mod tags;
 pub mod tier;
+mod under_way;
 
 pub use aws::InvalidationRequest;
 pub use codec::StoredFor;
@@ -167,5 +169,5 @@ pub use reason::{CacheStatus, NoCacheReason};
 #[cfg(feature = "cache-encryption")]
 pub use seal::EncryptionKeys;
 pub use stats::CacheStats;
-pub use store::{CacheStore, StoreUsage, StoredValue};
+pub use store::{CacheStore, KeepValue, StoreUsage, StoredValue};
 pub use tier::{CacheTier, TierStats};
