@@ -167,8 +167,8 @@ fn put_entry(out: &mut Vec<u8>, entry: &Entry, now: Timestamp) {
     put_times(out, [lifetime, while_revalidate, if_error]);
     put_times(out, [meta.soft_purged_for(now).unwrap_or_default()]);
     put_selection(out, meta.selection.as_ref());
-    out.put_u16(u16::try_from(meta.tags.len()).unwrap_or(u16::MAX));
-    meta.tags.iter().take(usize::from(u16::MAX)).for_each(|tag| put_text(out, tag.as_bytes()));
+    out.put_u32(meta.tags.len() as u32);
+    meta.tags.iter().for_each(|tag| put_text(out, tag.as_bytes()));
     put_fields(out, &content.headers);
     out.put_u8(u8::from(content.trailers.is_some()));
     content.trailers.iter().for_each(|trailers| put_fields(out, trailers));
@@ -194,7 +194,7 @@ fn take_entry(bytes: &mut Bytes, ago: Duration, now: Timestamp) -> Option<Entry>
         immutable,
     };
     let selection = take_selection(bytes)?;
-    let tags = (0..bytes.try_get_u16().ok()?).map(|_| take_tag(bytes)).collect::<Option<Box<[_]>>>()?;
+    let tags = (0..bytes.try_get_u32().ok()?).map(|_| take_tag(bytes)).collect::<Option<Box<[_]>>>()?;
     let requested = earlier(now, initial_age.saturating_add(travel));
     let meta = Meta::new(status, (requested, now), freshness, selection, tags);
     if is_soft_purged {

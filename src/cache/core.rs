@@ -10,8 +10,9 @@ use super::{
     releases::Releases,
     rules::Rules,
     stats::Counters,
-    store::{CacheStore, Slot, StoredValue},
+    store::{CacheStore, Room, Slot, StoredValue},
     tier::{Lead, Tier},
+    under_way::{Kept, UnderWay},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -99,8 +100,8 @@ pub(crate) struct Core {
     /// A secret of this cache.
     hasher: RandomState,
     changes: [Changes; STRIPES],
-    /// The weight of the largest value that the store takes.
-    largest: u64,
+    room: Room,
+    under_way: Arc<UnderWay>,
     purges: AtomicU64,
     instances: AtomicU32,
     tokens: AtomicU64,
@@ -142,7 +143,8 @@ impl Core {
         let has_identities = parts.store.is_warm() || parts.tier.is_some();
         Self {
             rules: parts.rules,
-            largest: parts.store.usage().largest,
+            room: Room::of(parts.store.usage()),
+            under_way: Arc::new(UnderWay::beside(parts.store.usage())),
             store: parts.store,
             tier: parts.tier,
             flights: FlightTable::default(),
@@ -163,6 +165,11 @@ impl Core {
             #[cfg(feature = "cache-encryption")]
             keys: parts.keys,
         }
+    }
+
+    /// For a body that begins.
+    pub(super) fn keeping(&self) -> Kept {
+        Kept::nothing_of(&self.under_way)
     }
 
     pub(super) fn hash(&self, key: &[u8]) -> u64 {
@@ -262,7 +269,8 @@ impl Core {
         if let Some(tier) = &self.tier {
             tier.put(self, key, &entry, terms.lead);
         }
-        let is_kept = self.write(key, Slot::with(previous.as_ref(), entry, self.largest));
+        let room = self.room.beside(key.borrowed());
+        let is_kept = self.write(key, Slot::with(previous.as_ref(), entry, room));
         is_kept.then_some(()).ok_or(NoCacheReason::TooLarge)
     }
 
@@ -276,7 +284,10 @@ impl Core {
         let (previous, now) = (self.slot(key), self.clock.now());
         match value.0 {
             Slot::One(entry) if previous.as_ref().is_some_and(|slot| slot.has_newer(&entry, now)) => {}
-            Slot::One(entry) => drop(self.write(key, Slot::with(previous.as_ref(), entry, self.largest))),
+            Slot::One(entry) => {
+                let room = self.room.beside(key.borrowed());
+                self.write(key, Slot::with(previous.as_ref(), entry, room));
+            }
             mark if previous.is_none_or(|previous| previous.entries().is_empty()) => {
                 self.write(key, mark);
             }

@@ -135,7 +135,8 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn new(meta: Meta, content: Content) -> Self {
         let trailers = content.trailers.as_deref();
-        let weight = weight_of(&content.headers, content.body.len(), trailers, &meta.tags);
+        let varies_by = meta.selection.as_ref().map_or(&[][..], |selection| selection.names());
+        let weight = weight_of(&content.headers, content.body.len(), trailers, (&meta.tags, varies_by));
         Self { meta, content, is_sealed: false, weight }
     }
 

@@ -59,7 +59,7 @@ impl LayerState {
                     self.core.invalidate_key(StoreKey::new(self.core.hash(key), key));
                 }
             }
-            None => drop(self.core.purge_and_tell(&target.everything())),
+            None => self.core.purge_behind(&target.everything()),
         }
     }
 

@@ -217,7 +217,9 @@ pub(super) fn encode(
         query(buffer, name, request.uri.query().unwrap_or_default());
     }
     path_variables(buffer, scope, spec, request);
-    spec.headers.iter().for_each(|name| header(buffer, name, request.headers, credentials));
+    spec.headers
+        .iter()
+        .for_each(|name| header(buffer, name, request.headers, credentials.hides(name, request)));
     if !spec.shared {
         identities(buffer, request);
     }
@@ -313,8 +315,8 @@ fn path_variable(buffer: &mut KeyBuffer, name: &str, value: Option<&str>) {
     buffer.end();
 }
 
-fn header(buffer: &mut KeyBuffer, name: &HeaderName, headers: &HeaderMap, credentials: &Credentials) {
-    match credentials.has(name) {
+fn header(buffer: &mut KeyBuffer, name: &HeaderName, headers: &HeaderMap, is_secret: bool) {
+    match is_secret {
         true => buffer.digest(name, headers),
         false => buffer.values(tag::HEADER, name, headers.get_all(name)),
     }
@@ -372,18 +374,11 @@ pub(super) fn path_part(name: &str, value: &str) -> Vec<u8> {
     buffer.bytes().to_vec()
 }
 
-/// The encoding of one declared header field with one value, as it stands in keys.
-pub(super) fn header_part(name: &HeaderName, value: &HeaderValue, credentials: &Credentials) -> Vec<u8> {
+/// The encoding of one declared header field with one value, as it stands in keys: in the clear, or in digest.
+pub(super) fn header_part(name: &HeaderName, value: &HeaderValue, is_secret: bool) -> Vec<u8> {
     let mut buffer = KeyBuffer::new();
-    header(&mut buffer, name, &HeaderMap::from_iter([(name.clone(), value.clone())]), credentials);
+    header(&mut buffer, name, &HeaderMap::from_iter([(name.clone(), value.clone())]), is_secret);
     buffer.bytes().to_vec()
-}
-
-/// That of a field that was written in the clear and is a credential.
-pub(super) fn hidden_part(part: &[u8], credentials: &Credentials) -> Option<Vec<u8>> {
-    let mut reader = KeyReader::of(part.strip_prefix(&[tag::HEADER])?);
-    let name = HeaderName::from_bytes(reader.part()?).ok().filter(|name| credentials.has(name))?;
-    Some(header_part(&name, &HeaderValue::from_bytes(reader.part()?).ok()?, credentials))
 }
 
 /// The encoding of a host that a request names in one way, as it stands in keys.

@@ -1,6 +1,7 @@
 //! From a request to what is to be done with it: everything that can be decided before the service is called.
 
 use super::{
+    answer::takes_others_off,
     core::Core,
     entry::Entry,
     flight::FlightKey,
@@ -168,6 +169,9 @@ impl LayerState {
         }
         if carries_body(request, present) {
             return Some(NoCacheReason::RequestBody);
+        }
+        if present.any(Present::CONNECTION) && takes_others_off(request.headers) {
+            return Some(NoCacheReason::RequestDirective);
         }
         (lookup.has_credentials && self.core.rules.bypasses_credentials())
             .then_some(NoCacheReason::IdentityNotInKey)

@@ -96,8 +96,8 @@ reasons! {
     RequestBody => "request-body",
     /// The request wants another protocol.
     Upgrade => "upgrade",
-    /// The request's own words keep it from the cache, or from what is stored: a directive, or a condition that only the
-    /// service can judge.
+    /// The request's own words keep it from the cache, or from what is stored: a directive, a condition that only the
+    /// service can judge, or a `Connection` that lists a field which may decide the answer.
     RequestDirective => "request-directive",
     /// The client wanted to invalidate the entry, may not, and was refused for that.
     Unauthorized => "unauthorized",
@@ -131,6 +131,8 @@ reasons! {
     GatewayRefusal => "gateway-refusal",
     /// Longer than the limit of an entry, or than the store takes.
     TooLarge => "too-large",
+    /// Bodies on their way held as much memory as they may, all together: a quarter of the store's capacity.
+    OutOfRoom => "out-of-room",
     /// The body ended early, or not where `Content-Length` said.
     Incomplete => "incomplete",
     /// A stream of events has no end.
@@ -154,7 +156,10 @@ impl NoCacheReason {
 
     /// Whether it holds for everybody who asks the same: neither an error nor something about one client.
     pub(crate) const fn is_about_the_resource(self) -> bool {
-        !matches!(self, Self::Status | Self::Authorization | Self::RequestDirective | Self::SetCookie)
+        !matches!(
+            self,
+            Self::Status | Self::Authorization | Self::RequestDirective | Self::SetCookie | Self::OutOfRoom
+        )
     }
 }
 

@@ -138,6 +138,10 @@ fn finish<R>(
     if warns {
         head.headers.append(WARNING, aws::WARNING);
     }
+    // Here, and not before it is stored: what is confirmed, and what other processes stored, has them, too.
+    if layer.core.strips_tags {
+        tags::remove(&mut head.headers);
+    }
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

@@ -145,7 +145,7 @@ fn a_path_variable_that_is_a_secret_is_shown_to_no_operator() {
     let service = gateway.layer(service_fn(|_: Request<GatewayBody<Full<Bytes>>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     }));
-    let admin = AdminService::<Full<Bytes>>::new(explain.clone(), Metrics::new()).authorizer(|_| true);
+    let admin = AdminService::<Full<Bytes>>::new(explain.clone(), Metrics::new()).allow(|_| true);
     for (path, shown) in [
         ("/prod/reset/0123456789abcdefghij/7", "/prod/reset/**************efghij/7"),
         ("/prod/shared/hidden/from/you", "/prod/shared/***************"),

@@ -186,7 +186,11 @@ fn freshened(
         Ok(plan) => (plan.freshness, selection(job, plan)),
         Err(_) => (Freshness { always_validate: true, ..old.meta.freshness }, old.meta.selection.clone()),
     };
-    let meta = Meta::new(old.meta.status, (job.started, now), freshness, selection, old.meta.tags.clone());
+    let is_tagged = motor.head().is_some_and(|head| Present::of(head.headers).any(Present::TAGS));
+    let tags = if is_tagged { tags::read(&headers) } else { old.meta.tags.clone() };
+    let present = Present::of(&headers);
+    take_off(&mut headers, present);
+    let meta = Meta::new(old.meta.status, (job.started, now), freshness, selection, tags);
     let names = plan.as_ref().map_or(&[][..], |plan| &plan.private);
     let private = split_off(&mut headers, names);
     let mut content = Content { headers: compact(&mut headers), ..old.content.clone() };
@@ -239,7 +243,7 @@ fn open(
 ) -> After {
     let job = &flight.job;
     let Parts { status, mut headers, extensions, .. } = parts;
-    let tags = tags_of(&mut headers, present, job.core.strips_tags);
+    let tags = if present.any(Present::TAGS) { tags::read(&headers) } else { Box::default() };
     take_off(&mut headers, present);
     plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
     let private = split_off(&mut headers, &plan.private);
@@ -261,10 +265,6 @@ fn open(
     let head = Arc::new(StreamHead { meta, headers: compact(&mut headers), hint, announced, private: names });
     headers.extend(private);
     After::Opened { motor, head, own: Own { headers, body: None, extensions }, read }
-}
-
-fn tags_of(headers: &mut HeaderMap, present: Present, strip: bool) -> Box<[Box<str>]> {
-    if present.any(Present::TAGS) { tags::take(headers, strip) } else { Box::default() }
 }
 
 /// Fields that are for one connection or one client.
@@ -329,9 +329,9 @@ impl Eager {
         let read = self.segments.length() as u64;
         let mut hint = SizeHint::new();
         if let Some(upper) = left.upper() {
-            hint.set_upper(upper + read);
+            hint.set_upper(upper.saturating_add(read));
         }
-        hint.set_lower(left.lower() + read);
+        hint.set_lower(left.lower().saturating_add(read));
         hint
     }
 }
@@ -387,4 +387,20 @@ fn is_newer(slot: &Slot, job: &Job, is_overtaken: bool) -> bool {
     }
     let headers = job.request.headers();
     later.any(|entry| entry.is_for(&headers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_without_a_bound_has_none_after_some_of_it_was_read() {
+        let mut read = Eager::default();
+        read.take(Frame::data(Bytes::from_static(b"some")));
+        let mut left = SizeHint::new();
+        left.set_upper(u64::MAX);
+        left.set_lower(u64::MAX);
+        let hint = read.hint(left);
+        assert_eq!((hint.lower(), hint.upper()), (u64::MAX, Some(u64::MAX)));
+    }
 }

@@ -230,7 +230,8 @@ impl SharedBody {
             self.stall = None;
             return false;
         }
-        let stall = self.stall.get_or_insert_with(|| core.clock.sleep(core.limits.wait * STALLS));
+        let stall =
+            self.stall.get_or_insert_with(|| core.clock.sleep(core.limits.wait.saturating_mul(STALLS)));
         if Pin::new(stall).poll(cx).is_pending() {
             return false;
         }

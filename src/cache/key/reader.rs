@@ -7,10 +7,6 @@ use super::{END, KeyHead, tag};
 pub(in crate::cache) struct KeyReader<'a>(&'a [u8]);
 
 impl<'a> KeyReader<'a> {
-    pub(super) fn of(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-
     /// The head of a key, and a reader of what follows.
     pub(in crate::cache) fn head(key: &'a [u8]) -> Option<(KeyHead<'a>, Self)> {
         let mut reader = Self(key);
@@ -30,7 +26,7 @@ impl<'a> KeyReader<'a> {
         self.0.first() == Some(&tag::CANARY)
     }
 
-    pub(super) fn part(&mut self) -> Option<&'a [u8]> {
+    fn part(&mut self) -> Option<&'a [u8]> {
         let (length, rest) = self.0.split_first_chunk::<4>()?;
         let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         self.0 = rest;
@@ -98,11 +94,11 @@ mod tests {
         let caller = [vec![tag::PRINCIPAL], part("ada")].concat();
         let all = [&query[..], &header, &caller].concat();
         for (wanted, is_there) in [(&none, false), (&query, true), (&header, true), (&caller, true)] {
-            assert_eq!(KeyReader::of(&all).contains(wanted), is_there, "{wanted:?}");
+            assert_eq!(KeyReader(&all).contains(wanted), is_there, "{wanted:?}");
         }
-        assert!(!KeyReader::of(&all).contains(&[]));
+        assert!(!KeyReader(&all).contains(&[]));
         // What a newer version may have written.
         let unknown = [&[0xff][..], &caller, &none].concat();
-        assert!(KeyReader::of(&unknown).contains(&caller) && KeyReader::of(&unknown).contains(&none));
+        assert!(KeyReader(&unknown).contains(&caller) && KeyReader(&unknown).contains(&none));
     }
 }

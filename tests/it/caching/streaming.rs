@@ -265,6 +265,23 @@ fn a_reader_that_stands_still_is_cut_off_after_the_wait() {
 }
 
 #[test]
+fn a_wait_without_an_end_is_one() {
+    run(async {
+        // More than it says, so that the other shares it from the start.
+        let lying = || with(answer("").map(|_| behind_a_pause()), "content-length", "5000");
+        let origin = Origin::sync(move |_, _| lying());
+        let (service, _, _) = cached(&origin, |cache| cache.entry_limit(10_000).wait_timeout(Duration::MAX));
+        let slow = send(&service, get("/")).await.unwrap().into_body();
+        let mut all = Box::pin(send(&service, get("/")).await.unwrap().into_body().collect());
+        for _ in 0..100 {
+            assert!(poll_once(&mut all).await.is_pending());
+        }
+        drop(slow);
+        assert_eq!((all.await.unwrap().to_bytes().len(), origin.calls()), (100_000, 1));
+    });
+}
+
+#[test]
 fn a_slow_reader_that_leaves_frees_the_others() {
     run(async {
         let origin = Origin::sync(|_, _| answer("").map(|_| behind_a_pause()));

@@ -31,7 +31,7 @@ fn process(
     set: impl FnOnce(CacheBuilder) -> CacheBuilder,
 ) -> Process {
     let seat = tier.seat();
-    let cache = set(Cache::builder().second_tier(seat.clone())).build().unwrap();
+    let cache = set(Cache::builder().second_tier(Arc::new(seat.clone()))).build().unwrap();
     Process { service: CacheLayer::new(cache.clone()).layer(origin.clone()), cache, seat }
 }
 
