@@ -232,7 +232,7 @@ fn threads_count_while_others_read_and_take() {
                 }
             });
         }
-        (0..20).map(|_| journal.take_before(i64::MAX)).flatten().map(|row| row.requests).sum::<u64>()
+        (0..20).flat_map(|_| journal.take_before(i64::MAX)).map(|row| row.requests).sum::<u64>()
     });
     let left: u64 = journal.rows().iter().map(|row| row.requests).sum();
     assert_eq!(taken + left, 150);

@@ -213,7 +213,7 @@ impl AccessLogFormat {
             }
             // JSON of ours, with its own quotes: only what breaks lines is left to escape.
             Some(value) if bare || self.is_quoted_already(field) => {
-                self.push_text(field, &value, Escaping::AwsExact, out)
+                self.push_text(field, &value, Escaping::AwsExact, out);
             }
             Some(value) => self.push_text(field, &value, self.escaping, out),
         }
