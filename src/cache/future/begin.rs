@@ -24,7 +24,7 @@ use crate::{
     response::Remains,
 };
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use std::{future::Future, sync::Arc};
 use tower_service::Service;
@@ -51,7 +51,8 @@ where
             Plan::Forward { reason, warns } => Self::forward(layer, source, request, reason, warns),
             Plan::Refuse(error) => {
                 let context = RequestContext::of(request.extensions());
-                let mut response = error.refuse_in(context, Remains::default());
+                let mut response =
+                    error.refuse_in(context, Remains::of_head(*request.method() == Method::HEAD));
                 layer.core.rules.refused(Response::headers_mut(&mut response));
                 Self::answered(response)
             }
