@@ -115,7 +115,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some(issuer) => (issuer, Vec::new()),
         None => own_issuer()?,
     };
-    let layer = JwtAuthorizerLayer::new("accounts", &authorizer(issuer)?);
+    let layer = JwtAuthorizerLayer::new("accounts", authorizer(issuer)?);
     let api = Router::new().route("/me", get(me)).route("/admin", get(admin));
     let gateway = Gateway::builder()
         .api_kind(ApiKind::Http)

@@ -1,7 +1,7 @@
 //! The pet shop of `gateway.rs`, watched: `cargo run --example observability --features full`. Its JSON access log is the
 //! only thing on stdout; hints go to stderr, and so does the execution log of what fails. `GET /prod/stock`, which needs no
 //! key, asks a second service in the same trace. `/metrics` and `/admin/` stand outside of the stages, and are open
-//! because this example listens on 127.0.0.1 alone: give `AdminService` an authorizer of your own anywhere else.
+//! because this example listens on 127.0.0.1 alone: say whom `AdminService::allow` lets in anywhere else.
 
 #[path = "gateway.rs"]
 #[allow(dead_code, reason = "an example has a `main` of its own")]
@@ -134,7 +134,7 @@ fn app(writer: LogWriter, stock: SocketAddr) -> Result<Router, Box<dyn Error>> {
         .layer(TraceLayer::new().active(true))
         .service(guard(&shop)?.layer(pet_shop(stock)));
     let admin = AdminService::<axum::body::Body>::new(explain, metrics.clone())
-        .authorizer(|_| true)
+        .allow(|_| true)
         .stages(shop.stages)
         .api_keys(shop.keys)
         .usage_plans(shop.plans);

@@ -1,4 +1,4 @@
-//! One layer on an existing router: CORS on one, an API key on another.
+//! Single layers on an existing router: an API key on one route, CORS on all.
 //!
 //! `cargo run --example one_layer`
 

@@ -134,7 +134,7 @@ fn system_now() -> Timestamp {
     let elapsed = ORIGIN.get_or_init(Instant::now).elapsed();
     // 584 years, and without the 128 bits of `as_nanos`.
     let monotonic_nanos = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
-    // Who sees that the offset is fresh must see the offset too: the first one would be 1970's.
+    // A thread that sees that the offset is fresh must see the offset too: the first one would be 1970's.
     if monotonic_nanos >= NEXT_SYNC.load(Acquire) {
         OFFSET.store(wall_nanos(SystemTime::now()) - monotonic_nanos as i64, Relaxed);
         NEXT_SYNC.store(monotonic_nanos + RESYNC_NANOS, Release);

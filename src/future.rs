@@ -1,8 +1,8 @@
 //! The response futures of the layers: forward and touch up the answer, or answer at once, or wait before either.
 //!
-//! The compiler makes the future of the service inside in its place in ours, some hundred bytes, unless something that
-//! must be dropped lives across the call: that would have to be dropped if the call panics, and then the future is made
-//! beside it and copied. So a layer drops what it needs no longer before it calls.
+//! The future of the service inside has some hundred bytes. The compiler makes it in its place in ours, unless a value that
+//! must be dropped lives across the call: as it would have to be dropped if the call panics, the future is then made elsewhere
+//! and copied. So a layer drops what it needs no longer before it calls.
 
 use http::Response;
 use pin_project_lite::pin_project;
@@ -12,15 +12,26 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+/// Only this crate implements the traits of its layers' types.
+pub(crate) mod sealed {
+    #[allow(unnameable_types, reason = "that nobody can name it is what it is for")]
+    pub trait Sealed {}
+}
+
 /// What a layer does to the answer of the service inside it. Runs once, when the head of the answer is there.
-pub trait OnResponse<R> {
+///
+/// Layers of this crate implement it, and nobody else can.
+pub trait OnResponse<R>: sealed::Sealed {
     /// Changes the answer in place.
     fn on_response(self, response: &mut Response<R>);
 }
 
 /// Leaves the answer alone.
 #[derive(Clone, Copy, Debug, Default)]
+#[doc(hidden)]
 pub struct Untouched;
+
+impl sealed::Sealed for Untouched {}
 
 impl<R> OnResponse<R> for Untouched {
     fn on_response(self, _: &mut Response<R>) {}

@@ -3,7 +3,7 @@
 //! Keyed, because the caches are indexed by what clients send; 128 bits, because whoever meets an entry is let in; one
 //! round per word and three at the end, as in `std`'s hasher, because nobody outside sees an output.
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ConfigErrorKind};
 use std::hash::{BuildHasher, Hasher};
 
 /// A key of its own, drawn when it is made.
@@ -16,8 +16,11 @@ impl KeyedHash {
     /// `location` is the cache that the error names if the system has no randomness.
     pub(crate) fn random(location: &'static str) -> Result<Self, ConfigError> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| ConfigError::new(location, error, "no randomness for its key"))?;
+        getrandom::fill(&mut bytes).map_err(|error| {
+            ConfigError::new(location, "", "no randomness for its key")
+                .with_kind(ConfigErrorKind::System)
+                .with_source(error)
+        })?;
         let key = u128::from_le_bytes(bytes);
         Ok(Self { key: [key as u64, (key >> 64) as u64] })
     }

@@ -1,6 +1,6 @@
 //! Percent-encoding (RFC 3986 section 2.1), read in one place: what one layer takes for a name, all do.
 //!
-//! A `%` that begins no escape stands for itself. Who refuses such a text does so before it comes here.
+//! A `%` that begins no escape stands for itself. A caller that refuses such a text does so before it comes here.
 
 use std::{borrow::Cow, iter::FusedIterator};
 
@@ -10,7 +10,7 @@ pub(crate) enum Plus {
     /// Itself, as in a path.
     #[default]
     Literal,
-    /// A blank, as in HTML forms.
+    /// A space, as in HTML forms.
     Blank,
 }
 

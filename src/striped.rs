@@ -1,11 +1,11 @@
-//! Counters of threads that do not meet: each thread counts on lines of its own, and who reads adds up.
+//! Counters of threads that do not meet: each thread counts on lines of its own, and a reader adds up.
 
 use std::sync::{
     OnceLock,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-/// Threads share them in turn. So what counts must be exact whoever counts beside it, and is seldom held up by it.
+/// Threads share them in turn. So what counts must be exact whichever thread counts beside it, and is seldom held up by it.
 const STRIPES: usize = 8;
 
 /// A `T` for each eighth of the threads, made when the first of them needs it. A line that two threads write to costs

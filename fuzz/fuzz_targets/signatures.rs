@@ -4,7 +4,10 @@
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-use tower_gateway::sigv4::{Credentials, Payload, RequestHead, SigV4Verifier};
+use tower_gateway::{
+    clock::Timestamp,
+    sigv4::{Credentials, Payload, RequestHead, SigV4Verifier},
+};
 
 /// 2026-11-22T12:34:56Z
 const NOW: i64 = 1_795_350_896;
@@ -36,8 +39,10 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     for verifier in &*VERIFIERS {
-        let head = RequestHead { method: &Method::GET, uri: &uri, headers: &headers };
-        let outcome = verifier.verify(&head, Payload::EMPTY, NOW, |_| Some(CREDENTIALS.clone()));
+        let head = RequestHead::new(&Method::GET, &uri, &headers);
+        let outcome = verifier.verify(&head, Payload::EMPTY, Timestamp::new(0, NOW * 1_000_000_000), |_| {
+            Some(CREDENTIALS.clone())
+        });
         let error = outcome.expect_err("nobody has signed this");
         assert!(!error.message().is_empty() && error.error_type().ends_with("Exception"));
         if let Ok(texts) = verifier.canonical_texts(&head, Payload::EMPTY) {

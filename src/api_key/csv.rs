@@ -9,7 +9,7 @@ pub(super) struct Record {
     pub(super) fields: Vec<String>,
 }
 
-/// All records; blank lines are none. Fields without quotes lose the blanks around them.
+/// All records; empty lines are none. Fields without quotes lose the spaces around them.
 pub(super) fn records(text: &str) -> Result<Vec<Record>, ConfigError> {
     let mut reader = Reader { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
     let mut records = Vec::new();

@@ -1,13 +1,13 @@
-//! The form of key values: the limits, generation, and a form of one's own that rejects garbage early.
+//! The form of key values: the limits, generation, and a form of your own that rejects garbage early.
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ConfigErrorKind};
 
 /// Fewest characters of a key value.
 pub(super) const MIN_VALUE: usize = 20;
 /// Most characters of a key value.
 pub(super) const MAX_VALUE: usize = 128;
 
-/// Length of a generated value without a form of one's own, as on AWS.
+/// Length of a generated value without a form of your own, as on AWS.
 const GENERATED: usize = 40;
 /// Random characters of a formatted value: 190 bits.
 const RANDOM: usize = 32;
@@ -24,7 +24,7 @@ pub(super) fn has_key_form(value: &[u8]) -> bool {
     (MIN_VALUE..=MAX_VALUE).contains(&value.len()) && all_visible()
 }
 
-/// A form of one's own for key values: `prefix_`, 32 random characters, and a checksum of 6.
+/// A form of your own for key values: `prefix_`, 32 random characters, and a checksum of 6.
 ///
 /// Set by [`ApiKeysBuilder::format`](super::ApiKeysBuilder::format), it is strict: what lacks the prefix or has a
 /// wrong checksum is refused without digest or look-up, and secret scanners can find leaked keys. The checksum
@@ -105,7 +105,9 @@ fn random_text(alphabet: &[u8], length: usize) -> Result<String, ConfigError> {
 }
 
 fn no_randomness(error: getrandom::Error) -> ConfigError {
-    ConfigError::new("API key", "", format!("the system gives no random bytes: {error}"))
+    ConfigError::new("API key", "", "the system gives no random bytes")
+        .with_kind(ConfigErrorKind::System)
+        .with_source(error)
 }
 
 fn checksum(text: &[u8]) -> [u8; CHECKSUM] {

@@ -20,8 +20,9 @@ impl KeyImage {
         if let Some(customer_id) = fields.customer_id.as_deref() {
             current = current.with_customer_id(customer_id);
         }
-        let previous =
-            self.previous.map(|(digest, end)| put(current.clone().with_digest(digest).with_end(end)));
+        let previous = self
+            .previous
+            .map(|(digest, end)| put(current.clone().with_digest(digest).with_end_unix_millis(end)));
         previous.into_iter().chain([put(current)])
     }
 

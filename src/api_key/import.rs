@@ -11,10 +11,23 @@ use std::collections::HashMap;
 
 /// How strict an import is.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct ImportOptions {
-    /// Import nothing if there is a warning (`failonwarnings`). Default: `false`, records that break a limit are
-    /// skipped.
-    pub fail_on_warnings: bool,
+    fail_on_warnings: bool,
+}
+
+impl ImportOptions {
+    /// What cannot be read is skipped, with a warning.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether nothing is imported if there is a warning (`failonwarnings`). Default: `false`, records that break a
+    /// limit are skipped.
+    #[must_use]
+    pub fn fail_on_warnings(self, fail_on_warnings: bool) -> Self {
+        Self { fail_on_warnings }
+    }
 }
 
 /// What an import did.

@@ -10,7 +10,10 @@ use super::{
     store::{ApiKeyStore, KeyEntry},
     table::Table,
 };
-use crate::{clock::Clock, error::ConfigError};
+use crate::{
+    clock::Clock,
+    error::{ConfigError, ConfigErrorKind},
+};
 use arc_swap::ArcSwap;
 use std::{
     collections::{BTreeMap, HashSet},
@@ -67,7 +70,7 @@ impl Records {
 }
 
 fn unknown(id: &str) -> ConfigError {
-    ConfigError::new("API key id", id, INVALID_ID)
+    ConfigError::new("API key id", id, INVALID_ID).with_kind(ConfigErrorKind::NotFound)
 }
 
 impl ApiKeys {
@@ -138,7 +141,7 @@ impl ApiKeys {
         let end = self.inner.clock.now().unix_millis().saturating_add(overlap);
         self.inner.edit(id, |stored| {
             if self.inner.has(&digest) && !stored.has_previous(&digest) {
-                return Err(value_error(id, EXISTS));
+                return Err(value_error(id, EXISTS).with_kind(ConfigErrorKind::Exists));
             }
             stored.rotate(digest, end);
             Ok(())
@@ -338,10 +341,10 @@ impl Inner {
         for stored in &stored {
             let (id, digest) = (&stored.record.id, &stored.current);
             if records.keys.contains_key(id) || !ids.insert(Arc::clone(id)) {
-                return Err(ConfigError::new("API key id", id, EXISTS));
+                return Err(ConfigError::new("API key id", id, EXISTS).with_kind(ConfigErrorKind::Exists));
             }
             if self.has(digest) || !digests.insert(*digest) {
-                return Err(value_error(id, EXISTS));
+                return Err(value_error(id, EXISTS).with_kind(ConfigErrorKind::Exists));
             }
         }
         self.commit(&mut records, stored.into_iter().map(KeyChange::Put).collect())

@@ -22,6 +22,7 @@ static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Where the key value is found (`apiKeySource`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ApiKeySource {
     /// The request header `x-api-key`.
     #[default]
@@ -33,6 +34,7 @@ pub enum ApiKeySource {
 
 /// For which requests a key is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum KeyRequirement {
     /// For every request.
     Always,
@@ -47,6 +49,7 @@ pub enum KeyRequirement {
 /// let forged = tower_gateway::api_key::UsageIdentifierKey::new("0123456789abcdefghij");
 /// ```
 #[derive(Clone)]
+#[doc(hidden)]
 pub struct UsageIdentifierKey(HeaderValue);
 
 impl UsageIdentifierKey {

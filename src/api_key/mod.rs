@@ -5,9 +5,9 @@
 //!
 //! 1. Behind a stage, or with [`ApiKeyLayer::routes`]: if the method that matches needs no key, the request passes
 //!    and whatever stands in `x-api-key` is ignored. Without either, every request needs a key
-//!    ([`ApiKeyLayer::require`] says it outright). A request that no declared method matches needs one. So does one
-//!    whose method was changed behind a stage and, with `routes`, one that was changed to a method or path that is not
-//!    declared, or has dot segments.
+//!    ([`ApiKeyLayer::require`] says it outright). A request that no declared method matches needs one. So does a request
+//!    that another layer changed on its way: behind a stage if its method was changed; with `routes` if it was changed to a
+//!    method or path that is not declared, or has dot segments.
 //! 2. The value comes from the one `x-api-key` header, or from the authorizer ([`ApiKeyLayer::source`]).
 //! 3. It must look like a key: 20 to 128 visible ASCII characters, or the configured [`KeyFormat`].
 //! 4. Its SHA-256 digest must be known, the key enabled, and the value not rotated away.

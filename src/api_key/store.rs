@@ -15,6 +15,9 @@ use std::{fmt, sync::Arc};
 /// a database keeps a snapshot, and renews it in the background. It is given the digest of the value and never the
 /// value. An `Arc` of a store is a store.
 ///
+/// Only a layer that is stacked by hand takes a store of your own: the key phase of a `Gateway` is an
+/// `ApiKeyLayer<ApiKeys>`.
+///
 /// ```
 /// use std::{collections::HashMap, sync::Arc};
 /// use tower_gateway::api_key::{ApiKeyLayer, ApiKeyStore, KeyDigest, KeyEntry};
@@ -101,7 +104,7 @@ impl KeyEntry {
 
     /// The first millisecond since 1970-01-01T00:00:00Z at which this value is no longer valid. Default: no end.
     #[must_use]
-    pub fn with_end(mut self, unix_millis: i64) -> Self {
+    pub fn with_end_unix_millis(mut self, unix_millis: i64) -> Self {
         self.valid_until = unix_millis;
         self
     }
@@ -121,8 +124,8 @@ impl KeyEntry {
         self.id.as_str()
     }
 
-    /// Milliseconds since 1970-01-01T00:00:00Z; `None` without end.
-    pub fn end(&self) -> Option<i64> {
+    /// The first millisecond since 1970-01-01T00:00:00Z at which this value is no longer valid; `None` without end.
+    pub fn end_unix_millis(&self) -> Option<i64> {
         (self.valid_until != FOREVER).then_some(self.valid_until)
     }
 
@@ -140,7 +143,7 @@ impl KeyEntry {
 impl fmt::Debug for KeyEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("KeyEntry");
-        out.field("id", &self.id()).field("enabled", &self.enabled).field("end", &self.end());
+        out.field("id", &self.id()).field("enabled", &self.enabled).field("end", &self.end_unix_millis());
         out.finish_non_exhaustive()
     }
 }

@@ -123,7 +123,7 @@ fn what_requests_see_follows_the_record() {
     assert!(entry(&keys, ONE).is_some(), "disabled is not unknown");
     keys.set_enabled("k1", true).unwrap();
     assert_eq!(accepted(&keys, ONE).as_deref(), Some("k1"), "the old value keeps its end");
-    assert_eq!(entry(&keys, ONE).unwrap().end(), Some((START + 9) * 1000));
+    assert_eq!(entry(&keys, ONE).unwrap().end_unix_millis(), Some((START + 9) * 1000));
     assert_eq!(proof(entry(&keys, TWO).unwrap()).subject(), first.subject(), "usage belongs to the id");
     keys.delete("k1").unwrap();
     assert!(entry(&keys, ONE).is_none() && entry(&keys, TWO).is_none() && keys.is_empty());
@@ -172,7 +172,7 @@ fn a_second_rotation_keeps_exactly_two_values() {
     assert_eq!(problem(rotate(THREE)), "API Key already exists", "it is the value already");
     let _back = rotate(TWO).unwrap();
     assert_eq!(valid(), [false, true, true], "back to the value before");
-    assert_eq!(entry(&keys, TWO).unwrap().end(), None);
+    assert_eq!(entry(&keys, TWO).unwrap().end_unix_millis(), None);
     let generated = keys.rotate("k1", None, Duration::ZERO).unwrap();
     assert_eq!(valid(), [false; 3]);
     assert!(accepted(&keys, generated.expose_value()).is_some());
@@ -259,7 +259,7 @@ fn records_that_break_a_limit_are_skipped_or_fail_the_file() {
                 y9tXe4GwrU65cug8QyQKE8pRwIzUFznda7iO73Gn, importedKey_1, firstone\n\
                 abcdef1234ghijklmnop0123456789, importedKey_2, secondone\n\
                 abcdefghij, importedKey_3,\n";
-    let error = keys.import_csv(text, ImportOptions { fail_on_warnings: true }).unwrap_err();
+    let error = keys.import_csv(text, ImportOptions::new().fail_on_warnings(true)).unwrap_err();
     let words = "API key file `line 4`: API Key value should be at least 20 characters";
     assert_eq!((error.to_string().as_str(), keys.len()), (words, 0));
     let report = import(&keys, text);
@@ -282,7 +282,7 @@ fn odd_records_are_named_in_the_order_of_the_file() {
     assert_eq!(report.warnings, [odd, more, name, none]);
     assert!(!keys.get(&report.ids[0]).unwrap().enabled());
     assert!(keys.get(&report.ids[1]).unwrap().enabled(), "an empty field is the default, true");
-    let strict = ImportOptions { fail_on_warnings: true };
+    let strict = ImportOptions::new().fail_on_warnings(true);
     assert_eq!(keys.import_csv(&text, strict).unwrap_err().value(), "line 2");
 }
 

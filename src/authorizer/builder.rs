@@ -33,6 +33,7 @@ const DEFAULT_TOKEN_SOURCE: &str = "method.request.header.Authorization";
 
 /// Which events an HTTP API's authorizer gets (`authorizerPayloadFormatVersion`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PayloadFormat {
     /// `1.0`
     V1,
@@ -154,7 +155,7 @@ impl AuthorizerBuilder {
     ///
     /// The engine is `regex-lite`: linear in the token's length whatever the expression, without look-around and
     /// back references, which Java's engine (AWS's) has.
-    pub fn validation_expression(mut self, expression: impl Into<String>) -> Self {
+    pub fn identity_validation_expression(mut self, expression: impl Into<String>) -> Self {
         self.validation = Some(expression.into());
         self
     }
@@ -207,7 +208,7 @@ impl AuthorizerBuilder {
 
     /// What processes that share answers and revocations know identities by and encrypt answers with: the same 16 random
     /// bytes in all of them (see `redis::Fleet::share_authorizer`). It is a secret: who knows it can read and forge
-    /// answers where they are kept, and try tokens. Who does not, and can write there, can put an old answer back to its
+    /// answers where they are kept, and try tokens. Somebody who does not, and can write there, can put an old answer back to its
     /// place, until its TTL and 60 s are over since its call. Default: random, and every process its own.
     pub fn shared_secret(mut self, secret: [u8; 16]) -> Self {
         self.secret = Some(secret);

@@ -6,7 +6,7 @@ use crate::{
     policy::{
         AccessDenial, AccessRequest, CallArns, Decision, DenialWording, ExecuteApi, INVOKE, Policy,
         RequestKeys, check_arn_length,
-        combine::{self, Outcome, PolicyKind},
+        combine::{self, Combined, PolicyKind},
         not_authorized, not_authorized_by_authorizer,
     },
     response::{Cause, GatewayError},
@@ -75,19 +75,19 @@ impl Call<'_> {
         let resource = self.resource_policy.map(|policy| self.ask(policy).0);
         let outcome = combine::lambda_authorizer(decision, resource);
         let decisive = match outcome {
-            Outcome::Allowed => return Ok(()),
-            Outcome::ExplicitlyDenied(PolicyKind::Resource) => self.resource_policy,
-            Outcome::ExplicitlyDenied(_) | Outcome::ImplicitlyDenied(_) => policy,
+            Combined::Allowed => return Ok(()),
+            Combined::ExplicitlyDenied(PolicyKind::Resource) => self.resource_policy,
+            Combined::ExplicitlyDenied(_) | Combined::ImplicitlyDenied(_) => policy,
         };
         Err(self.refuse(outcome, not_authorized_by_authorizer(outcome, self.wording), decisive))
     }
 
     /// The refusal, and what the decisive policy's statements had to do with it.
-    fn refuse(&self, outcome: Outcome, message: String, decisive: Option<&Policy>) -> Refusal {
+    fn refuse(&self, outcome: Combined, message: String, decisive: Option<&Policy>) -> Refusal {
         let cause = match outcome {
-            Outcome::ExplicitlyDenied(_) => Cause::AuthorizerExplicitDeny,
-            Outcome::ImplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicySilent,
-            Outcome::ImplicitlyDenied(_) | Outcome::Allowed => Cause::AuthorizerImplicitDeny,
+            Combined::ExplicitlyDenied(_) => Cause::AuthorizerExplicitDeny,
+            Combined::ImplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicySilent,
+            Combined::ImplicitlyDenied(_) | Combined::Allowed => Cause::AuthorizerImplicitDeny,
         };
         let denial = decisive.map(|policy| {
             let (_, arn) = self.ask(policy);

@@ -11,15 +11,15 @@
 //! 4. Every identity source must be there ([`AuthorizerBuilder::identity_sources`]) and be text; a TOKEN must match
 //!    the validation expression. Otherwise the function is not called.
 //! 5. A cached answer is used. If there is none the function is called, once for all requests of one identity that
-//!    wait: whoever waits drives the call, so it goes on while anybody is left. The last one to hang up ends it.
+//!    wait. Every waiting request drives the call, so it goes on while one is left; the last one to hang up ends it.
 //! 6. The answer is read strictly: a principal that is not empty, a policy the [engine](crate::policy) accepts whole,
 //!    context values that are scalars, no member twice, at most 65,536 bytes.
 //! 7. Policy and resource policy decide together ([`combine`](crate::policy::combine)) about the method and path that
 //!    are called, on a hit as on a miss: what is cached is the policy, not the verdict. The path is the one that is
 //!    routed, as the function is told it in the method ARN, whatever its spelling (`/%61dmin/` for `/admin`); an explicit
 //!    deny of the path as received, or decoded, counts too.
-//! 8. Who passes has [`RequestContext::authorizer`](crate::context::RequestContext::authorizer), its principal, and its
-//!    `usageIdentifierKey` for an `ApiKeyLayer` whose source is the authorizer.
+//! 8. A request that passes has [`RequestContext::authorizer`](crate::context::RequestContext::authorizer), its principal,
+//!    and its `usageIdentifierKey` for an `ApiKeyLayer` whose source is the authorizer.
 //!
 //! | case | REST | HTTP API | [`Cause`](crate::response::Cause) |
 //! |---|---|---|---|
@@ -40,11 +40,11 @@
 //! `ACCESS_DENIED` may show `$context.authorizer.*` of the caller that is denied.
 //!
 //! The cache is keyed by the values of the identity sources in order (all values of a repeated parameter, of which the
-//! function is told the last), by the stage, and by the authorizer: by 128 bits of SipHash
-//! with a key drawn at the start, no token is kept. Not
-//! by method or path: a policy that names only the method that was called first refuses the next one until the TTL is
-//! over ([`Authorizer::single_method_policies`]), and a function that looks at anything else than its identity sources
-//! decides for requests it has not seen. [`Authorizer`] is the handle that revokes, by principal, by identity, or all.
+//! function is told the last), by the stage, and by the authorizer. The key is 128 bits of SipHash with a secret drawn at the
+//! start; no token is kept. Method and path are **not** in the key: a policy that names only the method that was called first
+//! refuses the next one until the TTL is over ([`Authorizer::single_method_policies`]), and a function that looks at
+//! anything else than its identity sources decides for requests it has not seen. [`Authorizer`] is the handle that revokes,
+//! by principal, by identity, or all.
 //!
 //! Processes can share answers and revocations (`redis::Fleet::share_authorizer`): what the function has said to one is
 //! used by all, encrypted under a [secret](AuthorizerBuilder::shared_secret) of theirs, and a revocation in one holds in all.

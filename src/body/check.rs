@@ -18,6 +18,7 @@ pub(crate) trait Judge: fmt::Debug + Send + Sync {
 
 /// What a layer checks of a body as it streams. Made by layers of this crate only.
 #[derive(Debug)]
+#[doc(hidden)]
 pub struct BodyCheck {
     judge: Box<dyn Judge>,
     held: Option<Bytes>,

@@ -1,10 +1,13 @@
 //! Heads of answers on their way into the cache, and out of it.
 
 use super::{flight::Segments, rfc::trim};
-use crate::body::BoxError;
+use crate::{
+    body::BoxError,
+    response::{Cause, GatewayError},
+};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    Extensions, HeaderMap, HeaderName, HeaderValue,
     header::{
         CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
         UPGRADE,
@@ -44,6 +47,12 @@ pub fn hop_by_hop_fields(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Takes them off.
 pub(super) fn hop_by_hop(headers: &mut HeaderMap) {
     hop_by_hop_fields(headers).iter().for_each(|name| drop(headers.remove(name)));
+}
+
+/// Whether an answer is the gateway's own for a service that it has given up: nobody knows what that has done.
+pub(super) fn is_given_up(extensions: &Extensions) -> bool {
+    let refusal = extensions.get::<GatewayError>();
+    refusal.is_some_and(|refusal| refusal.cause() == Cause::IntegrationTimeout)
 }
 
 /// Takes the fields of those names out of a head.

@@ -77,7 +77,7 @@ impl Default for CacheBuilder {
 
 impl CacheBuilder {
     /// Memory for entries in bytes, with what each entry costs beside its body. Default: 64 MiB. At least twice the
-    /// largest entry. Not used with a [`store`](Self::store) of one's own.
+    /// largest entry. Not used with a [`store`](Self::store) of your own.
     #[must_use]
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.capacity = bytes;
@@ -181,10 +181,12 @@ impl CacheBuilder {
         self
     }
 
-    /// How long a request waits for the head of a call that somebody else's request began; then it makes its own,
-    /// whose answer is not stored. A call that is older is not waited for by newcomers: the first of them makes a new
-    /// one, and what the older one brings is stored if it comes first. For a twentieth of that time it waits to learn that a body of unknown length is not too large to be shared, and
-    /// for twelve times as long a reader of one that is may hold up the others. Default: 5 s.
+    /// How long a request waits for the head of a call that another request began; then it makes its own, whose answer is
+    /// not stored. A call that is older than that is not waited for by newcomers: the first of them makes a new one, and
+    /// what the older one brings is stored if it comes first. Default: 5 s.
+    ///
+    /// Two other times go by it. For a twentieth of it a request waits to learn that a body of unknown length is not too
+    /// large to be shared. For twelve times as long, one reader of a body that is too large may hold up the others.
     #[must_use]
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.limits.wait = timeout;
@@ -209,7 +211,7 @@ impl CacheBuilder {
         self
     }
 
-    /// A store of one's own. Default: a [`MemoryCacheStore`] of the given [`capacity`](Self::capacity).
+    /// A store of your own. Default: a [`MemoryCacheStore`] of the given [`capacity`](Self::capacity).
     #[must_use]
     pub fn store(mut self, store: impl CacheStore) -> Self {
         self.store = Some(Arc::new(store));

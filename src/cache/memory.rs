@@ -47,7 +47,9 @@ impl MemoryCacheStore {
             .estimated_items_capacity(usize::try_from(items).unwrap_or(usize::MAX))
             .weight_capacity(capacity)
             .build()
-            .map_err(|error| ConfigError::new("cache capacity", capacity, error.to_string()))?;
+            .map_err(|error| {
+                ConfigError::new("cache capacity", capacity, "does not fit").with_source(error)
+            })?;
         let cache =
             Cache::with_options(options, Weigh, BuildHasherDefault::default(), DefaultLifecycle::default());
         Ok(Self { cache, largest })

@@ -11,33 +11,39 @@
 //!    with a body, goes to the service.
 //! 2. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so, or the caller's
 //!    policies do (`CacheBuilder::may_invalidate_by_policy`: `execute-api:InvalidateCache`), or if settings require no
-//!    authorization: it goes at once, whatever comes of the call. Otherwise the settings' strategy answers, also to requests with `Range`, `If-Match` or
-//!    `If-Unmodified-Since` and to those of rule 3: they go to the service, and invalidate nothing, whoever may.
-//! 3. A request that **carries credentials** goes to the service, unless each of them is in the key: `Authorization`,
-//!    `Cookie`, `Proxy-Authorization`, `x-api-key`, `x-amz-security-token`, fields named by
-//!    [`CacheBuilder::credential`], presigned or `access_token` queries that the key leaves out, and the fields and
-//!    parameters by which an authorizer outside knows its callers (its identity sources). An authorizer that names no
-//!    principal and goes by something else, such as an address, makes every request one with credentials. Whom an outer
-//!    layer has established (principal with its issuer, API key, client certificate) is part of every key. Sharing between
-//!    callers is explicit, for each method:
-//!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers); so it is, too, where mutual
+//!    authorization: the entry goes at once, whatever comes of the call. Otherwise the settings' strategy says what is
+//!    answered. It holds for requests with `Range`, `If-Match` or `If-Unmodified-Since` and for those of rule 3, too; these
+//!    go to the service and never invalidate anything.
+//! 3. A request that **carries credentials** goes to the service, unless each of them is in the key. Credentials are:
+//!    * `Authorization`, `Cookie`, `Proxy-Authorization`, `x-api-key`, `x-amz-security-token`, and fields named by
+//!      [`CacheBuilder::credential`];
+//!    * presigned or `access_token` queries that the key leaves out;
+//!    * the fields and parameters by which an authorizer outside knows its callers (its identity sources). An authorizer
+//!      that names no principal and goes by something else, such as an address, makes every request one with credentials.
+//!
+//!    The caller that an outer layer has established (principal with its issuer, API key, client certificate) is part of
+//!    every key. Sharing between callers is explicit, for each method:
+//!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers); it is needed, too, where mutual
 //!    TLS lets in clients between which the service makes no difference. **Behind an authorizer** every request carries
-//!    credentials, a token say, and nothing is cached until the method's key says by whom:
-//!    [`CacheKey::principal`](crate::route::CacheKey::principal), one entry for each caller, whatever the token. A field of
-//!    an authorizer that is declared with [`CacheKey::header`](crate::route::CacheKey::header) instead stands in the key as
-//!    it was sent; as a digest only where `CacheBuilder::credential` names it, too.
+//!    credentials, a token for example, and nothing is cached until the method's key says for whom:
+//!    [`CacheKey::principal`](crate::route::CacheKey::principal) keeps one entry for each caller, whatever the token. If a
+//!    field of an authorizer is declared with [`CacheKey::header`](crate::route::CacheKey::header) instead, it stands in the
+//!    key as it was sent, and as a digest only where `CacheBuilder::credential` names it, too.
 //! 4. The key ([`CacheKey`](crate::route::CacheKey)): stage, deployment, resource, method, then host, path and query, or
 //!    what is declared; byte for byte, but for the host, which is the same in any case, in `Host` or in the URI, with
 //!    or without the default port of the URI's scheme. A canary has keys of its own, unless its `use_stage_cache` says
 //!    otherwise. A fresh entry is the answer. `Vary` is heeded: the entry is one whose nominated request fields had the
 //!    same values.
-//! 5. Else the service is called, **once for everybody who asks the same**, with the client's conditions taken off.
-//!    Whoever waits drives the call and reads the body as it arrives; a client that goes away takes nothing along; the
-//!    last one to go ends the call, unless only the end of an announced body is to come. An answer that is not storable is for the client that made the call: the others go
-//!    for themselves at once, and for 120 s nobody waits on that key. A wait is 5 s at most.
+//! 5. Else the service is called, **once for everybody who asks the same**, without the client's conditions. Every client
+//!    that waits drives the call and reads the body as it arrives. One that goes away takes nothing along; the last one to
+//!    go ends the call, unless only the end of an announced body is to come. An answer that is not storable is for the
+//!    client that made the call: the others make their own at once, and for 120 s nobody waits on that key. Where a call
+//!    fails, or its body breaks off before anything of it was sent to those who wait, the next of them makes one. A wait
+//!    lasts 5 s at most.
 //! 6. The answer is stored when its body is complete: status 200, 203, 204, 300, 301 or 308; at most 1 MiB; no
 //!    `no-store`, `private`, `no-cache`, `Set-Cookie`, `Vary: *`, `text/event-stream`; as long as `Content-Length` said;
-//!    not a refusal of a gateway layer; and nothing was purged meanwhile. Trailers are stored with it.
+//!    not a refusal of a gateway layer; and neither was it purged meanwhile nor has a later call brought a newer one.
+//!    Trailers are stored with it.
 //!
 //! | request | status | body | fields |
 //! |---|---|---|---|
@@ -90,7 +96,7 @@
 //! // A caller's answer is nobody else's.
 //! assert_eq!(ask(&[("authorization", "ada")]).await, "call 2");
 //! assert_eq!(cache.stats().missed(NoCacheReason::IdentityNotInKey), 1);
-//! // Who may not invalidate does not.
+//! // A client that may not invalidate the entry gets it.
 //! assert_eq!(ask(&[("cache-control", "max-age=0")]).await, "call 1");
 //! cache.purge(&Purge::all().path("/time"));
 //! assert_eq!(ask(&[]).await, "call 3");
@@ -104,11 +110,15 @@
 //! * A router that takes a prefix off the path (axum's `nest`) hides it from layers inside. Give each nested router a
 //!   layer of its own ([`CacheLayer::new`]; clones are one layer), or let one of our layers stand outside: the context
 //!   has the path as received, and then it is part of the key.
+//! * The layer stands **inside** of every layer that refuses or says who is calling: outside of a resource policy or a
+//!   filter it serves stored answers to callers whom they would refuse, and outside of an authorizer it does not know the
+//!   caller (see [layers stacked by hand](crate#layers-stacked-by-hand)).
 //! * What the service reads from a request and the key does not have is shared: a `Forwarded` field, a language, the
 //!   scheme. Let the service say `Vary`, or declare it.
-//! * An answer without `Content-Length` may outgrow the limit. Who waits for somebody else's gets the head once the body is
-//!   complete, or 250 ms later; if it has outgrown the limit by then, they go for themselves. Where readers share one
-//!   that does so only later, the fastest waits for the slowest, who is cut off if it takes nothing for a minute.
+//! * An answer without `Content-Length` may outgrow the limit. A client that waits for another one's call gets the head once
+//!   the body is complete, or 250 ms later; if the body has outgrown the limit by then, the client makes its own call. Where
+//!   readers share a body that outgrows it only later, the fastest waits for the slowest, which is cut off if it takes
+//!   nothing for a minute.
 //! * A body that is ready is read up to 64 KiB before its head is sent: most answers are complete by then.
 //!
 //! Several processes share their entries through a second tier ([`tier`], [`CacheBuilder::second_tier`]): one call for
@@ -142,6 +152,7 @@ mod plan;
 mod present;
 mod purge;
 mod reason;
+mod releases;
 mod respond;
 pub mod rfc;
 mod rules;

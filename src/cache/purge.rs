@@ -143,8 +143,8 @@ impl Purge {
         self
     }
 
-    /// Entries become stale and are not dropped: the RFC 9111 mode may confirm them, or serve them while the service
-    /// fails. In AWS mode a stale entry is never served.
+    /// Entries become stale at this moment and are not dropped: the RFC 9111 mode may confirm them, or serve them while the
+    /// service fails, for as long as it would after they had expired. In AWS mode a stale entry is never served.
     #[must_use]
     pub fn softly(mut self) -> Self {
         self.softly = true;
@@ -243,7 +243,7 @@ impl Core {
             self.overtake(flight);
         }
         self.let_updates_pass();
-        let mut purged = 0;
+        let (mut purged, now) = (0, self.clock.now());
         self.store.retain(&mut |key, value| {
             if !purge.means(key, value) {
                 return true;
@@ -251,7 +251,7 @@ impl Core {
             let entries = value.0.entries();
             purged += entries.len() as u64;
             if purge.softly {
-                entries.iter().for_each(|entry| entry.meta.purge_softly());
+                entries.iter().for_each(|entry| entry.meta.purge_softly(now, Duration::ZERO));
             }
             purge.softly
         });

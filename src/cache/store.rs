@@ -4,14 +4,15 @@ use super::{
     entry::Entry,
     key::{StoreKey, StoredKey},
 };
+use crate::clock::Timestamp;
 use http::HeaderMap;
 use std::{fmt, mem::size_of, sync::Arc};
 
 /// Keeps values under keys, within a capacity in bytes. The default is
 /// [`MemoryCacheStore`](super::MemoryCacheStore).
 ///
-/// Synchronous: it is asked on the hot path, in part under a lock of the cache, which it must not call or wait for. Values are opaque; [`StoredValue::to_bytes`] and
-/// [`StoredValue::from_bytes`] are for a store that leaves the process.
+/// Synchronous: it is asked on the hot path, in part under a lock of the cache, which it must not call or wait for.
+/// Values are opaque; [`StoredValue::to_bytes`] and [`StoredValue::from_bytes`] are for a store that leaves the process.
 pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
     /// The value under a key. Compares the whole key, not only the hash.
     fn get(&self, key: StoreKey<'_>) -> Option<StoredValue>;
@@ -92,6 +93,8 @@ pub(super) enum Slot {
     /// Hit-for-miss: until then (monotonic), requests do not wait for each other.
     Pass {
         until: u64,
+        /// It holds for those alone that carry credentials which their key does not tell apart.
+        of_credentials: bool,
     },
 }
 
@@ -110,6 +113,12 @@ impl Slot {
         }
     }
 
+    /// Whether it is a mark that holds for a request.
+    pub(super) fn is_pass(&self, now: Timestamp, has_credentials: bool) -> bool {
+        matches!(self, Self::Pass { until, of_credentials }
+            if *until > now.monotonic_nanos() && (has_credentials || !of_credentials))
+    }
+
     /// Entries, the newest first; `None` where there is none.
     pub(super) fn of(mut entries: Vec<Arc<Entry>>) -> Option<Self> {
         match entries.len() {
@@ -122,6 +131,13 @@ impl Slot {
     /// Where the newest entry for a request is.
     pub(super) fn position(&self, request: &HeaderMap) -> Option<usize> {
         self.entries().iter().position(|entry| entry.is_for(request))
+    }
+
+    /// Whether a call has brought a newer entry than this one in its place, which is still fresh.
+    pub(super) fn has_newer(&self, entry: &Entry, now: Timestamp) -> bool {
+        let is_newer =
+            |own: &Entry| own.meta.is_fresh(now) && own.meta.is_of_later_call(entry.meta.requested);
+        self.entries().iter().any(|own| is_replaced(own, entry) && is_newer(own))
     }
 
     /// With a new entry in front: in place of the one that it replaces, beside those for other `Vary` values as far

@@ -1,4 +1,4 @@
-//! The tags of an answer: `Surrogate-Key` (separated by blanks) and `Cache-Tag` (separated by commas).
+//! The tags of an answer: `Surrogate-Key` (separated by spaces) and `Cache-Tag` (separated by commas).
 
 use http::{HeaderMap, HeaderName};
 

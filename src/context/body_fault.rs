@@ -1,4 +1,4 @@
-//! What went wrong with a request's body, told to who waits for the answer.
+//! What went wrong with a request's body, told to the future that waits for the answer.
 
 use super::RequestContext;
 use std::sync::atomic::Ordering::Relaxed;

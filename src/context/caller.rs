@@ -30,6 +30,7 @@ pub struct Caller {
 
 /// What kind of caller an ARN names (`aws:PrincipalType`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CallerKind {
     /// `arn:aws:iam::111122223333:user/ada`
     #[default]

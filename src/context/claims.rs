@@ -111,6 +111,7 @@ pub(crate) struct NotADate;
 
 /// How claims that are no strings become text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClaimStyle {
     /// As HTTP APIs hand them on: numbers as they stand, arrays as `[a b]`.
     Http,

@@ -30,7 +30,7 @@ const PEM_LINE: usize = 48;
 /// that was not verified must not be given.
 ///
 /// What AWS prints: names as `C=US,O=Example,CN=client`, in the order of the certificate; the serial number as pairs
-/// of hexadecimal digits joined by colons; times as `May 28 12:30:02 2019 GMT`, the day padded with a blank.
+/// of hexadecimal digits joined by colons; times as `May 28 12:30:02 2019 GMT`, the day padded with a space.
 ///
 /// ```
 /// use http::Request;
@@ -258,7 +258,7 @@ fn serial_number(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
-/// `May 28 12:30:02 2019 GMT`; a day of one digit is padded with a blank.
+/// `May 28 12:30:02 2019 GMT`; a day of one digit is padded with a space.
 fn time_text(time: &ASN1Time) -> String {
     let seconds = time.timestamp();
     let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));

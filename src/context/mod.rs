@@ -56,6 +56,7 @@ mod declared;
 mod execution;
 mod explanation;
 mod forwarded;
+mod head;
 #[cfg(feature = "access-log")]
 mod headroom;
 mod host;
@@ -89,6 +90,7 @@ pub use claims::{ClaimStyle, Claims};
 #[cfg(feature = "mtls")]
 pub use client_certificate::ClientCertificate;
 pub use explanation::Explanation;
+pub use head::Head;
 #[cfg(feature = "access-log")]
 pub use headroom::{AuthorizerUse, PlanHeadroom};
 pub use identity::{Principal, VerifiedApiKey};
@@ -115,7 +117,7 @@ pub(crate) use execution::{CallTexts, Credentials};
 pub(crate) use execution::{EndpointTexts, ExecutionRecord, ExecutionTexts, Redact};
 pub(crate) use explanation::Reason;
 pub(crate) use host::HostText;
-#[cfg(feature = "stage")]
+#[cfg(any(feature = "stage", feature = "tracing", feature = "xray"))]
 pub(crate) use host::without_port;
 #[cfg(any(feature = "stage", feature = "mtls"))]
 pub(crate) use host::{check_domain, comparable_host, is_of_domain};
@@ -154,6 +156,7 @@ use std::{
 
 /// Which kind of API answers: it decides the table of refusals (design D4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ApiKind {
     /// REST API (v1): 21 configurable gateway responses, `x-amzn-RequestId`, 504 on a timeout.
     #[default]

@@ -27,8 +27,7 @@
 //! # });
 //! ```
 
-use super::{ContextConfig, Principal};
-use crate::filter::Head;
+use super::{ContextConfig, Head, Principal};
 use http::Request;
 use std::{
     fmt,

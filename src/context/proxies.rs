@@ -1,4 +1,4 @@
-//! Whose word counts for a client's address.
+//! The proxies that are believed about a client's address.
 
 use super::forwarded::{Pieces, forwarded_for};
 use crate::error::ConfigError;
@@ -13,6 +13,7 @@ use std::{
 /// The header in which trusted proxies name the client. Exactly one is read: a proxy that writes one of them passes
 /// a client's forgery of the other through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For`, what most proxies write.
     #[default]

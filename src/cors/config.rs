@@ -5,6 +5,7 @@ use crate::error::ConfigError;
 
 /// What becomes of CORS headers that the service set itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BackEndHeaders {
     /// They are removed from every answer, allowed origin or not, as HTTP APIs do. The default.
     #[default]

@@ -39,7 +39,7 @@ use tower_service::Service;
 ///     .build()?;
 /// let shop = Cors::new().allow_origins(["https://shop.example"]);
 /// let partner = Cors::new().allow_origins(["https://partner.example"]);
-/// let layer = CorsLayer::new(shop)?.resource("/pets/{id}", partner)?.resource_off("/admin")?.routes(routes)?;
+/// let layer = CorsLayer::new(shop)?.resource("/pets/{id}", partner)?.resource_off("/admin")?.routes(&routes)?;
 /// # let _ = layer;
 /// # Ok::<(), tower_gateway::ConfigError>(())
 /// ```
@@ -102,11 +102,11 @@ impl CorsLayer {
     /// # Errors
     ///
     /// A resource has a configuration and is not among them.
-    pub fn routes(mut self, routes: Routes) -> Result<Self, ConfigError> {
+    pub fn routes(mut self, routes: &Routes) -> Result<Self, ConfigError> {
         for (path, _) in &self.config.resources {
-            check_declared(&routes, path)?;
+            check_declared(routes, path)?;
         }
-        Arc::make_mut(&mut self.config).routes = Some(routes);
+        Arc::make_mut(&mut self.config).routes = Some(routes.clone());
         Ok(self)
     }
 

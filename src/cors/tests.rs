@@ -317,9 +317,9 @@ fn resources_are_checked() {
     let twice = layer().resource("/pets", shop()).unwrap().resource_off("/pets").unwrap_err();
     assert_eq!(twice.to_string(), "cors resource `/pets`: is configured twice");
     let routes = Routes::catch_all();
-    let missing = layer().resource("/pets", shop()).unwrap().routes(routes.clone()).unwrap_err();
+    let missing = layer().resource("/pets", shop()).unwrap().routes(&routes).unwrap_err();
     assert_eq!(missing.problem(), "is not in the routes");
-    assert!(layer().routes(routes).unwrap().resource("/pets", shop()).is_err());
+    assert!(layer().routes(&routes).unwrap().resource("/pets", shop()).is_err());
 }
 
 /// The resource that an outer layer matched decides, without a table of our own.

@@ -96,7 +96,7 @@ pub(super) fn touch(policy: &Policy, origin: Option<HeaderValue>, headers: &mut 
     }
 }
 
-/// What the answer has already; one walk over a few headers costs less than looking up each.
+/// What the answer has already; one walk over a few names costs less than looking up each.
 #[derive(Clone, Copy, Debug, Default)]
 struct Found {
     cors_answer: bool,
@@ -105,12 +105,13 @@ struct Found {
 
 impl Found {
     fn among(headers: &HeaderMap) -> Self {
-        let mut found = Self::default();
-        for (name, value) in headers {
-            found.cors_answer |= is_cors_answer(name);
-            found.vary_on_origin |= *name == VARY && covers_origin(value);
+        let (mut cors_answer, mut varies) = (false, false);
+        for name in headers.keys() {
+            cors_answer |= is_cors_answer(name);
+            varies |= *name == VARY;
         }
-        found
+        let vary_on_origin = varies && headers.get_all(VARY).iter().any(covers_origin);
+        Self { cors_answer, vary_on_origin }
     }
 }
 

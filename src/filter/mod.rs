@@ -33,7 +33,7 @@ use crate::{
     response::{Cause, GatewayError, ResponseType},
 };
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, Method, Request, Response, Uri};
+use http::{Request, Response};
 use std::{
     fmt,
     sync::Arc,
@@ -42,29 +42,11 @@ use std::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// What a filter sees of a request.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "the parts of http::Request")]
-pub struct Head<'a> {
-    pub method: &'a Method,
-    pub uri: &'a Uri,
-    pub headers: &'a HeaderMap,
-    pub extensions: &'a Extensions,
-}
-
-impl<'a> Head<'a> {
-    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
-        Self {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-            extensions: request.extensions(),
-        }
-    }
-}
+pub use crate::context::Head;
 
 /// What a filter decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// The request goes on.
     Pass,

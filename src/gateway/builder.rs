@@ -61,7 +61,7 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Config(error) => Some(error),
+            Self::Config(error) => error.source(),
             Self::Conflict { .. } => None,
         }
     }
@@ -73,7 +73,8 @@ impl From<ConfigError> for BuildError {
     }
 }
 
-/// Collects the phases; see the [module docs](super). Calls may come in any order, a second call replaces the first.
+/// Collects the phases; see the [module docs](super). Calls may come in any order, and a second call replaces the first;
+/// `api_keys` and `api_key` set the same phase, and so do `usage_plans` and `usage_plan`. `cache` is called once.
 ///
 /// `C` is [`Uncached`](super::Uncached) or, after `cache`, `Cached`: a cache asks more of the service than the rest does.
 #[derive(Debug)]
@@ -90,6 +91,8 @@ struct Parts {
     routes: Option<Routes>,
     observe: Option<ObserveLayer>,
     responses: GatewayResponses,
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    trace: Option<crate::observe::trace::TraceLayer>,
     #[cfg(feature = "mtls")]
     mutual_tls: Option<MutualTlsLayer>,
     cors: Option<CorsLayer>,
@@ -124,6 +127,8 @@ impl Default for Parts {
             routes: None,
             observe: None,
             responses: GatewayResponses::new(),
+            #[cfg(any(feature = "tracing", feature = "xray"))]
+            trace: None,
             #[cfg(feature = "mtls")]
             mutual_tls: None,
             cors: None,
@@ -167,8 +172,8 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Whose word counts for a client's address, unless a layer around the gateway was told and knows the connection's peer.
-    /// Default: nobody's.
+    /// The proxies that are believed about a client's address, unless a layer around the gateway was told of some and knows
+    /// the connection's peer. Default: none.
     #[must_use]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
         self.parts.context.proxies = Some(proxies);
@@ -184,20 +189,30 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// The clock of the context, the limits and the timeout. Keys and plans have their own, set where they are
-    /// built. Default: the system's.
+    /// The clock of the context, the filter, the payload limit, the observers, the gateway responses and the timeout,
+    /// whatever clocks those were given. Keys, plans, cache, signatures, authorizers and tokens have clocks of their own, set
+    /// where they are built: a test gives one [`ManualClock`](crate::clock::ManualClock) to all. Default: the system's.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.parts.context.clock = clock;
         self
     }
 
-    /// Who is told of every request at its end: an access log, metrics. The gateway makes the request's context, unless a
-    /// layer outside has, with its own clock, kind and proxies, and measures the integration; what the layer says of those does not count.
-    /// Default: nobody.
+    /// What is told of every request at its end: an access log, metrics. The gateway makes the request's context, unless a
+    /// layer outside has, with its own clock, kind and proxies, and measures the integration; what the layer says about
+    /// those does not count. Default: nothing.
     #[must_use]
     pub fn observe(mut self, observe: impl Into<ObserveLayer>) -> Self {
         self.parts.observe = Some(observe.into());
+        self
+    }
+
+    /// Continues the trace of each request, or begins one, once its stage is known: sampling rules may name it. Nothing is
+    /// done where a `TraceLayer` stands around the gateway. Default: headers of traces pass as they are.
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    #[must_use]
+    pub fn trace(mut self, trace: crate::observe::trace::TraceLayer) -> Self {
+        self.parts.trace = Some(trace);
         self
     }
 
@@ -246,9 +261,9 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Who may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) decides together with this
-    /// policy. For methods with `AWS_IAM` the signature comes first, and the layer of [`sigv4`](Self::sigv4) judges by this
-    /// policy. Both are given it, and neither may have another. Default: none.
+    /// Which callers may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) decides together
+    /// with this policy. For methods with `AWS_IAM` the signature comes first, and the layer of [`sigv4`](Self::sigv4) judges
+    /// by this policy. Both are given it, and neither may have another. Default: none.
     #[cfg(feature = "policy")]
     #[must_use]
     pub fn resource_policy(mut self, policy: ResourcePolicyLayer) -> Self {
@@ -351,11 +366,11 @@ impl<C> GatewayBuilder<C> {
     /// beside another one or another API of the layers of signatures or authorizers, or beside a layer of signatures that
     /// only authenticates, keys from an authorizer that is not there, a part with a table of its own (`routes`), CORS of
     /// a resource that no deployment declares, a cache key by principal of a method that has none, a plan's method throttle
-    /// for a stage that there is not or for a method that no deployment declares.
+    /// for a stage that does not exist or for a method that no deployment declares.
     ///
     /// [`BuildError::Config`] names an `explanation_id` that is the HTTP server's.
     ///
-    /// A later deployment that wants what is not there is closed: 403 `INVALID_API_KEY` for keys, 500
+    /// A method of a later deployment that needs a part which is not there is closed: 403 `INVALID_API_KEY` for keys, 500
     /// `AUTHORIZER_CONFIGURATION_ERROR` for authorizers.
     pub fn build(self) -> Result<Gateway<C>, BuildError> {
         self.parts.check()?;
@@ -409,6 +424,8 @@ impl Parts {
             stages,
             observers: self.observe.map(|observe| observe.clock(clock.clone()).observers()),
             responses: responses.bare_413(self.aws_exact),
+            #[cfg(any(feature = "tracing", feature = "xray"))]
+            trace: self.trace,
             #[cfg(feature = "mtls")]
             mutual_tls: self.mutual_tls,
             cors: self.cors,

@@ -56,6 +56,7 @@ impl Phases {
             watched: false,
         };
         tap(&passage.context, request);
+        self.begin_trace(&passage.context, request);
         passage
     }
 
@@ -69,7 +70,7 @@ impl Phases {
         GatewayBody<B>: Body,
     {
         let Passage { context, refusal, touch, watched, .. } = passage;
-        // In the place of the handshake: who has no certificate is told nothing of the API.
+        // In the place of the handshake: a client without a certificate is told nothing of the API.
         #[cfg(feature = "mtls")]
         if let Some(mutual_tls) = &self.mutual_tls {
             mutual_tls.admit(request).map_err(|error| error.refuse(context))?;
@@ -89,6 +90,7 @@ impl Phases {
         // They carry no key and are nobody's traffic. A path that two readers take for two is refused all the same.
         let is_unreadable = refusal.as_ref().is_some_and(|error| error.status() == StatusCode::BAD_REQUEST);
         if let Some(headers) = preflight.filter(|_| !is_unreadable) {
+            context.note_preflight();
             return Err(no_content(headers));
         }
         if let Some(error) = refusal.take() {
@@ -131,7 +133,7 @@ impl Phases {
     where
         GatewayBody<R>: Body,
     {
-        // Whoever is refused for the body, which was read after the charge, is charged nothing either.
+        // A request that is refused for its body, which was read after the charge, is charged nothing either.
         if let Some(usage_plan) = &self.usage_plan {
             usage_plan.give_back_if_refused(&passage.context);
         }
@@ -145,6 +147,7 @@ impl Phases {
             cors.touch(touch, headers);
         }
         self.responses.finish(&passage.context, passage.head.as_deref(), response);
+        self.answer_trace(&passage.context, response);
         passage.observed.answered(response);
     }
 }
@@ -189,6 +192,8 @@ where
         // Once, for all phases.
         let mut request = request.map(GatewayBody::new);
         let mut passage = phases.enter(&mut request);
+        // A filter is somebody else's code, and may panic.
+        passage.observed.enter();
         if let Err(mut response) = phases.admit(&mut passage, &mut request) {
             phases.leave(&mut passage, &mut response);
             return GatewayFuture { state: State::Answered { response: Some(response) } };

@@ -1,26 +1,30 @@
 //! [`Gateway`]: every layer in the one right order, each optional.
 //!
-//! From outside to inside, and what each phase answers:
+//! From outside to inside, and what each phase of a REST API answers:
 //!
 //! | # | phase | builder | refuses with |
 //! |---|---|---|---|
-//! | 1 | context, route match, body; access log and other observers | always; [`observe`](GatewayBuilder::observe) | nothing yet |
-//! | 2 | gateway responses, request ids | [`gateway_responses`](GatewayBuilder::gateway_responses) | re-renders refusals |
+//! | 1 | context, route match, body; access log and other observers; trace (features `tracing`, `xray`) | always; [`observe`](GatewayBuilder::observe); `trace` | nothing yet |
+//! | 2 | gateway responses, request ids | [`gateway_responses`](GatewayBuilder::gateway_responses) | nothing: it renders the refusals of the phases below |
 //! | 3 | client certificate (feature `mtls`) | `mutual_tls` | 403 `Forbidden` |
 //! | 4 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED`, to preflights too |
-//! | 5 | CORS | [`cors`](GatewayBuilder::cors) | answers preflights, whatever the stage and method, unless phase 6 says 400; its headers stand on every refusal but a blocked preflight's |
+//! | 5 | CORS | [`cors`](GatewayBuilder::cors) | nothing: it answers preflights, whatever the stage and method, unless phase 6 says 400. Its headers stand on every refusal but those of phase 3 and of a preflight |
 //! | 6 | stage and route | [`stages`](GatewayBuilder::stages) | 400, 403 `Forbidden`, 403 `Missing Authentication Token`, 403 `IncompleteSignatureException` (feature `sigv4`) |
-//! | 7 | URL, header and payload limits | on by default | 414, 431, 413, 408 |
-//! | 8 | resource policy (feature `policy`) | `resource_policy` | 403 `ACCESS_DENIED`; without one all calls through a [private](crate::context::Ingress::private) entry |
-//! | 9 | authorizer of the method (features `sigv4`, `authorizer`, `jwt`) | `sigv4`, `authorizer`, `jwt_authorizer`, `cognito_authorizer` | 401, 403, 500 |
-//! | 10 | principal | [`principal`](GatewayBuilder::principal) | nothing: it only says who |
+//! | 7 | URL, header and payload limits | on by default | 414, 431, 400 (`Content-Length`), 413, 408 |
+//! | 8 | resource policy (feature `policy`) | `resource_policy` | 403 `ACCESS_DENIED`; without a policy so does every call through a [private](crate::context::Ingress::private) entry |
+//! | 9 | authorizer of the method (features `sigv4`, `authorizer`, `jwt`) | `sigv4`, `authorizer`, `jwt_authorizer`, `cognito_authorizer` | 401, 403, 414, 500; a signature also 400, 413 and 429 |
+//! | 10 | principal | [`principal`](GatewayBuilder::principal) | nothing: it only says who is calling |
 //! | 11 | API key | [`api_keys`](GatewayBuilder::api_keys); [`api_key`](GatewayBuilder::api_key) for a layer of your own settings | 403 `INVALID_API_KEY` |
-//! | 12 | throttles, then quota | [`usage_plans`](GatewayBuilder::usage_plans); [`usage_plan`](GatewayBuilder::usage_plan) for a layer with weighted costs, reservations or plans by principal | 429 |
-//! | 13 | cache (feature `cache`) | `cache` | nothing: it answers |
+//! | 12 | throttles, then quota | [`usage_plans`](GatewayBuilder::usage_plans); [`usage_plan`](GatewayBuilder::usage_plan) for a layer with weighted costs, reservations or plans by principal | 429; 403 for a key in no plan of the stage; 503 where the store of shared limits is away and its policy is `Deny` |
+//! | 13 | cache | [`cache`](GatewayBuilder::cache) | 403 where a client may not invalidate, by setting; 504 for `only-if-cached` in the RFC 9111 mode; otherwise it answers |
 //! | 14 | integration timeout | on by default | 504 |
 //!
-//! The payload limit stands after the route because limits are per method; the filter stands where AWS WAF does,
-//! before every access control. A refused request is charged nothing.
+//! The filter stands where AWS WAF does, before every access control. Whether a page may read the answer is decided before the
+//! filter is asked, so that its refusals have CORS headers; a preflight is answered once the filter has let it pass. The
+//! payload limit stands after the route because limits are per method.
+//!
+//! What phases 3 to 12 refuse is charged nothing, and so is a request that phase 7 or 9 cuts off later for its body. What the
+//! cache or the timeout answers has been charged.
 //!
 //! What `cache` is called on becomes a [`Gateway<Cached>`](Cached); without it stays a `Gateway`, that is
 //! `Gateway<Uncached>`. Around a service `S` the one makes a [`CachedStack<S>`](CachedStack), the other a
@@ -79,6 +83,8 @@ pub use slot::{SlotFuture, SlotService};
 
 #[cfg(feature = "mtls")]
 use crate::mtls::MutualTlsLayer;
+#[cfg(any(feature = "tracing", feature = "xray"))]
+use crate::observe::trace::TraceLayer;
 #[cfg(feature = "policy")]
 use crate::resource_policy::ResourcePolicyLayer;
 use crate::{
@@ -121,6 +127,8 @@ struct Phases {
     stages: Stages,
     observers: Option<Arc<Observers>>,
     responses: GatewayResponseLayer,
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    trace: Option<TraceLayer>,
     #[cfg(feature = "mtls")]
     mutual_tls: Option<MutualTlsLayer>,
     cors: Option<CorsLayer>,

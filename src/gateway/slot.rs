@@ -28,6 +28,7 @@ impl<S, L: Layer<S>> Layer<S> for Slot<L> {
 
 /// The service of a phase that may be absent.
 #[derive(Clone, Copy, Debug)]
+#[doc(hidden)]
 pub enum SlotService<F, E> {
     /// The layer's service.
     Filled(F),
@@ -60,7 +61,7 @@ where
 }
 
 pin_project! {
-    /// Response future of [`SlotService`].
+    /// Response future of the service of a phase that may be absent.
     #[derive(Debug)]
     pub struct SlotFuture<F, E> {
         #[pin]

@@ -50,12 +50,12 @@ pub(super) enum Asked {
 }
 
 impl Config {
-    fn new(kind: Kind, name: &str, engine: &Arc<Engine>) -> Arc<Self> {
+    fn new(kind: Kind, name: &str, engine: Arc<Engine>) -> Arc<Self> {
         let api_kind = if kind == Kind::Jwt { ApiKind::Http } else { ApiKind::Rest };
         let clock = engine.clock.clone();
         Arc::new(Self {
             kind,
-            engines: vec![(name.into(), Arc::clone(engine))],
+            engines: vec![(name.into(), engine)],
             scopes: Arc::new([]),
             scope: None,
             api: ExecuteApi::default(),
@@ -140,8 +140,8 @@ macro_rules! settings {
         impl $layer {
             /// Asks the authorizer about every request; behind a stage or with [`routes`](Self::routes), where the
             /// method names it.
-            pub fn new(name: &str, authorizer: &$authorizer) -> Self {
-                Self { config: Config::new($kind, name, &authorizer.0) }
+            pub fn new(name: &str, authorizer: $authorizer) -> Self {
+                Self { config: Config::new($kind, name, authorizer.0) }
             }
 
             fn change(mut self, change: impl FnOnce(&mut Config)) -> Self {
@@ -154,12 +154,11 @@ macro_rules! settings {
             /// # Errors
             ///
             /// A name that another one has.
-            pub fn authorizer(self, name: &str, authorizer: &$authorizer) -> Result<Self, ConfigError> {
+            pub fn authorizer(self, name: &str, authorizer: $authorizer) -> Result<Self, ConfigError> {
                 if self.config.engines.iter().any(|(own, _)| **own == *name) {
                     return Err(ConfigError::new("authorizer name", name, "is given twice"));
                 }
-                let engine = Arc::clone(&authorizer.0);
-                Ok(self.change(|config| config.engines.push((name.into(), engine))))
+                Ok(self.change(|config| config.engines.push((name.into(), authorizer.0))))
             }
 
             /// Scopes of which a token needs one, where no method says which. Default: none.

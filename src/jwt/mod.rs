@@ -83,7 +83,7 @@
 //!     let subject = context.variable("authorizer.claims.sub").unwrap_or_default().into_owned();
 //!     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(subject)))
 //! });
-//! let service = JwtAuthorizerLayer::new("accounts", &authorizer).layer(handler);
+//! let service = JwtAuthorizerLayer::new("accounts", authorizer).layer(handler);
 //!
 //! let refused = service.clone().oneshot(Request::new(())).await?;
 //! assert_eq!((refused.status().as_u16(), &refused.headers()["www-authenticate"]), (401, &"Bearer".parse()?));

@@ -103,7 +103,7 @@ fn is_name(escaped: &str, name: &str) -> bool {
     Decoded::new(escaped.as_bytes(), Plus::Blank).eq(name.bytes())
 }
 
-/// Drops `Bearer` and its blank, in any case (which cases AWS takes is unconfirmed); a bare token is one too.
+/// Drops `Bearer` and its space, in any case (which cases AWS takes is unconfirmed); a bare token is one too.
 fn without_scheme(value: &[u8]) -> &[u8] {
     match value.split_at_checked(7) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token,

@@ -19,8 +19,8 @@
 //! | another host than in the handshake, or no single host | the same | `ClientCertificateForeign` |
 //!
 //! A listener that *requires* a certificate ends the handshake of a client without one with an alert, and this layer
-//! only guards against a second, open listener: on AWS, too, an API stays reachable without a certificate until its
-//! default endpoint is disabled. A listener that only *asks* for one lets this layer answer 403. Both are in
+//! only guards against a second, open listener. (On AWS, too, an API stays reachable without a certificate until its
+//! default endpoint is disabled.) A listener that only *asks* for one lets this layer answer 403. Both are in
 //! `examples/mtls.rs`. Whether AWS answers with an alert or with 403 is unconfirmed. Revocation is not checked, as on
 //! AWS; do it in an authorizer, which finds the serial number in the context.
 //!

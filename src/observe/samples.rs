@@ -21,6 +21,8 @@ use std::{collections::BTreeMap, fmt};
 /// source.collect(&mut samples);
 /// assert_eq!(samples.iter().next().unwrap().value(), 3.0);
 /// ```
+///
+/// A family of a name that the page of `Metrics` has itself is left out there.
 pub trait MetricSource: Send + Sync + 'static {
     /// Adds the figures of this moment.
     fn collect(&self, samples: &mut Samples);
@@ -34,6 +36,7 @@ impl<F: Fn(&mut Samples) + Send + Sync + 'static> MetricSource for F {
 
 /// What kind of figure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SampleKind {
     /// Only ever grows.
     Counter,

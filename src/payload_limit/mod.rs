@@ -11,7 +11,7 @@
 //!    ([`ApiMethod::payload_limit`](crate::route::ApiMethod::payload_limit)), or the layer's.
 //! 4. A body that does not know its length is counted while it streams, whatever its header says. The service never
 //!    sees a byte beyond the limit: its read fails with [`BodyLimitError`](crate::body::BodyLimitError).
-//!    Bytes that it does not read are not received: a service that answers without reading answers, where AWS, which
+//!    Bytes that it does not read are not received: the answer of a service that reads nothing stands, where AWS, which
 //!    takes in the whole body first, says 413.
 //! 5. A body below the [minimum rate](PayloadLimitLayer::minimum_rate) is cut off the same way.
 //! 6. After a cut the client sees our answer at once, whatever the service does: if it swallows the error, waits for

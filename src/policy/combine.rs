@@ -19,12 +19,12 @@ use super::Decision;
 
 /// What a resource policy that names a caller by its account alone grants inside that account. AWS documents that it
 /// "delegates authority to the account"; whether that is enough without an identity policy is not confirmed by a
-/// recording for API Gateway. Other services ask for both, which is the default here; `SigV4AuthLayer` follows table A
-/// unless it is told otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// recording for API Gateway: `SigV4AuthLayer` follows its table A, for which it is, unless it is told otherwise. Other
+/// services ask for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AccountGrant {
     /// An identity policy must allow as well.
-    #[default]
     Delegates,
     /// It is enough.
     Allows,
@@ -41,7 +41,7 @@ pub enum PolicyKind {
 
 /// What several policies decided together, and which of them was decisive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum Combined {
     /// The call goes on.
     Allowed,
     /// No policy of this kind allows, where one had to.
@@ -50,7 +50,7 @@ pub enum Outcome {
     ExplicitlyDenied(PolicyKind),
 }
 
-impl Outcome {
+impl Combined {
     /// Whether the call goes on.
     pub fn is_allowed(self) -> bool {
         self == Self::Allowed
@@ -58,12 +58,12 @@ impl Outcome {
 }
 
 /// An explicit deny of either; the identity policy's is named first.
-fn denied(identity: Decision, resource: Option<Decision>) -> Option<Outcome> {
+fn denied(identity: Decision, resource: Option<Decision>) -> Option<Combined> {
     if identity.is_explicit_deny() {
-        return Some(Outcome::ExplicitlyDenied(PolicyKind::Identity));
+        return Some(Combined::ExplicitlyDenied(PolicyKind::Identity));
     }
     let denies = resource.is_some_and(Decision::is_explicit_deny);
-    denies.then_some(Outcome::ExplicitlyDenied(PolicyKind::Resource))
+    denies.then_some(Combined::ExplicitlyDenied(PolicyKind::Resource))
 }
 
 fn allows(decision: Decision) -> bool {
@@ -71,62 +71,62 @@ fn allows(decision: Decision) -> bool {
 }
 
 /// A caller of the API's own account: either policy allows (table A).
-pub fn same_account(identity: Decision, resource: Option<Decision>, grant: AccountGrant) -> Outcome {
+pub fn same_account(identity: Decision, resource: Option<Decision>, grant: AccountGrant) -> Combined {
     let by_resource = match resource {
         Some(Decision::Allow) => true,
         Some(Decision::AllowAccount) => grant == AccountGrant::Allows,
         _ => false,
     };
     denied(identity, resource).unwrap_or(match allows(identity) || by_resource {
-        true => Outcome::Allowed,
-        false => Outcome::ImplicitlyDenied(PolicyKind::Identity),
+        true => Combined::Allowed,
+        false => Combined::ImplicitlyDenied(PolicyKind::Identity),
     })
 }
 
 /// A caller of another account: both must allow (table B).
-pub fn cross_account(identity: Decision, resource: Option<Decision>) -> Outcome {
+pub fn cross_account(identity: Decision, resource: Option<Decision>) -> Combined {
     denied(identity, resource).unwrap_or(match (allows(identity), resource.is_some_and(allows)) {
-        (true, true) => Outcome::Allowed,
-        (false, _) => Outcome::ImplicitlyDenied(PolicyKind::Identity),
-        (true, false) => Outcome::ImplicitlyDenied(PolicyKind::Resource),
+        (true, true) => Combined::Allowed,
+        (false, _) => Combined::ImplicitlyDenied(PolicyKind::Identity),
+        (true, false) => Combined::ImplicitlyDenied(PolicyKind::Resource),
     })
 }
 
 /// A Lambda authorizer's policy together with the resource policy, after the authorizer has run (table A). An
 /// authorizer that says nothing about the method is overruled by a resource policy that allows, as documented.
-pub fn lambda_authorizer(authorizer: Decision, resource: Option<Decision>) -> Outcome {
+pub fn lambda_authorizer(authorizer: Decision, resource: Option<Decision>) -> Combined {
     same_account(authorizer, resource, AccountGrant::Delegates)
 }
 
 /// Before a Lambda authorizer runs: only an explicit deny counts.
-pub fn before_authorizer(resource: Option<Decision>) -> Outcome {
+pub fn before_authorizer(resource: Option<Decision>) -> Combined {
     match resource {
-        Some(Decision::ExplicitDeny) => Outcome::ExplicitlyDenied(PolicyKind::Resource),
-        _ => Outcome::Allowed,
+        Some(Decision::ExplicitDeny) => Combined::ExplicitlyDenied(PolicyKind::Resource),
+        _ => Combined::Allowed,
     }
 }
 
 /// What an outcome is where the call came through a private entry (a VPC endpoint): of an API without a resource policy
 /// it is a refusal, whoever calls.
-pub fn through_private_entry(outcome: Outcome, resource: Option<Decision>) -> Outcome {
+pub fn through_private_entry(outcome: Combined, resource: Option<Decision>) -> Combined {
     match (outcome, resource) {
-        (Outcome::Allowed, None) => Outcome::ImplicitlyDenied(PolicyKind::Resource),
+        (Combined::Allowed, None) => Combined::ImplicitlyDenied(PolicyKind::Resource),
         (outcome, _) => outcome,
     }
 }
 
 /// A method without authorizer: the resource policy, where there is one, must allow.
-pub fn no_authorizer(resource: Option<Decision>) -> Outcome {
+pub fn no_authorizer(resource: Option<Decision>) -> Combined {
     match resource {
-        None | Some(Decision::Allow) => Outcome::Allowed,
-        Some(Decision::ExplicitDeny) => Outcome::ExplicitlyDenied(PolicyKind::Resource),
-        Some(_) => Outcome::ImplicitlyDenied(PolicyKind::Resource),
+        None | Some(Decision::Allow) => Combined::Allowed,
+        Some(Decision::ExplicitDeny) => Combined::ExplicitlyDenied(PolicyKind::Resource),
+        Some(_) => Combined::ImplicitlyDenied(PolicyKind::Resource),
     }
 }
 
 /// A Cognito user pool has accepted the caller: the resource policy, where there is one, must allow too. The titles of
 /// AWS's tables count Cognito among their cases, the text asks for an explicit allow; the text is stricter.
-pub fn cognito(resource: Option<Decision>) -> Outcome {
+pub fn cognito(resource: Option<Decision>) -> Combined {
     no_authorizer(resource)
 }
 
@@ -157,11 +157,11 @@ mod tests {
 
     #[test]
     fn a_private_entry_is_closed_without_a_resource_policy() {
-        let closed = Outcome::ImplicitlyDenied(PolicyKind::Resource);
+        let closed = Combined::ImplicitlyDenied(PolicyKind::Resource);
         assert_eq!(through_private_entry(same_account(Allow, None, AccountGrant::Allows), None), closed);
         assert_eq!(through_private_entry(no_authorizer(None), None), closed);
-        assert!(through_private_entry(Outcome::Allowed, Some(ImplicitDeny)).is_allowed());
-        let denied = Outcome::ExplicitlyDenied(PolicyKind::Identity);
+        assert!(through_private_entry(Combined::Allowed, Some(ImplicitDeny)).is_allowed());
+        let denied = Combined::ExplicitlyDenied(PolicyKind::Identity);
         assert_eq!(through_private_entry(denied, None), denied);
     }
 

@@ -53,7 +53,7 @@ impl Policy {
         Self::read(document.as_ref(), Reading { names_principals: true, api: None })
     }
 
-    /// Whether a document has at most `limit` characters, blanks included.
+    /// Whether a document has at most `limit` characters, spaces included.
     pub(crate) fn check_length(document: &[u8], limit: usize) -> Result<(), PolicyError> {
         let length = String::from_utf8_lossy(document).chars().count();
         if length <= limit {

@@ -11,7 +11,7 @@
 
 use super::{
     ConditionReport, Decision, Effect, Evaluation, StatementReport,
-    combine::{Outcome, PolicyKind},
+    combine::{Combined, PolicyKind},
     execute_api::mask_account,
 };
 use crate::context::Reason;
@@ -25,7 +25,7 @@ pub struct AccessDenial(Arc<Denied>);
 #[derive(Debug, PartialEq, Eq)]
 struct Denied {
     layer: &'static str,
-    outcome: Outcome,
+    outcome: Combined,
     resource: String,
     evaluation: Evaluation,
 }
@@ -33,7 +33,7 @@ struct Denied {
 impl AccessDenial {
     pub(crate) fn new(
         layer: &'static str,
-        outcome: Outcome,
+        outcome: Combined,
         resource: String,
         evaluation: Evaluation,
     ) -> Self {
@@ -46,7 +46,7 @@ impl AccessDenial {
     }
 
     /// What the policies decided together, and which kind was decisive.
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> Combined {
         self.0.outcome
     }
 
@@ -112,6 +112,7 @@ fn condition(report: &ConditionReport) -> String {
 /// How much a refusal says. The newer wording was measured on AWS in October 2026; the classic one is what clients and
 /// most recordings know, and the newer begins with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DenialWording {
     /// At most ` with an explicit deny`.
     #[default]
@@ -120,19 +121,19 @@ pub enum DenialWording {
     Since2026,
 }
 
-/// The end of the text. Empty for [`Outcome::Allowed`], and for implicit denies in the classic wording.
-fn suffix(outcome: Outcome, action: &str, wording: DenialWording) -> String {
+/// The end of the text. Empty for [`Combined::Allowed`], and for implicit denies in the classic wording.
+fn suffix(outcome: Combined, action: &str, wording: DenialWording) -> String {
     let kind = |kind| match kind {
         PolicyKind::Identity => "an identity-based policy",
         PolicyKind::Resource => "a resource-based policy",
     };
     match (outcome, wording) {
-        (Outcome::Allowed, _) | (Outcome::ImplicitlyDenied(_), DenialWording::Classic) => String::new(),
-        (Outcome::ExplicitlyDenied(_), DenialWording::Classic) => " with an explicit deny".to_owned(),
-        (Outcome::ExplicitlyDenied(by), DenialWording::Since2026) => {
+        (Combined::Allowed, _) | (Combined::ImplicitlyDenied(_), DenialWording::Classic) => String::new(),
+        (Combined::ExplicitlyDenied(_), DenialWording::Classic) => " with an explicit deny".to_owned(),
+        (Combined::ExplicitlyDenied(by), DenialWording::Since2026) => {
             format!(" with an explicit deny in {}", kind(by))
         }
-        (Outcome::ImplicitlyDenied(by), DenialWording::Since2026) => {
+        (Combined::ImplicitlyDenied(by), DenialWording::Since2026) => {
             let kind = kind(by).split_once(' ').map_or("", |(_article, kind)| kind);
             format!(" because no {kind} allows the {action} action")
         }
@@ -143,10 +144,10 @@ fn suffix(outcome: Outcome, action: &str, wording: DenialWording) -> String {
 /// to its last four digits, and the outcome's suffix. `user` is `anonymous` where there is no caller that IAM knows.
 ///
 /// ```
-/// use tower_gateway::policy::{DenialWording, combine::{Outcome, PolicyKind}, not_authorized};
+/// use tower_gateway::policy::{DenialWording, combine::{Combined, PolicyKind}, not_authorized};
 ///
 /// let arn = "arn:aws:execute-api:eu-west-1:111122223333:a1b2c3d4e5/v1/GET/pets";
-/// let outcome = Outcome::ExplicitlyDenied(PolicyKind::Resource);
+/// let outcome = Combined::ExplicitlyDenied(PolicyKind::Resource);
 /// assert_eq!(
 ///     not_authorized(None, "execute-api:Invoke", arn, outcome, DenialWording::Classic),
 ///     "User: anonymous is not authorized to perform: execute-api:Invoke on resource: \
@@ -157,7 +158,7 @@ pub fn not_authorized(
     user: Option<&str>,
     action: &str,
     resource: &str,
-    outcome: Outcome,
+    outcome: Combined,
     wording: DenialWording,
 ) -> String {
     let user = user.unwrap_or("anonymous");
@@ -168,7 +169,7 @@ pub fn not_authorized(
 
 /// `User is not authorized to access this resource`, with the outcome's suffix: what a Lambda authorizer's refusal
 /// says.
-pub fn not_authorized_by_authorizer(outcome: Outcome, wording: DenialWording) -> String {
+pub fn not_authorized_by_authorizer(outcome: Combined, wording: DenialWording) -> String {
     let suffix = suffix(outcome, super::INVOKE, wording);
     format!("User is not authorized to access this resource{suffix}")
 }
@@ -184,26 +185,26 @@ mod tests {
                 .map(|wording| suffix(outcome, super::super::INVOKE, wording))
         };
         assert_eq!(
-            all(Outcome::ImplicitlyDenied(PolicyKind::Identity)),
+            all(Combined::ImplicitlyDenied(PolicyKind::Identity)),
             ["", " because no identity-based policy allows the execute-api:Invoke action"]
         );
         assert_eq!(
-            all(Outcome::ImplicitlyDenied(PolicyKind::Resource)),
+            all(Combined::ImplicitlyDenied(PolicyKind::Resource)),
             ["", " because no resource-based policy allows the execute-api:Invoke action"]
         );
         assert_eq!(
-            all(Outcome::ExplicitlyDenied(PolicyKind::Identity)),
+            all(Combined::ExplicitlyDenied(PolicyKind::Identity)),
             [" with an explicit deny", " with an explicit deny in an identity-based policy"]
         );
         assert_eq!(
-            all(Outcome::ExplicitlyDenied(PolicyKind::Resource)),
+            all(Combined::ExplicitlyDenied(PolicyKind::Resource)),
             [" with an explicit deny", " with an explicit deny in a resource-based policy"]
         );
     }
 
     #[test]
     fn the_authorizer_s_text_has_its_recorded_length() {
-        let deny = Outcome::ExplicitlyDenied(PolicyKind::Identity);
+        let deny = Combined::ExplicitlyDenied(PolicyKind::Identity);
         let text = not_authorized_by_authorizer(deny, DenialWording::Classic);
         assert_eq!(format!("{{\"Message\":\"{text}\"}}").len(), 82);
         let user = not_authorized(

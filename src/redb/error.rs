@@ -1,6 +1,6 @@
 //! What can be wrong with a state file.
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, ConfigErrorKind};
 use std::{
     error::Error,
     fmt, io,
@@ -60,6 +60,20 @@ pub enum StateFileError {
 }
 
 impl StateFileError {
+    /// The file; of [`Config`](Self::Config) none.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::InUse { path }
+            | Self::Foreign { path }
+            | Self::Version { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::Io { path, .. }
+            | Self::Busy { path }
+            | Self::Closed { path } => Some(path),
+            Self::Config(_) => None,
+        }
+    }
+
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }
@@ -71,10 +85,16 @@ impl StateFileError {
     /// The same, for the next who is told.
     pub(super) fn again(&self) -> Self {
         match self {
-            Self::Io { path, source } => Self::io(path, io::Error::new(source.kind(), source.to_string())),
-            Self::Closed { path } => Self::Closed { path: path.clone() },
+            Self::InUse { path } => Self::InUse { path: path.clone() },
+            Self::Foreign { path } => Self::Foreign { path: path.clone() },
+            Self::Version { path, found, newest } => {
+                Self::Version { path: path.clone(), found: *found, newest: *newest }
+            }
             Self::Damaged { path, problem } => Self::damaged(path, problem.clone()),
-            other => Self::damaged(Path::new(""), other.to_string()),
+            Self::Io { path, source } => Self::io(path, io::Error::new(source.kind(), source.to_string())),
+            Self::Busy { path } => Self::Busy { path: path.clone() },
+            Self::Closed { path } => Self::Closed { path: path.clone() },
+            Self::Config(error) => Self::Config(error.clone()),
         }
     }
 
@@ -112,7 +132,7 @@ impl fmt::Display for StateFileError {
                 write!(f, "{}: has format {found}, and {newest} is the newest known here", path.display())
             }
             Self::Damaged { path, problem } => write!(f, "{}: is damaged: {problem}", path.display()),
-            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Io { path, .. } => write!(f, "{}: cannot be read or written", path.display()),
             Self::Busy { path } => write!(f, "{}: too much is waiting to be written", path.display()),
             Self::Closed { path } => write!(f, "{}: was closed", path.display()),
             Self::Config(error) => error.fmt(f),
@@ -124,7 +144,7 @@ impl Error for StateFileError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
-            Self::Config(error) => Some(error),
+            Self::Config(error) => error.source(),
             _ => None,
         }
     }
@@ -142,9 +162,10 @@ impl From<StateFileError> for ConfigError {
         match error {
             StateFileError::Config(error) => error,
             error => {
-                let text = error.to_string();
-                let (path, problem) = text.split_once(": ").unwrap_or(("", &text));
-                Self::new("state file", path, format!("the change could not be written: {problem}"))
+                let path = error.path().unwrap_or(Path::new("")).display();
+                Self::new("state file", path, "the change could not be written")
+                    .with_kind(ConfigErrorKind::Store)
+                    .with_source(error)
             }
         }
     }

@@ -54,7 +54,7 @@ pub struct StateFileStats {
     pub batches: u64,
     /// Changes in them.
     pub writes: u64,
-    /// Changes that are not in the file because a transaction failed. Who waited for one was told.
+    /// Changes that are not in the file because a transaction failed. Callers that waited for one were told.
     pub failed: u64,
     /// Cache entries that were not written because too much was waiting.
     pub dropped: u64,

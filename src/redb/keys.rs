@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api_key::{ApiKeys, KeyChange, KeyImage, KeyObserver},
-    error::ConfigError,
+    error::{ConfigError, ConfigErrorKind},
 };
 use ::redb::{Error, ReadableDatabase, ReadableTable, WriteTransaction};
 use std::{
@@ -57,7 +57,8 @@ impl StateFile {
     ) -> Result<(), StateFileError> {
         if kept.swap(true, SeqCst) {
             let path = self.0.path.display();
-            return Err(ConfigError::new("state file", path, format!("keeps {what} already")).into());
+            let error = ConfigError::new("state file", path, format!("keeps {what} already"));
+            return Err(error.with_kind(ConfigErrorKind::InUse).into());
         }
         Ok(())
     }
@@ -167,7 +168,8 @@ fn check_values(keys: &[KeyImage]) -> Result<(), StateFileError> {
         for digest in key.digests() {
             if let Some(owner) = owners.insert(*digest, key.id()).filter(|owner| *owner != key.id()) {
                 let problem = format!("has the same value as API key {owner}");
-                return Err(ConfigError::new("API key id", key.id(), problem).into());
+                let error = ConfigError::new("API key id", key.id(), problem);
+                return Err(error.with_kind(ConfigErrorKind::Exists).into());
             }
         }
     }

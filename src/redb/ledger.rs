@@ -8,7 +8,7 @@ use crate::{
     codec::{Reader, Writer},
     usage_plan::{
         HolderRecord, LeaseLedger, PeriodLedger,
-        store::{DayUse, KEEP, Lease, LeaseAsk, RemainingAsk, StoredUsage, UsageAsk},
+        store::{DayUse, KEPT_AFTER_END, Lease, LeaseAsk, RemainingAsk, StoredUsage, UsageAsk},
     },
 };
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ impl KeptLedger {
         if self.run != run {
             self.run = run;
             for (start, period) in &mut self.ledger.periods {
-                // Who held nothing has said all, and its record goes when its time comes.
+                // A holder that held nothing has said all, and its record goes when its time comes.
                 let holders = std::mem::take(&mut period.holders).into_iter();
                 let (dead, rest) = holders.partition::<BTreeMap<_, _>, _>(|(_, record)| record.held > 0);
                 period.holders = rest;
@@ -103,7 +103,7 @@ impl KeptLedger {
 
     /// What was lost of a period that nobody will charge any more is taken for used.
     fn end_periods(&mut self, now: u64) {
-        let keep = KEEP.as_micros() as u64;
+        let keep = KEPT_AFTER_END.as_micros() as u64;
         let periods = &self.ledger.periods;
         let is_over = |lost: &Lost| {
             periods.get(&lost.period).is_none_or(|period| period.ends.saturating_add(keep) <= now)

@@ -27,7 +27,7 @@
 //! 5. Throttles are in memory. After a restart every bucket starts as if it had been empty when the process before
 //!    ended ([`StateFile::close`]; after a crash: now), and had been filling since: a client never gets a burst twice.
 //!    [`StateFileBuilder::full_throttles`] lets them start full.
-//! 6. What is configured in code and what the file has are made one at a start: what was changed last counts, see
+//! 6. At a start, what is configured in code and what the file has are merged: the later change counts, see
 //!    [`StateFile::keep_keys`].
 //!
 //! | opening finds | answer |
@@ -85,7 +85,7 @@
 //!
 //! * Give the same configuration at each start. A key or plan that was configured once and no longer is goes.
 //! * Opening reads the whole file to check it. Two fsyncs a batch: a change of a key takes as long as those.
-//! * `redb` checks pages with xxh3, which finds accidents. Who may write to the file may forge it: its owner only.
+//! * `redb` checks pages with xxh3, which finds accidents and not forgery: let only the owner write to the file.
 //! * The file must be on a local disk that keeps what it has confirmed. It may be copied while it is closed.
 //! * What a key or principal used is forgotten at a start when that is half a year ago.
 //! * The form of the tables is in `src/redb/tables.rs`; they may be read with any tool for `redb` 4 files.

@@ -5,12 +5,14 @@ use super::{
     tables::{FORMAT, write_format},
 };
 use crate::{
+    ConfigErrorKind,
     api_key::{ApiKey, ApiKeys, KeyUpdate},
     throttle::Throttle,
     usage_plan::{UsagePlan, UsagePlans},
 };
 use ::redb::{Database, TableDefinition};
 use std::{
+    error::Error as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -56,7 +58,7 @@ fn start(place: &Place, configured: impl IntoIterator<Item = ApiKey>) -> (StateF
 fn finds(keys: &ApiKeys, value: &str) -> Option<(String, bool)> {
     use crate::api_key::{ApiKeyStore, KeyDigest};
     let entry = keys.lookup(&KeyDigest::of(value.as_bytes()))?;
-    Some((entry.id().to_owned(), entry.end().is_none()))
+    Some((entry.id().to_owned(), entry.end_unix_millis().is_none()))
 }
 
 fn a_key(id: &str) -> ApiKey {
@@ -122,6 +124,7 @@ fn one_value_is_one_keys_across_file_and_configuration() {
     let other = keys([ApiKey::new("two").value(VALUE)]);
     let error = file.keep_keys(&other).unwrap_err();
     assert!(matches!(&error, StateFileError::Config(error) if error.location() == "API key id"), "{error}");
+    assert!(matches!(&error, StateFileError::Config(error) if error.kind() == ConfigErrorKind::Exists));
     assert!(!error.to_string().contains(VALUE));
 }
 
@@ -129,7 +132,12 @@ fn one_value_is_one_keys_across_file_and_configuration() {
 fn a_file_keeps_one_handle_of_a_kind() {
     let place = Place::new("once");
     let (file, _keys) = start(&place, []);
-    assert!(matches!(file.keep_keys(&ApiKeys::new()), Err(StateFileError::Config(_))));
+    let error = file.keep_keys(&ApiKeys::new()).unwrap_err();
+    assert!(
+        matches!(&error, StateFileError::Config(error) if error.kind() == ConfigErrorKind::InUse),
+        "{error}"
+    );
+    assert!(error.path().is_none() && error.source().is_none(), "it says nothing beyond its own text");
 }
 
 #[test]
@@ -138,7 +146,11 @@ fn a_change_that_cannot_be_written_is_refused() {
     let (file, keys) = start(&place, [a_key("a")]);
     file.close();
     let error = keys.set_enabled("a", false).unwrap_err();
-    assert_eq!(error.location(), "state file");
+    assert_eq!((error.location(), error.kind()), ("state file", ConfigErrorKind::Store));
+    assert_eq!(error.value(), place.0.display().to_string());
+    let cause = error.source().and_then(|source| source.downcast_ref::<StateFileError>()).unwrap();
+    assert!(matches!(cause, StateFileError::Closed { .. }), "{cause:?}");
+    assert_eq!(cause.path(), Some(&*place.0));
     assert!(keys.get("a").unwrap().enabled(), "nothing has changed");
     assert!(keys.delete("a").is_err() && keys.add(a_key("b")).is_err() && keys.len() == 1);
     assert!(matches!(file.flush(), Err(StateFileError::Closed { .. })));

@@ -51,7 +51,8 @@ impl StateFile {
     /// Has plans keep what was used in the file: gives them [`usage_store`](Self::usage_store) as their store, with
     /// options that never admit too much. A request waits for the disk only where nothing is reserved for its key, and
     /// as long as 2 s; while the file cannot be written, requests that it would have to be asked about are answered
-    /// with 503 ([`FailurePolicy::Deny`]).
+    /// with 503 ([`FailurePolicy::Deny`]). This replaces the store and the options that the builder was given before:
+    /// set options of your own on what comes back.
     ///
     /// Throttles stay in memory, see the [module docs](super).
     pub fn keep_usage(&self, plans: UsagePlansBuilder) -> UsagePlansBuilder {

@@ -1,16 +1,16 @@
 //! State that many processes share, in Redis 7 or Valkey: [`Redis`] is the connection, [`RedisUsage`] keeps quotas, use
 //! and throttles, [`Fleet`] makes processes one gateway.
 //!
-//! What becomes of a request whose plan has limits?
+//! What happens to a request whose plan has limits:
 //!
-//! 1. *Quota.* A process takes units ahead, a *lease*, and spends them without asking. It gets what waits, and beyond that
-//!    what its own pace wants, at most half of its part of what is left. Near the end it asks for each request. So exactly
-//!    the limit is admitted, however many processes there are.
-//! 2. If others hold what is missing they are told, and hand it back.
+//! 1. *Quota.* A process takes units ahead, a *lease*, and spends them without asking. It gets what its waiting requests
+//!    need, and beyond that what its own pace asks for, at most half of its part of what is left. Near the end of the quota it
+//!    asks for each request. So exactly the limit is admitted, however many processes there are.
+//! 2. If other processes hold the units that are missing they are told, and hand them back.
 //! 3. *Throttles* (plan, method, stage, account) are decided in one script and one round trip, by the server's time, together
 //!    or not at all, exactly as memory decides. A request that needs units and tokens asks for both in that one script.
-//! 4. A process that died: what it held counts as used when its lease ends. A process that is cut off, a server that is
-//!    frozen or gone: what then happens says the [`FailurePolicy`](crate::store::FailurePolicy).
+//! 4. What a dead process held counts as used when its lease ends. What a process does that is cut off, or whose server is
+//!    frozen or gone, says the [`FailurePolicy`](crate::store::FailurePolicy).
 //!
 //! | Redis | `Degrade` (default) | `Deny` | `Allow` |
 //! |---|---|---|---|
@@ -21,9 +21,9 @@
 //!
 //! `n` is how many processes share the limits: each store with plans says every second that it is there, and counts for
 //! 10 s; a new one is known to the others within a second. What a process was last told holds while Redis is away. Before
-//! Redis was reached for the first time nothing is known: say then how many there are
-//! ([`StoreOptions::processes`](crate::store::StoreOptions::processes)), which is also the least that is ever taken for
-//! true. Parts are rounded down and the remainder is nobody's, but a throttle's is at least a token.
+//! Redis was reached for the first time nothing is known: say how many there are with
+//! [`StoreOptions::processes`](crate::store::StoreOptions::processes), which is also the least number that is ever assumed.
+//! Parts are rounded down and nobody gets the remainder, but a throttle's part is at least one token.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -71,8 +71,8 @@
 //! A **cluster** serves a prefix by one node, that of the prefix's slot: prefixes are what spreads over nodes. The URL may
 //! name any node that is up: when it answers `MOVED` the connection goes to the one that it names, within the same call, and
 //! back to the URL's when that is lost. What a slot has to wait for while it migrates (`ASK`, `TRYAGAIN`), and a cluster that
-//! is down (`CLUSTERDOWN`), are failures as of a server that is away. Over
-//! plain `redis://` whoever answers may name any host by `MOVED`, which then gets the password: use `rediss://`.
+//! is down (`CLUSTERDOWN`), are failures as of a server that is away. Over plain `redis://` the server that answers may name
+//! any host by `MOVED`, which then gets the password: use `rediss://`.
 //!
 //! # Keys
 //!
@@ -90,9 +90,8 @@
 //! | `{prefix}:processes` | sorted set | each store of a process, by the millisecond until which it counts | 10 s from the last word | |
 //! | `{prefix}:news` | channel | recalls and changes of counters | | |
 //!
-//! What is kept of a plan that is deleted is looked for with `SCAN` and leaves in the background. A bucket of rate 0 is never
-//! full: it is forgotten ten years after its last change. The method buckets of a caller leave
-//! together. Counts are exact up to 2^50 units; a larger limit counts as that. `examples/inspect_redis.rs` shows what is
+//! What is kept of a deleted plan is looked for with `SCAN` and deleted in the background. A bucket of rate 0 is never full:
+//! it is forgotten ten years after its last change. The method buckets of a caller are forgotten together. Counts are exact up to 2^50 units; a larger limit counts as that. `examples/inspect_redis.rs` shows what is
 //! counted for a key.
 
 mod buckets;

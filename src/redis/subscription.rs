@@ -101,7 +101,7 @@ impl Feed {
             .entry(name.to_owned())
             .or_insert_with(|| Channel { notices: broadcast::Sender::new(BACKLOG), has_joined: false });
         let (notices, has_joined) = (channel.notices.subscribe(), channel.has_joined);
-        // Who asked for a channel that is joined already would have all the others told that they may have missed something.
+        // Asking again for a channel that is joined already would tell all the others that they may have missed something.
         if !has_joined && let Some(events) = &table.events {
             let _has_ended = events.send(Event::Wanted(name.to_owned()));
         }

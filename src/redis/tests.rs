@@ -173,7 +173,7 @@ fn messages_arrive_and_gaps_are_told() {
         assert_eq!(other.next().await, Notice::Joined);
         assert_eq!(two.publish("{a}:news", b"hello", LONG).await, Ok(1));
         assert_eq!(news.next().await, Notice::Message("hello".into()));
-        // Who comes later to a channel that is joined already is told so at once.
+        // A listener that comes later to a channel that is joined already is told so at once.
         let mut late = one.subscribe("{a}:news");
         assert_eq!(late.next().await, Notice::Joined);
         server.restart();

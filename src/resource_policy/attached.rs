@@ -3,7 +3,7 @@
 use crate::policy::{
     AccessDenial, AccessRequest, CallArns, ConditionKeys, Decision, DenialWording, ExecuteApi, INVOKE,
     Policy, PolicyError, RequestPrincipal,
-    combine::{Outcome, PolicyKind},
+    combine::{Combined, PolicyKind},
     not_authorized,
 };
 use crate::response::{Cause, GatewayError};
@@ -49,7 +49,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl ResourcePolicy {
-    /// How long a document may be on AWS, in characters. Whether AWS counts blanks is not documented; here they count.
+    /// How long a document may be on AWS, in characters. Whether AWS counts spaces is not documented; here they count.
     pub const MAX_CHARACTERS: usize = 8_192;
 
     /// Reads a policy document of at most [`MAX_CHARACTERS`](Self::MAX_CHARACTERS) and attaches it to the API, whose ARN
@@ -112,7 +112,7 @@ impl ResourcePolicy {
         manner: &Manner,
         call: Call<'_>,
         keys: &dyn ConditionKeys,
-        combine: fn(Option<Decision>) -> Outcome,
+        combine: fn(Option<Decision>) -> Combined,
     ) -> Result<(), (GatewayError, Option<AccessDenial>)> {
         let config = &*self.config;
         let stage = call.stage.unwrap_or(&manner.stage);
@@ -130,9 +130,9 @@ impl ResourcePolicy {
     }
 }
 
-fn refusal(arn: &str, outcome: Outcome, wording: DenialWording) -> GatewayError {
+fn refusal(arn: &str, outcome: Combined, wording: DenialWording) -> GatewayError {
     let cause = match outcome {
-        Outcome::ExplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicyDenied,
+        Combined::ExplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicyDenied,
         _ => Cause::ResourcePolicySilent,
     };
     GatewayError::access_denied(cause, not_authorized(None, INVOKE, arn, outcome, wording))

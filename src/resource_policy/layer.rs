@@ -10,7 +10,7 @@ use crate::{
     future::{ResponseFuture, Untouched},
     policy::{
         AccessDenial, Decision, DenialWording, RequestKeys,
-        combine::{self, Outcome},
+        combine::{self, Combined},
     },
     response::GatewayError,
     route::{Authorization, Routes, Scope, check_path},
@@ -26,6 +26,7 @@ use tower_service::Service;
 
 /// How much of the policy's answer is final.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Phase {
     /// By the method's authorization; see the table of the [module](super).
     #[default]
@@ -141,7 +142,7 @@ impl Config {
     }
 
     /// What makes an outcome of the policy's decision; `None` where others judge.
-    fn combination(&self, method: Option<&Authorization>) -> Option<fn(Option<Decision>) -> Outcome> {
+    fn combination(&self, method: Option<&Authorization>) -> Option<fn(Option<Decision>) -> Combined> {
         match (self.phase, method) {
             (Phase::Final, _) | (Phase::PerMethod, None | Some(Authorization::None)) => {
                 Some(combine::no_authorizer)

@@ -1,13 +1,12 @@
 //! Resource policies: who may call an API, from where, over what.
 //!
 //! A REST API's resource policy is judged in two phases (developer guide, "How API Gateway resource policies affect
-//! authorization workflow"). This layer is the first one; authorizers inside it do the second, given the same policy (a gateway gives them its own). How
-//! a request is judged:
+//! authorization workflow"). This layer is the first one; authorizers inside it do the second, given the same policy (a
+//! gateway gives them its own). How a request is judged:
 //!
 //! 1. The ARN of the call is made from what is *routed*: the stage, the method, and the path as this layer sees it.
 //!    It is spelled as it is matched (`/admin` for `/admin/`, `//admin` and `/%61dmin`); an explicit deny of the path as
-//!    received, or decoded, counts too. Without a stage around it, the
-//!    layer refuses dot segments as `StageRouter` does.
+//!    received, or decoded, counts too. Without a stage around it, the layer refuses dot segments as `StageRouter` does.
 //! 2. The caller is anonymous: only statements for `"*"` name it.
 //! 3. Which answer is final depends on the method's [`Authorization`](crate::route::Authorization):
 //!
@@ -37,7 +36,7 @@
 //! have allowed but for one condition.
 //!
 //! What the condition keys stand for: [`RequestKeys`](crate::policy::RequestKeys). `aws:SourceIp` is the connection's peer,
-//! or who stands behind [`TrustedProxies`](crate::context::TrustedProxies); `X-Forwarded-For` alone means nothing. TLS and
+//! or the client behind [`TrustedProxies`](crate::context::TrustedProxies); `X-Forwarded-For` alone means nothing. TLS and
 //! VPC endpoints are told by [`Ingress`](crate::context::Ingress).
 //!
 //! ```

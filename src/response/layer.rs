@@ -10,7 +10,7 @@ use crate::{
     clock::Clock,
     context::{ApiKind, ContextConfig, RequestContext},
     error::ConfigError,
-    future::{OnResponse, ResponseFuture},
+    future::{OnResponse, ResponseFuture, sealed::Sealed},
 };
 use bytes::Bytes;
 use http::{
@@ -144,11 +144,14 @@ where
 
 /// What is done to an answer on its way out.
 #[derive(Debug)]
+#[doc(hidden)]
 pub struct Finish {
     config: Arc<Config>,
     context: RequestContext,
     head: Option<Box<RequestHead>>,
 }
+
+impl Sealed for Finish {}
 
 impl<R: From<Bytes>> OnResponse<R> for Finish {
     fn on_response(self, response: &mut Response<R>) {

@@ -7,7 +7,7 @@
 //! | type | status | built-in body |
 //! |---|---|---|
 //! | `ACCESS_DENIED` | 403 | `{"Message":"User is not authorized to access this resource"}` (capital `M`) |
-//! | `API_CONFIGURATION_ERROR` | 500 | `{"message": "Internal server error"}` (with a blank) |
+//! | `API_CONFIGURATION_ERROR` | 500 | `{"message": "Internal server error"}` (a space after the colon) |
 //! | `AUTHORIZER_CONFIGURATION_ERROR` | 500 | `{"message":null}` |
 //! | `AUTHORIZER_FAILURE` | 500 | `{"message":"Internal server error"}` (unconfirmed) |
 //! | `BAD_REQUEST_BODY` | 400 | `{"message": "Invalid request body"}` |

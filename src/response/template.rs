@@ -109,7 +109,7 @@ impl Source {
     }
 }
 
-/// The last value of a query parameter, percent-decoded, `+` as a blank.
+/// The last value of a query parameter, percent-decoded, `+` as a space.
 fn query_value<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let pairs = query.split(['&', ';']).rev().map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs

@@ -26,6 +26,7 @@ pub struct CacheSettings {
 /// What a client that wants to invalidate an entry without the right to is told
 /// (AWS: `unauthorizedCacheControlHeaderStrategy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UnauthorizedCacheControl {
     /// `FAIL_WITH_403`.
     FailWith403,

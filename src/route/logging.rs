@@ -2,6 +2,7 @@
 
 /// How much of an execution is logged (`loggingLevel`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum LoggingLevel {
     /// Nothing.
     #[default]

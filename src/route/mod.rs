@@ -221,7 +221,7 @@ impl Routes {
         &self.table.declared
     }
 
-    /// Whether a method has this normalised key: its resource path, a blank, its verb or, of `ANY`, any verb.
+    /// Whether a method has this normalised key: its resource path, a space, its verb or, of `ANY`, any verb.
     #[cfg(feature = "gateway")]
     pub(crate) fn declares(&self, key: &str) -> bool {
         self.all_declared().iter().any(|method| settings::is_key_of(key, method))

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 /// Why a path is refused before routing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PathError {
     /// A `.` or `..` segment, plain or percent-encoded: what is authorised would not be what is served.
     DotSegment,

@@ -102,7 +102,7 @@ impl MethodSettings {
     }
 }
 
-/// Settings by normalised key: `*/*`, or a resource path, a blank and a method.
+/// Settings by normalised key: `*/*`, or a resource path, a space and a method.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SettingsMap(BTreeMap<String, (String, MethodSettings)>);
 

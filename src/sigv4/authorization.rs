@@ -88,7 +88,7 @@ impl<'a> Authorization<'a> {
         })
     }
 
-    /// Pieces between commas and blanks, each with `=`; of a repeated name the last counts, unknown ones do not.
+    /// Pieces between commas and spaces, each with `=`; of a repeated name the last counts, unknown ones do not.
     fn any(field: &'a [u8]) -> Result<Self, ()> {
         let text = ascii(field).ok_or(())?.trim_ascii();
         // A bare token is no algorithm without parameters: AWS reads it as a parameter.

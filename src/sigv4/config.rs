@@ -34,6 +34,7 @@ pub(super) struct Config {
 
 /// For which requests a signature is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SignatureRequirement {
     /// For every request.
     #[default]

@@ -165,22 +165,22 @@ impl CredentialsBuilder {
         })
     }
 
-    /// Temporary credentials: every request must carry this token (`X-Amz-Security-Token`), until the second
-    /// `expires_at` since 1970-01-01T00:00:00Z. Without it, a request that carries any token is refused.
+    /// Temporary credentials: every request must carry this token (`X-Amz-Security-Token`), until that second
+    /// since 1970-01-01T00:00:00Z. Without it, a request that carries any token is refused.
     #[must_use]
-    pub fn session_token(mut self, token: impl Into<String>, expires_at: i64) -> Self {
+    pub fn session_token(mut self, token: impl Into<String>, expires_at_unix_seconds: i64) -> Self {
         self.session_token = Some(Secret::new(token.into()));
-        self.expires_at = Some(expires_at);
+        self.expires_at = Some(expires_at_unix_seconds);
         self
     }
 
-    /// When temporary credentials were issued, in seconds since 1970 (`aws:TokenIssueTime`), and for how many
-    /// seconds multi-factor authentication had been given then (`aws:MultiFactorAuthAge`), if it had.
+    /// When temporary credentials were issued, in seconds since 1970 (`aws:TokenIssueTime`), and when the
+    /// caller had given a second factor, if at all: how long ago that is, is `aws:MultiFactorAuthAge`.
     #[must_use]
-    pub fn issued_at(self, unix_seconds: i64, mfa_authenticated_at: Option<i64>) -> Self {
+    pub fn issued_at(self, unix_seconds: i64, mfa_unix_seconds: Option<i64>) -> Self {
         self.caller(|caller| {
             caller.issued_at = Some(unix_seconds);
-            caller.mfa_at = mfa_authenticated_at;
+            caller.mfa_at = mfa_unix_seconds;
         })
     }
 

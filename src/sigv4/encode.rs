@@ -93,7 +93,7 @@ fn find_in_word<const N: usize>(word: [u8; 8], wanted: [u8; N]) -> Option<usize>
     (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
 }
 
-/// Whether a byte is a blank or a control character.
+/// Whether a byte is a space or a control character.
 pub(super) fn has_blank(bytes: &[u8]) -> bool {
     let marks = |word: u64| word.wrapping_sub(EACH * 0x21) & !word;
     has_marked(bytes, marks, |byte| byte <= b' ')

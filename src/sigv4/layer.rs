@@ -105,11 +105,13 @@ impl<S> Layer<S> for SigV4AuthLayer {
 }
 
 /// The layer inside a gateway.
+#[cfg(feature = "gateway")]
 #[derive(Clone, Debug)]
-pub struct InGateway {
+pub(crate) struct InGateway {
     config: Arc<Config>,
 }
 
+#[cfg(feature = "gateway")]
 impl<S> Layer<S> for InGateway {
     type Service = SigV4AuthService<S, Keep>;
 

@@ -47,20 +47,21 @@
 //! | the store fails | 500 | `CredentialsUnavailable` |
 //!
 //! Operators find an [`AccessDenial`](crate::policy::AccessDenial) in the extensions of a refusal by policies: the statement
-//! that decided, and those that would have allowed but for one thing. An HTTP API ([`ApiKind::Http`](crate::context::ApiKind)) answers all of the 403s with `{"message":"Forbidden"}`.
+//! that decided, and those that would have allowed but for one thing. An HTTP API
+//! ([`ApiKind::Http`](crate::context::ApiKind)) answers all of the 403s with `{"message":"Forbidden"}`.
 //!
 //! # What is signed
 //!
 //! The path as received is normalised and encoded once more (`%20` is signed as `%2520`), S3's is not
-//! ([`SigV4Verifier::normalize_path`]). Parameters are decoded, encoded and sorted; `+` is itself and not a blank. Signed
-//! fields are trimmed, runs of blanks become one, and fields of one name are joined by commas. The payload is the hash of
+//! ([`SigV4Verifier::normalize_path`]). Parameters are decoded, encoded and sorted; `+` is itself and not a space. Signed
+//! fields are trimmed, runs of spaces become one, and fields of one name are joined by commas. The payload is the hash of
 //! the received body, whatever `X-Amz-Content-Sha256` says, unless [`SigV4Verifier::allow_unsigned_payload`] is set. Chunked
 //! (`STREAMING-...`) and asymmetric signatures (SigV4A) are not accepted. So what may be changed on the way without notice is
-//! what means the same: the case of an escape's digits in the query (not in the path), the order of parameters, blanks
+//! what means the same: the case of an escape's digits in the query (not in the path), the order of parameters, spaces
 //! around signed values, and what separates the parameters of `Authorization`.
 //!
 //! Clients that sign otherwise are refused, as by AWS: `curl` before 8.3 does not sort parameters nor encode paths twice.
-//! [`SigV4Verifier::lenient`] lets a `+` that was signed as a blank, and repeated slashes that were left in, pass.
+//! [`SigV4Verifier::lenient`] lets a `+` that was signed as a space, and repeated slashes that were left in, pass.
 //!
 //! # Bodies that stream
 //!
@@ -164,7 +165,7 @@ pub(crate) use claims::unreadable;
 pub use credentials::{Credentials, CredentialsBuilder};
 pub use error::SignatureError;
 pub use future::SigV4AuthFuture;
-pub use layer::{InGateway, SigV4AuthBuilder, SigV4AuthLayer, SignatureRequirement};
+pub use layer::{SigV4AuthBuilder, SigV4AuthLayer, SignatureRequirement};
 #[cfg(feature = "cache")]
 pub(crate) use permissions::Routed;
 pub use service::{BodyMap, Keep, SigV4AuthService, Wrap};

@@ -6,7 +6,7 @@ use crate::{
     policy::{
         self, AccessDenial, AccessRequest, CallArns, Decision, DenialWording, ExecuteApi, INVOKE, Policy,
         RequestKeys, check_arn_length,
-        combine::{self, AccountGrant, Outcome, PolicyKind},
+        combine::{self, AccountGrant, Combined, PolicyKind},
         not_authorized,
     },
     resource_policy::ResourcePolicy,
@@ -77,7 +77,7 @@ impl Case<'_> {
 
 /// What the policies of both kinds decide, each with the ARN that it decided about.
 struct Weighed<'a> {
-    outcome: Outcome,
+    outcome: Combined,
     identity_arn: &'a str,
     resource: Option<(&'a Policy, &'a str)>,
 }
@@ -134,7 +134,7 @@ impl Permissions {
         Weighed { outcome, identity_arn, resource: resource.map(|(policy, (_, arn))| (policy, arn)) }
     }
 
-    fn combine(&self, identity: Decision, resource: Option<Decision>, case: &Case<'_>) -> Outcome {
+    fn combine(&self, identity: Decision, resource: Option<Decision>, case: &Case<'_>) -> Combined {
         let outcome = if case.subject.caller.account_id() == self.api.account_id() {
             combine::same_account(identity, resource, self.account_grant)
         } else {
@@ -149,7 +149,7 @@ impl Permissions {
     /// For operators: of several policies the one that denied, or else the first.
     fn denial(
         &self,
-        outcome: Outcome,
+        outcome: Combined,
         policies: &[Policy],
         request: &AccessRequest<'_>,
         arn: &str,
@@ -160,19 +160,19 @@ impl Permissions {
     }
 }
 
-fn decisive(outcome: Outcome) -> PolicyKind {
+fn decisive(outcome: Combined) -> PolicyKind {
     match outcome {
-        Outcome::ImplicitlyDenied(kind) | Outcome::ExplicitlyDenied(kind) => kind,
-        Outcome::Allowed => PolicyKind::Identity,
+        Combined::ImplicitlyDenied(kind) | Combined::ExplicitlyDenied(kind) => kind,
+        Combined::Allowed => PolicyKind::Identity,
     }
 }
 
-fn cause(outcome: Outcome) -> Cause {
+fn cause(outcome: Combined) -> Cause {
     match outcome {
-        Outcome::ExplicitlyDenied(PolicyKind::Identity) => Cause::IdentityPolicyDenied,
-        Outcome::ExplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicyDenied,
-        Outcome::ImplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicySilent,
-        Outcome::ImplicitlyDenied(PolicyKind::Identity) | Outcome::Allowed => Cause::IdentityPolicySilent,
+        Combined::ExplicitlyDenied(PolicyKind::Identity) => Cause::IdentityPolicyDenied,
+        Combined::ExplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicyDenied,
+        Combined::ImplicitlyDenied(PolicyKind::Resource) => Cause::ResourcePolicySilent,
+        Combined::ImplicitlyDenied(PolicyKind::Identity) | Combined::Allowed => Cause::IdentityPolicySilent,
     }
 }
 

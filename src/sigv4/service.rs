@@ -4,7 +4,10 @@ use super::{
     config::{Config, Judged, Parts},
     future::{Looking, SigV4AuthFuture},
 };
-use crate::body::{BodyCheck, BoxError, GatewayBody};
+use crate::{
+    body::{BodyCheck, BoxError, GatewayBody},
+    future::sealed::Sealed,
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -17,8 +20,8 @@ use std::{
 };
 use tower_service::Service;
 
-/// What becomes of a request's body on its way to the service.
-pub trait BodyMap<B> {
+/// What becomes of a request's body on its way to the service. [`Wrap`] and `Keep` implement it, and nobody else can.
+pub trait BodyMap<B>: Sealed {
     /// The body that the service gets.
     type Out: From<Bytes>;
 
@@ -32,6 +35,8 @@ pub trait BodyMap<B> {
 /// The service gets [`GatewayBody`].
 #[derive(Clone, Copy, Debug)]
 pub struct Wrap;
+
+impl Sealed for Wrap {}
 
 impl<B> BodyMap<B> for Wrap {
     type Out = GatewayBody<B>;
@@ -50,6 +55,8 @@ impl<B> BodyMap<B> for Wrap {
 /// The service gets the [`GatewayBody`] that the request has already.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep;
+
+impl Sealed for Keep {}
 
 impl<B> BodyMap<GatewayBody<B>> for Keep {
     type Out = GatewayBody<B>;

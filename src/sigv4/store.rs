@@ -17,6 +17,7 @@ pub type LookupFuture = Pin<Box<dyn Future<Output = Result<Option<Credentials>, 
 
 /// What a store answers.
 #[allow(missing_debug_implementations, reason = "a future has no debug form")]
+#[non_exhaustive]
 pub enum Lookup {
     /// The access key is known.
     Found(Credentials),

@@ -15,8 +15,9 @@ use super::{
     sink::Sink,
     token::check_token,
 };
-use crate::{context::CallerIdentity, error::ConfigError, percent::Plus};
+use crate::{clock::Timestamp, context::CallerIdentity, error::ConfigError, percent::Plus};
 use http::HeaderName;
+use std::time::Duration;
 use subtle::{Choice, ConstantTimeEq};
 
 /// Rules of verification: whose signatures are accepted, and how a request is read. See the [module docs](super).
@@ -37,6 +38,7 @@ pub struct SigV4Verifier {
 
 /// What stands in the last line of the canonical request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Payload {
     /// The SHA-256 of the body as received.
     Sha256([u8; 32]),
@@ -96,11 +98,11 @@ impl SigV4Verifier {
         Ok(verifier)
     }
 
-    /// How far a request's time may be from ours, in seconds, in both directions; both ends belong to it. Default:
-    /// 300, as at API Gateway. Other AWS services have 900.
+    /// How far a request's time may be from ours, in both directions, in whole seconds (a fraction is dropped); both ends
+    /// belong to it. Default: 300 s, as at API Gateway. Other AWS services have 900 s.
     #[must_use]
-    pub fn clock_skew(mut self, seconds: u32) -> Self {
-        self.skew = i64::from(seconds);
+    pub fn clock_skew(mut self, skew: Duration) -> Self {
+        self.skew = i64::from(u32::try_from(skew.as_secs()).unwrap_or(u32::MAX));
         self
     }
 
@@ -112,7 +114,7 @@ impl SigV4Verifier {
         self
     }
 
-    /// Also accepts what some clients sign by mistake: a literal `+` in the query as a blank, and repeated slashes
+    /// Also accepts what some clients sign by mistake: a literal `+` in the query as a space, and repeated slashes
     /// and dot segments left in the path. Costs another hash for each such reading. Default: no.
     #[must_use]
     pub fn lenient(mut self, lenient: bool) -> Self {
@@ -154,7 +156,7 @@ impl SigV4Verifier {
         &self.service
     }
 
-    /// Verifies a whole request at `now`, in seconds since 1970.
+    /// Verifies a whole request at `now`.
     ///
     /// # Errors
     ///
@@ -163,10 +165,10 @@ impl SigV4Verifier {
         &self,
         request: &RequestHead<'_>,
         payload: Payload,
-        now: i64,
+        now: Timestamp,
         lookup: impl FnOnce(&str) -> Option<Credentials>,
     ) -> Result<CallerIdentity, SignatureError> {
-        let claims = self.read(request)?;
+        let (claims, now) = (self.read(request)?, now.unix_seconds());
         self.examine(request, &claims, now)?;
         let credentials =
             lookup(claims.credential.access_key()).ok_or_else(SignatureError::unknown_access_key)?;

@@ -48,7 +48,8 @@ impl Stage {
     }
 
     /// Settings of a method (`pets/GET`, `/pets/GET` or `~1pets/GET`; the root is `//GET`) or of all (`*/*`).
-    /// Exactly one applies: the method's own entry, else `*/*`.
+    /// What the method's own entry does not say, that of `*/*` says. Under a declared `ANY`, an entry for one verb
+    /// (`pets/GET`) takes the place of `pets/ANY` as a whole: what it does not say, `*/*` says.
     #[must_use]
     pub fn settings(mut self, method_path: &str, settings: MethodSettings) -> Self {
         self.settings.insert(method_path, settings);
@@ -200,6 +201,7 @@ impl Deployment {
 
 /// What an unmatched path or method is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NoRoute {
     /// 403 `{"message":"Missing Authentication Token"}`, as a REST API says it (an HTTP API: 404 `Not Found`). Where the
     /// request has an `Authorization` field that is no complete signature, a REST API says what it lacks; so does this one,

@@ -46,12 +46,14 @@ impl CustomDomain {
         self
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// The host name, in lower case.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn mappings(&self) -> &[Mapping] {
-        &self.mappings
+    /// Base path and stage of each mapping; of a domain that is served, the longest base path first.
+    pub fn mappings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.mappings.iter().map(|mapping| (&*mapping.base_path, &*mapping.stage))
     }
 
     pub(super) fn compile(mut self) -> Result<Self, ConfigError> {

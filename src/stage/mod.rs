@@ -7,13 +7,13 @@
 //! 3. A canary takes its share of the requests, at random.
 //! 4. Resource and method are matched in the deployment the stage points to (see [`route`](crate::route)).
 //! 5. The service sees the path without stage and base path; the path as received stays in the context. A trailing slash is
-//!    ignored by the match and handed on: whoever does not want to tell `/pets/` from `/pets` puts tower-http's
-//!    `NormalizePathLayer` around the service.
+//!    ignored by the match and handed on: if the service is to take `/pets/` for `/pets`, put tower-http's
+//!    `NormalizePathLayer` around it.
 //! 6. What is refused for its path or method belongs to its stage: logs, metrics and gateway responses know it.
 //!
 //! What was matched decides which credentials the layers inside ask for. So a layer that changes methods or rewrites paths
-//! by what a client says belongs outside of `StageRouter`: inside, a changed method, and a path that is no tail of the one
-//! matched, count as declared nowhere, and stay closed.
+//! by what a client says belongs outside of `StageRouter`: inside, a changed method, and a path that is not the end of the one
+//! that was matched, count as declared nowhere, and stay closed.
 //!
 //! | refused | REST | HTTP API |
 //! |---|---|---|

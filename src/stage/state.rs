@@ -6,11 +6,12 @@ use super::{
     snapshot::{CanarySnapshot, Snapshot, StageSnapshot},
 };
 use crate::{
-    error::ConfigError,
+    error::{ConfigError, ConfigErrorKind},
     route::{Scope, StageScope},
     throttle::SharedBucket,
 };
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
@@ -70,7 +71,8 @@ impl State {
                 "deployment",
                 deployment.id,
                 "exists already, and deployments are immutable",
-            ));
+            )
+            .with_kind(ConfigErrorKind::Exists));
         }
         self.deployments.insert(deployment.id.clone(), deployment);
         Ok(())
@@ -79,7 +81,9 @@ impl State {
     pub(super) fn add_stage(&mut self, stage: Stage) -> Result<(), ConfigError> {
         stage.check()?;
         if self.stages.contains_key(&stage.name) {
-            return Err(ConfigError::new("stage", stage.name, "exists already"));
+            return Err(
+                ConfigError::new("stage", stage.name, "exists already").with_kind(ConfigErrorKind::Exists)
+            );
         }
         let history = vec![stage.deployment_id.clone()];
         let entry = StageState { history, buckets: HashMap::new(), stage };
@@ -89,15 +93,15 @@ impl State {
 
     pub(super) fn add_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
         if self.domains.iter().any(|own| own.name() == domain.name()) {
-            return Err(ConfigError::new("custom domain", domain.name(), "is given twice"));
+            return Err(ConfigError::new("custom domain", domain.name(), "is given twice")
+                .with_kind(ConfigErrorKind::Exists));
         }
         self.set_domain(domain)
     }
 
     pub(super) fn set_domain(&mut self, domain: CustomDomain) -> Result<(), ConfigError> {
-        let unknown = domain.mappings().iter().find(|mapping| !self.stages.contains_key(&mapping.stage));
-        if let Some(mapping) = unknown {
-            return Err(unknown_stage(&mapping.stage));
+        if let Some((_, unknown)) = domain.mappings().find(|(_, stage)| !self.stages.contains_key(*stage)) {
+            return Err(unknown_stage(unknown));
         }
         self.domains.retain(|own| own.name() != domain.name());
         self.domains.push(domain);
@@ -174,9 +178,18 @@ impl StageState {
 }
 
 pub(super) fn unknown_stage(name: &str) -> ConfigError {
-    ConfigError::new("stage", name, "does not exist")
+    missing("stage", name, "does not exist")
 }
 
 pub(super) fn unknown_deployment(id: &str) -> ConfigError {
-    ConfigError::new("deployment", id, "Deployment id does not exist")
+    missing("deployment", id, "Deployment id does not exist")
+}
+
+/// Something that was named and is not there.
+pub(super) fn missing(
+    location: &'static str,
+    value: &str,
+    problem: impl Into<Cow<'static, str>>,
+) -> ConfigError {
+    ConfigError::new(location, value, problem).with_kind(ConfigErrorKind::NotFound)
 }

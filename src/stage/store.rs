@@ -5,11 +5,11 @@ use super::{
     config::{CanarySettings, Deployment, Stage, StageThrottle, check_variable},
     domain::CustomDomain,
     snapshot::Snapshot,
-    state::{State, unknown_deployment, unknown_stage},
+    state::{State, missing, unknown_deployment, unknown_stage},
 };
 use crate::{
     clock::Clock,
-    error::ConfigError,
+    error::{ConfigError, ConfigErrorKind},
     route::{ALL_METHODS, MethodSettings, Routes, normalise},
 };
 use arc_swap::ArcSwap;
@@ -82,7 +82,7 @@ impl Stages {
         let mut state = self.state();
         if state.stages.values().any(|stage| stage.points_to(id)) {
             let problem = "Active stages pointing to this deployment must be moved or deleted";
-            return Err(ConfigError::new("deployment", id, problem));
+            return Err(in_use("deployment", id, problem));
         }
         state.deployments.remove(id).map(drop).ok_or_else(|| unknown_deployment(id))
     }
@@ -166,7 +166,7 @@ impl Stages {
             let entry = state.stage(stage)?;
             if entry.stage.canary.is_some() {
                 let problem = "the stage has a canary: promote or remove it before another deployment";
-                return Err(ConfigError::new("stage", stage, problem));
+                return Err(in_use("stage", stage, problem));
             }
             entry.point_to(deployment_id, limit);
             Ok(())
@@ -181,9 +181,12 @@ impl Stages {
     pub fn roll_back(&self, stage: &str) -> Result<String, ConfigError> {
         self.change(|state| {
             let entry = state.stage(stage)?;
-            if entry.stage.canary.is_some() || entry.history.len() < 2 {
-                let problem = "there is no earlier deployment to roll back to, or the stage has a canary";
-                return Err(ConfigError::new("stage", stage, problem));
+            if entry.stage.canary.is_some() {
+                let problem = "the stage has a canary: promote or remove it before a roll back";
+                return Err(in_use("stage", stage, problem));
+            }
+            if entry.history.len() < 2 {
+                return Err(missing("stage", stage, "there is no earlier deployment to roll back to"));
             }
             entry.history.pop();
             let previous = entry.history.last().cloned().unwrap_or_default();
@@ -221,7 +224,7 @@ impl Stages {
     pub fn remove_variable(&self, stage: &str, name: &str) -> Result<(), ConfigError> {
         self.change(|state| {
             let removed = state.stage(stage)?.stage.variables.remove(name);
-            removed.map(drop).ok_or_else(|| ConfigError::new("stage variable name", name, "is not set"))
+            removed.map(drop).ok_or_else(|| missing("stage variable name", name, "is not set"))
         })
     }
 
@@ -245,13 +248,13 @@ impl Stages {
     pub fn remove_settings(&self, stage: &str, key: &str) -> Result<(), ConfigError> {
         self.change(|state| {
             let removed = state.stage(stage)?.stage.settings.remove(key);
-            // AWS's words, with its trailing blank.
+            // AWS's words, with its trailing space.
             let problem = || {
                 format!(
                     "Cannot remove method setting {key} because there is no method setting for this method "
                 )
             };
-            removed.then_some(()).ok_or_else(|| ConfigError::new("method settings", key, problem()))
+            removed.then_some(()).ok_or_else(|| missing("method settings", key, problem()))
         })
     }
 
@@ -292,11 +295,7 @@ impl Stages {
             let limit = state.history_limit;
             let entry = state.stage(stage)?;
             let Some(canary) = &mut entry.stage.canary else {
-                return Err(ConfigError::new(
-                    "stage",
-                    stage,
-                    "Promotion not available. Canary does not exist.",
-                ));
+                return Err(missing("stage", stage, "Promotion not available. Canary does not exist."));
             };
             canary.percent_traffic = 0.0;
             let deployment = canary.deployment_id.clone();
@@ -314,8 +313,15 @@ impl Stages {
     pub fn remove_canary(&self, stage: &str) -> Result<(), ConfigError> {
         self.change(|state| {
             let removed = state.stage(stage)?.stage.canary.take();
-            removed.map(drop).ok_or_else(|| ConfigError::new("stage", stage, "has no canary"))
+            removed.map(drop).ok_or_else(|| missing("stage", stage, "has no canary"))
         })
+    }
+
+    /// All custom domains, by name.
+    pub fn domains(&self) -> Vec<CustomDomain> {
+        let mut domains = self.state().domains.clone();
+        domains.sort_by(|one, other| one.name().cmp(other.name()));
+        domains
     }
 
     /// Adds or replaces a custom domain.
@@ -338,7 +344,7 @@ impl Stages {
             let before = state.domains.len();
             state.domains.retain(|own| !own.name().eq_ignore_ascii_case(name));
             let removed = state.domains.len() < before;
-            removed.then_some(()).ok_or_else(|| ConfigError::new("custom domain", name, "does not exist"))
+            removed.then_some(()).ok_or_else(|| missing("custom domain", name, "does not exist"))
         })
     }
 
@@ -373,4 +379,8 @@ impl Stages {
             }
         }
     }
+}
+
+fn in_use(location: &'static str, value: &str, problem: &'static str) -> ConfigError {
+    ConfigError::new(location, value, problem).with_kind(ConfigErrorKind::InUse)
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, future::Future, pin::Pin};
 
-/// An answer of a store, some time. It borrows nothing, so that whoever waits may leave at any moment.
+/// An answer of a store, some time. It borrows nothing, so that a caller may stop waiting at any moment.
 pub type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// A store could not be asked, or its answer could not be used. What then happens to requests is not the store's to

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// What happens to a request whose store failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FailurePolicy {
     /// It is admitted, and counted.
     Allow,

@@ -22,7 +22,7 @@ pub struct Bucket {
 
 /// What a bucket says of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum BucketVerdict {
     /// There are tokens; the state to keep if the request is admitted.
     Admit(Bucket),
     /// There are not; how long until there would be, `None` if never.
@@ -36,17 +36,17 @@ impl Bucket {
     /// Would `cost` tokens be admitted at `now` (monotonic nanoseconds)? Changes nothing.
     ///
     /// A `now` before the last change counts as that change: time never goes back for a bucket.
-    pub fn check(self, throttle: Throttle, now: u64, cost: u32) -> Verdict {
+    pub fn check(self, throttle: Throttle, now: u64, cost: u32) -> BucketVerdict {
         let deficit = self.deficit_at(throttle, now);
         let wanted = deficit + u128::from(cost) * TOKEN;
         let capacity = u128::from(throttle.burst) * TOKEN;
         if wanted <= capacity {
-            return Verdict::Admit(Self::from_deficit(wanted, now.max(self.updated)));
+            return BucketVerdict::Admit(Self::from_deficit(wanted, now.max(self.updated)));
         }
         let reachable = u128::from(cost) * TOKEN <= capacity && throttle.nano_rate > 0;
         let retry_after_nanos =
             reachable.then(|| clamp((wanted - capacity).div_ceil(u128::from(throttle.nano_rate))));
-        Verdict::Refuse { retry_after_nanos }
+        BucketVerdict::Refuse { retry_after_nanos }
     }
 
     /// Gives `tokens` back, never beyond a full bucket.
@@ -134,11 +134,11 @@ mod tests {
 
     fn admit(bucket: &mut Bucket, throttle: Throttle, now: u64, cost: u32) -> bool {
         match bucket.check(throttle, now, cost) {
-            Verdict::Admit(next) => {
+            BucketVerdict::Admit(next) => {
                 *bucket = next;
                 true
             }
-            Verdict::Refuse { .. } => false,
+            BucketVerdict::Refuse { .. } => false,
         }
     }
 
@@ -148,7 +148,7 @@ mod tests {
         let mut bucket = Bucket::default();
         assert!(admit(&mut bucket, throttle, 0, 1));
         assert!(admit(&mut bucket, throttle, 0, 1));
-        assert_eq!(bucket.check(throttle, 0, 1), Verdict::Refuse { retry_after_nanos: Some(SECOND) });
+        assert_eq!(bucket.check(throttle, 0, 1), BucketVerdict::Refuse { retry_after_nanos: Some(SECOND) });
         assert!(!admit(&mut bucket, throttle, SECOND - 1, 1));
         assert!(admit(&mut bucket, throttle, SECOND, 1));
     }
@@ -158,10 +158,13 @@ mod tests {
         let once = Throttle::new(0.0, 1).unwrap();
         let mut bucket = Bucket::default();
         assert!(admit(&mut bucket, once, 0, 1));
-        assert_eq!(bucket.check(once, u64::MAX, 1), Verdict::Refuse { retry_after_nanos: None });
+        assert_eq!(bucket.check(once, u64::MAX, 1), BucketVerdict::Refuse { retry_after_nanos: None });
         assert_eq!(bucket.full_in(once, 0), None);
         let none = Throttle::new(5.0, 0).unwrap();
-        assert_eq!(Bucket::default().check(none, SECOND, 1), Verdict::Refuse { retry_after_nanos: None });
+        assert_eq!(
+            Bucket::default().check(none, SECOND, 1),
+            BucketVerdict::Refuse { retry_after_nanos: None }
+        );
     }
 
     #[test]
@@ -216,7 +219,7 @@ mod tests {
             let throttle = Throttle { nano_rate, burst };
             let mut bucket = Bucket::default();
             while admit(&mut bucket, throttle, 0, 1) {}
-            let Verdict::Refuse { retry_after_nanos: Some(wait) } = bucket.check(throttle, 0, cost) else {
+            let BucketVerdict::Refuse { retry_after_nanos: Some(wait) } = bucket.check(throttle, 0, cost) else {
                 panic!("an empty bucket refuses")
             };
             prop_assert!(!admit(&mut bucket.clone(), throttle, wait - 1, cost));

@@ -81,7 +81,7 @@ impl PastRates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::throttle::bucket::{TOKEN, Verdict};
+    use crate::throttle::bucket::{BucketVerdict, TOKEN};
     use proptest::prelude::*;
 
     const SECOND: u64 = 1_000_000_000;
@@ -93,7 +93,7 @@ mod tests {
     fn greedy(bucket: &mut Bucket, past: &PastRates, throttle: Throttle, now: u64) -> u128 {
         let mut admitted = 0;
         *bucket = past.settle(*bucket);
-        while let Verdict::Admit(next) = bucket.check(throttle, now, 1) {
+        while let BucketVerdict::Admit(next) = bucket.check(throttle, now, 1) {
             (*bucket, admitted) = (next, admitted + 1);
         }
         admitted

@@ -4,7 +4,7 @@ use crate::{
     response::Cause,
     throttle::{
         Throttle,
-        bucket::{Bucket, Verdict},
+        bucket::{Bucket, BucketVerdict},
     },
 };
 
@@ -149,11 +149,11 @@ fn take(bucket: &mut Bucket, throttle: Throttle, now: u64, cost: u32, cause: Cau
         return Ok(());
     }
     match bucket.check(throttle, now, cost) {
-        Verdict::Admit(next) => {
+        BucketVerdict::Admit(next) => {
             *bucket = next;
             Ok(())
         }
-        Verdict::Refuse { retry_after_nanos } => {
+        BucketVerdict::Refuse { retry_after_nanos } => {
             Err(Refusal { cause, retry_after: retry_after_nanos.map(whole_seconds) })
         }
     }

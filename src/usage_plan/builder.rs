@@ -8,7 +8,12 @@ use super::{
     store::UsageStore,
     table::Table,
 };
-use crate::{clock::Clock, error::ConfigError, store::StoreOptions, throttle::Throttle};
+use crate::{
+    clock::Clock,
+    error::{ConfigError, ConfigErrorKind},
+    store::StoreOptions,
+    throttle::Throttle,
+};
 use arc_swap::ArcSwap;
 use std::{
     sync::{Arc, Mutex},
@@ -148,7 +153,8 @@ impl UsagePlansBuilder {
         plans.listen();
         for plan in self.plans {
             if plans.directory().named(plan.id()).is_some() {
-                return Err(ConfigError::new("usage plan id", plan.id(), "is given twice"));
+                let error = ConfigError::new("usage plan id", plan.id(), "is given twice");
+                return Err(error.with_kind(ConfigErrorKind::Exists));
             }
             plans.put_plan(plan)?;
         }

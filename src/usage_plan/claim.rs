@@ -18,7 +18,7 @@ use crate::{
     store::{Decided, FailurePolicy, StoreFailure},
     throttle::{
         SharedBucket, Throttle,
-        bucket::{Bucket, Verdict},
+        bucket::{Bucket, BucketVerdict},
     },
 };
 use std::{
@@ -208,7 +208,7 @@ impl Claim {
         let directory = self.plans.directory();
         let payer = self.payer.as_ref().and_then(|payer| {
             let plan = directory.at(payer.slot)?;
-            let counter = Counter::new(&plan.plan, payer.subject);
+            let counter = Counter::of(&plan.plan, payer.subject);
             let id = match payer.method {
                 Some(method) => BucketId::Method(counter, method),
                 None => BucketId::Key(counter),
@@ -285,8 +285,8 @@ impl Claim {
         };
         let kept = Bucket::with_deficit(level.deficit, 0);
         let retry_after = match kept.check(bucket.throttle, 0, self.cost) {
-            Verdict::Refuse { retry_after_nanos } => retry_after_nanos.map(whole_seconds),
-            Verdict::Admit(_) => Some(1),
+            BucketVerdict::Refuse { retry_after_nanos } => retry_after_nanos.map(whole_seconds),
+            BucketVerdict::Admit(_) => Some(1),
         };
         Some(Refusal { cause, retry_after })
     }

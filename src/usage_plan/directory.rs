@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    error::ConfigError,
+    error::{ConfigError, ConfigErrorKind},
     response::Cause,
     route::{MatchedRoute, normalise},
     throttle::{PastRates, SharedBucket, Throttle, id_of},
@@ -50,7 +50,9 @@ impl Directory {
 
     /// The same, for callers who asked for it by name.
     pub(super) fn require(&self, id: &str) -> Result<&PlanState, ConfigError> {
-        self.named(id).ok_or_else(|| ConfigError::new("usage plan", id, "there is no such plan"))
+        self.named(id).ok_or_else(|| {
+            ConfigError::new("usage plan", id, "there is no such plan").with_kind(ConfigErrorKind::NotFound)
+        })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &PlanState> {
@@ -148,7 +150,7 @@ impl Course {
 #[derive(Debug)]
 pub(super) struct Override {
     stage: String,
-    /// Resource path, a blank, verb.
+    /// Resource path, a space, verb.
     method: String,
     id: u64,
     throttle: Throttle,

@@ -3,7 +3,7 @@
 use super::plan::UsagePlan;
 use crate::{
     context::{FIELD_LEN, RateLimit},
-    future::OnResponse,
+    future::{OnResponse, sealed::Sealed},
     response::{RATELIMIT, RATELIMIT_POLICY, number_value},
     throttle::Throttle,
 };
@@ -40,6 +40,7 @@ fn policy_item(name: &str, quantity: u64, window: Option<u64>) -> String {
 ///
 /// A part of [`UsagePlanService`](super::UsagePlanService)'s future.
 #[derive(Debug, Default)]
+#[doc(hidden)]
 pub struct RateLimitFields(Option<RateLimit>);
 
 impl RateLimitFields {
@@ -57,6 +58,8 @@ impl RateLimitFields {
         }
     }
 }
+
+impl Sealed for RateLimitFields {}
 
 impl<R> OnResponse<R> for RateLimitFields {
     fn on_response(self, response: &mut Response<R>) {

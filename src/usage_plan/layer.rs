@@ -18,8 +18,9 @@ use super::{
 use crate::context::VerifiedApiKey;
 use crate::{
     clock::Timestamp,
-    context::{Announced, ContextConfig, KeptCharge, PlainCharge, Principal, RateLimit, RequestContext},
-    filter::Head,
+    context::{
+        Announced, ContextConfig, Head, KeptCharge, PlainCharge, Principal, RateLimit, RequestContext,
+    },
     response::Cause,
     route::{MatchedRoute, Routes, Scope},
     throttle::SharedBucket,
@@ -114,8 +115,11 @@ impl UsagePlanLayer {
     }
 
     /// The plan of a caller without an API key, by its principal, whose use is counted by id and
-    /// [issuer](Principal::issuer). `None`: no plan, so only the throttles of stage
-    /// and account apply. A plan that does not exist or does not cover the stage refuses, like a key in no plan.
+    /// [issuer](Principal::issuer). `None`: no plan, so only the throttles of stage and account apply. A plan that does not
+    /// exist or does not cover the stage refuses, like a key in no plan.
+    ///
+    /// Principals are limited, but not reported: [`UsagePlans::usage`], [`limits`](UsagePlans::limits) and
+    /// [`update_remaining`](UsagePlans::update_remaining) know API keys only.
     #[must_use]
     pub fn plan_by_principal(
         self,

@@ -3,7 +3,7 @@
 use super::{
     entry::NONE,
     lease::{Holding, Manner, Terms},
-    store::{KEEP, LeaseAsk, Period},
+    store::{KEPT_AFTER_END, LeaseAsk, Period},
 };
 use hashbrown::HashTable;
 use std::collections::VecDeque;
@@ -154,7 +154,7 @@ impl Due {
     }
 }
 
-const IDLE: u64 = KEEP.as_nanos() as u64 / 2;
+const IDLE: u64 = KEPT_AFTER_END.as_nanos() as u64 / 2;
 
 impl Leases {
     fn place(&self, subject: u128, plan: u32) -> Option<u32> {

@@ -7,7 +7,9 @@ use super::{
     plans::UsagePlans,
     quota::Span,
     shard::Demand,
-    store::{BucketLevel, Counter, KEEP, LeaseAsk, Period, Taken, ThrottleAsk, UsageListener, UsageStore},
+    store::{
+        BucketLevel, Counter, KEPT_AFTER_END, LeaseAsk, Period, Taken, ThrottleAsk, UsageListener, UsageStore,
+    },
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -89,7 +91,7 @@ impl Lending {
     }
 
     pub(super) fn manner(&self, plan: &PlanState, subject: u128, now: Timestamp) -> Manner {
-        self.manner_of(Counter::new(&plan.plan, subject), plan.span(now.unix_seconds()).day, now)
+        self.manner_of(Counter::of(&plan.plan, subject), plan.span(now.unix_seconds()).day, now)
     }
 
     fn manner_of(&self, counter: Counter, day: i32, now: Timestamp) -> Manner {
@@ -321,7 +323,7 @@ impl UsagePlans {
             let Some(lending) = plans.lending() else { return };
             let said =
                 lending.guard.call(lending.guard.deadline(), || lending.store.lease(ask.clone())).await;
-            let forgotten = unix > ask.period.end.saturating_add(KEEP.as_secs() as i64);
+            let forgotten = unix > ask.period.end.saturating_add(KEPT_AFTER_END.as_secs() as i64);
             if said.is_err() && !forgotten {
                 plans.table().lock(ask.counter.subject).leases.put_farewell(ask);
             }

@@ -90,7 +90,7 @@ pub struct MethodThrottleState {
 pub(crate) struct NamedMethod {
     plan_id: String,
     pub(crate) stage: String,
-    /// Resource path, a blank, verb.
+    /// Resource path, a space, verb.
     pub(crate) key: String,
 }
 
@@ -244,7 +244,7 @@ fn quota_of(shard: &Shard, index: u32, entry: &Entry, plan: &PlanState, unix: i6
         remaining: remaining.unwrap_or(quota.limit()),
         in_hand: 0,
         scope: LimitScope::Process,
-        window: Window { start: span.window_start, end: span.window_end },
+        window: Window { start_unix_seconds: span.window_start, end_unix_seconds: span.window_end },
         shadow: plan.plan.quota_is_shadow(),
     })
 }

@@ -2,16 +2,17 @@
 //!
 //! When does a request pass [`UsagePlanLayer`]?
 //!
-//! 1. A verified API key is charged to the one plan it is in for this stage; in none, it is refused like no key.
-//! 2. Without a key, a plan may be chosen by principal; otherwise no plan applies.
+//! 1. A verified API key is charged to the one plan it is in for this stage; a key in none is refused like no key.
+//! 2. Without a key, a plan may be chosen by principal; otherwise no plan applies. The layer that verifies the key or names
+//!    the principal stands **outside** of this one: a `UsagePlanLayer` outside of an `ApiKeyLayer` sees no key (see
+//!    [layers stacked by hand](crate#layers-stacked-by-hand)).
 //! 3. Every limit of the request is looked at under its lock: the plan's throttle for the method (in place of the
 //!    plan's general one), the stage's throttle for the method, the account's, the quota.
-//! 4. All of them have the cost: all are charged. One has not: none is charged, and the first one in that order is
-//!    reported.
-//!
+//! 4. If all of them can cover the cost, all are charged. If one cannot, none is charged, and the first such one in that
+//!    order is reported.
 //! 5. A refusal that comes later, for a body that was read after the charge (413, 408), is the gateway's matter:
-//!    `Gateway` gives the charge back. Layers that are stacked by hand do not know of each other,
-//!    and such a request stays charged. The `RateLimit` field tells of the moment of admission.
+//!    `Gateway` gives the charge back. Layers that are stacked by hand do not know of each other, and such a request stays
+//!    charged. The `RateLimit` field tells of the moment of admission.
 //!
 //! | refused by | REST | `Cause` |
 //! |---|---|---|
@@ -29,8 +30,8 @@
 //!
 //! 1. A process holds a block of a key's quota and spends it without asking; it asks for more before the block is used
 //!    up, reports what it has used, and hands back what it does not need. A request waits only where nothing is in hand.
-//! 2. The sum of what is admitted never exceeds the limit. Near its end nothing is held ahead, and who has units is
-//!    asked to hand them back before anybody is refused. An exhausted key is refused without asking, and looked at again
+//! 2. The sum of what is admitted never exceeds the limit. Near its end nothing is held ahead, and a process that has units
+//!    is asked to hand them back before anybody is refused. An exhausted key is refused without asking, and looked at again
 //!    in the background once a second.
 //! 3. A store that [`shares_throttles`](store::UsageStore::shares_throttles) is asked for all tokens of a request at
 //!    once; the quota's units are reserved before, and given back where a throttle refuses. So where both would refuse,
@@ -39,19 +40,19 @@
 //!    process, and the order is the one above.
 //! 4. A store that fails costs a request at most the deadline (20 ms), and after a few failures nothing; what then
 //!    happens is the plan's ([`UsagePlan::store_failure`]) or the store's [`FailurePolicy`](crate::store::FailurePolicy).
-//!    503 `{"message": "Service Unavailable"}`, `ServiceUnavailableException`, `Cause::UsageStoreUnavailable` under
-//!    `Deny`. `UsagePlans::store_counts` says how often.
-//!    Of a store that answers, and only not once more in what is left of the deadline, the last answer counts.
+//!    Under `Deny` that is 503 `{"message": "Service Unavailable"}`, `ServiceUnavailableException`,
+//!    `Cause::UsageStoreUnavailable`. `UsagePlans::store_counts` says how often. If a store answers, but a further question
+//!    does not fit into what is left of the deadline, its last answer counts.
 //! 5. A cost that is [committed](UsageReservation::commit) late is reported for the day of its request. It counts against
 //!    the quota if that day belongs to the present period, at once in this process, and elsewhere when the store has heard.
-//! 6. What is left (`RateLimit`) is what this process knows of: in hand and in the pool, without what others hold.
+//! 6. What is left (`RateLimit`) is what this process knows: units in hand and in the pool, without those that others hold.
 //! 7. [`UsagePlans::limits`] says what this process knows; [`UsagePlans::shared_limits`] asks the store, within its
 //!    deadline. Each figure says whose it is ([`LimitScope`]).
 //!
 //! Limits are exact at any number of threads: a throttle admits `burst + rate x time`, a quota its limit. Absent is
 //! never zero. An edit of a plan keeps its counts. A quota's day, week or month is a calendar one, in UTC or a given
 //! time zone. State lives in memory: for a key that was never used on an earlier day about 95 bytes and the length of
-//! its id.
+//! its id. Reports and the limits of a caller are those of API keys: there are none by principal.
 //!
 //! ```
 //! use bytes::Bytes;

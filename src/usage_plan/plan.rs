@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 /// What owns one bucket of a plan's general throttle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ThrottleScope {
     /// One bucket per key, over all stages and methods of the plan: what AWS documents.
     #[default]

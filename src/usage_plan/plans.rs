@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     context::subject,
-    error::ConfigError,
+    error::{ConfigError, ConfigErrorKind},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -35,6 +35,8 @@ use std::{
 /// plans.put_plan(basic(10)?)?; // an edit keeps what was used
 /// plans.update_remaining("basic", "alice", 50)?; // fifty more, in this period only
 /// assert_eq!(plans.attach("gold", "alice").unwrap_err().value(), "gold");
+/// assert_eq!(plans.plans().iter().map(UsagePlan::id).collect::<Vec<_>>(), ["basic"]);
+/// assert_eq!(plans.keys_of("basic")?, ["alice"]);
 /// # Ok::<(), tower_gateway::ConfigError>(())
 /// ```
 #[derive(Clone)]
@@ -137,10 +139,12 @@ impl UsagePlans {
     }
 
     /// Adds a plan, or edits the one with its id. An edit keeps every count: what was spent of the throttle and of
-    /// the quota stays spent. A new rate holds from here on: what came
-    /// back before came back at the rate of then. Where throttles are a Redis's, a process that did not see the edit knows
-    /// nothing of the rate before, and a bucket that is not used until it would have been full at the rate of its last use
-    /// is forgotten: after an edit to a slower rate it is full then, and not later.
+    /// the quota stays spent. A new rate holds from here on: tokens that came back before the edit came back at the earlier
+    /// rate.
+    ///
+    /// Where throttles are kept in Redis, a process that did not see the edit does not know the earlier rate. A bucket that
+    /// nobody uses is forgotten there at the moment at which it would be full by the rate of its last use: after an edit to
+    /// a slower rate it is full at that moment, and not later.
     ///
     /// # Errors
     ///
@@ -177,7 +181,7 @@ impl UsagePlans {
         let conflicts =
             |slot| slot != old.slot && directory.at(slot).is_some_and(|other| other.plan.overlaps(plan));
         match self.0.table.iter().any(|shard| shard.has_conflict(old.slot, conflicts)) {
-            true => Err(ConfigError::new("usage plan", plan.id(), ONE_PLAN)),
+            true => Err(in_two_plans("usage plan", plan.id())),
             false => Ok(()),
         }
     }
@@ -205,6 +209,29 @@ impl UsagePlans {
     /// The plan as it is configured.
     pub fn plan(&self, plan_id: &str) -> Option<UsagePlan> {
         self.directory().named(plan_id).map(|plan| plan.plan.clone())
+    }
+
+    /// Every plan as it is configured, by id (AWS: `GetUsagePlans`).
+    pub fn plans(&self) -> Vec<UsagePlan> {
+        let mut plans: Vec<_> = self.directory().iter().map(|plan| plan.plan.clone()).collect();
+        plans.sort_by(|one, other| one.id().cmp(other.id()));
+        plans
+    }
+
+    /// The ids of the keys that are attached to a plan, sorted (AWS: `GetUsagePlanKeys`). It copies them all: where there
+    /// are many, [`usage_page`](Self::usage_page) lists them by and by.
+    ///
+    /// # Errors
+    ///
+    /// There is no such plan.
+    pub fn keys_of(&self, plan_id: &str) -> Result<Vec<String>, ConfigError> {
+        let slot = self.directory().require(plan_id)?.slot;
+        let mut keys = Vec::new();
+        for shard in self.table().iter() {
+            keys.extend(shard.attached(slot, 0).map(|(_, key_id)| key_id.to_owned()));
+        }
+        keys.sort_unstable();
+        Ok(keys)
     }
 
     /// Attaches a key, by its id, to a plan. Attaching again changes nothing.
@@ -253,7 +280,7 @@ impl UsagePlans {
         let plans = self.0.table.lock(subject).plans_of(subject);
         let others = plans.iter().filter(|slot| **slot != plan.slot).filter_map(|slot| directory.at(*slot));
         if others.into_iter().any(|other| other.plan.overlaps(&plan.plan)) {
-            return Err(ConfigError::new("API key id", key_id, ONE_PLAN));
+            return Err(in_two_plans("API key id", key_id));
         }
         Ok(())
     }
@@ -380,8 +407,12 @@ impl UsagePlans {
     }
 }
 
-const ONE_PLAN: &str = "a key may be in one usage plan per stage only";
+fn in_two_plans(location: &'static str, value: &str) -> ConfigError {
+    ConfigError::new(location, value, "a key may be in one usage plan per stage only")
+        .with_kind(ConfigErrorKind::InUse)
+}
 
 pub(super) fn not_attached(key_id: &str) -> ConfigError {
     ConfigError::new("API key id", key_id, "is not attached to the usage plan")
+        .with_kind(ConfigErrorKind::NotFound)
 }

@@ -5,6 +5,7 @@ use jiff::{Timestamp, ToSpan, civil::Date, tz::TimeZone};
 
 /// How long a quota lasts. Periods are calendar periods, not spans of time since the first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum QuotaPeriod {
     /// From midnight to midnight.
     Day,
@@ -49,8 +50,8 @@ impl QuotaPeriod {
 ///
 /// let quota = Quota::new(1000, QuotaPeriod::Month)?.offset(14)?.time_zone("Europe/Berlin")?;
 /// let window = quota.window(1_795_331_880); // 2026-11-22T07:18:00Z
-/// assert_eq!(window.start, 1_794_697_200); // the 15th, 00:00 in Berlin
-/// assert_eq!(window.end, 1_797_289_200);
+/// assert_eq!(window.start_unix_seconds, 1_794_697_200); // the 15th, 00:00 in Berlin
+/// assert_eq!(window.end_unix_seconds, 1_797_289_200);
 /// assert!(Quota::new(10, QuotaPeriod::Day)?.offset(1).is_err());
 /// # Ok::<(), tower_gateway::ConfigError>(())
 /// ```
@@ -60,12 +61,12 @@ pub struct Quota {
     calendar: Calendar,
 }
 
-/// A period: from `start` up to but not including `end`, in seconds since 1970-01-01T00:00:00Z.
+/// A period: from its start up to but not including its end, in seconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "said above")]
 pub struct Window {
-    pub start: i64,
-    pub end: i64,
+    pub start_unix_seconds: i64,
+    pub end_unix_seconds: i64,
 }
 
 impl Quota {
@@ -138,7 +139,7 @@ impl Quota {
     /// The period that contains an instant, given in seconds since 1970-01-01T00:00:00Z.
     pub fn window(&self, unix_seconds: i64) -> Window {
         let span = self.calendar.span(unix_seconds);
-        Window { start: span.window_start, end: span.window_end }
+        Window { start_unix_seconds: span.window_start, end_unix_seconds: span.window_end }
     }
 
     pub(super) fn calendar(&self) -> &Calendar {
@@ -279,7 +280,7 @@ mod tests {
     fn window(quota: &Quota, now: &str) -> (String, String) {
         let window = quota.window(at(now));
         let text = |unix| Timestamp::from_second(unix).unwrap().to_string();
-        (text(window.start), text(window.end))
+        (text(window.start_unix_seconds), text(window.end_unix_seconds))
     }
 
     fn quota(period: QuotaPeriod) -> Quota {
@@ -342,7 +343,7 @@ mod tests {
     fn days_have_23_to_25_hours_where_clocks_are_changed() {
         let hours = |zone: &str, now: &str| {
             let window = quota(QuotaPeriod::Day).time_zone(zone).unwrap().window(at(now));
-            (window.end - window.start) as f64 / 3600.0
+            (window.end_unix_seconds - window.start_unix_seconds) as f64 / 3600.0
         };
         assert_eq!(hours("Europe/Berlin", "2026-03-29T12:00:00Z"), 23.0);
         assert_eq!(hours("Europe/Berlin", "2026-10-25T12:00:00Z"), 25.0);
@@ -370,7 +371,7 @@ mod tests {
     fn no_instant_is_out_of_range() {
         for unix in [i64::MIN, FIRST, 0, LAST, i64::MAX] {
             let window = quota(QuotaPeriod::Month).window(unix);
-            assert!(window.start < window.end, "{unix}");
+            assert!(window.start_unix_seconds < window.end_unix_seconds, "{unix}");
         }
     }
 
@@ -403,13 +404,13 @@ mod tests {
                 .time_zone(ZONES[zone]).unwrap();
             let now = (year - 1970) * 31_556_952 + second;
             let window = quota.window(now);
-            prop_assert!(window.start <= now && now < window.end);
-            prop_assert_eq!(quota.window(window.start), window);
-            prop_assert_eq!(quota.window(window.end - 1), window);
-            prop_assert_eq!(quota.window(window.end).start, window.end);
-            prop_assert_eq!(quota.window(window.start - 1).end, window.start);
+            prop_assert!(window.start_unix_seconds <= now && now < window.end_unix_seconds);
+            prop_assert_eq!(quota.window(window.start_unix_seconds), window);
+            prop_assert_eq!(quota.window(window.end_unix_seconds - 1), window);
+            prop_assert_eq!(quota.window(window.end_unix_seconds).start_unix_seconds, window.end_unix_seconds);
+            prop_assert_eq!(quota.window(window.start_unix_seconds - 1).end_unix_seconds, window.start_unix_seconds);
             let span = quota.calendar.span(now);
-            prop_assert!(span.holds_at(now) && span.day_start >= window.start && span.day_end <= window.end);
+            prop_assert!(span.holds_at(now) && span.day_start >= window.start_unix_seconds && span.day_end <= window.end_unix_seconds);
             prop_assert_eq!(quota.calendar.span_of_day(span.day), span);
         }
     }

@@ -32,7 +32,7 @@ impl Resumed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::throttle::bucket::Verdict;
+    use crate::throttle::bucket::BucketVerdict;
     use proptest::prelude::*;
 
     const SECOND: u64 = 1_000_000_000;
@@ -67,7 +67,7 @@ mod tests {
             let throttle = Throttle::new(nano_rate as f64 / 1e9, burst).unwrap();
             let greedy = |mut bucket: Bucket, now: u64| {
                 let mut admitted = 0_u128;
-                while let Verdict::Admit(next) = bucket.check(throttle, now, 1) {
+                while let BucketVerdict::Admit(next) = bucket.check(throttle, now, 1) {
                     (bucket, admitted) = (next, admitted + 1);
                 }
                 (bucket, admitted)

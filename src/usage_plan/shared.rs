@@ -17,8 +17,9 @@ use tokio::sync::oneshot;
 
 /// Why shared usage could not be read or set.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum SharedUsageError {
-    /// What was asked for does not exist.
+    /// What was asked for does not exist, or cannot be asked for.
     Config(ConfigError),
     /// The store did not answer.
     Store(StoreError),
@@ -36,8 +37,8 @@ impl fmt::Display for SharedUsageError {
 impl std::error::Error for SharedUsageError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Config(error) => Some(error),
-            Self::Store(error) => Some(error),
+            Self::Config(error) => error.source(),
+            Self::Store(error) => error.source(),
         }
     }
 }
@@ -55,6 +56,12 @@ const TRIES: usize = 4;
 impl From<ConfigError> for SharedUsageError {
     fn from(error: ConfigError) -> Self {
         Self::Config(error)
+    }
+}
+
+impl From<StoreError> for SharedUsageError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 
@@ -109,7 +116,7 @@ impl UsagePlans {
     ) -> UsageAsk {
         let span = plan.span(self.now().unix_seconds());
         UsageAsk {
-            counter: Counter::new(&plan.plan, subject),
+            counter: Counter::of(&plan.plan, subject),
             period: period_of(&span),
             limit: plan.quota().map(super::quota::Quota::limit),
             // The days of the present period say what was left at the end of each.
@@ -187,7 +194,7 @@ impl UsagePlans {
             let limit =
                 plan.quota().ok_or_else(|| ConfigError::new("usage plan", plan_id, "has no quota"))?.limit();
             RemainingAsk {
-                counter: Counter::new(&plan.plan, subject_of_key(key_id)),
+                counter: Counter::of(&plan.plan, subject_of_key(key_id)),
                 period: period_of(&plan.span(self.now().unix_seconds())),
                 limit,
                 remaining,

@@ -148,7 +148,7 @@ impl UsagePlans {
 
 /// The general bucket, where there is one for all methods, and those of single methods.
 fn buckets_of(plan: &PlanState, subject: u128) -> Vec<BucketAsk> {
-    let (counter, shadow) = (Counter::new(&plan.plan, subject), plan.plan.throttle_is_shadow());
+    let (counter, shadow) = (Counter::of(&plan.plan, subject), plan.plan.throttle_is_shadow());
     let general = plan.plan.general_throttle().filter(|_| !plan.is_by_method());
     let past = plan.past_of(None);
     let general = general.map(|throttle| {

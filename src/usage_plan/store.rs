@@ -34,8 +34,8 @@
 //! 5. *Recall.* If `need` was not granted and other live records hold units: tell their processes
 //!    ([`UsageListener::recalled`]).
 //!
-//! A record that holds nothing may be deleted after its `until` and [`KEEP`] have passed; a counter after its period and
-//! `KEEP` have. Both have at most so much time to live.
+//! A record that holds nothing may be deleted after its `until` and [`KEPT_AFTER_END`] have passed; a counter after its period and
+//! `KEPT_AFTER_END` have. Both have at most so much time to live.
 //!
 //! **Buckets** (throttles), if [`shares_throttles`](UsageStore::shares_throttles) says so. The arithmetic is that of
 //! [`bucket`](crate::throttle::bucket), exactly: one token is 10^18 units, [`Throttle::nano_rate`] units are added each
@@ -126,12 +126,13 @@ use crate::{
 };
 use std::{
     fmt,
+    ops::Range,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 /// How long what is over is remembered, for holders that come late.
-pub const KEEP: Duration = Duration::from_secs(600);
+pub const KEPT_AFTER_END: Duration = Duration::from_secs(600);
 
 /// Where quotas, use and, with some stores, throttles are kept; see the [module docs](self).
 pub trait UsageStore: fmt::Debug + Send + Sync + 'static {
@@ -192,6 +193,7 @@ pub trait UsageListener: Send + Sync {
 
 /// Who has used what: a key (or principal) on a plan. Never the key's value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Counter {
     /// [`UsagePlan::id`].
     pub plan: Arc<str>,
@@ -201,6 +203,7 @@ pub struct Counter {
 
 /// A period of a quota, or, on a plan without one, a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Period {
     /// First second, since 1970-01-01T00:00:00Z; it names the period.
     pub start: i64,
@@ -214,6 +217,7 @@ pub struct Period {
 
 /// Use of one day by one holder, or by all. Below zero where more was given back than used, as far as is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DayUse {
     /// Counted from 1970-01-01, in the quota's time zone.
     pub day: i32,
@@ -223,6 +227,7 @@ pub struct DayUse {
 
 /// What a holder states and asks; see the [module docs](self).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LeaseAsk {
     /// Of which key and plan.
     pub counter: Counter,
@@ -255,6 +260,26 @@ pub struct LeaseAsk {
 }
 
 impl LeaseAsk {
+    /// The first ask of a holder, by the store's own time, on a plan without a quota: it holds, needs and wants nothing,
+    /// for 10 s. What else there is to say is set in the fields.
+    pub fn new(counter: Counter, period: Period, holder: u128) -> Self {
+        Self {
+            counter,
+            period,
+            limit: None,
+            holder,
+            seq: 1,
+            fresh: true,
+            used: Vec::new(),
+            hold: 0,
+            need: 0,
+            least: 0,
+            want: 0,
+            epoch: Duration::from_secs(10),
+            now: None,
+        }
+    }
+
     /// Units to grant from `pool`, when `holders` hold units or ask for them, the one that asks included.
     ///
     /// What is needed, if it is there; if only a part is, that part, unless nobody could go on with it. What is wanted
@@ -267,8 +292,24 @@ impl LeaseAsk {
     }
 }
 
+impl Period {
+    /// From the first second, since 1970-01-01T00:00:00Z, up to the one after the last, with the days from its first to
+    /// the one after its last.
+    pub fn new(seconds: Range<i64>, days: Range<i32>) -> Self {
+        Self { start: seconds.start, end: seconds.end, first_day: days.start, end_day: days.end }
+    }
+}
+
+impl DayUse {
+    /// Units on a day.
+    pub fn new(day: i32, units: i64) -> Self {
+        Self { day, units }
+    }
+}
+
 /// What became of an ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Standing {
     /// It was executed.
     #[default]
@@ -283,6 +324,7 @@ pub enum Standing {
 
 /// The answer to a [`LeaseAsk`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Lease {
     /// Whether it was executed; if not, the rest may be zero.
     pub standing: Standing,
@@ -296,8 +338,9 @@ pub struct Lease {
     pub holders: u64,
 }
 
-/// One of the buckets that a store decides on.
+/// One of the buckets that a store decides on. One that a store does not know it answers with an error.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum BucketId {
     /// A key's on a plan, for all methods.
     Key(Counter),
@@ -311,6 +354,7 @@ pub enum BucketId {
 
 /// A bucket and its numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BucketAsk {
     /// Which.
     pub id: BucketId,
@@ -323,8 +367,16 @@ pub struct BucketAsk {
     pub shadow: bool,
 }
 
-/// What is to become of a request's buckets.
+impl BucketAsk {
+    /// A bucket whose numbers were always these, and that refuses what it has not the tokens for.
+    pub fn new(id: BucketId, throttle: Throttle) -> Self {
+        Self { id, throttle, past: PastRates::default(), shadow: false }
+    }
+}
+
+/// What is to become of a request's buckets. What a store does not know it answers with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Tokens {
     /// Taken from all, if all have them (`Bucket::check`). 0 are always there.
     Take(u32),
@@ -336,6 +388,7 @@ pub enum Tokens {
 
 /// All buckets of a request, in the order in which a refusal is reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ThrottleAsk {
     /// Each at most once.
     pub buckets: Vec<BucketAsk>,
@@ -347,6 +400,7 @@ pub struct ThrottleAsk {
 
 /// A bucket after a [`ThrottleAsk`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BucketLevel {
     /// Units (10^-18 tokens) missing from a full bucket, now.
     pub deficit: u128,
@@ -354,8 +408,16 @@ pub struct BucketLevel {
     pub lacked: bool,
 }
 
+impl BucketLevel {
+    /// Units missing from a full bucket, and whether it had not the tokens.
+    pub fn new(deficit: u128, lacked: bool) -> Self {
+        Self { deficit, lacked }
+    }
+}
+
 /// The answer to [`UsageStore::take`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Taken {
     /// Of the units.
     pub lease: Lease,
@@ -363,8 +425,16 @@ pub struct Taken {
     pub levels: Option<Vec<BucketLevel>>,
 }
 
+impl Taken {
+    /// The answer about the units, and the one about the buckets where they were looked at.
+    pub fn new(lease: Lease, levels: Option<Vec<BucketLevel>>) -> Self {
+        Self { lease, levels }
+    }
+}
+
 /// What a report wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UsageAsk {
     /// Of which key and plan.
     pub counter: Counter,
@@ -380,8 +450,17 @@ pub struct UsageAsk {
     pub now: Option<u64>,
 }
 
+impl UsageAsk {
+    /// About the days of a period, on a plan without a quota, by the store's own time.
+    pub fn new(counter: Counter, period: Period) -> Self {
+        let (first_day, last_day) = (period.first_day, period.end_day - 1);
+        Self { counter, period, limit: None, first_day, last_day, now: None }
+    }
+}
+
 /// What is known of use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StoredUsage {
     /// Days on which something was used, in order.
     pub days: Vec<DayUse>,
@@ -393,6 +472,7 @@ pub struct StoredUsage {
 
 /// What is to be left of a period.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RemainingAsk {
     /// Of which key and plan.
     pub counter: Counter,
@@ -406,7 +486,19 @@ pub struct RemainingAsk {
     pub now: Option<u64>,
 }
 
+impl RemainingAsk {
+    /// By the store's own time.
+    pub fn new(counter: Counter, period: Period, limit: u64, remaining: u64) -> Self {
+        Self { counter, period, limit, remaining, now: None }
+    }
+}
+
 impl ThrottleAsk {
+    /// By the store's own time.
+    pub fn new(buckets: Vec<BucketAsk>, tokens: Tokens) -> Self {
+        Self { buckets, tokens, now: None }
+    }
+
     /// Whether a bucket that is not in shadow mode lacks the tokens, by the levels of all buckets in their order: then a
     /// store charges no bucket, and [`UsageStore::take`] grants nothing.
     pub fn is_refused(&self, levels: &[BucketLevel]) -> bool {
@@ -415,8 +507,13 @@ impl ThrottleAsk {
 }
 
 impl Counter {
-    pub(super) fn new(plan: &UsagePlan, subject: u128) -> Self {
-        Self { plan: plan.shared_id(), subject }
+    /// Of a subject on a plan.
+    pub fn new(plan: impl Into<Arc<str>>, subject: u128) -> Self {
+        Self { plan: plan.into(), subject }
+    }
+
+    pub(super) fn of(plan: &UsagePlan, subject: u128) -> Self {
+        Self::new(plan.shared_id(), subject)
     }
 }
 
@@ -426,19 +523,11 @@ mod tests {
 
     fn ask(need: u64, least: u64, want: u64) -> LeaseAsk {
         LeaseAsk {
-            counter: Counter { plan: "gold".into(), subject: 1 },
-            period: Period::default(),
             limit: Some(100),
-            holder: 1,
-            seq: 1,
-            fresh: true,
-            used: Vec::new(),
-            hold: 0,
             need,
             least,
             want,
-            epoch: Duration::from_secs(10),
-            now: None,
+            ..LeaseAsk::new(Counter::new("gold", 1), Period::default(), 1)
         }
     }
 

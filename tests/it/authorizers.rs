@@ -185,7 +185,8 @@ fn a_missing_identity_is_401_without_a_call() {
 #[test]
 fn the_validation_expression_is_about_the_whole_token() {
     let calls = Calls::default();
-    let authorizer = token_authorizer(&calls).validation_expression("^x-[a-z]+|ada").build().unwrap();
+    let authorizer =
+        token_authorizer(&calls).identity_validation_expression("^x-[a-z]+|ada").build().unwrap();
     let layer = AuthorizerLayer::new(authorizer);
     for token in ["x-abc1", "x-", "ada ", "adaada", "bob", "x-a\nx"] {
         let request = match HeaderValue::from_bytes(token.as_bytes()) {
@@ -423,9 +424,13 @@ fn settings_that_cannot_work_are_named() {
         ),
         (token().identity_sources::<&str>([]), "identity sources", ""),
         (token().identity_sources(["Authorization"]), "identity source", "Authorization"),
-        (token().validation_expression("("), "identity validation expression", "("),
-        (token().validation_expression("a)|(b"), "identity validation expression", "a)|(b"),
-        (request().ttl(Duration::ZERO).validation_expression("a"), "identity validation expression", "a"),
+        (token().identity_validation_expression("("), "identity validation expression", "("),
+        (token().identity_validation_expression("a)|(b"), "identity validation expression", "a)|(b"),
+        (
+            request().ttl(Duration::ZERO).identity_validation_expression("a"),
+            "identity validation expression",
+            "a",
+        ),
         (request(), "authorizer TTL", "300s"),
         (token().ttl(second * 3601), "authorizer TTL", "3601s"),
         (token().negative_ttl(second * 3601), "authorizer TTL", "3601s"),

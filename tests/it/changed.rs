@@ -39,7 +39,7 @@ fn with_authorizer(routes: Option<&Routes>) -> Boxed {
 }
 
 fn with_jwt(routes: Option<&Routes>) -> Boxed {
-    let layer = JwtAuthorizerLayer::new("pets", &authorizer(source(), clock().1).build().unwrap());
+    let layer = JwtAuthorizerLayer::new("pets", authorizer(source(), clock().1).build().unwrap());
     let layer = routes.into_iter().fold(layer, JwtAuthorizerLayer::routes);
     layer.layer(Strict::default()).boxed_clone()
 }

@@ -1,6 +1,9 @@
 //! Execution logs: AWS's lines in AWS's order, for what is allowed, refused by each phase, and failed.
 
+mod events;
 mod recorded;
+
+pub(crate) use events::Events;
 
 use crate::support::{left_out, run, vectors};
 use bytes::Bytes;
@@ -31,47 +34,6 @@ use tower_gateway::{
 const KEY: &str = "free-0123456789abcdefghij";
 const MASKED: &str = "*******************efghij";
 
-/// Keeps level and message of every event of the execution log.
-#[derive(Clone, Default)]
-pub(crate) struct Events(Arc<Mutex<Vec<String>>>);
-
-impl Events {
-    pub(crate) fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-struct Message<'a>(&'a mut String);
-
-impl tracing::field::Visit for Message<'_> {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            self.0.push_str(&format!("{value:?}"));
-        }
-    }
-}
-
-impl tracing::Subscriber for Events {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "tower_gateway::execution"
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut line = String::new();
-        event.record(&mut Message(&mut line));
-        let level = event.metadata().level().as_str().chars().next().unwrap();
-        let (id, text) = line.split_at(39);
-        let text = text.replace(&id[1..37], "ID");
-        self.0.lock().unwrap().push(format!("{level} {text}"));
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 fn logging(level: LoggingLevel) -> ExecutionLogging {
     ExecutionLogging::new(level)
 }
@@ -87,6 +49,7 @@ fn stages(of_stage: MethodSettings) -> Stages {
         .method("/pets/{id}", Method::POST, keyed())
         .method("/open", Method::GET, ApiMethod::new())
         .method("/open", Method::POST, ApiMethod::new())
+        .method("/open", Method::OPTIONS, ApiMethod::new())
         .method("/busy", Method::GET, ApiMethod::new())
         .build()
         .unwrap();
@@ -342,6 +305,12 @@ fn what_fails_in_the_service_is_said() {
     let network = "E Execution failed due to a network error communicating with endpoint";
     assert_eq!(ask("fail"), open.to_owned() + network);
     assert_eq!(ask("panic"), open.to_owned() + "E Execution failed due to an internal error");
+    let options = Request::options("/prod/open?panic").body(Full::default()).unwrap();
+    assert_eq!(
+        at(LoggingLevel::Info, options).join("\n"),
+        open.replace("GET", "OPTIONS") + "E Execution failed due to an internal error",
+        "a method like others, and no preflight"
+    );
     let preflight = Request::options("/prod/open")
         .header("origin", "https://a.example")
         .header("access-control-request-method", "GET")

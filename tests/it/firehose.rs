@@ -1,5 +1,8 @@
 //! The Firehose sink against a Firehose of our own: batches, retries of what failed, a blocked one, an orderly end.
 
+#[cfg(feature = "sigv4")]
+mod signing;
+
 use crate::support::run;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -17,8 +20,8 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_gateway::{
     clock::ManualClock,
     observe::{
-        AccessLog, AccessLogFormat, AccessLogLayer, FirehoseSink, LogApi, RequestEvent,
-        firehose::{FirehoseBuilder, FirehoseDelivery, FirehoseStats},
+        AccessLog, AccessLogFormat, AccessLogLayer, LogApi, RequestEvent,
+        firehose::{FirehoseBuilder, FirehoseDelivery, FirehoseSink},
     },
 };
 
@@ -110,6 +113,12 @@ impl Firehose {
     }
 }
 
+/// Delivered, dropped, failed.
+fn counts(sink: &FirehoseSink) -> [u64; 3] {
+    let stats = sink.stats();
+    [stats.delivered, stats.dropped, stats.failed]
+}
+
 fn builder() -> FirehoseBuilder {
     FirehoseSink::builder(STREAM, &"https://firehose.eu-west-1.amazonaws.com".parse().unwrap())
 }
@@ -196,7 +205,7 @@ fn only_what_failed_is_sent_again() {
         task.await.unwrap();
         let order = [0, 2, 4, 3, 1].map(|number| format!("line {number}\n"));
         assert_eq!(firehose.records(), order);
-        assert_eq!(sink.stats(), FirehoseStats { delivered: 5, dropped: 0, failed: 0 });
+        assert_eq!(counts(&sink), [5, 0, 0]);
     });
 }
 
@@ -211,7 +220,7 @@ fn what_cannot_be_delivered_is_given_up_and_counted() {
         settle().await;
         manual.advance(Duration::from_secs(1));
         settle().await;
-        assert_eq!(sink.stats(), FirehoseStats { delivered: 0, dropped: 0, failed: 1 });
+        assert_eq!(counts(&sink), [0, 0, 1]);
         log(&sink, "tried twice").await;
         settle().await;
         for _ in 0..3 {
@@ -219,13 +228,13 @@ fn what_cannot_be_delivered_is_given_up_and_counted() {
             settle().await;
         }
         assert_eq!(firehose.calls(), [1, 1, 1]);
-        assert_eq!(sink.stats(), FirehoseStats { delivered: 0, dropped: 0, failed: 2 });
+        assert_eq!(counts(&sink), [0, 0, 2]);
         log(&sink, &"x".repeat(1_024_000)).await;
         assert_eq!(sink.stats().dropped, 1, "with its line end it is longer than 1,000 KiB");
         sink.close();
         log(&sink, "late").await;
         task.await.unwrap();
-        assert_eq!(sink.stats(), FirehoseStats { delivered: 0, dropped: 2, failed: 2 });
+        assert_eq!(counts(&sink), [0, 2, 2]);
     });
 }
 
@@ -247,7 +256,7 @@ fn a_throttled_call_is_made_again_and_a_wrong_one_is_not() {
             settle().await;
         }
         assert_eq!(firehose.records(), ["throttled\n"]);
-        assert_eq!(sink.stats(), FirehoseStats { delivered: 1, dropped: 0, failed: 1 });
+        assert_eq!(counts(&sink), [1, 0, 1]);
         sink.close();
         task.await.unwrap();
     });
@@ -271,7 +280,7 @@ fn a_firehose_that_is_away_never_holds_more_than_twice_the_capacity() {
             manual.advance(Duration::from_secs(10));
             settle().await;
         }
-        let FirehoseStats { delivered, dropped, failed, .. } = sink.stats();
+        let [delivered, dropped, failed] = counts(&sink);
         assert_eq!((delivered, failed), (0, 0));
         let held = 1_000 - dropped as usize;
         assert!(held * 100 <= 2 * capacity, "{held} records of 100 bytes are held");
@@ -297,11 +306,11 @@ fn a_blocked_firehose_costs_counted_records_and_nothing_is_lost_at_the_end() {
         for number in 10..35 {
             log(&sink, &format!("line {number}")).await;
         }
-        assert_eq!(sink.stats(), FirehoseStats { delivered: 0, dropped: 15, failed: 0 });
+        assert_eq!(counts(&sink), [0, 15, 0]);
         sink.close();
         firehose.gate.add_permits(2);
         task.await.unwrap();
-        assert_eq!(sink.stats(), FirehoseStats { delivered: 11, dropped: 15, failed: 0 });
+        assert_eq!(counts(&sink), [11, 15, 0]);
         assert_eq!(firehose.records().len(), 11);
     });
 }
@@ -324,80 +333,6 @@ fn an_answer_that_does_not_come_is_a_failure_and_a_dropped_delivery_is_counted()
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
         log(&sink, "too late").await;
-        assert_eq!(sink.stats(), FirehoseStats { delivered: 0, dropped: 1, failed: 1 });
+        assert_eq!(counts(&sink), [0, 1, 1]);
     });
-}
-
-/// Signs as a user's own client does, with AWS's crate; the other side checks signatures with this crate's layer.
-#[cfg(feature = "sigv4")]
-#[test]
-fn a_signing_client_is_accepted_by_our_own_verifier() {
-    use aws_sigv4::{
-        http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-        sign::v4,
-    };
-    use tower_gateway::sigv4::{Credentials, MemoryCredentialsStore, SigV4AuthLayer, SigV4Verifier};
-
-    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-    let manual = ManualClock::at_unix_seconds(1_795_350_896);
-    let signed = |request: Request<Full<Bytes>>, secret: &'static str| async move {
-        let (parts, body) = request.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        let identity =
-            aws_credential_types::Credentials::new("AKIDEXAMPLE", secret, None, None, "test").into();
-        let time = std::time::UNIX_EPOCH + Duration::from_secs(1_795_350_896);
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region("eu-west-1")
-            .name("firehose")
-            .time(time)
-            .settings(SigningSettings::default())
-            .build()
-            .unwrap();
-        let fields = parts.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
-        let uri = parts.uri.to_string();
-        let signable = SignableRequest::new("POST", uri, fields, SignableBody::Bytes(&body)).unwrap();
-        let (instructions, _) = sign(signable, &params.into()).unwrap().into_parts();
-        let mut request = Request::from_parts(parts, Full::from(body));
-        instructions.apply_to_request_http1x(&mut request);
-        request
-    };
-    let ada =
-        Credentials::builder("AKIDEXAMPLE", SECRET, "arn:aws:iam::111122223333:user/ada").build().unwrap();
-    let verifier = SigV4Verifier::new("eu-west-1", "firehose").unwrap();
-    let layer = SigV4AuthLayer::authenticate_only(MemoryCredentialsStore::new([ada]), verifier);
-    let layer = layer.clock(manual.clock()).build().unwrap();
-    for (secret, stats) in [
-        (SECRET, FirehoseStats { delivered: 1, dropped: 0, failed: 0 }),
-        ("another", FirehoseStats { delivered: 0, dropped: 0, failed: 1 }),
-    ] {
-        run(async {
-            let firehose = Firehose::new([]);
-            let guarded = layer.layer(tower::util::MapRequest::new(
-                service_fn({
-                    let firehose = firehose.clone();
-                    move |request| firehose.clone().answer(request)
-                }),
-                |request: Request<tower_gateway::GatewayBody<Full<Bytes>>>| {
-                    let (mut parts, body) = request.into_parts();
-                    parts.headers.remove("authorization");
-                    let read = futures_util::FutureExt::now_or_never(body.collect()).unwrap().unwrap();
-                    Request::from_parts(parts, Full::from(read.to_bytes()))
-                },
-            ));
-            let client = service_fn(move |request: Request<Full<Bytes>>| {
-                let mut guarded = guarded.clone();
-                async move {
-                    let request = signed(request, secret).await;
-                    guarded.ready().await?.call(request).await
-                }
-            });
-            let (sink, delivery) = builder().build().unwrap();
-            log(&sink, "line 0").await;
-            sink.close();
-            delivery.run(client).await;
-            assert_eq!(sink.stats(), stats);
-            assert_eq!(firehose.records().len() as u64, stats.delivered);
-        });
-    }
 }

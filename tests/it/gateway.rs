@@ -3,12 +3,13 @@
 mod head;
 mod hostile;
 mod late_refusals;
+mod recorded;
 mod unread;
 mod uploads;
 #[cfg(all(feature = "mtls", feature = "policy", feature = "tracing"))]
 mod wrapped;
 
-use crate::support::{Strict, assert_service, over_hyper, run, vectors};
+use crate::support::{Strict, assert_service, over_hyper, run};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request, Response, StatusCode};
@@ -423,66 +424,6 @@ fn gateway_responses_leave_the_fields_of_cors_alone() {
             ["*", "", "Origin,Accept"],
             "CORS has said nothing"
         );
-    });
-}
-
-#[test]
-fn api_keys_as_recorded_from_aws() {
-    let Some(file) = vectors("apigateway-recorded/cases.json") else { return };
-    run(async {
-        for case in file["cases"].as_array().unwrap().iter().filter(|case| case["feature"] == "api-key") {
-            let (api, id) = (&case["api"], case["id"].as_str().unwrap());
-            let mut routes = Routes::builder();
-            for (path, methods) in api["resources"].as_object().unwrap() {
-                for (verb, method) in methods.as_object().unwrap() {
-                    let required = method["apiKeyRequired"].as_bool().unwrap_or(false);
-                    routes = routes.method(
-                        path,
-                        verb.parse().unwrap(),
-                        ApiMethod::new().api_key_required(required),
-                    );
-                }
-            }
-            let mut keys = ApiKeys::builder();
-            let (throttle, quota) = (&api["usagePlan"]["throttle"], &api["usagePlan"]["quota"]);
-            let throttle = Throttle::new(
-                throttle["rateLimit"].as_f64().unwrap(),
-                throttle["burstLimit"].as_u64().unwrap() as u32,
-            );
-            let quota = Quota::new(quota["limit"].as_u64().unwrap(), QuotaPeriod::Day);
-            let mut plans = UsagePlans::builder()
-                .plan(UsagePlan::new("p").throttle(throttle.unwrap()).quota(quota.unwrap()));
-            for (index, key) in api["apiKeys"].as_array().unwrap().iter().enumerate() {
-                let enabled = key["enabled"].as_bool().unwrap_or(false);
-                keys = keys.key(
-                    ApiKey::new(format!("k{index}")).value(key["value"].as_str().unwrap()).enabled(enabled),
-                );
-                plans = plans.attach("p", &format!("k{index}"));
-            }
-            let gateway = Gateway::builder()
-                .stages(Stages::single("dev", routes.build().unwrap()).unwrap())
-                .api_keys(keys.build().unwrap())
-                .usage_plans(plans.build().unwrap())
-                .build()
-                .unwrap();
-            let recorded = &case["request"];
-            let mut request = Request::builder()
-                .method(recorded["method"].as_str().unwrap())
-                .uri(format!("/dev{}", recorded["path"].as_str().unwrap()));
-            for (name, value) in recorded["headers"].as_object().into_iter().flatten() {
-                request = request.header(name, value.as_str().unwrap());
-            }
-            let answer = gateway
-                .layer(Strict::default())
-                .oneshot(request.body(Full::default()).unwrap())
-                .await
-                .unwrap();
-            assert_eq!(
-                u64::from(answer.status().as_u16()),
-                case["expect"]["status"].as_u64().unwrap(),
-                "{id}"
-            );
-        }
     });
 }
 

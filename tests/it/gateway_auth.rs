@@ -123,13 +123,13 @@ fn custom(record: &Record) -> AuthorizerLayer {
 }
 
 fn jwt() -> JwtAuthorizerLayer {
-    JwtAuthorizerLayer::new("jwt", &authorizer(source(), clock().1).build().unwrap())
+    JwtAuthorizerLayer::new("jwt", authorizer(source(), clock().1).build().unwrap())
 }
 
 fn pool() -> CognitoAuthorizerLayer {
     let pool = UserPool::new("eu-west-1", "eu-west-1_Ab12Cd34E").unwrap();
     let authorizer = CognitoAuthorizer::builder().user_pool(pool, source()).clock(clock().1);
-    CognitoAuthorizerLayer::new("pool", &authorizer.build().unwrap())
+    CognitoAuthorizerLayer::new("pool", authorizer.build().unwrap())
 }
 
 fn cors() -> CorsLayer {

@@ -18,6 +18,8 @@ mod caching;
 mod changed;
 #[cfg(feature = "cors")]
 mod cors;
+#[cfg(feature = "gateway")]
+mod errors;
 #[cfg(all(feature = "gateway", feature = "tracing"))]
 mod execution_logs;
 #[cfg(all(feature = "gateway", feature = "firehose"))]

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "authorizer")]
 mod callers;
+mod facade;
 #[cfg(feature = "metering")]
 mod lengths;
 #[cfg(feature = "jwt")]
@@ -307,6 +308,25 @@ fn lines_for_cloudwatch_follow_its_specification() {
 }
 
 #[test]
+fn detailed_metrics_of_an_http_api_may_go_by_route() {
+    for (kind, api) in [(ApiKind::Http, "ApiId"), (ApiKind::Rest, "ApiName")] {
+        let lines = Lines::default();
+        let log = EmfLog::new(emf_sink(&lines)).detailed(true).by_route(true);
+        let service = shop(ObserveLayer::new().observer(log), kind);
+        run(ask(&service, "/prod/pets/1"));
+        let line: serde_json::Value = serde_json::from_str(&lines.lock().unwrap()[0]).unwrap();
+        is_valid_emf(&line);
+        let sets = &line["_aws"]["CloudWatchMetrics"][0]["Dimensions"];
+        let (method, stage) = (["Method", "Resource"], "Stage");
+        let (last, route) = match kind {
+            ApiKind::Http => (serde_json::json!([api, stage, "Route"]), "GET /pets/{id}".into()),
+            _ => (serde_json::json!([api, stage, method[0], method[1]]), serde_json::Value::Null),
+        };
+        assert_eq!((&sets[2], &line["Route"]), (&last, &route));
+    }
+}
+
+#[test]
 fn a_stage_says_of_which_methods_metrics_are_kept() {
     let lines = Lines::default();
     let routes = ["/pets", "/dogs"].into_iter().fold(Routes::builder(), |routes, path| {
@@ -338,80 +358,6 @@ fn a_stage_says_of_which_methods_metrics_are_kept() {
     });
     let wanted = [Some("/pets"), None, Some("/pets/any"), None, None];
     assert_eq!(resources.collect::<Vec<_>>(), wanted.map(|path| path.map(str::to_owned)));
-}
-
-#[test]
-fn the_facade_gets_the_same_figures() {
-    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-    #[derive(Default)]
-    struct Names(Mutex<Vec<String>>, Mutex<Vec<String>>);
-    impl Names {
-        fn meaning(&self, name: &KeyName, unit: Option<Unit>) {
-            let unit = unit.map_or("-", |unit| unit.as_str());
-            self.1.lock().unwrap().push(format!("{} {unit}", name.as_str()));
-        }
-
-        fn note(&self, key: &Key) {
-            let labels: Vec<_> =
-                key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
-            self.0.lock().unwrap().push(format!("{} {}", key.name(), labels.join(",")));
-        }
-    }
-    impl Recorder for Names {
-        fn describe_counter(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
-            self.meaning(&name, unit);
-        }
-        fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
-            self.meaning(&name, unit);
-        }
-        fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
-            self.meaning(&name, unit);
-        }
-        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-            self.note(key);
-            Counter::noop()
-        }
-        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-            self.note(key);
-            Gauge::noop()
-        }
-        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-            self.note(key);
-            Histogram::noop()
-        }
-    }
-    let names = Names::default();
-    let service = shop(ObserveLayer::new().observer(FacadeMetrics::new()), ApiKind::Rest);
-    metrics::with_local_recorder(&names, || run(ask(&service, "/prod/nothing")));
-    metrics::with_local_recorder(&names, || FacadeMetrics::new().describe());
-    let told = names.0.lock().unwrap().len();
-    let broken = service_fn(|_: Request<Full<Bytes>>| {
-        let answer = Response::builder().status(503).body(Full::<Bytes>::from("x"));
-        std::future::ready(Ok::<_, Infallible>(answer.unwrap()))
-    });
-    let broken = ObserveLayer::new().observer(FacadeMetrics::new()).layer(broken);
-    metrics::with_local_recorder(&names, || run(ask(&broken, "/")));
-    let of_503 = names.0.lock().unwrap().split_off(told);
-    assert!(of_503[2].ends_with(",http.response.status_code=503,error.type=503"), "{of_503:?}");
-    let described = std::mem::take(&mut *names.1.lock().unwrap());
-    assert!(described.contains(&"http.server.request.duration seconds".to_owned()), "{described:?}");
-    assert_eq!(described.iter().filter(|line| line.ends_with(" bytes")).count(), 2);
-    for told in names.0.lock().unwrap().iter() {
-        let name = told.split(' ').next().unwrap();
-        assert!(described.iter().any(|line| line.starts_with(&format!("{name} "))), "{name}");
-    }
-    let labels = "stage=prod,http.request.method=GET,http.route=other,http.response.status_code=403";
-    assert_eq!(
-        *names.0.lock().unwrap(),
-        [
-            "http.server.active_requests ".to_owned(),
-            "http.server.active_requests ".into(),
-            format!("http.server.request.duration {labels}"),
-            format!("http.server.response.body.size {labels}"),
-            "tower_gateway.requests_ended outcome=complete".into(),
-            "tower_gateway.refusals response_type=MISSING_AUTHENTICATION_TOKEN,cause=NoRoute,layer=StageRouter".into(),
-        ]
-    );
 }
 
 #[test]

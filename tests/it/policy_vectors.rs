@@ -4,7 +4,7 @@ use crate::support::vectors;
 use serde_json::Value;
 use tower_gateway::policy::{
     AccessRequest, ConditionFailure, ConditionValue, Decision, Policy, RequestPrincipal,
-    combine::{self, AccountGrant, Outcome},
+    combine::{self, AccountGrant, Combined},
     union,
 };
 
@@ -66,13 +66,13 @@ fn verdict(case: &Value) -> &'static str {
     }
     let same = text("principal").split(':').nth(4) == Some(text("resource_account"));
     let outcome = match same {
-        true => combine::same_account(identity, resource, AccountGrant::default()),
+        true => combine::same_account(identity, resource, AccountGrant::Delegates),
         false => combine::cross_account(identity, resource),
     };
     match outcome {
-        Outcome::Allowed => "Allowed",
-        Outcome::ImplicitlyDenied(_) => "ImplicitlyDenied",
-        Outcome::ExplicitlyDenied(_) => "ExplicitlyDenied",
+        Combined::Allowed => "Allowed",
+        Combined::ImplicitlyDenied(_) => "ImplicitlyDenied",
+        Combined::ExplicitlyDenied(_) => "ExplicitlyDenied",
     }
 }
 
@@ -157,11 +157,11 @@ fn decision(word: &Value) -> Decision {
     }
 }
 
-fn words(outcome: Outcome) -> &'static str {
+fn words(outcome: Combined) -> &'static str {
     match outcome {
-        Outcome::Allowed => "explicit allow",
-        Outcome::ImplicitlyDenied(_) => "implicit deny",
-        Outcome::ExplicitlyDenied(_) => "explicit deny",
+        Combined::Allowed => "explicit allow",
+        Combined::ImplicitlyDenied(_) => "implicit deny",
+        Combined::ExplicitlyDenied(_) => "explicit deny",
     }
 }
 
@@ -172,7 +172,7 @@ fn both_outcome_tables_row_by_row() {
     for row in tables["A_same_account_or_lambda_authorizer"].as_array().unwrap() {
         let (other, resource) = (decision(&row["other_policy"]), Some(decision(&row["resource_policy"])));
         assert_eq!(
-            words(combine::same_account(other, resource, AccountGrant::default())),
+            words(combine::same_account(other, resource, AccountGrant::Delegates)),
             row["result"],
             "{row}"
         );

@@ -135,6 +135,22 @@ fn keys_come_and_go_while_traffic_flows() {
 }
 
 #[test]
+fn plans_and_their_keys_are_listed() {
+    let plans = UsagePlans::builder().plan(daily("gold", 5)).plan(daily("basic", 1)).build().unwrap();
+    let many: Vec<_> = (10..99).map(|number| format!("key-{number}")).collect();
+    plans.attach_all("gold", many.iter().rev().map(String::as_str)).unwrap();
+    plans.attach("basic", "ann").unwrap();
+    assert_eq!(plans.plans(), [daily("basic", 1), daily("gold", 5)]);
+    assert_eq!(plans.keys_of("gold").unwrap(), many);
+    assert_eq!(plans.keys_of("basic").unwrap(), ["ann"]);
+    plans.detach("basic", "ann").unwrap();
+    assert!(plans.keys_of("basic").unwrap().is_empty());
+    plans.delete_plan("gold").unwrap();
+    assert_eq!(plans.plans(), [daily("basic", 1)]);
+    assert_eq!(plans.keys_of("gold").unwrap_err().value(), "gold");
+}
+
+#[test]
 fn a_key_is_in_one_plan_per_stage() {
     let on =
         |id: &str, stages: &[&str]| stages.iter().fold(UsagePlan::new(id), |plan, stage| plan.stage(stage));

@@ -4,7 +4,7 @@ mod recorded;
 #[cfg(feature = "sigv4")]
 mod signatures;
 
-use crate::support::{Strict, assert_service, get, run, through, vectors};
+use crate::support::{Strict, assert_service, get, run, through};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -345,7 +345,15 @@ fn custom_domains_map_base_paths_and_hide_the_default_endpoint() {
         twice.headers_mut().append("host", "localhost".parse().unwrap());
         assert_eq!(ask(&stages, twice).await, (400, BAD_REQUEST.to_owned()));
         assert_eq!(ask(&stages, get("/prod/pets")).await.0, 403);
+        let listed = stages.domains();
+        let api: Vec<_> = listed[1].mappings().collect();
+        assert_eq!(
+            listed.iter().map(CustomDomain::name).collect::<Vec<_>>(),
+            ["*.example.com", "api.example.com"]
+        );
+        assert_eq!(api, [("store/v1", "shop"), ("", "prod")]);
         stages.remove_domain("API.example.com").unwrap();
+        assert_eq!(stages.domains().len(), 1);
         let wildcard = ask(&stages, with_host("api.example.com", "/only/pets")).await;
         assert_eq!(wildcard, (200, "shop v1 /pets /pets".to_owned()));
         let gone = stages.remove_domain("api.example.com").unwrap_err();

@@ -77,7 +77,7 @@ fn ours(key: &SigningKey, set: fn(JwtAuthorizerBuilder) -> JwtAuthorizerBuilder)
         .expect("a valid verifier");
     let keys = JwkSource::fixed(JwkSet::from_json(&key.jwk_set()).expect("a valid set"));
     let authorizer = set(JwtAuthorizer::builder(verifier, keys)).build().expect("a valid authorizer");
-    side(with_context(JwtAuthorizerLayer::new("accounts", &authorizer).layer(bare())))
+    side(with_context(JwtAuthorizerLayer::new("accounts", authorizer).layer(bare())))
 }
 
 /// The least there is to compute: the signature, decoded already, by the key, parsed already. The tokens are not those of

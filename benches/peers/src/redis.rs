@@ -22,7 +22,7 @@ use throttle_kit::RateLimitBackend;
 use tokio::runtime::Runtime;
 use tower_gateway::{
     redis::{Redis, RedisUsage},
-    throttle::{PastRates, Throttle},
+    throttle::Throttle,
     usage_plan::store::{BucketAsk, BucketId, Counter, ThrottleAsk, Tokens, UsageStore},
 };
 
@@ -138,15 +138,15 @@ fn scripted_incr(connection: MultiplexedConnection) -> Calls {
 /// A caller's bucket; and with `all` those of the stage's method and of the account.
 fn ours(usage: Rc<RedisUsage>, all: bool) -> Calls {
     let throttle = Throttle::new(100_000.0, 1_000_000).expect("a valid throttle");
-    let bucket = move |id| BucketAsk { id, throttle, past: PastRates::default(), shadow: false };
+    let bucket = move |id| BucketAsk::new(id, throttle);
     Box::new(move |number| {
-        let counter = Counter { plan: "gold".into(), subject: number as u128 };
+        let counter = Counter::new("gold", number as u128);
         let mut buckets = vec![bucket(BucketId::Key(counter))];
         if all {
             buckets.push(bucket(BucketId::Stage("prod".into(), 7)));
             buckets.push(bucket(BucketId::Account));
         }
-        let answer = usage.throttle(ThrottleAsk { buckets, tokens: Tokens::Take(1), now: None });
+        let answer = usage.throttle(ThrottleAsk::new(buckets, Tokens::Take(1)));
         Box::pin(async move {
             let levels = answer.await.expect("an answer");
             assert!(levels.iter().all(|level| !level.lacked && level.deficit > 0));

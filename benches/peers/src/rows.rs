@@ -5,6 +5,7 @@
 
 use crate::{
     authorizer, cache, jwt,
+    least::Limited,
     measure::{BATCH, Goal, MakeRequest, Row, Subject},
     observe, ours,
     peers::{self, API_KEY},
@@ -24,7 +25,7 @@ pub fn all() -> impl Iterator<Item = &'static (&'static str, MakeRow)> {
     subjects.into_iter().flatten()
 }
 
-const ROWS: [(&str, MakeRow); 22] = [
+const ROWS: [(&str, MakeRow); 24] = [
     ("context", context),
     ("cors-simple", cors_simple),
     ("cors-no-origin", cors_no_origin),
@@ -39,6 +40,8 @@ const ROWS: [(&str, MakeRow); 22] = [
     ("limits-1-key", limits_1_key),
     ("limits-10k-keys", limits_10k_keys),
     ("limits-1m-keys", limits_1m_keys),
+    ("limits-1-key-least", |name| limits_beside_the_least(name, 1)),
+    ("limits-10k-keys-least", |name| limits_beside_the_least(name, 10_000)),
     ("quota-under-lease-1-key", quota_under_lease_1_key),
     ("quota-under-lease-10k-keys", quota_under_lease_10k_keys),
     ("redb-1-key", redb_1_key),
@@ -146,6 +149,13 @@ fn limits_without_fields(name: &'static str) -> Row {
 fn limits(name: &'static str, keys: usize, goal: f64) -> Row {
     let peer = with_context(peers::generous().layer(bare()));
     let made = row(name, with_keys(keys), ours::limits(keys), side(peer), Goal::OverFloor(goal));
+    Row { warm: keys, ..made }
+}
+
+/// The peer is what limits by key cannot do without.
+fn limits_beside_the_least(name: &'static str, keys: usize) -> Row {
+    let least = with_context(Limited::new(bare(), (0..keys).map(ours::key)));
+    let made = row(name, with_keys(keys), ours::limits(keys), side(least), Goal::None);
     Row { warm: keys, ..made }
 }
 

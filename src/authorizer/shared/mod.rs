@@ -9,13 +9,13 @@
 //!    as long as a claim lasts. Then they call the function themselves.
 //! 3. What is kept of the call goes into memory, and behind the request's back into the store.
 //!
-//! A revocation counts from when it was asked for here, and elsewhere from when the store has its number: an answer knows
-//! the number of the last record before its call began, so whatever is read later, by whomever, is held against it. While
-//! one of our own revocations has no number yet, nothing is read and nothing written.
+//! A revocation counts in this process from when it was asked for, and elsewhere from when the store has its number. An
+//! answer knows the number of the last record before its call began, so an answer that is read later is held against every
+//! revocation after that. While one of our own revocations has no number yet, nothing is read and nothing written.
 //!
-//! Who can write to the store, and does not know the secret, can forge nothing there, and can put an answer back that lay in
-//! the same place before: until its TTL and 60 s are over since its call, by the clocks of the two processes, which may
-//! stand so far apart.
+//! Somebody who can write to the store, but does not know the secret, can forge nothing there. What they can do is put an
+//! answer back that lay in the same place before, until its TTL and 60 s are over since its call, by the clocks of the two
+//! processes, which may stand so far apart.
 
 mod lead;
 mod seal;

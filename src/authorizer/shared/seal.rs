@@ -1,6 +1,6 @@
 //! How answers lie in a store that others may read: under digests, encrypted.
 //!
-//! Who has no part in the secret learns neither who was asked about nor what was said, and can put nothing there that
+//! Somebody without the secret learns neither who was asked about nor what was said, and can put nothing there that
 //! would be believed: policies and keys' values are in it. Every place has a key of its own, so that no value is taken for
 //! another's, and random nonces are far from meeting.
 

@@ -1,4 +1,4 @@
-//! One call to the service, shared: whoever waits for it drives it, and everybody reads what it brings.
+//! One call to the service, shared: every reader that waits for it drives it, and all read what it brings.
 //!
 //! No task of its own and no leader that must stay: the call (future, then body) lies in the flight, and the reader
 //! that finds nothing to read takes it out, polls it with the flight's own waker, and puts it back. When the service
@@ -149,9 +149,8 @@ impl Flight {
 
     /// Of a call that purges do not find, any purge may mean the answer.
     fn is_superseded(&self) -> bool {
-        let is_listed = !(self.job.is_alone || self.is_overtaken());
-        let Job { core, key, purges, .. } = &self.job;
-        self.superseded.load(SeqCst) || !is_listed && core.purges_of(key.primary.borrowed()) != *purges
+        let Job { core, key, purges, is_alone, .. } = &self.job;
+        self.superseded.load(SeqCst) || *is_alone && core.purges_of(key.primary.borrowed()) != *purges
     }
 
     /// The tags of the answer, once its head is there.

@@ -67,6 +67,7 @@ impl RequestControl {
 
 /// A directive that may name fields instead of meaning the whole answer: `private`, `no-cache`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Qualified {
     /// Not said.
     #[default]

@@ -1,4 +1,4 @@
-//! The RFC 9111 mode: a shared cache that goes by the words of the service and of the client.
+//! The RFC 9111 mode: a shared cache that obeys the cache headers of the service and of the client.
 //!
 //! For each request, in this order:
 //!
@@ -10,23 +10,31 @@
 //!    the client's `max-stale` or the service's `stale-while-revalidate`, and never against `must-revalidate`,
 //!    `proxy-revalidate`, `s-maxage` or `no-cache`. A client that reloads (`max-age=0`) a fresh `immutable` answer gets
 //!    it. `only-if-cached` ends here: a stored answer, or 504.
-//! 3. What is stale but has a validator is asked about with `If-None-Match` and `If-Modified-Since`, once for all who wait
-//!    for it. What must be validated at each use serves those whose request came before that question was sent; who came
-//!    while it was on its way shares the next one. A 304 brings its
-//!    fields up to date (section 3.2), unless it names another answer; so may the answer to a `HEAD` (section 4.3.5),
-//!    and one that shows another entity tag, date or length makes the stored answer stale.
-//! 4. Where the service fails (an error, or 500, 502, 503, 504), the stale answer stands in for as long as its own
-//!    `stale-if-error`, the request's, or [`Rfc9111::stale_if_error`] say.
-//! 5. A new answer is stored unless one of these speaks against it: `no-store` on either side (but not on an answer
-//!    with `must-understand` whose status is understood), `private`, `Vary: *`, a status that no cache keeps (206, 304,
-//!    428, 429, 431, 511 among them), credentials in the request that its key does not have (rule 3 of [`cache`](super)),
-//!    without `public`, `s-maxage` or `must-revalidate` in the answer (section 3.5), `Set-Cookie` (see [`SetCookie`]), no lifetime and no leave to guess one, a
-//!    `Cache-Control` that cannot be read to its end. Fields of the connection are left out, and those named by
-//!    `private="..."` or `no-cache="..."`, which only the client gets that caused the answer
-//!    (nobody, where they are trailers).
+//! 3. What is stale but has a validator is asked about with `If-None-Match` and `If-Modified-Since`, once for all requests
+//!    that wait for it. An answer that must be validated at each use serves the requests that came before that question was
+//!    sent; those that came while it was on its way share the next one. A request with `no-store` asks alone, and requests
+//!    with credentials that their key does not have ask among themselves. A 304 brings the stored fields up to date
+//!    (section 3.2), unless it names another answer: then what is stored is gone, and only the client that asked gets it
+//!    once more. The answer to a `HEAD` may bring fields up to date, too (section 4.3.5), and one that shows another entity
+//!    tag, date or length makes the stored answer stale.
+//! 4. Where the service fails (an error, or 500, 502, 503, 504, or the integration timeout inside the cache ends the call),
+//!    the stale answer stands in for as long as its own `stale-if-error`, the request's, or [`Rfc9111::stale_if_error`]
+//!    say: for each request that waits by its own words. This and `stale-while-revalidate` count from when the answer
+//!    became stale, by its age or by a soft purge.
+//! 5. A new answer is stored unless one of these speaks against it:
+//!    * `no-store` on either side (but not on an answer with `must-understand` whose status is understood), `private`,
+//!      `Vary: *`;
+//!    * a status that no cache keeps (206, 304, 428, 429, 431, 511 among them);
+//!    * credentials in the request that its key does not have (rule 3 of [`cache`](super)), unless the answer says
+//!      `public`, `s-maxage` or `must-revalidate` (section 3.5);
+//!    * `Set-Cookie` (see [`SetCookie`]);
+//!    * no lifetime, and no permission to guess one; or a `Cache-Control` that cannot be read to its end.
+//!
+//!    Fields of the connection are not stored, nor those named by `private="..."` or `no-cache="..."`: only the client that
+//!    caused the answer gets these (and nobody does where they are trailers).
 //! 6. What is sent from the store carries its `Age`, and answers the client's own conditions (304) and byte ranges
-//!    (206, 416). Every answer carries `Cache-Status` (RFC 9211):
-//!    `fwd` is `request` where something fresh was stored and the request would not have it.
+//!    (206, 416). Every answer carries `Cache-Status` (RFC 9211); `fwd` is `request` where something fresh was stored and the
+//!    request did not accept it.
 //!
 //! | the client gets | status, fields | body |
 //! |---|---|---|
@@ -61,7 +69,7 @@
 //! assert_eq!((hit.status().as_u16(), CALLS.load(Ordering::SeqCst)), (304, 1));
 //! assert_eq!(hit.headers()["cache-status"], "tower-gateway; hit; ttl=60");
 //!
-//! // Whoever says who he is gets no other's answer, and leaves none behind.
+//! // A request with credentials gets nobody else's answer, and leaves none behind.
 //! let mine = || ask().header(header::AUTHORIZATION, "Bearer alice").header(header::CACHE_CONTROL, "no-cache");
 //! cached.clone().oneshot(mine().body(Full::default())?).await?;
 //! // Nothing stored, and the client wants nothing else: refused.

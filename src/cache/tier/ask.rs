@@ -63,7 +63,7 @@ impl LayerState {
         let core = &self.core;
         let tier = core.tier.as_ref()?;
         let runtime = tokio::runtime::Handle::try_current().ok()?;
-        if !self.instance.is_shared_between_processes() || !fetch.collapses {
+        if !self.instance.is_shared_between_processes() || !fetch.is_shared() {
             return None;
         }
         if fetch.lookup.reload {

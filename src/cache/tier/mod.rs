@@ -6,15 +6,15 @@
 //! 2. The tier is asked, once for everybody in the process who asks the same, within a deadline. What it has goes into
 //!    memory and is judged there as if it had always been there.
 //! 3. If it has nothing, one process makes the call for all (`TierClaim`); the others ask again until its answer is there,
-//!    at most as long as they would wait for a call of their own process. A claim that is not renewed ends by itself, so a
+//!    at most as long as they would wait for a call of their own process, in all. A claim that is not renewed ends by itself, so a
 //!    process that dies is followed by the next one.
 //! 4. The answer, or the mark that it is not storable, goes into memory, and behind the request's back into the tier.
 //!
-//! An entry lives in the tier as long as it is fresh. What was read from it is compared with the whole key; entries know
-//! which purges they have seen, so that a purge counts as soon as the tier has its number, whatever is still on its way.
-//! Until it has one, the process that made it reads nothing of what it may concern. A tier that is away is told when it is
-//! back; a burst of purges, or what has come together meanwhile (256 of them, or 32 KiB), is told as a flush.
-//! A tier that does not answer costs its deadline, and the request goes on as without one.
+//! An entry lives in the tier as long as it is fresh. What was read from the tier is compared with the whole key. Entries
+//! know which purges they have seen, so that a purge counts as soon as the tier has its number, whatever is still on its way.
+//! Until the purge has a number, the process that made it reads nothing that it may concern. A tier that is away is told of
+//! purges when it is back; a burst of them, or what has gathered meanwhile (256 of them, or 32 KiB), is told as a flush. A
+//! tier that does not answer costs its deadline, and the request goes on as without one.
 
 mod ask;
 mod envelope;
@@ -108,6 +108,7 @@ impl TierPlace {
 
 /// The wish to make the call for all processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TierClaim {
     /// Random: whose claim it is.
     pub token: u128,
@@ -117,8 +118,16 @@ pub struct TierClaim {
     pub instead: bool,
 }
 
+impl TierClaim {
+    /// Made where there is no value.
+    pub fn new(token: u128, lasts: Duration) -> Self {
+        Self { token, lasts, instead: false }
+    }
+}
+
 /// What a tier answers.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TierAnswer {
     /// The number of the latest purge, read after the value.
     pub purges: u64,
@@ -126,8 +135,16 @@ pub struct TierAnswer {
     pub found: TierFound,
 }
 
+impl TierAnswer {
+    /// The number of the latest purge, and what was there before that was read.
+    pub fn new(purges: u64, found: TierFound) -> Self {
+        Self { purges, found }
+    }
+}
+
 /// What was in a place.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum TierFound {
     /// A value, and what is left of its time.
     Value(Bytes, Duration),

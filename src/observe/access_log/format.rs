@@ -61,9 +61,9 @@ impl AccessLogFormat {
     ///
     /// # Errors
     ///
-    /// AWS's rules, in AWS's words: not empty, at most 3 KB, one line (a line end may close it; not for HTTP and
-    /// WebSocket APIs), a request id among the variables, for HTTP APIs only variables that those have. And ours, where
-    /// AWS would print the text as it is: `$input`, `$util`, `$stageVariables`.
+    /// AWS's rules, in AWS's words: not empty, at most 3 KB, one line (a line end may close it; not for HTTP
+    /// APIs), a request id among the variables, for HTTP APIs only variables that those have. And ours, where AWS would
+    /// print the text as it is: `$input`, `$util`, `$stageVariables`.
     pub fn new(api: LogApi, text: &str) -> Result<Self, ConfigError> {
         let format = Self::compile(text, Escaping::of_format(text));
         match format.problem(api, text) {
@@ -211,10 +211,16 @@ impl AccessLogFormat {
                 self.push_text(field, &value, self.escaping, out);
                 out.push('"');
             }
-            // JSON of ours: only what breaks lines is left to escape.
-            Some(value) if bare => self.push_text(field, &value, Escaping::AwsExact, out),
+            // JSON of ours, with its own quotes: only what breaks lines is left to escape.
+            Some(value) if bare || self.is_quoted_already(field) => {
+                self.push_text(field, &value, Escaping::AwsExact, out)
+            }
             Some(value) => self.push_text(field, &value, self.escaping, out),
         }
+    }
+
+    fn is_quoted_already(&self, field: &Field) -> bool {
+        self.escaping == Escaping::Quoted && field.is_json && !field.in_string
     }
 
     fn push_text(&self, field: &Field, value: &Value<'_>, escaping: Escaping, out: &mut String) {
@@ -321,7 +327,7 @@ mod tests {
 
     #[test]
     fn the_rules_are_told_in_awss_words() {
-        use LogApi::{Http, Rest, WebSocket};
+        use LogApi::{Http, Rest};
         assert_eq!(problem(Rest, " "), "Access Log value must not be empty");
         assert_eq!(
             problem(Rest, "$context.requestId\nx"),
@@ -333,7 +339,7 @@ mod tests {
         assert!(AccessLogFormat::new(Rest, "$context.requestId\r\n").unwrap().ends_line());
         let prefix = "The following errors are found in Access Log Format: ";
         assert_eq!(
-            problem(WebSocket, "$context.requestId\n"),
+            problem(Http, "$context.requestId\n"),
             format!("{prefix}Access Log format must be single line: '$context.requestId\n'")
         );
         assert_eq!(
@@ -378,7 +384,7 @@ mod tests {
 
     #[test]
     fn every_preset_passes_its_own_rules() {
-        for api in [LogApi::Rest, LogApi::Http, LogApi::WebSocket] {
+        for api in [LogApi::Rest, LogApi::Http] {
             for preset in [
                 super::super::LogPreset::Clf,
                 super::super::LogPreset::Json,

@@ -4,18 +4,18 @@ use super::{AccessLogFormat, Escaping};
 
 /// Whose variables and whose presets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogApi {
     /// REST APIs (v1).
     #[default]
     Rest,
     /// HTTP APIs (v2).
     Http,
-    /// WebSocket APIs.
-    WebSocket,
 }
 
 /// The four layouts that AWS offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogPreset {
     /// Common Log Format.
     Clf,
@@ -37,11 +37,11 @@ impl LogPreset {
         }
     }
 
-    /// AWS: "Set up CloudWatch logging for REST APIs", "Customize HTTP API access logs" and "Configure logging for
-    /// WebSocket APIs" in the developer guide. The line breaks of that page are not part of a format.
+    /// AWS: "Set up CloudWatch logging for REST APIs" and "Customize HTTP API access logs" in the developer guide. The
+    /// line breaks of those pages are not part of a format.
     #[rustfmt::skip]
     pub(super) fn text(self, api: LogApi) -> &'static str {
-        use LogApi::{Http, Rest, WebSocket};
+        use LogApi::{Http, Rest};
         match (api, self) {
             (Rest, Self::Clf) => r#"$context.identity.sourceIp $context.identity.caller $context.identity.user [$context.requestTime] "$context.httpMethod $context.resourcePath $context.protocol" $context.status $context.responseLength $context.requestId $context.extendedRequestId"#,
             (Rest, Self::Json) => r#"{ "requestId":"$context.requestId", "extendedRequestId":"$context.extendedRequestId","ip": "$context.identity.sourceIp", "caller":"$context.identity.caller", "user":"$context.identity.user", "requestTime":"$context.requestTime", "httpMethod":"$context.httpMethod", "resourcePath":"$context.resourcePath", "status":"$context.status", "protocol":"$context.protocol", "responseLength":"$context.responseLength" }"#,
@@ -51,10 +51,6 @@ impl LogPreset {
             (Http, Self::Json) => r#"{ "requestId":"$context.requestId", "ip": "$context.identity.sourceIp", "requestTime":"$context.requestTime", "httpMethod":"$context.httpMethod","routeKey":"$context.routeKey", "status":"$context.status","protocol":"$context.protocol", "responseLength":"$context.responseLength" }"#,
             (Http, Self::Xml) => r#"<request id="$context.requestId"> <ip>$context.identity.sourceIp</ip> <requestTime>$context.requestTime</requestTime> <httpMethod>$context.httpMethod</httpMethod> <routeKey>$context.routeKey</routeKey> <status>$context.status</status> <protocol>$context.protocol</protocol> <responseLength>$context.responseLength</responseLength> </request>"#,
             (Http, Self::Csv) => "$context.identity.sourceIp,$context.requestTime,$context.httpMethod,$context.routeKey,$context.protocol,$context.status,$context.responseLength,$context.requestId",
-            (WebSocket, Self::Clf) => r#"$context.identity.sourceIp $context.identity.caller $context.identity.user [$context.requestTime] "$context.eventType $context.routeKey $context.connectionId" $context.status $context.requestId"#,
-            (WebSocket, Self::Json) => r#"{ "requestId":"$context.requestId", "ip": "$context.identity.sourceIp", "caller":"$context.identity.caller", "user":"$context.identity.user", "requestTime":"$context.requestTime", "eventType":"$context.eventType", "routeKey":"$context.routeKey", "status":"$context.status", "connectionId":"$context.connectionId" }"#,
-            (WebSocket, Self::Xml) => r#"<request id="$context.requestId"> <ip>$context.identity.sourceIp</ip> <caller>$context.identity.caller</caller> <user>$context.identity.user</user> <requestTime>$context.requestTime</requestTime> <eventType>$context.eventType</eventType> <routeKey>$context.routeKey</routeKey> <status>$context.status</status> <connectionId>$context.connectionId</connectionId> </request>"#,
-            (WebSocket, Self::Csv) => "$context.identity.sourceIp,$context.identity.caller,$context.identity.user,$context.requestTime,$context.eventType,$context.routeKey,$context.status,$context.connectionId,$context.requestId",
         }
     }
 }

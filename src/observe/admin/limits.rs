@@ -128,9 +128,9 @@ impl View {
 
     fn push_quota(self, o: &mut Object<'_>, quota: QuotaState) {
         o.text("period", quota.period.as_str()).value("limit", quota.limit).value("used", quota.used);
-        o.value("remaining", quota.remaining).value("periodStart", quota.window.start);
-        o.value("periodEnd", quota.window.end);
-        o.value("resetSeconds", (quota.window.end - self.now.unix_seconds()).max(0));
+        o.value("remaining", quota.remaining).value("periodStart", quota.window.start_unix_seconds);
+        o.value("periodEnd", quota.window.end_unix_seconds);
+        o.value("resetSeconds", (quota.window.end_unix_seconds - self.now.unix_seconds()).max(0));
         o.value("shadow", quota.shadow);
         if quota.scope == LimitScope::Shared {
             o.value("inHand", quota.in_hand);

@@ -16,10 +16,10 @@
 //! The record of a refused request says which layer refused, which statement or claim decided, and what would have been
 //! allowed ([`Explanation`](crate::context::Explanation)). With `GatewayBuilder::explanation_id`, or
 //! [`GatewayResponseLayer::explanation_id`](crate::response::GatewayResponseLayer::explanation_id), the answer names the
-//! record by its id in a header field, so that who was refused can tell an operator which request it was; the answer says
+//! record by its id in a header field, so that a refused client can tell an operator which request it was; the answer says
 //! nothing of the reasons.
 //!
-//! It refuses everybody with 403 until it is given an [`authorizer`](AdminService::authorizer). Paths are looked at from
+//! The service refuses everybody with 403 until [`allow`](AdminService::allow) says whom to let in. Paths are looked at from
 //! where the service is mounted (`axum`'s `nest_service` takes the prefix away). The page carries its style and its script,
 //! and a `Content-Security-Policy` that names them by their hash and allows nothing else.
 //!
@@ -88,7 +88,7 @@
 //! let id = explain.recent()[0].request_id.clone();
 //! let closed = AdminService::<Full<Bytes>>::new(explain, metrics);
 //! assert_eq!(closed.clone().oneshot(ask("/".into())).await.unwrap().status(), 403);
-//! let open = closed.authorizer(|head| head.headers.contains_key("x-operator"));
+//! let open = closed.allow(|head| head.headers.contains_key("x-operator"));
 //! assert_eq!(open.oneshot(ask(format!("/requests/{id}"))).await.unwrap().status(), 200);
 //! # });
 //! ```

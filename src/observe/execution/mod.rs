@@ -45,8 +45,8 @@
 //! error` (a panic), `Client closed the connection before the end of the response`. Requests that wait for the same call of an
 //! authorizer show the same call; a cached answer has none.
 //!
-//! What a method's authorizer goes by (its identity sources, the field or parameter of a token) is masked in every line,
-//! whatever its name.
+//! The values by which a method's authorizer decides (its identity sources, the field or parameter of a token) are masked in
+//! every line, whatever their names.
 //!
 //! **What is not logged.** `Authorization`, cookies, keys, and every field, query parameter or path variable whose name
 //! says API key (access, authorization, subscription key), token, JWT, secret, credential, password or signature, in
@@ -54,10 +54,11 @@
 //! `Basic`), a path variable in the paths of the lines, too; `token_type` and `token_use` are no tokens.
 //! [`redact`](ExecutionLog::redact) adds names. The event and the answer of an authorizer's call are documents: in them the
 //! identity sources' values, keys, the principal and members of such names are masked, at any depth; what is no JSON is not
-//! shown. Paths and ARNs in them are as they were sent: where a path variable is a secret, do not trace its authorizer. Other bodies are not looked into: a data trace of a method that is sent passwords
-//! logs passwords, unless [`max_body_bytes`](ExecutionLog::max_body_bytes) is 0. A line is cut at 1,024 bytes, ends in
-//! ` [TRUNCATED]` then, and can neither be broken nor forged by what a client sends; a body that is not UTF-8 prints as
-//! `[Binary Data]`.
+//! shown. A path variable that is a secret is masked in them as a segment of a path or an ARN, as it was sent and decoded.
+//! Of `Location`, `Content-Location` and `Referer`, query and fragment are masked like a query. Other bodies are not looked
+//! into: a data trace of a method that is sent passwords logs passwords, unless
+//! [`max_body_bytes`](ExecutionLog::max_body_bytes) is 0. A line is cut at 1,024 bytes and then ends in ` [TRUNCATED]`; it
+//! can neither be broken nor forged by what a client sends. A body that is not UTF-8 prints as `[Binary Data]`.
 //!
 //! In [`Gateway`](crate::gateway) the settings are known when a request comes in. With a bare `ObserveLayer` outside of a
 //! `StageRouter` they are known at its end only, so a data trace goes by the log's own setting, and there are no endpoint

@@ -37,6 +37,7 @@ struct Handle(Arc<Shared>);
 
 /// Counts of records since the sink was made. Every line is in exactly one of them, or waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FirehoseStats {
     /// Firehose took them.
     pub delivered: u64,

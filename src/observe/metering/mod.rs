@@ -6,9 +6,9 @@
 //!
 //! 1. Only answered requests of a verified key are counted; refusals are free ([`UsageJournal::with_refusals`] counts
 //!    them too).
-//! 2. Bytes in are what was read of the request's body, whatever its length was announced to be, bytes out what was
-//!    handed over of the answer. A body is counted by [`Gateway`](crate::gateway) or a `PayloadLimitLayer` inside of the observer; without
-//!    either, bytes in stay 0.
+//! 2. Bytes in are what was read of the request's body, whatever its length was announced to be; bytes out are what was
+//!    handed over of the answer. A body is counted by [`Gateway`](crate::gateway) or by a `PayloadLimitLayer` inside of the
+//!    observer; without either, bytes in stay 0.
 //! 3. Money is whole billionths of your currency's unit; nothing is rounded before the end.
 //!
 //! ```
@@ -20,6 +20,10 @@
 //! let bill = prices.bill(&[row]);
 //! assert_eq!(bill[0].key_id, "partner");
 //! assert_eq!(bill[0].amount_nano, 4_900_000_000);
+//!
+//! // Tiers rise, and nothing comes after the open one.
+//! assert!(PriceTable::new().requests([(Some(2_000_000), 3_500), (Some(1_000_000), 2_800)]).is_err());
+//! assert!(PriceTable::new().requests([(None, 3_500), (Some(1_000_000), 2_800)]).is_err());
 //! # Ok::<(), tower_gateway::ConfigError>(())
 //! ```
 
@@ -28,5 +32,5 @@ mod price;
 mod row;
 
 pub use journal::UsageJournal;
-pub use price::{BillLine, PriceTable, Tier};
+pub use price::{BillLine, PriceTable};
 pub use row::UsageRow;

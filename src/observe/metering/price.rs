@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 /// One step of a price: what each unit costs up to a total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tier {
+struct Tier {
     /// The last unit of the tier, counted from the first one of the bill; `None`: all that follow.
-    pub up_to: Option<u64>,
+    up_to: Option<u64>,
     /// What a unit costs, in billionths.
-    pub price_nano: u64,
+    price_nano: u64,
 }
 
 /// Prices of requests and of bytes, each in tiers. Absent is free.

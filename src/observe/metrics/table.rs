@@ -90,7 +90,7 @@ impl Table {
     /// `None` where the budget is spent.
     fn add(&self, labels: Labels<'_>, hash: u64) -> Option<&Series> {
         if self.used() >= self.budget as u64 {
-            // Who took the last place meanwhile may have taken it for the same labels.
+            // The thread that took the last place meanwhile may have taken it for the same labels.
             return self.find(labels, hash);
         }
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);

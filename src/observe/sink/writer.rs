@@ -24,6 +24,7 @@ const DEFAULT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Counts of a [`LogWriter`], since it was made. Every line that was handed over is in exactly one of them, or waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LogStats {
     /// Lines that the writer took.
     pub written: u64,

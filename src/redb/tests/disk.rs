@@ -7,6 +7,7 @@ use crate::{
 };
 use ::redb::{Database, StorageBackend, backends::FileBackend};
 use std::{
+    error::Error as _,
     io,
     sync::{
         Arc,
@@ -152,7 +153,11 @@ fn who_has_opened_the_file_meanwhile_has_it() {
     assert!(keys.set_enabled("a", false).is_err());
     drop(place.open().unwrap());
     bad.fails.store(false, SeqCst);
-    assert!(matches!(bad.file.flush(), Err(StateFileError::Io { .. })), "it is not looked at yet");
+    let error = bad.file.flush().unwrap_err();
+    assert!(matches!(error, StateFileError::Io { .. }), "it is not looked at yet");
+    assert_eq!(error.path(), Some(&*place.0));
+    let (text, cause) = (error.to_string(), error.source().map(ToString::to_string).unwrap_or_default());
+    assert!(text.ends_with(": cannot be read or written") && !text.contains(&cause), "{text}: {cause}");
     bad.clock.advance(Duration::from_secs(1));
     assert!(matches!(bad.file.flush(), Err(StateFileError::Closed { .. })));
     assert!(keys.set_enabled("a", false).is_err());

@@ -32,36 +32,41 @@ impl Fleet {
     /// called once, whichever process is asked first. What lies in Redis is the answer and not a verdict, encrypted, under
     /// keyed digests: neither tokens nor principals nor policies can be read or forged there without the secret. An answer
     /// takes its JSON and about 250 bytes, and lives no longer than its TTL; one that somebody puts back there later is
-    /// refused 60 s after that, so the clocks of the processes should not stand further apart than that. A Redis that is away costs a request that
-    /// would have called the function anyway at most the deadline, and after a few nothing. A revoked answer is used
-    /// by nobody, whether it was written before the revocation or by a call that had begun before it.
+    /// refused 60 s after that, so the clocks of the processes should not stand further apart than that. A Redis that is away
+    /// costs a request that would have called the function anyway at most the deadline, and after a few requests nothing. A
+    /// revoked answer is used by nobody, whether it was written before the revocation or by a call that had begun before it.
     ///
     /// **Fails closed**: while this process cannot have heard of every revocation, it uses no cached answer and asks the
     /// authorizer's function about each request; when it comes back, it first forgets what was revoked meanwhile, or
     /// everything. So 3 s after a revocation was written to Redis it is in force everywhere, whoever was cut off.
     ///
-    /// ```no_run
+    /// ```
+    /// use std::{error::Error, time::Duration};
     /// use tower_gateway::{
-    ///     authorizer::{Authorizer, AuthorizerAnswer, AuthorizerEvent, AuthorizerLayer, authorizer_fn},
+    ///     authorizer::{Authorizer, AuthorizerAnswer, AuthorizerEvent, authorizer_fn},
     ///     redis::{Fleet, Redis},
     /// };
-    ///
-    /// # async fn shared(secret: [u8; 16]) -> Result<AuthorizerLayer, Box<dyn std::error::Error>> {
-    /// use std::time::Duration;
     ///
     /// async fn who(event: AuthorizerEvent) -> Result<AuthorizerAnswer, &'static str> {
     ///     Ok(AuthorizerAnswer::allow(event.authorization_token(), ["arn:aws:execute-api:*:*:*/prod/*"]))
     /// }
     ///
-    /// let fleet = Fleet::join(&Redis::new("redis://127.0.0.1")?.prefix("shop")?)?;
-    /// let who = Authorizer::token("who", authorizer_fn(who)).shared_secret(secret).build()?;
-    /// fleet.share_authorizer(&who).await?;
-    /// who.revoke_principal("ada");
-    /// let told = fleet.settled(Duration::from_secs(5)).await?;
-    /// assert!(told.is_complete(), "{:?} may still use what was said of ada", told.silent);
-    /// // For `Gateway::builder().authorizer(..)`, as any other.
-    /// Ok(AuthorizerLayer::new(who))
-    /// # }
+    /// async fn share(fleet: &Fleet, who: &Authorizer) -> Result<(), Box<dyn Error>> {
+    ///     fleet.share_authorizer(who).await?;
+    ///     who.revoke_principal("ada");
+    ///     let told = fleet.settled(Duration::from_secs(5)).await?;
+    ///     assert!(told.is_complete(), "{:?} may still use what was said of ada", told.silent);
+    ///     Ok(())
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// // Nobody listens there.
+    /// let fleet = Fleet::join(&Redis::new("redis://127.0.0.1:1")?.prefix("shop")?)?;
+    /// let who = Authorizer::token("who", authorizer_fn(who)).shared_secret([7; 16]).build()?;
+    /// assert!(share(&fleet, &who).await.is_err());
+    /// # Ok::<_, Box<dyn Error>>(())
+    /// # })?;
+    /// # Ok::<_, Box<dyn Error>>(())
     /// ```
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use super::{listener::Listener, record::Record, scripts::Scripts, state::State};
 use crate::{
     clock::Clock,
-    error::ConfigError,
+    error::{ConfigError, ConfigErrorKind},
     redis::{
         Redis, RedisError,
         race::{before, sleep, within},
@@ -75,10 +75,13 @@ impl Fleet {
     /// There is no tokio runtime, or the system has no randomness for the process's name.
     pub fn join(redis: &Redis) -> Result<Self, ConfigError> {
         let runtime = tokio::runtime::Handle::try_current()
-            .map_err(|error| ConfigError::new("fleet", error, "needs a tokio runtime"))?;
+            .map_err(|error| ConfigError::new("fleet", "", "needs a tokio runtime").with_source(error))?;
         let mut random = [0; 8];
-        getrandom::fill(&mut random)
-            .map_err(|error| ConfigError::new("fleet", error, "no randomness for a name"))?;
+        getrandom::fill(&mut random).map_err(|error| {
+            ConfigError::new("fleet", "", "no randomness for a name")
+                .with_kind(ConfigErrorKind::System)
+                .with_source(error)
+        })?;
         let id = format!("{}-{:016x}", std::process::id(), u64::from_le_bytes(random));
         let name = |part| redis.names().name("fleet", &[part]);
         let member = Arc::new(Member {

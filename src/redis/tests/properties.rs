@@ -7,13 +7,13 @@ use crate::{
     redis::{Redis, RedisUsage, buckets, counters::MOST_UNITS},
     throttle::{
         PastRates, Throttle,
-        bucket::{Bucket, Verdict},
+        bucket::{Bucket, BucketVerdict},
     },
     usage_plan::{
         LeaseLedger,
         store::{
-            BucketAsk, BucketId, BucketLevel, Counter, DayUse, KEEP, LeaseAsk, Period, RemainingAsk,
-            Standing, Taken, ThrottleAsk, Tokens, UsageAsk, UsageStore,
+            BucketAsk, BucketId, BucketLevel, Counter, DayUse, KEPT_AFTER_END, LeaseAsk, Period,
+            RemainingAsk, Standing, Taken, ThrottleAsk, Tokens, UsageAsk, UsageStore,
         },
     },
 };
@@ -82,8 +82,8 @@ fn charge(states: &mut [Bucket], ask: &ThrottleAsk, now: u64) -> Vec<BucketLevel
         match ask.tokens {
             Tokens::Take(0) => {}
             Tokens::Take(cost) => match state.check(bucket.throttle, now, cost) {
-                Verdict::Admit(next) => *state = next,
-                Verdict::Refuse { .. } => (*lacked, refused) = (true, refused | !bucket.shadow),
+                BucketVerdict::Admit(next) => *state = next,
+                BucketVerdict::Refuse { .. } => (*lacked, refused) = (true, refused | !bucket.shadow),
             },
             Tokens::GiveBack(tokens) => *state = state.refund(tokens),
             Tokens::Overdraw(tokens) => *state = state.overdraw(bucket.throttle, now, tokens),
@@ -241,8 +241,9 @@ async fn lease_schedule(store: Arc<RedisUsage>, _: Redis, number: u64) {
                 let ask = holder.ask(&counter, limit, now, &mut random);
                 let mut wanted = ledger.ask(&ask, now);
                 // The one difference: a holder that a young counter does not know has lost it, with all that it said.
-                let is_young =
-                    born.get(&ask.period.start).is_some_and(|born| now - born < KEEP.as_micros() as u64);
+                let is_young = born
+                    .get(&ask.period.start)
+                    .is_some_and(|born| now - born < KEPT_AFTER_END.as_micros() as u64);
                 if wanted.standing == Standing::Settled && is_young {
                     wanted.standing = Standing::Lost;
                 }

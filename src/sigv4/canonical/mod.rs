@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 /// The head of a request as it was received: with stage and base path, before anything was taken off or decoded.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "the parts of http::Request")]
+#[non_exhaustive]
 pub struct RequestHead<'a> {
     pub method: &'a Method,
     pub uri: &'a Uri,
@@ -23,6 +24,11 @@ pub struct RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
+    /// Of these parts.
+    pub fn new(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap) -> Self {
+        Self { method, uri, headers }
+    }
+
     pub(super) fn query(&self) -> &'a str {
         self.uri.query().unwrap_or("")
     }

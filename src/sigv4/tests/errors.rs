@@ -5,6 +5,7 @@ use crate::{
     response::Cause,
     sigv4::{Credentials, SigV4Verifier, SignatureError},
 };
+use std::time::Duration;
 
 /// 2026-11-22T12:34:56Z
 const NOW: i64 = 1_795_350_896;
@@ -114,7 +115,7 @@ fn five_minutes_both_ways() {
         early.message(),
         "Signature not yet current: 20261122T123456Z is still later than 20261122T123455Z (20261122T122955Z + 5 min.)"
     );
-    let wide = verifier().clock_skew(901);
+    let wide = verifier().clock_skew(Duration::from_millis(901_999));
     assert!(v1().verify(&wide, NOW + 901, &credentials(None)).unwrap().is_ok());
     let error = v1().verify(&wide, NOW + 902, &credentials(None)).unwrap().unwrap_err();
     assert!(error.message().ends_with(" - 901 sec.)"), "{error}");

@@ -109,8 +109,8 @@ fn places(raw: &Raw) -> Vec<Place> {
 }
 
 /// The request with one byte changed; `None` where both spellings are one by the documented rule: the case of an escape's
-/// digit in the query, which is decoded and encoded again, and commas and blanks between `Authorization`'s parameters
-/// (the blank behind the algorithm is none of them).
+/// digit in the query, which is decoded and encoded again, and commas and spaces between `Authorization`'s parameters
+/// (the space behind the algorithm is none of them).
 fn altered(raw: &Raw, place: &Place, to: u8) -> Option<Raw> {
     let mut altered = raw.clone();
     let byte = match place {

@@ -3,7 +3,7 @@
 mod due;
 
 use super::{
-    super::store::{KEEP, Lease, LeaseAsk, Period, Standing},
+    super::store::{KEPT_AFTER_END, Lease, LeaseAsk, Period, Standing},
     book::Book,
     hand::{Hand, Terms},
     manner::{Manner, Names},
@@ -445,7 +445,7 @@ impl Holding {
 
     /// A store keeps a record for so long after it was last heard of.
     fn may_be_settled(&self, now: u64) -> bool {
-        now.saturating_sub(self.booked.pace.since()) >= nanos(KEEP)
+        now.saturating_sub(self.booked.pace.since()) >= nanos(KEPT_AFTER_END)
     }
 
     fn restart(&mut self, ask: &LeaseAsk, units: i64, names: Names) -> After {

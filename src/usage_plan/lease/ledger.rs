@@ -2,7 +2,7 @@
 
 use super::super::{
     days::KEPT_DAYS,
-    store::{DayUse, KEEP, Lease, LeaseAsk, Period, RemainingAsk, Standing, StoredUsage, UsageAsk},
+    store::{DayUse, KEPT_AFTER_END, Lease, LeaseAsk, Period, RemainingAsk, Standing, StoredUsage, UsageAsk},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -93,9 +93,9 @@ impl LeaseLedger {
             for record in period.holders.values_mut().filter(|record| record.until <= now) {
                 record.lapse(&mut self.days);
             }
-            period.holders.retain(|_, record| record.until.saturating_add(micros(KEEP)) > now);
+            period.holders.retain(|_, record| record.until.saturating_add(micros(KEPT_AFTER_END)) > now);
         }
-        self.periods.retain(|_, period| period.ends.saturating_add(micros(KEEP)) > now);
+        self.periods.retain(|_, period| period.ends.saturating_add(micros(KEPT_AFTER_END)) > now);
         let today = (now / 86_400_000_000) as i32;
         self.days.retain(|day, _| *day >= today - KEPT_DAYS - 1);
     }

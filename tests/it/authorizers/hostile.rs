@@ -76,8 +76,9 @@ fn a_repeated_token_is_nobody_s() {
 #[test]
 fn a_huge_token_is_judged_like_any_other() {
     let calls = Calls::default();
-    let layer =
-        AuthorizerLayer::new(token_authorizer(&calls).validation_expression("[a-z]{1,8}").build().unwrap());
+    let layer = AuthorizerLayer::new(
+        token_authorizer(&calls).identity_validation_expression("[a-z]{1,8}").build().unwrap(),
+    );
     let huge = vec![b'a'; 1 << 20];
     let (response, _) = run(through(layer.clone(), with_fields(&[("authorization", &huge)])));
     assert_eq!((cause(&response), calls.count()), (Some(Cause::IdentityMalformed), 0));

@@ -372,7 +372,7 @@ fn a_cached_answer_allocates_nothing() {
     for token in ["ada", "bob"] {
         assert_eq!(allocations(&pets_layer(&calls), token), floor, "{token}");
     }
-    let validated = token_authorizer(&calls).validation_expression("[a-z]+").build().unwrap();
+    let validated = token_authorizer(&calls).identity_validation_expression("[a-z]+").build().unwrap();
     assert_eq!(allocations(&AuthorizerLayer::new(validated), "ada"), floor);
     let called = calls.count();
     assert_eq!(called, 3, "the second request of each was a hit");

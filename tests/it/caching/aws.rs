@@ -583,3 +583,37 @@ fn who_may_invalidate_has_the_entry_go_whatever_comes_of_the_call() {
         }
     });
 }
+
+/// The cache's own refusals are answers like any other, to whoever counts.
+#[test]
+fn what_the_cache_itself_refuses_is_counted() {
+    run(async {
+        let counted = |cache: &Cache| -> Vec<_> {
+            let reasons = cache.stats();
+            reasons.reasons().map(|(reason, missed, _)| (reason.as_str(), missed)).collect()
+        };
+        let origin = Origin::counting();
+        let settings = CacheSettings::new().unauthorized_strategy(UnauthorizedCacheControl::FailWith403);
+        let (service, cache, _) = cached(&origin, |cache| cache.settings(settings));
+        let answer = ask(&service, get_with("/", &[("cache-control", "max-age=0")])).await;
+        assert_eq!((answer.status().as_u16(), cache.stats().count(CacheStatus::Bypass)), (403, 1));
+        assert_eq!(counted(&cache), [("unauthorized", 1)]);
+
+        let kept: Arc<std::sync::Mutex<Vec<RequestContext>>> = Arc::default();
+        let keep = Arc::clone(&kept);
+        let watch = PrincipalLayer::new(move |head| {
+            keep.lock().unwrap().push(RequestContext::of(head.extensions).unwrap().clone());
+            None
+        });
+        let (cached, cache, _) =
+            cached(&origin, |cache| cache.rfc9111(tower_gateway::cache::rfc::Rfc9111::new()));
+        let service = RequestContextLayer::new().layer(watch.layer(cached));
+        let asked = get_with("/", &[("cache-control", "only-if-cached")]);
+        assert_eq!(service.oneshot(asked).await.unwrap().status(), 504);
+        assert_eq!(origin.calls(), 0);
+        assert_eq!(cache.stats().count(CacheStatus::Bypass), 1);
+        assert_eq!(counted(&cache), [("request-directive", 1)]);
+        let reason = kept.lock().unwrap()[0].variable("cache.reason").map(|reason| reason.into_owned());
+        assert_eq!(reason.as_deref(), Some("request-directive"));
+    });
+}

@@ -151,7 +151,7 @@ fn a_token_without_a_subject_is_a_credential_wherever_it_stands() {
                 let (cached, _, _) = cached(&origin, |cache| mode(cache.key(key)));
                 let authorizer = crate::jwt::authorizer(crate::jwt::source(), crate::jwt::clock().1);
                 let authorizer = authorizer.identity_source("$request.header.X-Token").build().unwrap();
-                let service = JwtAuthorizerLayer::new("door", &authorizer).layer(BodyLayer.layer(cached));
+                let service = JwtAuthorizerLayer::new("door", authorizer).layer(BodyLayer.layer(cached));
                 let by = [&ada, &bob].map(|token| get_with("/", &[("x-token", token)]));
                 let ([first, other, again], calls) = told(&service, &origin, by).await;
                 assert_eq!((calls, &again), (expected, &first));
@@ -180,7 +180,7 @@ fn the_same_subject_of_two_issuers_is_two_callers() {
                 .clock(crate::jwt::clock().1)
                 .build()
                 .unwrap();
-            let service = CognitoAuthorizerLayer::new("door", &authorizer).layer(BodyLayer.layer(cached));
+            let service = CognitoAuthorizerLayer::new("door", authorizer).layer(BodyLayer.layer(cached));
             let by = [(one, &pools[0]), (two, &pools[1])].map(|(signer, pool)| {
                 let claims = serde_json::json!({"iss": pool.issuer(), "token_use": "id"});
                 let token = signer.sign(&crate::jwt::claims(&claims));

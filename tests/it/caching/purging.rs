@@ -300,3 +300,46 @@ fn nothing_is_put_in_after_its_purge_is_over() {
         assert!(!came_too_late.load(SeqCst), "a reader would have got it after the purge");
     });
 }
+
+/// The end of one query looks like none at all.
+#[test]
+fn entries_without_a_query_go_and_no_others() {
+    run(async {
+        let (service, cache, _) = cached(&Origin::counting(), |cache| cache);
+        for path in ["/x", "/x?a=Q", "/x?Q"] {
+            text(&service, path).await;
+        }
+        assert_eq!(cache.purge(&Purge::all().query(None)), 1);
+        assert_eq!(cache.purge(&Purge::all().query(Some("a=Q"))), 1);
+        assert_eq!(cache.usage().keys, 1);
+    });
+}
+
+/// What is purged softly has become stale at that moment, however long it would have been fresh.
+#[test]
+fn what_is_purged_softly_is_served_no_longer_than_what_has_expired() {
+    run(async {
+        let directives = "max-age=86400, stale-while-revalidate=60, stale-if-error=120";
+        let origin = Origin::new(move |_, call| async move {
+            match call {
+                1 => Ok(with(answer("call 1"), "cache-control", directives)),
+                _ => Err(TestError::from("down")),
+            }
+        });
+        let (service, cache, clock) =
+            cached(&origin, |cache| cache.rfc9111(tower_gateway::cache::rfc::Rfc9111::new()));
+        text(&service, "/").await;
+        clock.advance(SECOND * 3_600);
+        assert_eq!(cache.purge(&Purge::all().softly()), 1);
+        for _ in 0..2 {
+            assert_eq!(text(&service, "/").await, "call 1");
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            clock.advance(SECOND * 59);
+        }
+        assert_eq!(origin.calls(), 3, "refreshed behind the first, and asked for the second");
+        clock.advance(SECOND * 3);
+        assert!(send(&service, get("/")).await.is_err());
+    });
+}

@@ -32,7 +32,7 @@ fn a_table_of_a_layer_is_for_use_alone() {
         (with().timeout(TimeoutLayer::default().routes(&table)), "timeout"),
         (with().usage_plan(UsagePlanLayer::new(plans()).routes(&table)), "usage_plan"),
         (with().api_key(ApiKeyLayer::new(keys()).routes(&table)), "api_key"),
-        (with().cors(cors().routes(table.clone()).unwrap()), "cors"),
+        (with().cors(cors().routes(&table).unwrap()), "cors"),
     ] {
         assert_eq!(conflict(builder), (format!("{part} with routes"), "routes or stages"));
     }

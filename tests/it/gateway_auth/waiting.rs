@@ -67,7 +67,7 @@ fn slow_keys(gate: &Arc<Semaphore>) -> JwtAuthorizerLayer {
         }
     }));
     let remote = RemoteJwks::url("https://issuer.example/keys", client).unwrap().clock(clock().1);
-    JwtAuthorizerLayer::new("jwt", &authorizer(JwkSource::remote(remote), clock().1).build().unwrap())
+    JwtAuthorizerLayer::new("jwt", authorizer(JwkSource::remote(remote), clock().1).build().unwrap())
 }
 
 fn gateway(plans: &UsagePlans) -> GatewayBuilder {

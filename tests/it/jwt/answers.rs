@@ -23,7 +23,7 @@ const POOL: &str = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Ab12Cd
 
 fn jwt_layer() -> JwtAuthorizerLayer {
     let (_, clock) = clock();
-    JwtAuthorizerLayer::new("accounts", &authorizer(source(), clock).build().unwrap())
+    JwtAuthorizerLayer::new("accounts", authorizer(source(), clock).build().unwrap())
 }
 
 struct Answer {
@@ -128,7 +128,7 @@ fn tokens_come_bare_or_after_bearer_and_once() {
     let (_, clock) = clock();
     let by_query =
         authorizer(source(), clock).identity_source("$request.querystring.access_token").build().unwrap();
-    let layer = JwtAuthorizerLayer::new("accounts", &by_query);
+    let layer = JwtAuthorizerLayer::new("accounts", by_query);
     assert_eq!(ask(layer.clone(), get(&format!("/?access_token={good}"))).status, 200);
     assert_eq!(
         ask(layer.clone(), get(&format!("/?access_token={good}&access%5Ftoken=x"))).cause,
@@ -215,8 +215,8 @@ fn methods_say_which_authorizer_and_which_scopes() {
         .method("/nobody", Method::GET, jwt("nobody"))
         .build()
         .unwrap();
-    let layer = JwtAuthorizerLayer::new("accounts", &accounts).authorizer("staff", &staff).unwrap();
-    let twice = layer.clone().authorizer("accounts", &staff).unwrap_err();
+    let layer = JwtAuthorizerLayer::new("accounts", accounts).authorizer("staff", staff.clone()).unwrap();
+    let twice = layer.clone().authorizer("accounts", staff).unwrap_err();
     assert_eq!((twice.location(), twice.value()), ("authorizer name", "accounts"));
     let layer = layer.routes(&routes);
     let user = token(&json!({}));
@@ -275,7 +275,7 @@ fn cognito_token(token_use: &str, changes: &Value) -> String {
 /// C1 to C3 of the conformance list, and the rest of the table.
 #[test]
 fn rest_apis_answer_as_recorded() {
-    let open = CognitoAuthorizerLayer::new("pool", &pool());
+    let open = CognitoAuthorizerLayer::new("pool", pool());
     let scoped = open.clone().scopes(["pets/read", "pets/write"]);
     let unauthorized = r#"{"message":"Unauthorized"}"#;
     let read = json!({"scope": "openid pets/read"});
@@ -314,7 +314,7 @@ fn rest_apis_answer_as_recorded() {
 
 #[test]
 fn each_pool_vouches_with_its_own_keys() {
-    let layer = CognitoAuthorizerLayer::new("pool", &pool());
+    let layer = CognitoAuthorizerLayer::new("pool", pool());
     let local = json!({"iss": "http://localhost:9229/local"});
     let by_two = signers()[1].sign(&cognito_claims("id", &local));
     assert_eq!(ask(layer.clone(), with_token("/", &by_two)).status, 200);
@@ -329,7 +329,7 @@ fn pools_can_be_narrowed_to_app_clients() {
     let by_expression = cognito().identity_validation_expression("client-[0-9]").build().unwrap();
     let by_id = cognito().client_id("client-1").client_id("client-2").build().unwrap();
     let asked = |authorizer: &CognitoAuthorizer, token_use: &str, changes: Value| {
-        let layer = CognitoAuthorizerLayer::new("pool", authorizer);
+        let layer = CognitoAuthorizerLayer::new("pool", authorizer.clone());
         let layer = if token_use == "id" { layer } else { layer.scopes(["s"]) };
         ask(layer, with_token("/", &cognito_token(token_use, &changes))).cause
     };
@@ -351,7 +351,7 @@ fn pools_can_be_narrowed_to_app_clients() {
 #[test]
 fn rest_claims_are_texts_as_the_proxy_event_has_them() {
     let token = cognito_token("id", &json!({"groups": ["a", "b"]}));
-    let seen = seen(&CognitoAuthorizerLayer::new("pool", &pool()), &token);
+    let seen = seen(&CognitoAuthorizerLayer::new("pool", pool()), &token);
     let exp = "Fri Jan 15 09:00:00 UTC 2027";
     assert_eq!(seen["values"], json!(["ada", "ada", "client-1", exp, "a,b", null, null]));
 }

@@ -92,7 +92,7 @@ impl Provider {
 }
 
 fn layer(remote: RemoteJwks, clock: &Clock) -> JwtAuthorizerLayer {
-    JwtAuthorizerLayer::new("a", &handle(remote, clock))
+    JwtAuthorizerLayer::new("a", handle(remote, clock))
 }
 
 fn handle(remote: RemoteJwks, clock: &Clock) -> JwtAuthorizer {
@@ -202,7 +202,7 @@ async fn an_hour_without_the_provider_keeps_known_keys_working() {
     // Nothing is remembered here: every request needs the key.
     let authorizer =
         authorizer(JwkSource::remote(provider.remote(&clock)), clock.clone()).remember_at_most(0);
-    let layer = JwtAuthorizerLayer::new("a", &authorizer.build().unwrap());
+    let layer = JwtAuthorizerLayer::new("a", authorizer.build().unwrap());
     assert_eq!(ask(&layer, &by(0)).await, Ok(()));
     provider.go_away();
     let (good, unknown) = (by(0), by(1));
@@ -395,7 +395,7 @@ async fn a_file_is_read_again_when_it_changes() {
     assert!(JwkSource::file(&path).is_err(), "not there yet");
     std::fs::write(&path, key_set(&[&signers()[0]])).unwrap();
     let source = JwkSource::file(&path).unwrap();
-    let layer = JwtAuthorizerLayer::new("a", &authorizer(source.clone(), clock).build().unwrap());
+    let layer = JwtAuthorizerLayer::new("a", authorizer(source.clone(), clock).build().unwrap());
     assert_eq!(
         (ask(&layer, &by(0)).await, ask(&layer, &by(1)).await),
         (Ok(()), Err(Some(JwtError::UnknownKey)))
@@ -421,7 +421,7 @@ async fn a_fixed_set_can_be_replaced_while_requests_flow() {
     let (_, clock) = clock();
     let set = |signer: &Signer| JwkSet::from_json(&key_set(&[signer])).unwrap();
     let source = JwkSource::fixed(set(&signers()[0]));
-    let layer = JwtAuthorizerLayer::new("a", &authorizer(source.clone(), clock).build().unwrap());
+    let layer = JwtAuthorizerLayer::new("a", authorizer(source.clone(), clock).build().unwrap());
     assert_eq!(ask(&layer, &token(&json!({}))).await, Ok(()));
     source.replace(set(&signers()[1]));
     assert_eq!(ask(&layer, &token(&json!({}))).await, Err(Some(JwtError::UnknownKey)));
@@ -434,7 +434,7 @@ async fn keys_put_in_force_by_hand_hold_for_an_issuer_that_has_long_been_away() 
     let (manual, clock) = clock();
     let provider = Provider::with_keys(&[&signers()[0]]);
     let source = JwkSource::remote(provider.remote(&clock));
-    let layer = JwtAuthorizerLayer::new("a", &authorizer(source.clone(), clock).build().unwrap());
+    let layer = JwtAuthorizerLayer::new("a", authorizer(source.clone(), clock).build().unwrap());
     assert_eq!(ask(&layer, &by(0)).await, Ok(()));
     provider.go_away();
     manual.advance(Duration::from_secs(7300));
@@ -454,7 +454,7 @@ async fn a_fetch_that_had_begun_before_brings_no_withdrawn_key_back() {
     let (manual, clock) = clock();
     let provider = Provider::with_keys(&[&signers()[0]]);
     let source = JwkSource::remote(provider.remote(&clock));
-    let layer = JwtAuthorizerLayer::new("a", &authorizer(source.clone(), clock).build().unwrap());
+    let layer = JwtAuthorizerLayer::new("a", authorizer(source.clone(), clock).build().unwrap());
     assert_eq!(ask(&layer, &by(0)).await, Ok(()));
     let gate = provider.hold();
     manual.advance(Duration::from_secs(600));

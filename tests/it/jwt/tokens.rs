@@ -14,7 +14,7 @@ use tower_gateway::{
 };
 
 fn ask(authorizer: &JwtAuthorizer, token: &str) -> Result<(), JwtError> {
-    let layer = JwtAuthorizerLayer::new("a", authorizer);
+    let layer = JwtAuthorizerLayer::new("a", authorizer.clone());
     let (answer, _) = run(through(layer, with_token("/", token)));
     let error = answer.extensions().get::<TokenRefusal>().and_then(TokenRefusal::error);
     error.map_or(Ok(()), Err)
@@ -106,7 +106,7 @@ fn a_remembered_token_is_asked_for_its_scopes_every_time() {
     let (_, clock) = clock();
     let authorizer = authorizer(source(), clock).build().unwrap();
     let status = |sub: &str, scope: &str| {
-        let layer = JwtAuthorizerLayer::new("a", &authorizer).scopes([scope]);
+        let layer = JwtAuthorizerLayer::new("a", authorizer.clone()).scopes([scope]);
         let token = token(&json!({"sub": sub, "scope": sub}));
         run(through(layer, with_token("/", &token))).0.status().as_u16()
     };
@@ -161,7 +161,7 @@ fn debug_shows_no_token_and_no_claim() {
     let authorizer = authorizer(source(), clock).build().unwrap();
     let token = token(&json!({"sub": "very-private"}));
     assert_eq!(ask(&authorizer, &token), Ok(()));
-    let shown = format!("{authorizer:?} {:?}", JwtAuthorizerLayer::new("a", &authorizer));
+    let shown = format!("{authorizer:?} {:?}", JwtAuthorizerLayer::new("a", authorizer.clone()));
     assert!(!shown.contains("very-private") && !shown.contains(&token[..40]), "{shown}");
 }
 
@@ -198,7 +198,7 @@ fn a_token_seen_before_costs_no_allocation_and_a_new_one_three() {
     let (_, clock) = clock();
     let floor = RequestContextLayer::new().clock(clock.clone());
     let cost = |authorizer: &JwtAuthorizer, token: &str, scopes: &[&str]| {
-        let layer = JwtAuthorizerLayer::new("a", authorizer).scopes(scopes.iter().copied());
+        let layer = JwtAuthorizerLayer::new("a", authorizer.clone()).scopes(scopes.iter().copied());
         let bare = allocations(&mut floor.clone().layer(handler()), with_token("/", token));
         allocations(&mut floor.clone().layer(layer.layer(handler())), with_token("/", token)) - bare
     };

@@ -219,7 +219,7 @@ fn passes_layer(verifier: &JwtVerifier, keys: &JwkSet, now: i64, token: &str, sc
     use crate::support::{get, run, through};
     let clock = tower_gateway::clock::ManualClock::at_unix_seconds(now).clock();
     let authorizer = JwtAuthorizer::builder(verifier.clone(), JwkSource::fixed(keys.clone())).clock(clock);
-    let layer = JwtAuthorizerLayer::new("attacked", &authorizer.build().unwrap()).scopes(scopes.to_vec());
+    let layer = JwtAuthorizerLayer::new("attacked", authorizer.build().unwrap()).scopes(scopes.to_vec());
     let mut request = get("/");
     // A text that no header can carry does not arrive.
     let Ok(value) = http::HeaderValue::from_str(token) else { return false };

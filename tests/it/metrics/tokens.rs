@@ -54,8 +54,8 @@ fn seen() -> (String, Vec<Value>) {
         ObserveLayer::new().api(ApiInfo::new("pets")).observer(metrics.clone()).observer(emf.extended(true));
     let gateway = Gateway::builder()
         .stages(Stages::single("prod", routes.build().unwrap()).unwrap())
-        .jwt_authorizer(JwtAuthorizerLayer::new("issuer", &authorizer(keys, now.clone()).build().unwrap()))
-        .cognito_authorizer(CognitoAuthorizerLayer::new("pool", &pool))
+        .jwt_authorizer(JwtAuthorizerLayer::new("issuer", authorizer(keys, now.clone()).build().unwrap()))
+        .cognito_authorizer(CognitoAuthorizerLayer::new("pool", pool))
         .clock(now)
         .observe(observe);
     let service = gateway.build().unwrap().layer(service_fn(|_: Request<_>| async {

@@ -82,7 +82,7 @@ impl Shop {
             Ok::<_, Infallible>(Response::new(Body::from("pets")))
         }));
         let admin = AdminService::<Body>::new(self.explain.clone(), self.metrics.clone())
-            .authorizer(|_| true)
+            .allow(|_| true)
             .api_keys(self.keys.clone())
             .usage_plans(self.plans.clone())
             .stages(self.stages.clone());

@@ -89,7 +89,7 @@ impl Process {
     /// What is shown at a path, once the time of a store that does not answer is over.
     async fn shows(&self, path: &str) -> Value {
         let admin = AdminService::<Full<Bytes>>::new(self.explain.clone(), Metrics::new())
-            .authorizer(|_| true)
+            .allow(|_| true)
             .usage_plans(self.plans.clone())
             .stages(self.stages.clone());
         let mut asked = std::pin::pin!(admin.oneshot(Request::get(path).body(()).unwrap()));

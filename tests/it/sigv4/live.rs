@@ -2,6 +2,7 @@
 //! that is absent is named on a line.
 
 use super::support::{api, credentials, echo};
+use crate::support::left_out;
 use axum::Router;
 use std::{
     collections::BTreeMap,
@@ -70,8 +71,7 @@ fn botocore_boto3_and_the_aws_cli() {
     let python = manifest(".venv/bin/python");
     let has_clients = Command::new(&python).args(["-c", "import boto3, awscli"]).output();
     if !has_clients.is_ok_and(|output| output.status.success()) {
-        println!("left out: botocore, boto3 and the AWS CLI (no .venv with them)");
-        return;
+        return left_out("botocore, boto3 and the AWS CLI (no .venv with them)");
     }
     let script = manifest("tests/it/sigv4/clients.py");
     assert_all(&lines(Command::new(python).arg(script).arg(format!("http://{}", serve()))), 18);
@@ -82,8 +82,7 @@ fn aws4_and_the_javascript_sdk_s_signer() {
     let modules = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients");
     let has_node = Command::new("node").arg("--version").output().is_ok();
     if !has_node || !modules.join("node_modules/aws4").exists() {
-        println!("left out: aws4 and @smithy/signature-v4 (no node, or not installed)");
-        return;
+        return left_out("aws4 and @smithy/signature-v4 (no node, or not installed)");
     }
     let script = manifest("tests/it/sigv4/clients.mjs");
     let mut node = Command::new("node");
@@ -108,8 +107,7 @@ fn curl_where_it_follows_the_rule() {
     let base = format!("http://{}", serve());
     let url = |target: &str| format!("{base}{target}");
     if curl(&[&USER[..], &[&url("/prod/pets")]].concat()).is_none() {
-        println!("left out: curl (none, or one without --aws-sigv4)");
-        return;
+        return left_out("curl (none, or one without --aws-sigv4)");
     }
     let signed =
         |arguments: &[&str], target: &str| curl(&[&USER[..], arguments, &[&url(target)]].concat()).unwrap();

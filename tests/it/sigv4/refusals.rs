@@ -173,11 +173,7 @@ fn unsigned_payloads_pass_by_setting_only() {
         let mut request =
             Signer { headers: &[("x-amz-content-sha256", "UNSIGNED-PAYLOAD")], ..Signer::default() }
                 .sign("POST", "/pets", "");
-        let head = tower_gateway::sigv4::RequestHead {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-        };
+        let head = tower_gateway::sigv4::RequestHead::new(request.method(), request.uri(), request.headers());
         let texts = verifier.canonical_texts(&head, Payload::Unsigned).unwrap();
         let signature = sign(texts.string_to_sign());
         let text = request.headers()["authorization"].to_str().unwrap();

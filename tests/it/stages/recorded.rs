@@ -1,6 +1,7 @@
 //! Routing and canaries as recorded from AWS.
 
 use super::*;
+use crate::support::recorded;
 
 /// Resources of a recorded API, and what each declared method answers.
 fn recorded_api(resources: &Value) -> (Routes, Answers) {
@@ -62,12 +63,8 @@ async fn judge(id: &str, answer: Answer, expect: &Value) {
 
 #[test]
 fn routing_as_recorded_from_aws() {
-    let Some(file) = vectors("apigateway-recorded/cases.json") else { return };
-    let cases: Vec<_> =
-        file["cases"].as_array().unwrap().iter().filter(|case| case["feature"] == "routing").collect();
-    assert!(!cases.is_empty());
     run(async {
-        for case in cases {
+        for case in recorded("routing", 5) {
             let (routes, answers) = recorded_api(&case["api"]["resources"]);
             let stages = Stages::single("dev", routes).unwrap();
             let answer =
@@ -80,10 +77,8 @@ fn routing_as_recorded_from_aws() {
 
 #[test]
 fn canaries_as_recorded_from_aws() {
-    let Some(file) = vectors("apigateway-recorded/cases.json") else { return };
-    let cases = file["cases"].as_array().unwrap().iter().filter(|case| case["feature"] == "stage-canary");
     run(async {
-        for case in cases {
+        for case in recorded("stage-canary", 1) {
             let api = &case["api"];
             let (main, main_answers) = recorded_api(&api["deployment"]["resources"]);
             let (other, other_answers) = recorded_api(&api["canary"]["deployment"]["resources"]);

@@ -64,7 +64,7 @@ impl Restarting {
     }
 
     fn own(&self, counter: &Counter) -> Counter {
-        Counter { plan: format!("{}-{}", counter.plan, self.schedule).into(), subject: counter.subject }
+        Counter::new(format!("{}-{}", counter.plan, self.schedule), counter.subject)
     }
 }
 
@@ -106,7 +106,7 @@ impl UsageStore for Restarting {
     }
 
     fn forget_plan(&self, plan: Arc<str>) -> StoreFuture<()> {
-        self.store().forget_plan(self.own(&Counter { plan, subject: 0 }).plan)
+        self.store().forget_plan(self.own(&Counter::new(plan, 0)).plan)
     }
 }
 

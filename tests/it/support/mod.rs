@@ -130,6 +130,15 @@ pub fn vectors(file: &str) -> Option<serde_json::Value> {
     }
 }
 
+/// The cases of a feature that were recorded from AWS: as many as are known, or none where the vectors are not there.
+pub fn recorded(feature: &str, known: usize) -> Vec<serde_json::Value> {
+    let Some(file) = vectors("apigateway-recorded/cases.json") else { return Vec::new() };
+    let all = file["cases"].as_array().unwrap().iter();
+    let cases: Vec<_> = all.filter(|case| case["feature"] == feature).cloned().collect();
+    assert_eq!(cases.len(), known, "recorded cases of {feature}");
+    cases
+}
+
 /// Compiles only for what axum and hyper servers demand of a service.
 pub fn assert_service<S: Clone + Send + Sync + 'static>(_: &S) {}
 

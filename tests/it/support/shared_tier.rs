@@ -163,7 +163,7 @@ impl CacheTier for Seat {
                 }
                 (None, None) => TierFound::Nothing,
             };
-            TierAnswer { purges: state.purges.len() as u64, found }
+            TierAnswer::new(state.purges.len() as u64, found)
         })
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 use tower_gateway::{
     store::{StoreError, StoreFuture},
-    throttle::bucket::{Bucket, Verdict},
+    throttle::bucket::{Bucket, BucketVerdict},
     usage_plan::{
         LeaseLedger,
         store::{
@@ -156,7 +156,7 @@ impl Shared {
             taken
         });
         self.ledgers.insert(ask.counter.clone(), ledger);
-        Taken { lease, levels }
+        Taken::new(lease, levels)
     }
 
     fn throttle(&mut self, ask: &ThrottleAsk) -> Vec<BucketLevel> {
@@ -181,15 +181,16 @@ impl Shared {
                 Tokens::Overdraw(tokens) => (old.overdraw(bucket.throttle, now, tokens), false),
                 Tokens::Take(0) => (old, false),
                 Tokens::Take(tokens) => match old.check(bucket.throttle, now, tokens) {
-                    Verdict::Admit(taken) => (taken, false),
-                    Verdict::Refuse { .. } => (old, true),
+                    BucketVerdict::Admit(taken) => (taken, false),
+                    BucketVerdict::Refuse { .. } => (old, true),
                 },
+                tokens => panic!("{tokens:?}"),
             });
         }
         let refused = ask.buckets.iter().zip(&next).any(|(bucket, next)| next.1 && !bucket.shadow);
         let levels = ask.buckets.iter().zip(&next).map(|(bucket, (changed, lacked))| {
             let after = if refused { settled(bucket) } else { *changed };
-            BucketLevel { deficit: after.deficit_at(bucket.throttle, now), lacked: *lacked }
+            BucketLevel::new(after.deficit_at(bucket.throttle, now), *lacked)
         });
         let levels = levels.collect();
         if !refused {
@@ -218,9 +219,9 @@ impl UsageStore for Double {
         let this = self.clone();
         self.throttles.then(|| {
             self.answer(move |shared| {
-                let Taken { lease, levels } = shared.take(ask, tokens);
+                let Taken { lease, levels, .. } = shared.take(ask, tokens);
                 let refused = levels.as_ref().is_some_and(|levels| tokens.is_refused(levels));
-                Taken { lease: if refused { lease } else { lease.recalling(ask, this) }, levels }
+                Taken::new(if refused { lease } else { lease.recalling(ask, this) }, levels)
             })
         })
     }

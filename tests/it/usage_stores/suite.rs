@@ -236,32 +236,19 @@ pub fn schedules() -> u64 {
 pub async fn forgets_one_plan(store: &impl UsageStore) {
     let day = i32::try_from(NOON / 86_400).unwrap();
     let start = i64::from(day) * 86_400;
-    let period = Period { start, end: start + 86_400, first_day: day, end_day: day + 1 };
+    let period = Period::new(start..start + 86_400, day..day + 1);
     let now = Some(u64::try_from(NOON).unwrap() * 1_000_000);
     let plans = ["p", "p*", "pq", "p:q", "[p]", "p\\*", "p*:0"];
-    let counters =
-        plans.iter().flat_map(|plan| [1, 2].map(|subject| Counter { plan: (*plan).into(), subject }));
+    let counters = plans.iter().flat_map(|plan| [1, 2].map(|subject| Counter::new(*plan, subject)));
     for counter in counters.clone() {
-        let used = vec![DayUse { day, units: 3 }];
-        let ask = LeaseAsk {
-            holder: counter.subject,
-            counter,
-            period,
-            limit: Some(10),
-            seq: 1,
-            fresh: true,
-            used,
-            hold: 0,
-            need: 0,
-            least: 0,
-            want: 0,
-            epoch: Duration::from_secs(10),
-            now,
-        };
+        let holder = counter.subject;
+        let mut ask = LeaseAsk::new(counter, period, holder);
+        (ask.limit, ask.used, ask.now) = (Some(10), vec![DayUse::new(day, 3)], now);
         assert_eq!(store.lease(ask).await.unwrap().pool, 7);
     }
     let usage = async |counter: Counter| {
-        let ask = UsageAsk { counter, period, limit: Some(10), first_day: day, last_day: day, now };
+        let mut ask = UsageAsk::new(counter, period);
+        (ask.limit, ask.now) = (Some(10), now);
         let usage = store.usage(ask).await.unwrap();
         (usage.days.iter().map(|day| day.units).sum::<i64>(), usage.remaining)
     };

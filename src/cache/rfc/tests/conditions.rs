@@ -207,7 +207,7 @@ fn a_lookup_ends_in_one_of_these() {
     assert!(matches!(get(&[("cache-control", "only-if-cached")], fresh, 60), Decision::GatewayTimeout));
     assert!(matches!(lookup(&Method::HEAD, &[], fresh, 0), Decision::Hit));
     assert!(matches!(lookup(&Method::HEAD, &[], fresh, 60), Decision::Revalidate(NoCacheReason::Expired)));
-    // Whoever carries credentials could not leave a confirmation behind for others.
+    // A client with credentials could not leave a confirmation behind for others.
     assert!(matches!(get(&[("cookie", "a=b")], fresh, 60), Decision::Miss(NoCacheReason::Expired)));
     let shared: Option<&[(&str, &str)]> = Some(&[("cache-control", "s-maxage=60"), ("etag", "\"a\"")]);
     assert!(matches!(
@@ -241,7 +241,7 @@ fn a_304_freshens_and_a_failure_may_be_covered() {
     let (headers, lifetime) = freshened(&[("etag", "\"a\""), ("x", "2")]);
     assert_eq!((headers["x"].to_str().unwrap(), lifetime), ("2", Ok(seconds(60))));
     let (headers, lifetime) = freshened(&[("etag", "\"b\""), ("x", "2")]);
-    assert_eq!((headers["x"].to_str().unwrap(), lifetime), ("1", Err(NoCacheReason::Status)));
+    assert_eq!((headers["x"].to_str().unwrap(), lifetime), ("1", Err(NoCacheReason::Contradicted)));
     // For the client that asked, it is as the service now says; for others there is none.
     let (headers, lifetime) = freshened(&[("cache-control", "no-store")]);
     assert_eq!((headers["x"].to_str().unwrap(), lifetime), ("1", Err(NoCacheReason::NoStore)));

@@ -132,6 +132,7 @@ impl Storm {
                 let allowed = self.counts(|counts| counts.allowed_units);
                 assert!(admitted.saturating_sub(LIMIT) <= allowed, "{context}: {admitted} {allowed}");
             }
+            policy => panic!("{policy:?} is not tested"),
         }
         let longest = self.waits.iter().max().unwrap();
         assert!(*longest < DEADLINE + SLACK, "{context}: {longest:?}");

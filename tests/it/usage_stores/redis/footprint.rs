@@ -2,10 +2,10 @@
 
 use super::LONG;
 use crate::support::{is_long, redis_server::RedisServer, run};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tower_gateway::{
     redis::{Redis, RedisUsage},
-    throttle::{PastRates, Throttle},
+    throttle::Throttle,
     usage_plan::store::{
         BucketAsk, BucketId, Counter, DayUse, LeaseAsk, Period, ThrottleAsk, Tokens, UsageStore,
     },
@@ -32,7 +32,7 @@ where
     let callers: u64 = if is_long() { 1_000_000 } else { 20_000 };
     run(async {
         let store = Arc::new(RedisUsage::new(Redis::new(&server.url()).unwrap()).deadline(LONG));
-        let warm = Counter { plan: "gold".into(), subject: 0 };
+        let warm = Counter::new("gold", 0);
         one(Arc::clone(&store), warm).await;
         let before = used_memory(server);
         let workers = (0..100_u64).map(|worker| {
@@ -42,7 +42,7 @@ where
                     // As digests are.
                     let subject =
                         u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-                    one(Arc::clone(&store), Counter { plan: "gold".into(), subject }).await;
+                    one(Arc::clone(&store), Counter::new("gold", subject)).await;
                 }
             })
         });
@@ -55,27 +55,16 @@ where
 
 async fn take(store: Arc<RedisUsage>, counter: Counter) {
     let throttle = Throttle::new(0.001, 5).unwrap();
-    let buckets =
-        vec![BucketAsk { id: BucketId::Key(counter), throttle, past: PastRates::default(), shadow: false }];
-    store.throttle(ThrottleAsk { buckets, tokens: Tokens::Take(1), now: None }).await.unwrap();
+    let buckets = vec![BucketAsk::new(BucketId::Key(counter), throttle)];
+    store.throttle(ThrottleAsk::new(buckets, Tokens::Take(1))).await.unwrap();
 }
 
 async fn lease(store: Arc<RedisUsage>, counter: Counter) {
-    let ask = LeaseAsk {
-        holder: counter.subject ^ 7,
-        counter,
-        period: Period { start: 1_793_491_200, end: 4_102_444_800, first_day: 20_758, end_day: 20_788 },
-        limit: Some(1_000),
-        seq: 1,
-        fresh: true,
-        used: vec![DayUse { day: 20_784, units: 3 }],
-        hold: 0,
-        need: 1,
-        least: 1,
-        want: 10,
-        epoch: Duration::from_secs(10),
-        now: None,
-    };
+    let holder = counter.subject ^ 7;
+    let period = Period::new(1_793_491_200..4_102_444_800, 20_758..20_788);
+    let mut ask = LeaseAsk::new(counter, period, holder);
+    (ask.limit, ask.used) = (Some(1_000), vec![DayUse::new(20_784, 3)]);
+    (ask.need, ask.least, ask.want) = (1, 1, 10);
     store.lease(ask).await.unwrap();
 }
 
