@@ -57,7 +57,7 @@ fn so_is_that_of_a_layer_that_asks_who_calls() {
         authorizer_fn(|_| async { Ok::<_, AuthorizerError>(AuthorizerAnswer::allow("ada", ["*"])) });
     let custom = AuthorizerLayer::new(Authorizer::token("custom", function).build().unwrap());
     let tokens =
-        JwtAuthorizerLayer::new("jwt", &jwt::authorizer(jwt::source(), jwt::clock().1).build().unwrap());
+        JwtAuthorizerLayer::new("jwt", jwt::authorizer(jwt::source(), jwt::clock().1).build().unwrap());
     let signed = support::layer_of([]).routes(&table).build().unwrap();
     for (builder, part) in [
         (Gateway::builder().resource_policy(policy.routes(&table)), "resource_policy"),
