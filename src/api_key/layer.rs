@@ -104,6 +104,12 @@ impl<K: ApiKeyStore + Clone> ApiKeyLayer<K> {
         self.change(|config| config.scope = Some(routes.scope()))
     }
 
+    /// Whether it has a table of its own.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn has_routes(&self) -> bool {
+        self.config.scope.is_some()
+    }
+
     /// For which requests a key is needed. Default: [`PerMethod`](KeyRequirement::PerMethod) behind a stage or with
     /// [`routes`](Self::routes), otherwise [`Always`](KeyRequirement::Always).
     pub fn require(self, requirement: KeyRequirement) -> Self {

@@ -102,6 +102,12 @@ impl AuthorizerLayer {
         self.change(|config| config.scope = Some(routes.scope()))
     }
 
+    /// Whether it has a table of its own.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn has_routes(&self) -> bool {
+        self.config.scope.is_some()
+    }
+
     /// Region, account and API id of the ARNs that policies are asked about. Default: those of
     /// [`ExecuteApi::default`]. With a resource policy, here or in the gateway around, those of the policy count.
     pub fn api(self, api: ExecuteApi) -> Self {

@@ -14,7 +14,12 @@ use std::{
     time::Duration,
 };
 
-/// A body may keep us waiting for `grace` plus the time its bytes take at `bytes_per_second`.
+/// What bytes earn at most, beyond the grace: a body that came fast may stall no longer than a slow one for that. Ours: a
+/// minute is what servers wait for a client by default (nginx, `client_body_timeout`).
+const MOST_EARNED: Duration = Duration::from_secs(60);
+
+/// A body may keep us waiting for `grace` plus the time its bytes take at `bytes_per_second`, of which no more than
+/// [`MOST_EARNED`] is kept for later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MinimumRate {
     pub(crate) bytes_per_second: u64,
@@ -27,6 +32,13 @@ impl MinimumRate {
         let seconds = received as f64 / self.bytes_per_second as f64;
         let earned = if self.bytes_per_second == 0 { f64::INFINITY } else { seconds };
         self.grace.saturating_add(Duration::try_from_secs_f64(earned).unwrap_or(Duration::MAX))
+    }
+
+    /// What is used up of an allowance when the next wait begins, after `waited`: what has not been needed is forfeit.
+    fn used_up(self, allowance: Duration, waited: Duration) -> Duration {
+        let is_unbounded = self.bytes_per_second == 0;
+        let most = if is_unbounded { Duration::MAX } else { self.grace.saturating_add(MOST_EARNED) };
+        waited.max(allowance.saturating_sub(most))
     }
 }
 
@@ -116,8 +128,8 @@ impl Meter {
         let clock = &self.config.pace.clock;
         let allowance = rate.allowance(self.received);
         let context = &self.config.context;
-        let wait = self.wait.get_or_insert_with(|| Box::new(Wait::new(clock, context, allowance)));
-        if wait.expired(allowance, cx) {
+        let wait = self.wait.get_or_insert_with(|| Box::new(Wait::new(clock, context, rate, allowance)));
+        if wait.expired(rate, allowance, cx) {
             return self.cut_off(BodyFault::TooSlow, BodyLimitError::TooSlow);
         }
         Poll::Pending
@@ -136,7 +148,7 @@ impl Meter {
 struct Wait {
     clock: Clock,
     context: RequestContext,
-    /// Before the present wait.
+    /// Before the present wait, and what was forfeit.
     waited: Duration,
     since: Option<Timestamp>,
     /// Rings when the allowance may be used up, never later: bytes and pauses only move that moment away. So it
@@ -145,10 +157,11 @@ struct Wait {
 }
 
 impl Wait {
-    fn new(clock: &Clock, context: &RequestContext, allowance: Duration) -> Self {
+    fn new(clock: &Clock, context: &RequestContext, rate: MinimumRate, allowance: Duration) -> Self {
         let (clock, context) = (clock.clone(), context.clone());
-        let timer = clock.sleep(allowance);
-        Self { clock, context, waited: Duration::ZERO, since: None, timer }
+        let waited = rate.used_up(allowance, Duration::ZERO);
+        let timer = clock.sleep(allowance.saturating_sub(waited));
+        Self { clock, context, waited, since: None, timer }
     }
 
     /// The client sent something. A wait beyond the allowance is one that nobody watched (the timer would have
@@ -164,9 +177,10 @@ impl Wait {
         }
     }
 
-    fn expired(&mut self, allowance: Duration, cx: &mut Context<'_>) -> bool {
+    fn expired(&mut self, rate: MinimumRate, allowance: Duration, cx: &mut Context<'_>) -> bool {
         let since = *self.since.get_or_insert_with(|| {
             let now = self.clock.now();
+            self.waited = rate.used_up(allowance, self.waited);
             self.context.client_wait_begins(now, allowance.saturating_sub(self.waited));
             now
         });

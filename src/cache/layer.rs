@@ -47,6 +47,12 @@ impl CacheLayer {
         self
     }
 
+    /// Whether it has a table of its own.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn has_routes(&self) -> bool {
+        self.state.scope.is_some()
+    }
+
     /// Layers of the same cache and name share entries: only of use where equal requests get equal answers behind each
     /// of them. Default: no layer shares with another.
     ///

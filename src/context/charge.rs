@@ -9,12 +9,12 @@ use std::{
     },
 };
 
-/// Nothing that is read after the charge can refuse the request.
-const SETTLED: u8 = 0;
-/// The body is watched while the service works.
+/// The body is watched while the service works. Until then (0), nothing that is read after the charge can refuse the request.
 const WATCHED: u8 = 1;
 /// It was refused, after the charge.
 const REFUSED: u8 = 2;
+/// And the charge was given back.
+const GIVEN_BACK: u8 = 3;
 
 /// What is to be given back if the request is refused.
 #[derive(Debug)]
@@ -82,7 +82,12 @@ impl RequestContext {
         if state.load(Acquire) != REFUSED {
             return None;
         }
-        let first = state.compare_exchange(REFUSED, SETTLED, AcqRel, Acquire);
+        let first = state.compare_exchange(REFUSED, GIVEN_BACK, AcqRel, Acquire);
         self.0.charge.get().filter(|_| first.is_ok())
+    }
+
+    #[cfg(feature = "usage-plan")]
+    pub(super) fn is_given_back(&self) -> bool {
+        self.0.late_refusal.load(Acquire) == GIVEN_BACK
     }
 }

@@ -146,6 +146,7 @@ use body_watch::BodyWatch;
 use http::{Extensions, Method, Uri};
 use ids::RequestIds;
 use std::{
+    fmt,
     net::IpAddr,
     sync::{
         Arc, OnceLock,
@@ -165,10 +166,18 @@ pub enum ApiKind {
 }
 
 /// One request's context; see the [module docs](self). A clone is a reference count.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RequestContext(Arc<Inner>);
 
-#[derive(Debug)]
+/// Without the query, which may hold a presigned signature or a token, and without what layers found out.
+impl fmt::Debug for RequestContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("RequestContext");
+        out.field("request_id", &self.request_id()).field("method", self.method());
+        out.field("path", &self.received_uri().path()).finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     /// What a layer has said that has a say in it.
     kind: OnceLock<ApiKind>,
@@ -367,9 +376,10 @@ impl RequestContext {
         let _first_writer_wins = self.0.rate_limit.set(rate_limit);
     }
 
+    /// Nothing of a charge that was given back: the numbers would still count it.
     #[cfg(feature = "usage-plan")]
     pub(crate) fn rate_limit(&self) -> Option<&RateLimit> {
-        self.0.rate_limit.get()
+        self.0.rate_limit.get().filter(|_| !self.is_given_back())
     }
 
     pub(crate) fn id_bytes(&self) -> &[u8; ids::TEXT_LEN] {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 )]
 pub(crate) struct Unrouted {
     pub(crate) scope: Arc<Scope>,
-    /// The resource that a preflight asks about, by the method it names or by the path alone: CORS goes by it.
-    pub(crate) preflight: Option<MatchedRoute>,
+    /// The resource, by the method that a preflight names or by the path alone: CORS goes by it.
+    pub(crate) resource: Option<MatchedRoute>,
 }
 
 impl RequestContext {
@@ -28,10 +28,10 @@ impl RequestContext {
         scope.or_else(|| Some(&self.0.unrouted.get()?.scope))?.stage.as_ref()
     }
 
-    /// The resource that CORS settings go by: the route, or for a preflight the path whatever the method.
+    /// The resource that CORS settings go by: the route; for a preflight, and without a route, the path whatever the method.
     #[cfg(feature = "cors")]
     pub(crate) fn cors_resource_path(&self) -> Option<&str> {
-        let asked_about = self.0.unrouted.get().and_then(|unrouted| unrouted.preflight.as_ref());
-        Some(&asked_about.or_else(|| self.0.route.get())?.declared().resource_path)
+        let by_path = self.0.unrouted.get().and_then(|unrouted| unrouted.resource.as_ref());
+        Some(&by_path.or_else(|| self.0.route.get())?.declared().resource_path)
     }
 }

@@ -81,7 +81,8 @@ impl CorsLayer {
     ///
     /// # Errors
     ///
-    /// See [`Cors::build`]; a path that is not a template, configured twice, or not in `routes`.
+    /// See [`Cors::build`]; a path that is not a template, configured twice, or not in `routes`. A gateway refuses one that no
+    /// deployment declares.
     pub fn resource(self, resource_path: &str, cors: Cors) -> Result<Self, ConfigError> {
         let policy = Arc::new(cors.compile()?);
         self.with_resource(resource_path, Some(policy))
@@ -107,6 +108,19 @@ impl CorsLayer {
         }
         Arc::make_mut(&mut self.config).routes = Some(routes.clone());
         Ok(self)
+    }
+
+    /// Whether it has a table of its own.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn has_routes(&self) -> bool {
+        self.config.routes.is_some()
+    }
+
+    /// The first resource with a configuration of its own that is not declared.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn resource_without(&self, is_declared: impl Fn(&str) -> bool) -> Option<&str> {
+        let mut paths = self.config.resources.iter().map(|(path, _)| &**path);
+        paths.find(|path| !is_declared(path))
     }
 
     fn with_resource(mut self, path: &str, policy: Option<Arc<Policy>>) -> Result<Self, ConfigError> {

@@ -1,5 +1,7 @@
 //! The builder: one optional slot a phase, in any order of calls.
 
+mod unread;
+
 use super::{Cached, Gateway, Phases, Uncached, authorizers::Authorizers};
 #[cfg(feature = "authorizer")]
 use crate::authorizer::AuthorizerLayer;
@@ -103,6 +105,8 @@ struct Parts {
     api_key: Option<ApiKeyLayer>,
     usage_plan: Option<UsagePlanLayer>,
     timeout: Option<TimeoutLayer>,
+    is_cached: bool,
+    has_cache_table: bool,
     /// There is a cache, and it has no keys to encrypt with.
     cannot_encrypt: bool,
     aws_exact: bool,
@@ -137,6 +141,8 @@ impl Default for Parts {
             api_key: None,
             usage_plan: None,
             timeout: Some(TimeoutLayer::default()),
+            is_cached: false,
+            has_cache_table: false,
             cannot_encrypt: false,
             aws_exact: false,
             explanation_id: None,
@@ -358,8 +364,11 @@ impl<C> GatewayBuilder<C> {
     /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a
     /// method whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy
     /// beside another one or another API of the layers of signatures or authorizers, or beside a layer of signatures that
-    /// only authenticates, keys from an authorizer that is not there, a plan's method throttle for a stage that does not
-    /// exist or for a method that no deployment declares.
+    /// only authenticates, keys from an authorizer that is not there, a part with a table of its own (`routes`), CORS of
+    /// a resource that no deployment declares, a cache key by principal of a method that has none, a plan's method throttle
+    /// for a stage that does not exist or for a method that no deployment declares.
+    ///
+    /// [`BuildError::Config`] names an `explanation_id` that is the HTTP server's.
     ///
     /// A method of a later deployment that needs a part which is not there is closed: 403 `INVALID_API_KEY` for keys, 500
     /// `AUTHORIZER_CONFIGURATION_ERROR` for authorizers.
@@ -382,6 +391,8 @@ impl GatewayBuilder<Uncached> {
     /// It asks more of the service: its future, error and body are `Send + 'static`.
     #[must_use]
     pub fn cache(mut self, cache: CacheLayer) -> GatewayBuilder<Cached> {
+        self.parts.is_cached = true;
+        self.parts.has_cache_table = cache.has_routes();
         self.parts.cannot_encrypt = !cache.can_encrypt();
         GatewayBuilder { parts: self.parts, cache: Cached(cache) }
     }
@@ -401,7 +412,7 @@ impl Parts {
             self.responses.or_named(api.and_then(ApiInfo::api_id), api.and_then(ApiInfo::account));
         let responses = GatewayResponseLayer::new(responses).clock(clock.clone());
         let responses = match self.explanation_id {
-            Some(name) => responses.explanation_id(name),
+            Some(name) => responses.explanation_id(name)?,
             None => responses,
         };
         let context = self.context.complete();
@@ -443,6 +454,7 @@ impl Parts {
             );
         }
         self.check_authorizers()?;
+        self.check_unread()?;
         if self.api_key.as_ref().is_some_and(ApiKeyLayer::reads_authorizer) && !self.authorizers.gives_keys()
         {
             return conflict(
@@ -495,8 +507,8 @@ impl Parts {
     }
 
     fn first_method(&self, is: impl Fn(&ApiMethod) -> bool) -> Option<String> {
-        let tables = self.stages.as_ref().map(Stages::all_routes).unwrap_or_default();
-        let mut methods = tables.iter().chain(&self.routes).flat_map(Routes::all_declared);
+        let tables = self.tables();
+        let mut methods = tables.iter().flat_map(Routes::all_declared);
         let found = methods.find(|method| is(&method.method))?;
         Some(format!("method `{} {}`", found.verb_name(), found.resource_path))
     }

@@ -8,7 +8,7 @@ use crate::{
     response::Remains,
     timeout::{Deadline, timed_out},
 };
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
@@ -47,7 +47,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let phases = &self.phases;
         let context = RequestContext::of(request.extensions());
-        let kind = context.map_or(ApiKind::default(), RequestContext::api_kind);
+        let form = Form {
+            kind: context.map_or(ApiKind::default(), RequestContext::api_kind),
+            is_head: *request.method() == Method::HEAD,
+        };
         let deadline = phases.timeout.as_ref().map(|layer| layer.deadline(layer.timeout(context)));
         let watched = context.filter(|context| context.may_be_refused_late());
         let called_at = phases.integration_start(context, &request);
@@ -56,13 +59,13 @@ where
             let timed = called_at.zip(context.cloned());
             let timed =
                 timed.map(|(called_at, context)| Timed { called_at, context, phases: Arc::clone(phases) });
-            return IntegrationFuture { inner: Some(self.inner.call(request)), deadline, kind, timed };
+            return IntegrationFuture { inner: Some(self.inner.call(request)), deadline, form, timed };
         }
         // What must be dropped if the call panics has the future copied; see `future`. A deadline is nothing yet but its
         // time and a clock.
         let deadline = ManuallyDrop::new(deadline);
         let inner = Some(self.inner.call(request));
-        IntegrationFuture { inner, deadline: ManuallyDrop::into_inner(deadline), kind, timed: None }
+        IntegrationFuture { inner, deadline: ManuallyDrop::into_inner(deadline), form, timed: None }
     }
 }
 
@@ -74,9 +77,16 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         deadline: Option<Deadline>,
-        kind: ApiKind,
+        form: Form,
         timed: Option<Timed>,
     }
+}
+
+/// What a refusal is made for.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    kind: ApiKind,
+    is_head: bool,
 }
 
 /// For whoever observes: how long the service took.
@@ -116,6 +126,6 @@ where
             timed.end::<R>(None);
         }
         // The outermost phase notes it in the context.
-        Poll::Ready(Ok(timed_out().into_response(*this.kind, Remains::default())))
+        Poll::Ready(Ok(timed_out().into_response(this.form.kind, Remains::of_head(this.form.is_head))))
     }
 }

@@ -173,6 +173,12 @@ macro_rules! settings {
                 self.change(|config| config.scope = Some(routes.scope()))
             }
 
+            /// Whether it has a table of its own.
+            #[cfg(feature = "gateway")]
+            pub(crate) fn has_routes(&self) -> bool {
+                self.config.scope.is_some()
+            }
+
             /// The clock of the request context, where this layer makes it. Default: the authorizer's.
             pub fn clock(self, clock: Clock) -> Self {
                 self.change(|config| config.context.clock = clock)

@@ -96,7 +96,8 @@ impl PayloadLimitLayer {
     }
 
     /// How slow a body may be: in all, its reader may wait for the client `grace` long, plus the time that the bytes
-    /// received so far take at `bytes_per_second`. Only waiting counts: a handler that reads late or never costs the
+    /// received so far take at `bytes_per_second`. No more than 60 s of that time is kept for later: after 10 MB at full
+    /// speed, a body may stall for `grace` and a minute. Only waiting counts: a handler that reads late or never costs the
     /// client nothing. Default: 240 bytes per second after 5 s, as ASP.NET's Kestrel has it; AWS documents none.
     /// At 0 bytes per second every body is fast enough.
     ///
@@ -118,6 +119,12 @@ impl PayloadLimitLayer {
     #[must_use]
     pub fn routes(self, routes: &Routes) -> Self {
         self.change(|config| config.scope = Some(routes.scope()))
+    }
+
+    /// Whether it has a table of its own.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn has_routes(&self) -> bool {
+        self.config.scope.is_some()
     }
 
     /// The clock of the minimum rate. Default: the system's, whose timers need a tokio runtime with time enabled.

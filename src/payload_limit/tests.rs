@@ -177,6 +177,23 @@ fn bytes_earn_time_and_trickles_do_not() {
     assert_eq!(context.body_fault(), Some(BodyFault::TooSlow));
 }
 
+/// What ten megabytes earn is not kept for a stall of twelve hours.
+#[test]
+fn no_more_than_a_minute_is_kept_for_later() {
+    let clock = ManualClock::at_unix_seconds(0);
+    let (mut sender, mut body, context) = paced(&clock);
+    for _ in 0..2 {
+        sender.send_data(Bytes::from(vec![0; 10_000_000])).now_or_never().unwrap().unwrap();
+        assert!(body.frame().now_or_never().unwrap().unwrap().is_ok());
+        assert!(body.frame().now_or_never().is_none());
+        clock.advance(Duration::from_millis(64_999));
+        assert!(body.frame().now_or_never().is_none());
+    }
+    clock.advance(Duration::from_millis(1));
+    assert!(body.frame().now_or_never().unwrap().unwrap().is_err());
+    assert_eq!(context.body_fault(), Some(BodyFault::TooSlow));
+}
+
 #[test]
 fn a_handler_that_does_not_read_costs_the_client_nothing() {
     let clock = ManualClock::at_unix_seconds(0);

@@ -72,6 +72,12 @@ impl ResourcePolicyLayer {
         self.change(|config| config.scope = Some(routes.scope()))
     }
 
+    /// Whether it has a table of its own.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn has_routes(&self) -> bool {
+        self.config.scope.is_some()
+    }
+
     /// How much of the policy's answer is final. Default: [`Phase::PerMethod`].
     pub fn phase(self, phase: Phase) -> Self {
         self.change(|config| config.phase = phase)

@@ -42,7 +42,8 @@ impl GatewayResponse {
     /// A response parameter: the header `name` (with or without `gatewayresponse.header.` before it) from a source:
     /// `'text'`, `context.requestId`, `stageVariables.name`, `method.request.{header,path,querystring}.name`. A
     /// source without a value leaves the header out. `Content-Length` and `Transfer-Encoding` belong to the HTTP
-    /// server; the request ids and the error type are ours and stay.
+    /// server; the request ids and the error type are ours and stay. So do the fields of a `CorsLayer` that has allowed the
+    /// origin: `Access-Control-*` counts only where none has. `Vary` is added to the one that there is.
     #[must_use]
     pub fn header(mut self, name: &str, source: &str) -> Self {
         let name = name.strip_prefix("gatewayresponse.header.").unwrap_or(name);
@@ -79,14 +80,20 @@ const NO_EFFECT: [&str; 2] = ["gatewayresponse.path.", "gatewayresponse.querystr
 /// The server says these, from the answer it sends; another word would break the connection's framing.
 const FRAMING: [HeaderName; 2] = [CONTENT_LENGTH, TRANSFER_ENCODING];
 
+pub(super) const OF_SERVER: &str = "belongs to the HTTP server";
+
+pub(super) fn is_of_server(name: &HeaderName) -> bool {
+    FRAMING.contains(name)
+}
+
 fn compile_header(name: &str, source: &str) -> Result<(HeaderName, Source), ConfigError> {
     let fault = |problem: &'static str| ConfigError::new("gateway response header", name, problem);
     let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| fault("is not a header name"))?;
     if NO_EFFECT.iter().any(|prefix| header.as_str().starts_with(prefix)) {
         return Err(fault("only `gatewayresponse.header.` has an effect"));
     }
-    if FRAMING.contains(&header) {
-        return Err(fault("belongs to the HTTP server"));
+    if is_of_server(&header) {
+        return Err(fault(OF_SERVER));
     }
     let source = Source::parameter(source)?;
     match &source {
@@ -171,7 +178,8 @@ impl GatewayResponses {
     ///
     /// # Errors
     ///
-    /// A status, header, source or media type that is none.
+    /// A status, header, source or media type that is none; a `context.` name that is none of `$context`. In templates, what
+    /// has no value is left out.
     pub fn with(
         mut self,
         response_type: ResponseType,

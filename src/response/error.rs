@@ -22,6 +22,8 @@ pub enum Cause {
     InvalidEscape,
     /// No stage, no base path mapping, or no host by that name.
     UnknownStage,
+    /// Two `Host` fields: which of them a service goes by, nobody knows.
+    HostRepeated,
     /// No resource with that path and method.
     NoRoute,
     /// The user's request filter said no.
@@ -363,7 +365,7 @@ impl GatewayError {
         remains: Remains,
     ) -> Response<B> {
         context.set_error(self.clone());
-        self.into_response(context.api_kind(), remains)
+        self.into_response(context.api_kind(), remains.of_method(context.method()))
     }
 
     /// The same with a reason for operators, in the context and in the answer's extensions.

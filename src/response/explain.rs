@@ -7,7 +7,9 @@ impl Cause {
     pub fn layer(self) -> &'static str {
         use Cause as C;
         match self {
-            C::DotSegment | C::InvalidEscape | C::UnknownStage | C::NoRoute => "StageRouter",
+            C::DotSegment | C::InvalidEscape | C::UnknownStage | C::HostRepeated | C::NoRoute => {
+                "StageRouter"
+            }
             C::Filtered => "FilterLayer",
             C::AuthorizerMissing => "Gateway",
             C::ApiKeyMissing
@@ -72,6 +74,7 @@ impl Cause {
             C::DotSegment => "a path without dot segments",
             C::InvalidEscape => "a path whose `%` stand before two hexadecimal digits, other than 00",
             C::UnknownStage => "a stage, base path and host that are configured",
+            C::HostRepeated => "one Host field",
             C::NoRoute => "a declared resource and method",
             C::Filtered => "whatever the request filter lets pass",
             C::AuthorizerMissing | C::AuthorizerUnknown => {

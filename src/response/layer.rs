@@ -1,15 +1,21 @@
 //! `GatewayResponseLayer`: re-renders refusals, adds the request ids.
 
-use super::{GatewayError, GatewayResponses, render::X_AMZN_ERROR_TYPE, template::RequestHead};
+use super::{
+    GatewayError, GatewayResponses,
+    config::{OF_SERVER, is_of_server},
+    render::{X_AMZN_ERROR_TYPE, body_for},
+    template::RequestHead,
+};
 use crate::{
     clock::Clock,
     context::{ApiKind, ContextConfig, RequestContext},
+    error::ConfigError,
     future::{OnResponse, ResponseFuture, sealed::Sealed},
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response,
+    header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH, CONTENT_TYPE, VARY},
 };
 use std::{
     sync::Arc,
@@ -63,10 +69,16 @@ impl GatewayResponseLayer {
     /// The header field in which every refusal names its explanation: the request id, by which operators find the
     /// request's record (`observe::admin::Explain`) with the layer, what decided, and what would have been allowed. The
     /// client learns nothing from it but where to ask. Default: none.
-    #[must_use]
-    pub fn explanation_id(mut self, name: HeaderName) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// `Content-Length` and `Transfer-Encoding`, which belong to the HTTP server.
+    pub fn explanation_id(mut self, name: HeaderName) -> Result<Self, ConfigError> {
+        if is_of_server(&name) {
+            return Err(ConfigError::new("explanation id", &name, OF_SERVER));
+        }
         Arc::make_mut(&mut self.config).explanation_id = Some(name);
-        self
+        Ok(self)
     }
 
     /// Leaves the request ids off the plain-text 413, as AWS does. Default: every answer carries them.
@@ -162,10 +174,12 @@ impl Config {
         response: &mut Response<R>,
     ) {
         let error = response.extensions().get::<GatewayError>().cloned();
+        let is_rest = context.api_kind() == ApiKind::Rest;
+        let mut is_configured = false;
         if let Some(error) = &error {
             context.set_error(error.clone());
-            if context.api_kind() == ApiKind::Rest && !self.responses.is_empty() {
-                self.rerender(error, context, head, response);
+            if is_rest && !self.responses.is_empty() {
+                is_configured = self.rerender(error, context, head, response);
             }
         }
         if let (Some(name), Some(_)) = (&self.explanation_id, &error)
@@ -173,30 +187,47 @@ impl Config {
         {
             response.headers_mut().insert(name, id);
         }
-        let bare = self.bare_413 && error.is_some_and(|error| error.is_plain_text());
-        if !bare {
+        let is_bare = |error: GatewayError| error.is_plain_text() && is_rest && !is_configured;
+        if !(self.bare_413 && error.is_some_and(is_bare)) {
             add_ids(context, response.headers_mut());
         }
     }
 
+    /// Whether the answer is a configured one.
     fn rerender<R: From<Bytes>>(
         &self,
         error: &GatewayError,
         context: &RequestContext,
         head: Option<&RequestHead>,
         response: &mut Response<R>,
-    ) {
-        let Some(configured) = self.responses.render(error, context, head) else { return };
+    ) -> bool {
+        let Some(configured) = self.responses.render(error, context, head) else { return false };
         *response.status_mut() = configured.rendered.status;
-        *response.body_mut() = R::from(configured.rendered.body);
+        let (body, length) = body_for(*context.method() == Method::HEAD, configured.rendered.body);
+        *response.body_mut() = R::from(body);
         let headers = response.headers_mut();
         headers.remove(CONTENT_LENGTH);
-        headers.insert(CONTENT_TYPE, configured.rendered.content_type);
-        for (name, value) in configured.headers {
-            headers.insert(name, value);
+        if let Some(length) = length {
+            headers.insert(CONTENT_LENGTH, length);
         }
+        headers.insert(CONTENT_TYPE, configured.rendered.content_type);
+        add_configured(headers, configured.headers);
         if let Some(error_type) = configured.rendered.error_type {
             headers.insert(&X_AMZN_ERROR_TYPE, error_type);
+        }
+        true
+    }
+}
+
+/// Where CORS has decided on the origin, its fields stand: with one of them in other words, browsers would show the answer to
+/// nobody, or to somebody else. What the answer varies by already, it does still.
+fn add_configured(headers: &mut HeaderMap, configured: Vec<(HeaderName, HeaderValue)>) {
+    let is_decided = headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN);
+    for (name, value) in configured {
+        if name == VARY {
+            headers.append(name, value);
+        } else if !(is_decided && name.as_str().starts_with("access-control-")) {
+            headers.insert(name, value);
         }
     }
 }

@@ -76,6 +76,7 @@ mod config;
 mod error;
 mod explain;
 mod layer;
+mod names;
 mod remains;
 mod render;
 mod response_type;

@@ -1,6 +1,6 @@
 //! What a refused request leaves behind: the memory that its answer is made in.
 
-use http::{Extensions, HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, Method, Request, Response};
 use std::mem::take;
 
 /// A larger header map goes with its request: an answer that waits for its client should not hold what a stranger had
@@ -8,14 +8,20 @@ use std::mem::take;
 const MOST_FIELDS: usize = 48;
 
 /// Header map and extensions of a request that goes no further, emptied. An answer has both, so one that is made of them
-/// asks for less memory, and less is freed with the request.
+/// asks for less memory, and less is freed with the request. And whether it was a `HEAD`.
 #[derive(Debug, Default)]
 pub(crate) struct Remains {
     headers: HeaderMap,
     extensions: Extensions,
+    is_head: bool,
 }
 
 impl Remains {
+    /// Nothing but whether it was a `HEAD`.
+    pub(crate) fn of_head(is_head: bool) -> Self {
+        Self { is_head, ..Self::default() }
+    }
+
     #[allow(dead_code, reason = "not every feature set has a layer that refuses")]
     pub(crate) fn of<B>(request: &mut Request<B>) -> Self {
         let (mut headers, mut extensions) = (take(request.headers_mut()), take(request.extensions_mut()));
@@ -25,7 +31,17 @@ impl Remains {
         }
         headers.clear();
         extensions.clear();
-        Self { headers, extensions }
+        Self { headers, extensions, is_head: *request.method() == Method::HEAD }
+    }
+
+    /// The same, of a client that is known to have sent this method.
+    pub(super) fn of_method(mut self, method: &Method) -> Self {
+        self.is_head |= *method == Method::HEAD;
+        self
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.is_head
     }
 
     /// An answer without fields, with room for `fields`.

@@ -3,7 +3,10 @@
 use super::{Cause, GatewayError, Remains, ResponseType, error::Form};
 use crate::context::ApiKind;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderName, HeaderValue, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 
 pub(super) static X_AMZN_ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -31,15 +34,25 @@ impl Rendered {
     }
 
     pub(super) fn into_response<B: From<Bytes>>(self, remains: Remains) -> Response<B> {
+        let (body, length) = body_for(remains.is_head(), self.body);
         // Room for what the layers outside add to most refusals.
-        let mut response = remains.into_response(B::from(self.body), USUAL_HEADERS);
+        let mut response = remains.into_response(B::from(body), USUAL_HEADERS);
         *response.status_mut() = self.status;
+        if let Some(length) = length {
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+        }
         response.headers_mut().insert(CONTENT_TYPE, self.content_type);
         if let Some(error_type) = self.error_type {
             response.headers_mut().insert(&X_AMZN_ERROR_TYPE, error_type);
         }
         response
     }
+}
+
+/// To `HEAD` a body is its length alone (RFC 9110 section 9.3.2). Over HTTP/2 not every server leaves the rest out, and to
+/// clients it is an error of the protocol.
+pub(super) fn body_for(is_head: bool, body: Bytes) -> (Bytes, Option<HeaderValue>) {
+    if is_head { (Bytes::new(), Some(HeaderValue::from(body.len()))) } else { (body, None) }
 }
 
 fn rest_api(error: &GatewayError) -> Rendered {
@@ -122,6 +135,7 @@ fn http_api_answer(error: &GatewayError) -> Option<Fixed> {
         T::RequestTooLarge => fixed!(PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
         T::Throttled | T::QuotaExceeded => fixed!(TOO_MANY_REQUESTS, "Too Many Requests"),
         T::IntegrationTimeout | T::IntegrationFailure => fixed!(SERVICE_UNAVAILABLE, "Service Unavailable"),
+        T::Default5xx if error.status() != StatusCode::INTERNAL_SERVER_ERROR => None,
         T::ApiConfigurationError | T::AuthorizerConfigurationError | T::AuthorizerFailure | T::Default5xx => {
             fixed!(INTERNAL_SERVER_ERROR, "Internal Server Error")
         }
@@ -200,9 +214,24 @@ mod tests {
         let unknown = GatewayError::unknown_stage();
         assert_eq!(body(&unknown, ApiKind::Rest), (403, r#"{"message":"Forbidden"}"#.to_owned()));
         assert_eq!(body(&unknown, ApiKind::Http), (404, r#"{"message":"Not Found"}"#.to_owned()));
+        let two_hosts = GatewayError::bad_request(Cause::HostRepeated);
+        assert_eq!(body(&two_hosts, ApiKind::Http), (400, r#"{"message":"Bad Request"}"#.to_owned()));
         let large = GatewayError::content_too_long(Cause::BodyTooLarge, 10_485_760);
         let text = "HTTP content length exceeded 10485760 bytes.";
         assert_eq!((text.len(), body(&large, ApiKind::Rest)), (44, (413, text.to_owned())));
+    }
+
+    #[cfg(all(feature = "usage-plan", feature = "cache"))]
+    #[test]
+    fn an_http_api_says_what_kind_of_failure_it_is() {
+        let away = GatewayError::unavailable(Cause::UsageStoreUnavailable);
+        let unavailable = (503, r#"{"message":"Service Unavailable"}"#.to_owned());
+        assert_eq!(body(&away, ApiKind::Http), unavailable);
+        let not_cached = (504, r#"{"message":"Gateway Timeout"}"#.to_owned());
+        assert_eq!(body(&GatewayError::not_cached(), ApiKind::Http), not_cached);
+        let failed = GatewayError::new(ResponseType::Default5xx, Cause::SharedCallFailed);
+        let internal = (500, r#"{"message":"Internal Server Error"}"#.to_owned());
+        assert_eq!(body(&failed, ApiKind::Http), internal);
     }
 
     proptest! {

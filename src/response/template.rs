@@ -1,18 +1,25 @@
 //! Gateway-response templates and parameters: plain substitution, no VTL.
 
+use super::names::is_known;
 use crate::{
     context::RequestContext,
     error::ConfigError,
     percent::{Plus, decode_lossy},
 };
 use http::HeaderMap;
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 /// The request's parts that a template may name, kept only where one does.
-#[derive(Debug)]
 pub(crate) struct RequestHead {
     pub(super) headers: HeaderMap,
     pub(super) query: String,
+}
+
+/// Nothing of it: credentials are among the fields.
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead").finish_non_exhaustive()
+    }
 }
 
 /// What no request tells: how the API is called.
@@ -71,15 +78,14 @@ impl Source {
     /// A parameter's right-hand side: `'literal'` or a reference.
     pub(super) fn parameter(text: &str) -> Result<Self, ConfigError> {
         let quoted = text.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+        let fault = |problem: &'static str| ConfigError::new("gateway response parameter", text, problem);
         let source =
             quoted.map(|literal| Self::Literal(literal.to_owned())).or_else(|| Self::reference(text));
-        source.ok_or_else(|| {
-            ConfigError::new(
-                "gateway response parameter",
-                text,
-                "is neither 'quoted' text nor a known reference",
-            )
-        })
+        match source {
+            Some(Self::Context(name)) if !is_known(&name) => Err(fault("names no variable of `$context`")),
+            Some(source) => Ok(source),
+            None => Err(fault("is neither 'quoted' text nor a known reference")),
+        }
     }
 
     pub(super) fn needs_request(&self) -> bool {
@@ -190,7 +196,16 @@ mod tests {
     fn parameters_are_quoted_or_references() {
         assert_eq!(Source::parameter("'*'").unwrap(), Source::Literal("*".into()));
         assert_eq!(Source::parameter("context.requestId").unwrap(), Source::Context("requestId".into()));
-        assert_eq!(Source::parameter("$context.requestId").unwrap_err().value(), "$context.requestId");
+        for wrong in
+            ["$context.requestId", "context.requestIdd", "context.authorizer.", "context.", "header.a"]
+        {
+            assert_eq!(Source::parameter(wrong).unwrap_err().value(), wrong);
+        }
+        let names = "apiId authorizer.claims.sub error.validationErrorString identity.clientCert.subjectDN \
+            identity.userAgent waf.latency cache.status";
+        for name in names.split_whitespace() {
+            assert!(Source::parameter(&format!("context.{name}")).is_ok(), "{name}");
+        }
     }
 
     #[test]

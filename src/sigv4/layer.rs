@@ -70,6 +70,12 @@ impl SigV4AuthLayer {
         Ok(self)
     }
 
+    /// Whether it has a table of its own.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn has_routes(&self) -> bool {
+        self.config.scope.is_some()
+    }
+
     /// Whether it asks for a signature whatever the method says.
     #[cfg(feature = "gateway")]
     pub(crate) fn asks_always(&self) -> bool {

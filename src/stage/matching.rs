@@ -8,7 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, Request, Uri,
     header::{ACCESS_CONTROL_REQUEST_METHOD, HOST},
     uri::PathAndQuery,
 };
@@ -72,15 +72,16 @@ impl Stages {
         let requested = requested_method(request);
         if matched.route.is_none() || requested.is_some() {
             let find = |verb: Option<&Method>| MatchedRoute::find(scope, verb, path, received);
-            let preflight = requested.and_then(|method| preflight_route(method.as_ref(), find));
-            matched.unrouted = Some(Box::new(Unrouted { scope: Arc::clone(scope), preflight }));
+            let resource = resource_of(requested.flatten().as_ref(), find);
+            matched.unrouted = Some(Box::new(Unrouted { scope: Arc::clone(scope), resource }));
         }
         if matched.route.is_some() { Ok(()) } else { Err(no_route(snapshot.no_route, request)) }
     }
 }
 
-/// The resource of a preflight by the method it asks for, or by the path alone, whether or not it declares `OPTIONS`.
-fn preflight_route(
+/// The resource of a preflight by the method it asks for, or by the path alone, whether or not it declares `OPTIONS`. By the
+/// path alone, too, that of a request whose method the resource does not declare: its refusal is the resource's.
+fn resource_of(
     requested: Option<&Method>,
     find: impl Fn(Option<&Method>) -> Option<MatchedRoute>,
 ) -> Option<MatchedRoute> {
@@ -119,22 +120,13 @@ fn unreadable_signature<B>(_: &Request<B>) -> Option<GatewayError> {
     None
 }
 
-/// The `Host` field where the URI names no host; two are refused, since it decides which stage is served.
+/// The `Host` field where the URI names no host; two are refused whatever the URI says (RFC 9112 section 3.2).
 fn host_field<'a>(uri: &Uri, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, GatewayError> {
-    if uri.host().is_some() {
-        return Ok(None);
-    }
     // Without a repeat of any name, which is the usual case, one look-up has seen everything.
     if headers.len() > headers.keys_len() && headers.get_all(HOST).iter().nth(1).is_some() {
-        let words = ("Bad Request", "BadRequestException");
-        return Err(GatewayError::client_error(
-            Cause::UnknownStage,
-            StatusCode::BAD_REQUEST,
-            words.0,
-            words.1,
-        ));
+        return Err(GatewayError::bad_request(Cause::HostRepeated));
     }
-    Ok(headers.get(HOST))
+    Ok(if uri.host().is_some() { None } else { headers.get(HOST) })
 }
 
 /// The path that resources are matched against: one slash at its start.

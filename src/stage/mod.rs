@@ -17,7 +17,7 @@
 //!
 //! | refused | REST | HTTP API |
 //! |---|---|---|
-//! | dot segment, invalid escape, two `Host` fields | 400 `{"message":"Bad Request"}` | the same |
+//! | dot segment, invalid escape, two `Host` fields (whatever the target says) | 400 `{"message":"Bad Request"}` | the same |
 //! | unknown stage, host or base path | 403 `{"message":"Forbidden"}`, `ForbiddenException` | 404 `{"message":"Not Found"}` |
 //! | no such path or method | 403 `{"message":"Missing Authentication Token"}`, `MissingAuthenticationTokenException` | 404 `{"message":"Not Found"}` |
 //! | the same, and `Authorization` is no complete signature (feature `sigv4`) | 403 `IncompleteSignatureException`, which says what it lacks, as on AWS | 404 `{"message":"Not Found"}` |

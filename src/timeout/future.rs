@@ -24,6 +24,7 @@ pin_project! {
         inner: Option<F>,
         deadline: Deadline,
         context: Option<RequestContext>,
+        is_head: bool,
     }
 }
 
@@ -53,8 +54,8 @@ const MOST_SPARED: Duration = Duration::from_secs(300);
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 
 impl<F> TimeoutFuture<F> {
-    pub(super) fn new(inner: F, deadline: Deadline, context: Option<RequestContext>) -> Self {
-        Self { inner: Some(inner), deadline, context }
+    pub(super) fn new(inner: F, deadline: Deadline, context: Option<RequestContext>, is_head: bool) -> Self {
+        Self { inner: Some(inner), deadline, context, is_head }
     }
 }
 
@@ -75,7 +76,8 @@ where
             return Poll::Pending;
         }
         this.inner.set(None);
-        Poll::Ready(Ok(timed_out().refuse_in(this.context.as_ref(), Remains::default())))
+        let remains = Remains::of_head(*this.is_head);
+        Poll::Ready(Ok(timed_out().refuse_in(this.context.as_ref(), remains)))
     }
 }
 

@@ -63,7 +63,7 @@ use crate::{
     route::{Routes, Scope},
 };
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -119,6 +119,12 @@ impl TimeoutLayer {
     #[must_use]
     pub fn routes(self, routes: &Routes) -> Self {
         self.change(|config| config.scope = Some(routes.scope()))
+    }
+
+    /// Whether it has a table of its own.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn has_routes(&self) -> bool {
+        self.config.scope.is_some()
     }
 
     /// The clock of the timers. Default: the system's.
@@ -191,8 +197,8 @@ where
         self.layer.config.match_own_table(&mut request);
         let context = RequestContext::of(request.extensions());
         let deadline = self.layer.deadline(self.layer.timeout(context));
-        let context = context.cloned();
-        TimeoutFuture::new(self.inner.call(request), deadline, context)
+        let (context, is_head) = (context.cloned(), *request.method() == Method::HEAD);
+        TimeoutFuture::new(self.inner.call(request), deadline, context, is_head)
     }
 }
 

@@ -92,6 +92,12 @@ impl UsagePlanLayer {
         self.change(|config| config.scope = Some(routes.scope()))
     }
 
+    /// Whether it has a table of its own.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn has_routes(&self) -> bool {
+        self.config.scope.is_some()
+    }
+
     /// The weight of a request, in place of 1. What costs 0 is free.
     #[must_use]
     pub fn cost(self, cost: impl Fn(Head<'_>, &RequestContext) -> u32 + Send + Sync + 'static) -> Self {

@@ -130,6 +130,30 @@ fn a_resource_has_its_own_configuration_or_none() {
     }
 }
 
+/// What the preflight of a method allows, the refusal of the method says too.
+#[cfg(feature = "gateway")]
+#[test]
+fn a_refusal_for_its_method_is_readable_as_the_resource_says() {
+    let partner = "https://partner.example";
+    let routes = Routes::builder().method("/pets", Method::GET, ApiMethod::new()).build().unwrap();
+    let of_pets = Cors::new().allow_origins([partner]).allow_methods(["GET", "PUT"]);
+    let layer = CorsLayer::off().resource("/pets", of_pets).unwrap();
+    let gateway = tower_gateway::gateway::Gateway::builder().routes(routes).cors(layer).build().unwrap();
+    let send = |request| run(gateway.layer(Strict::default()).oneshot(request)).unwrap();
+    for (method, uri, expected) in [
+        (Method::GET, "/pets", (200, Some(partner))),
+        (Method::PUT, "/pets", (403, Some(partner))),
+        (Method::HEAD, "/pets", (403, Some(partner))),
+        (Method::OPTIONS, "/pets", (403, Some(partner))),
+        (Method::PUT, "/cats", (403, None)),
+    ] {
+        let answer = send(request(method.clone(), uri, &[("origin", partner)]));
+        let origin = answer.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap());
+        assert_eq!((answer.status().as_u16(), origin), expected, "{method} {uri}");
+        assert_eq!(answer.headers().contains_key("vary"), origin.is_some(), "{method} {uri}");
+    }
+}
+
 #[test]
 fn off_but_for_one_resource() {
     let routes = Routes::builder().any("/open", ApiMethod::new()).any("/", ApiMethod::new()).build().unwrap();

@@ -1,8 +1,10 @@
 //! The assembled gateway: order of the phases, senseless combinations, allocations, hostile input over a socket.
 
+mod head;
 mod hostile;
 mod late_refusals;
 mod recorded;
+mod unread;
 mod uploads;
 #[cfg(all(feature = "mtls", feature = "policy", feature = "tracing"))]
 mod wrapped;
@@ -25,7 +27,7 @@ use tower_gateway::{
     filter::{FilterLayer, Verdict},
     gateway::{BuildError, Gateway, GatewayBuilder},
     payload_limit::PayloadLimitLayer,
-    response::{Cause, GatewayError},
+    response::{Cause, GatewayError, GatewayResponse, GatewayResponses, ResponseType},
     route::{ApiMethod, MethodSettings, Routes},
     stage::{Deployment, Stage, Stages},
     throttle::Throttle,
@@ -74,7 +76,11 @@ fn stages() -> Stages {
 }
 
 fn cors() -> CorsLayer {
-    Cors::new().allow_origins(["https://shop.example"]).allow_methods(["GET", "POST"]).build().unwrap()
+    cors_of(Cors::new())
+}
+
+fn cors_of(cors: Cors) -> CorsLayer {
+    cors.allow_origins(["https://shop.example"]).allow_methods(["GET", "POST"]).build().unwrap()
 }
 
 fn full_gateway() -> GatewayBuilder {
@@ -355,6 +361,11 @@ fn http_apis_answer_as_http_apis() {
         assert_eq!(ask("/nowhere").await, (404, Bytes::from(r#"{"message":"Not Found"}"#)));
         assert_eq!(ask("/prod/nothing").await, (404, Bytes::from(r#"{"message":"Not Found"}"#)));
         assert_eq!(ask("/prod/pets").await, (403, Bytes::from(r#"{"message":"Forbidden"}"#)));
+        let two_hosts = Request::get("/prod/pets").header("host", "a").header("host", "b");
+        let answer = gateway.oneshot(two_hosts.body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 400);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, r#"{"message":"Bad Request"}"#);
     });
 }
 
@@ -371,6 +382,48 @@ fn aws_exact_leaves_out_what_aws_does_not_send() {
                 (StatusCode::PAYLOAD_TOO_LARGE, !exact)
             );
         }
+        // It is the plain text that has none: neither an HTTP API's 413 is, nor a configured one.
+        let own =
+            GatewayResponses::new().with(ResponseType::RequestTooLarge, &GatewayResponse::new()).unwrap();
+        let configured = full_gateway().gateway_responses(own);
+        for (builder, id) in
+            [(full_gateway().api_kind(ApiKind::Http), "apigw-requestid"), (configured, "x-amzn-requestid")]
+        {
+            let gateway = builder.aws_exact(true).build().unwrap().layer(Strict::default());
+            let long = gateway.oneshot(faulty(3, false)).await.unwrap();
+            assert_eq!((long.status().as_u16(), long.headers().contains_key(id)), (413, true));
+        }
+    });
+}
+
+/// What templates of AWS bring along for the lack of anything else.
+#[test]
+fn gateway_responses_leave_the_fields_of_cors_alone() {
+    let own = GatewayResponse::new()
+        .header("Access-Control-Allow-Origin", "'*'")
+        .header("Access-Control-Allow-Headers", "'*'")
+        .header("vary", "'Accept'");
+    let responses = || GatewayResponses::new().with(ResponseType::Default4xx, &own).unwrap();
+    let cors = cors_of(Cors::new().allow_credentials(true));
+    let gateway = full_gateway().cors(cors).gateway_responses(responses()).build().unwrap();
+    let refused = async |origin: &'static str| {
+        let mut request = faulty(4, false);
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        let answer = gateway.clone().layer(Strict::default()).oneshot(request).await.unwrap();
+        let texts = |name: &str| {
+            let values = answer.headers().get_all(name).iter();
+            values.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(",")
+        };
+        ["access-control-allow-origin", "access-control-allow-credentials", "vary"].map(texts)
+    };
+    run(async {
+        let shop = refused("https://shop.example").await;
+        assert_eq!(shop, ["https://shop.example", "true", "Origin,Accept"]);
+        assert_eq!(
+            refused("https://other.example").await,
+            ["*", "", "Origin,Accept"],
+            "CORS has said nothing"
+        );
     });
 }
 

@@ -97,6 +97,10 @@ fn refusals_are_the_documented_bytes_and_never_reach_the_service() {
     run(async {
         let stages = Stages::single("prod", pets()).unwrap();
         let post = Request::post("/prod/pets").body(Full::default()).unwrap();
+        let two_hosts = |target: &str| {
+            let request = Request::get(target).header("host", "a.example").header("host", "a.example");
+            request.body(Full::default()).unwrap()
+        };
         for (request, status, body) in [
             (get("/dev/pets"), 403, FORBIDDEN),
             (get("/prod/dogs"), 403, NO_TOKEN),
@@ -105,6 +109,8 @@ fn refusals_are_the_documented_bytes_and_never_reach_the_service() {
             (get("/prod/%2e%2E/pets"), 400, BAD_REQUEST),
             (get("/prod/pets/%zz"), 400, BAD_REQUEST),
             (get("/prod/pets/..%2fadmin"), 400, BAD_REQUEST),
+            (two_hosts("/prod/pets"), 400, BAD_REQUEST),
+            (two_hosts("https://a.example/prod/pets"), 400, BAD_REQUEST),
         ] {
             let (answer, calls) = through(StageRouter::new(stages.clone()), request).await;
             assert_eq!((answer.status().as_u16(), &answer.body()[..], calls), (status, body.as_bytes(), 0));

@@ -20,7 +20,7 @@ use crate::{
     response::{Cause, GatewayError, Remains, ResponseType},
 };
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use std::{future::Future, sync::Arc};
 use tower_service::Service;
@@ -89,8 +89,10 @@ where
             }
             // Fits nobody.
             Arrived::Released(_) | Arrived::Failed => {
-                GatewayError::new(ResponseType::Default5xx, Cause::SharedCallFailed)
-                    .refuse_in(RequestContext::of(request.extensions()), Remains::default())
+                GatewayError::new(ResponseType::Default5xx, Cause::SharedCallFailed).refuse_in(
+                    RequestContext::of(request.extensions()),
+                    Remains::of_head(*request.method() == Method::HEAD),
+                )
             }
         })
     }

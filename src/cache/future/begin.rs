@@ -52,7 +52,8 @@ where
             Plan::Refuse(error, reason) => {
                 note_without(layer, &request, CacheStatus::Bypass, reason);
                 let context = RequestContext::of(request.extensions());
-                let mut response = error.refuse_in(context, Remains::default());
+                let mut response =
+                    error.refuse_in(context, Remains::of_head(*request.method() == Method::HEAD));
                 layer.core.rules.refused(Response::headers_mut(&mut response));
                 Self::answered(response)
             }

@@ -175,6 +175,23 @@ fn a_reservation_goes_back_unless_it_was_committed() {
     });
 }
 
+/// Their numbers would count what was given back.
+#[test]
+fn an_answer_that_cost_nothing_says_nothing_of_limits() {
+    run(async {
+        let time = ManualClock::at_unix_seconds(0);
+        let plans = five_plans(&time, UsagePlan::new("basic").throttle(five())).build().unwrap();
+        let service = service(&time, UsagePlanLayer::new(plans));
+        for (body, status, says) in [(AxumBody::from("abc"), 200, true), (too_long(), 413, false)] {
+            let answer = service.clone().oneshot(post("swallows", body)).await.unwrap();
+            assert_eq!(answer.status(), status);
+            for name in ["ratelimit", "ratelimit-policy"] {
+                assert_eq!(answer.headers().contains_key(name), says, "{status} {name}");
+            }
+        }
+    });
+}
+
 /// Limits in shadow mode that have no tokens any more take none, so none come back.
 #[test]
 fn what_was_never_taken_does_not_go_back() {

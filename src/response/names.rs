@@ -1,0 +1,78 @@
+//! The names that a parameter of a gateway response may have behind `context.`.
+
+/// AWS's, whether or not anything here has a value for them, and those of the cache, which are ours.
+const NAMES: [&str; 56] = [
+    "accountId",
+    "apiId",
+    "awsEndpointRequestId",
+    "awsEndpointRequestId2",
+    "cache.age",
+    "cache.reason",
+    "cache.status",
+    "cipherSuite",
+    "customDomain.basePathMatched",
+    "customDomain.routingRuleIdMatched",
+    "deploymentId",
+    "domainName",
+    "domainPrefix",
+    "endpointType",
+    "error.message",
+    "error.messageString",
+    "error.responseType",
+    "error.validationErrorString",
+    "extendedRequestId",
+    "httpMethod",
+    "identity.accessKey",
+    "identity.accountId",
+    "identity.apiKey",
+    "identity.apiKeyId",
+    "identity.caller",
+    "identity.cognitoAuthenticationProvider",
+    "identity.cognitoAuthenticationType",
+    "identity.cognitoIdentityId",
+    "identity.cognitoIdentityPoolId",
+    "identity.principalOrgId",
+    "identity.sourceIp",
+    "identity.user",
+    "identity.userAgent",
+    "identity.userArn",
+    "identity.vpcId",
+    "identity.vpceId",
+    "integrationErrorMessage",
+    "integrationLatency",
+    "integrationStatus",
+    "isCanaryRequest",
+    "path",
+    "protocol",
+    "requestId",
+    "requestTime",
+    "requestTimeEpoch",
+    "resourceId",
+    "resourcePath",
+    "responseLatency",
+    "responseLength",
+    "routeKey",
+    "stage",
+    "status",
+    "tlsVersion",
+    "wafResponseCode",
+    "webaclArn",
+    "xrayTraceId",
+];
+
+/// What stands behind these is named by an authorizer, a certificate, a template or a phase.
+const OPEN: [&str; 8] = [
+    "authenticate.",
+    "authorize.",
+    "authorizer.",
+    "identity.clientCert.",
+    "integration.",
+    "requestOverride.",
+    "responseOverride.",
+    "waf.",
+];
+
+pub(super) fn is_known(name: &str) -> bool {
+    let is_open = |start: &&str| name.strip_prefix(*start).is_some_and(|field| !field.is_empty());
+    NAMES.contains(&name) || OPEN.iter().any(is_open)
+}
