@@ -19,8 +19,8 @@ use tower_gateway::{
     context::RequestContextLayer,
     gateway::Gateway,
     observe::{
-        AccessLog, AccessLogFormat, ApiInfo, ExecutionLog, IntegrationTimerLayer, LogWriter, Metrics,
-        ObserveLayer,
+        AccessLog, AccessLogFormat, ApiInfo, ExecutionLog, IntegrationTimerLayer, LogWriter, ObserveLayer,
+        PrometheusMetrics,
         admin::{AdminService, Explain},
         trace::TraceLayer,
     },
@@ -118,7 +118,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for ToStderr {
 }
 
 fn app(writer: LogWriter, stock: SocketAddr) -> Result<Router, Box<dyn Error>> {
-    let metrics = Metrics::builder().log_writer(writer.clone()).build()?;
+    let metrics = PrometheusMetrics::builder().log_writer(writer.clone()).build()?;
     let (explain, shop) = (Explain::new(1_000), shop()?);
     let failures = ExecutionLogging::new(LoggingLevel::Error).data_trace(true);
     let observe = ObserveLayer::new()

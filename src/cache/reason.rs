@@ -65,7 +65,7 @@ macro_rules! reasons {
         }
 
         impl NoCacheReason {
-                    pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
 
             /// The word for logs and metrics.
             pub const fn as_str(self) -> &'static str {

@@ -38,8 +38,8 @@
 //! | `requestLength` (ours) | the bytes of the request's body that were read, whatever its `Content-Length` announces; `-` where nobody counts: [`Gateway`](crate::gateway) does, for its own observers and those around it, and a `PayloadLimitLayer` inside of the observer |
 //! | every other | [`RequestContext::variable`](crate::context::RequestContext::variable), or `-` |
 //!
-//! Other observers: `Metrics` with a Prometheus page (feature `prometheus`), `EmfLog` for CloudWatch (feature `emf`),
-//! `FacadeMetrics` for the `metrics` crate (feature `metrics`), `admin::Explain` for operators (feature `admin`),
+//! Other observers: `PrometheusMetrics` with a Prometheus page (feature `prometheus`), `EmfLog` for CloudWatch (feature
+//! `emf`), `FacadeMetrics` for the `metrics` crate (feature `metrics`), `admin::Explain` for operators (feature `admin`),
 //! `metering::UsageJournal` for bills (feature `metering`), `trace::XRayDaemon` (feature `xray`). What happened inside,
 //! step by step, is written by `ExecutionLog` (feature `tracing`).
 //!
@@ -134,7 +134,7 @@ pub use integration::{IntegrationTimerFuture, IntegrationTimerLayer, Integration
 pub(crate) use layer::Observers;
 pub use layer::{AccessLogLayer, ObserveLayer, Observer};
 #[cfg(feature = "prometheus")]
-pub use metrics::Metrics;
+pub use metrics::PrometheusMetrics;
 #[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
 pub use samples::{MetricSource, Sample, SampleKind, Samples};
 pub use service::{ObserveFuture, ObserveService};

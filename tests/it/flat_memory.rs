@@ -11,8 +11,8 @@ use tower_gateway::{
     api_key::{ApiKey, ApiKeys},
     gateway::Gateway,
     observe::{
-        AccessLog, AccessLogFormat, ApiInfo, EmfLog, FacadeMetrics, Metrics, ObserveLayer, RequestEvent,
-        admin::Explain,
+        AccessLog, AccessLogFormat, ApiInfo, EmfLog, FacadeMetrics, ObserveLayer, PrometheusMetrics,
+        RequestEvent, admin::Explain,
     },
     route::{ApiMethod, Routes},
     stage::Stages,
@@ -28,7 +28,7 @@ fn key_value(number: u64) -> String {
 }
 
 /// Everything that observes, around a gateway with a plan and a hundred thousand keys.
-fn observed(metrics: &Metrics) -> Gateway {
+fn observed(metrics: &PrometheusMetrics) -> Gateway {
     let dropped = |_: &str, _: &RequestEvent<'_>| {};
     let fields = [("id", "requestId"), ("path", "path"), ("key", "identity.apiKeyId"), ("status", "status")];
     let observe = ObserveLayer::new()
@@ -77,7 +77,7 @@ where
 
 #[test]
 fn a_hundred_thousand_paths_and_keys_take_no_more_memory_than_a_few() {
-    let metrics = Metrics::builder().label_budget(BUDGET).build().unwrap();
+    let metrics = PrometheusMetrics::builder().label_budget(BUDGET).build().unwrap();
     let statuses = [200, 200, 404, 500].map(|status| http::StatusCode::from_u16(status).unwrap());
     let service = observed(&metrics).layer(service_fn(move |request: Request<_>| {
         let mut response = Response::new(Full::<Bytes>::from("pets"));

@@ -23,8 +23,8 @@ use tower_gateway::{
     context::ApiKind,
     gateway::Gateway,
     observe::{
-        ApiInfo, EmfLog, FacadeMetrics, IntegrationTimerLayer, LogSink, LogWriter, Metrics, ObserveLayer,
-        RequestEvent,
+        ApiInfo, EmfLog, FacadeMetrics, IntegrationTimerLayer, LogSink, LogWriter, ObserveLayer,
+        PrometheusMetrics, RequestEvent,
     },
     route::{ApiMethod, MethodSettings, Routes},
     stage::{Deployment, Stage, Stages},
@@ -60,7 +60,8 @@ where
 
 #[test]
 fn a_page_of_known_requests() {
-    let metrics = Metrics::builder().log_writer(LogWriter::new(std::io::sink()).unwrap()).build().unwrap();
+    let metrics =
+        PrometheusMetrics::builder().log_writer(LogWriter::new(std::io::sink()).unwrap()).build().unwrap();
     let service = shop(ObserveLayer::new().observer(metrics.clone()), ApiKind::Rest);
     run(async {
         ask(&service, "/prod/pets/1").await;
@@ -103,7 +104,7 @@ fn prometheus_reads(page: &str) {
 
 #[test]
 fn a_hundred_thousand_paths_stay_within_the_label_budget() {
-    let metrics = Metrics::builder().label_budget(10).build().unwrap();
+    let metrics = PrometheusMetrics::builder().label_budget(10).build().unwrap();
     let service = shop(ObserveLayer::new().observer(metrics.clone()), ApiKind::Rest);
     run(async {
         for number in 0..50_000 {
@@ -117,7 +118,7 @@ fn a_hundred_thousand_paths_stay_within_the_label_budget() {
 
 #[test]
 fn a_table_larger_than_the_budget_folds_and_says_so() {
-    let metrics = Metrics::builder().label_budget(10).build().unwrap();
+    let metrics = PrometheusMetrics::builder().label_budget(10).build().unwrap();
     let routes = (0..100)
         .fold(Routes::builder(), |builder, number| builder.any(&format!("/r{number}"), ApiMethod::new()));
     let gateway = Gateway::builder().routes(routes.build().unwrap()).build().unwrap();
@@ -159,7 +160,7 @@ fn counting_a_request_allocates_nothing() {
         std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok"))))
     });
     let floor = tower_gateway::context::RequestContextLayer::new().layer(ready);
-    let counted = ObserveLayer::new().observer(Metrics::new()).layer(ready);
+    let counted = ObserveLayer::new().observer(PrometheusMetrics::new()).layer(ready);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let floor = count(&|| runtime.block_on(ask(&floor, "/")));
     let counted = count(&|| runtime.block_on(ask(&counted, "/")));
@@ -168,7 +169,7 @@ fn counting_a_request_allocates_nothing() {
 
 #[test]
 fn methods_of_a_clients_own_are_one() {
-    let metrics = Metrics::new();
+    let metrics = PrometheusMetrics::new();
     let service = shop(ObserveLayer::new().observer(metrics.clone()), ApiKind::Rest);
     run(async {
         for method in ["ONE", "TWO", "get"] {
@@ -183,7 +184,7 @@ fn methods_of_a_clients_own_are_one() {
 
 #[test]
 fn in_flight_counts_what_has_not_ended() {
-    let metrics = Metrics::new();
+    let metrics = PrometheusMetrics::new();
     let service =
         ObserveLayer::new().observer(metrics.clone()).layer(service_fn(|_: Request<Full<Bytes>>| {
             std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
@@ -202,10 +203,10 @@ fn in_flight_counts_what_has_not_ended() {
 fn the_endpoint_answers_get_and_head_alone() {
     let status = |method: &str| {
         let request = Request::builder().method(method).body(()).unwrap();
-        run(Metrics::new().service::<Full<Bytes>>().oneshot(request)).unwrap().status().as_u16()
+        run(PrometheusMetrics::new().service::<Full<Bytes>>().oneshot(request)).unwrap().status().as_u16()
     };
     assert_eq!(["GET", "HEAD", "POST"].map(status), [200, 200, 405]);
-    assert_eq!(Metrics::builder().label_budget(0).build().unwrap_err().value(), "0");
+    assert_eq!(PrometheusMetrics::builder().label_budget(0).build().unwrap_err().value(), "0");
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -365,7 +366,7 @@ fn failures_have_their_type() {
     let names: Lines = Lines::default();
     let kept = Arc::clone(&names);
     let line = move |event: &RequestEvent<'_>| kept.lock().unwrap().push(event.outcome().as_str().to_owned());
-    let metrics = Metrics::new();
+    let metrics = PrometheusMetrics::new();
     let layer = ObserveLayer::new().observer(metrics.clone()).observer(line);
     let answers = |status: u16| {
         layer.layer(service_fn(move |_: Request<Full<Bytes>>| async move {

@@ -17,7 +17,7 @@ use tower_gateway::{
     clock::ManualClock,
     gateway::Gateway,
     observe::{
-        Metrics, ObserveLayer, RequestEvent,
+        ObserveLayer, PrometheusMetrics, RequestEvent,
         admin::{AdminService, Explain},
         metering::{PriceTable, UsageJournal, UsageRow},
     },
@@ -30,7 +30,7 @@ const NOW: i64 = 1_795_331_880;
 const VALUE: &str = "0123456789abcdefghij";
 
 struct Shop {
-    metrics: Metrics,
+    metrics: PrometheusMetrics,
     explain: Explain,
     journal: UsageJournal,
 }
@@ -38,7 +38,8 @@ struct Shop {
 /// A shop that was asked: twice by each of two partners, on two days; once without a key.
 fn shop() -> Shop {
     let clock = ManualClock::at_unix_seconds(NOW);
-    let shop = Shop { metrics: Metrics::new(), explain: Explain::new(4), journal: UsageJournal::new() };
+    let shop =
+        Shop { metrics: PrometheusMetrics::new(), explain: Explain::new(4), journal: UsageJournal::new() };
     let key = |id: &str| ApiKey::new(id).value(format!("{id}-0123456789abcdefghij"));
     let keys = ApiKeys::builder().key(key("one")).key(key("two,\"x")).build().unwrap();
     let routes = Routes::builder().method("/pets", Method::POST, ApiMethod::new().api_key_required(true));
@@ -145,7 +146,7 @@ fn a_path_variable_that_is_a_secret_is_shown_to_no_operator() {
     let service = gateway.layer(service_fn(|_: Request<GatewayBody<Full<Bytes>>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     }));
-    let admin = AdminService::<Full<Bytes>>::new(explain.clone(), Metrics::new()).allow(|_| true);
+    let admin = AdminService::<Full<Bytes>>::new(explain.clone(), PrometheusMetrics::new()).allow(|_| true);
     for (path, shown) in [
         ("/prod/reset/0123456789abcdefghij/7", "/prod/reset/**************efghij/7"),
         ("/prod/shared/hidden/from/you", "/prod/shared/***************"),

@@ -38,7 +38,7 @@ use std::{
 use tower::{Layer, Service};
 use tower_gateway::{
     context::RequestContext,
-    observe::{AccessLog, AccessLogFormat, Metrics, ObserveLayer, RequestEvent, trace::SpanLayer},
+    observe::{AccessLog, AccessLogFormat, ObserveLayer, PrometheusMetrics, RequestEvent, trace::SpanLayer},
 };
 use tower_http::trace::TraceLayer;
 use tracing::{
@@ -216,7 +216,7 @@ pub fn counted() -> impl Service<
 > + Clone
 + Send
 + 'static {
-    Drained(with_context(ObserveLayer::new().observer(Metrics::new()).layer(bare())))
+    Drained(with_context(ObserveLayer::new().observer(PrometheusMetrics::new()).layer(bare())))
 }
 
 pub fn counted_by_peer() -> impl Service<
@@ -239,7 +239,7 @@ fn tracing_off(name: &'static str) -> Row {
 const SHORT: usize = 32;
 
 fn all(name: &'static str, ours: impl Into<Dispatch>, peer: impl Into<Dispatch>) -> Row {
-    let observe = ObserveLayer::new().observer(log()).observer(Metrics::new());
+    let observe = ObserveLayer::new().observer(log()).observer(PrometheusMetrics::new());
     let layered = with_context(observe.layer(SpanLayer::new().layer(bare())));
     let everything = with_context(PROMETHEUS.clone().layer(traced(bare())));
     let (ours, peer) = (side(listened(layered, ours)), side(listened(everything, peer)));

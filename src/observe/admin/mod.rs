@@ -74,10 +74,10 @@
 //! use http_body_util::{BodyExt, Full};
 //! use std::convert::Infallible;
 //! use tower::{Layer, ServiceExt, service_fn};
-//! use tower_gateway::observe::{Metrics, ObserveLayer, admin::{AdminService, Explain}};
+//! use tower_gateway::observe::{PrometheusMetrics, ObserveLayer, admin::{AdminService, Explain}};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-//! let (metrics, explain) = (Metrics::new(), Explain::new(1_000));
+//! let (metrics, explain) = (PrometheusMetrics::new(), Explain::new(1_000));
 //! let observe = ObserveLayer::new().observer(metrics.clone()).observer(explain.clone());
 //! let service = observe.layer(service_fn(|_: Request<()>| async {
 //!     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets")))

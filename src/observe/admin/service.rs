@@ -1,7 +1,7 @@
 //! The service: who may look, and what stands where.
 
 use super::{
-    super::Metrics,
+    super::PrometheusMetrics,
     explain::Explain,
     handles::Handles,
     summary::{list, summary},
@@ -48,7 +48,7 @@ pub struct AdminService<R> {
 #[derive(Clone)]
 struct Config {
     explain: Explain,
-    metrics: Metrics,
+    metrics: PrometheusMetrics,
     authorize: Option<Arc<Authorize>>,
     handles: Handles,
     views: Vec<(Arc<str>, Arc<View>)>,
@@ -56,7 +56,7 @@ struct Config {
 
 impl<R> AdminService<R> {
     /// Closed: everybody is refused.
-    pub fn new(explain: Explain, metrics: Metrics) -> Self {
+    pub fn new(explain: Explain, metrics: PrometheusMetrics) -> Self {
         let handles = Handles::default();
         let config = Config { explain, metrics, authorize: None, handles, views: Vec::new() };
         Self { config: Arc::new(config), body: PhantomData }

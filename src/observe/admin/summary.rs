@@ -1,7 +1,7 @@
 //! What the page shows, as JSON: sums since the start, and percentiles of the last requests.
 
 use super::{
-    super::Metrics,
+    super::PrometheusMetrics,
     explain::{Explain, RequestRecord},
     handles::Handles,
     json::{Object, object, push_list, push_object},
@@ -16,7 +16,7 @@ const KEYS: usize = 10;
 
 type Records = [Arc<RequestRecord>];
 
-pub(super) async fn summary(explain: Explain, metrics: Metrics, handles: Handles) -> String {
+pub(super) async fn summary(explain: Explain, metrics: PrometheusMetrics, handles: Handles) -> String {
     let recent = explain.recent();
     let limits = Limits::of(&recent, &handles).await;
     object(|o| {
@@ -36,7 +36,7 @@ pub(super) fn list(records: &Records) -> String {
     out
 }
 
-fn push_counts(o: &mut Object<'_>, metrics: &Metrics) {
+fn push_counts(o: &mut Object<'_>, metrics: &PrometheusMetrics) {
     let totals = metrics.totals();
     let mut statuses = BTreeMap::<u16, u64>::new();
     for series in &totals {
@@ -50,7 +50,7 @@ fn push_counts(o: &mut Object<'_>, metrics: &Metrics) {
     });
 }
 
-fn push_refusals(o: &mut Object<'_>, metrics: &Metrics) {
+fn push_refusals(o: &mut Object<'_>, metrics: &PrometheusMetrics) {
     let mut refusals = metrics.refusals();
     refusals.sort_by_key(|one| Reverse(one.count));
     o.list("refusals", refusals, |out, one| {
@@ -62,7 +62,7 @@ fn push_refusals(o: &mut Object<'_>, metrics: &Metrics) {
 }
 
 /// The share of the hits is of those who asked the cache: who went around it is in the list alone.
-fn push_cache(o: &mut Object<'_>, metrics: &Metrics) {
+fn push_cache(o: &mut Object<'_>, metrics: &PrometheusMetrics) {
     let mut lookups = metrics.cache_lookups();
     lookups.sort_by_key(|lookup| Reverse(lookup.count));
     let asked: u64 = lookups.iter().filter(|lookup| lookup.is_asked()).map(|lookup| lookup.count).sum();

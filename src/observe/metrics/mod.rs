@@ -1,6 +1,6 @@
 //! Metrics: counts and durations of every request, as an [`Observer`](super::Observer).
 //!
-//! [`Metrics`] keeps them in memory, in OpenTelemetry's words, and serves them in Prometheus' text format.
+//! [`PrometheusMetrics`] keeps them in memory, in OpenTelemetry's words, and serves them in Prometheus' text format.
 //!
 //! 1. A series is a stage, a method, a route, and a status. Methods beyond the nine of HTTP are `_OTHER`, requests
 //!    without a route have the route `other`, those without a stage the stage `other`: a client cannot make a series by
@@ -44,10 +44,10 @@
 //! use http_body_util::{BodyExt, Full};
 //! use std::convert::Infallible;
 //! use tower::{Layer, ServiceExt, service_fn};
-//! use tower_gateway::observe::{Metrics, ObserveLayer};
+//! use tower_gateway::observe::{PrometheusMetrics, ObserveLayer};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-//! let metrics = Metrics::new();
+//! let metrics = PrometheusMetrics::new();
 //! let service = ObserveLayer::new().observer(metrics.clone()).layer(service_fn(|_: Request<()>| async {
 //!     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets")))
 //! }));
@@ -74,6 +74,6 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use registry::{CacheLookups, Metrics, MetricsBuilder, Refusals};
+pub use registry::{CacheLookups, PrometheusMetrics, PrometheusMetricsBuilder, Refusals};
 pub use series::SeriesTotals;
 pub use service::{MetricsFuture, MetricsService};

@@ -32,7 +32,7 @@ const DEFAULT_BUDGET: usize = 1_000;
 
 /// Counts and durations of requests; see the [module docs](super). A clone is a reference count.
 #[derive(Clone)]
-pub struct Metrics(pub(super) Arc<Registry>);
+pub struct PrometheusMetrics(pub(super) Arc<Registry>);
 
 pub(super) struct Registry {
     pub(super) series: Table,
@@ -57,14 +57,14 @@ struct RequestCounts {
 pub(super) const OUTCOMES: [Outcome; 4] =
     [Outcome::Complete, Outcome::ClientClosed, Outcome::Panicked, Outcome::Failed];
 
-/// Settings of [`Metrics`].
-pub struct MetricsBuilder {
+/// Settings of [`PrometheusMetrics`].
+pub struct PrometheusMetricsBuilder {
     budget: usize,
     log_writer: Option<LogWriter>,
     sources: Vec<Arc<dyn MetricSource>>,
 }
 
-impl MetricsBuilder {
+impl PrometheusMetricsBuilder {
     /// The label budget: how many series are kept apart, of requests, of plans, of authorizers and of all sources, each.
     /// Default: 1,000.
     #[must_use]
@@ -80,7 +80,7 @@ impl MetricsBuilder {
         self
     }
 
-    /// Shows figures that somebody else counts. As [`Metrics::add_source`].
+    /// Shows figures that somebody else counts. As [`PrometheusMetrics::add_source`].
     #[must_use]
     pub fn source(mut self, source: impl MetricSource) -> Self {
         self.sources.push(Arc::new(source));
@@ -92,42 +92,42 @@ impl MetricsBuilder {
     /// # Errors
     ///
     /// A budget of zero.
-    pub fn build(self) -> Result<Metrics, ConfigError> {
+    pub fn build(self) -> Result<PrometheusMetrics, ConfigError> {
         if self.budget == 0 {
             return Err(ConfigError::new("label budget", self.budget, "leaves no series to count in"));
         }
-        Ok(Metrics(Arc::new(Registry::new(self))))
+        Ok(PrometheusMetrics(Arc::new(Registry::new(self))))
     }
 }
 
-impl fmt::Debug for MetricsBuilder {
+impl fmt::Debug for PrometheusMetricsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("MetricsBuilder");
+        let mut out = f.debug_struct("PrometheusMetricsBuilder");
         out.field("budget", &self.budget).field("sources", &self.sources.len()).finish_non_exhaustive()
     }
 }
 
-impl Default for MetricsBuilder {
+impl Default for PrometheusMetricsBuilder {
     fn default() -> Self {
         Self { budget: DEFAULT_BUDGET, log_writer: None, sources: Vec::new() }
     }
 }
 
-impl Default for Metrics {
+impl Default for PrometheusMetrics {
     fn default() -> Self {
-        Self(Arc::new(Registry::new(MetricsBuilder::default())))
+        Self(Arc::new(Registry::new(PrometheusMetricsBuilder::default())))
     }
 }
 
-impl Metrics {
+impl PrometheusMetrics {
     /// With a label budget of 1,000 series.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Starts with the defaults.
-    pub fn builder() -> MetricsBuilder {
-        MetricsBuilder::default()
+    pub fn builder() -> PrometheusMetricsBuilder {
+        PrometheusMetricsBuilder::default()
     }
 
     /// The sums of every series, ordered by their labels.
@@ -243,7 +243,7 @@ impl<K: Eq + Hash + Clone> Counts<K> {
 }
 
 impl Registry {
-    fn new(settings: MetricsBuilder) -> Self {
+    fn new(settings: PrometheusMetricsBuilder) -> Self {
         Self {
             series: Table::within(settings.budget),
             budget: settings.budget,
@@ -277,7 +277,7 @@ impl Registry {
     }
 }
 
-impl Observer for Metrics {
+impl Observer for PrometheusMetrics {
     fn started(&self, _: &RequestContext) {
         self.0.requests.mine().started.add(1);
     }
@@ -308,8 +308,8 @@ impl Observer for Metrics {
     }
 }
 
-impl fmt::Debug for Metrics {
+impl fmt::Debug for PrometheusMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("series", &self.0.series.used()).finish_non_exhaustive()
+        f.debug_struct("PrometheusMetrics").field("series", &self.0.series.used()).finish_non_exhaustive()
     }
 }

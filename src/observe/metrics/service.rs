@@ -1,6 +1,6 @@
 //! The page as a small tower service, to be mounted where it cannot be reached from outside.
 
-use super::Metrics;
+use super::PrometheusMetrics;
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
@@ -18,15 +18,15 @@ use tower_service::Service;
 /// The answer, at once.
 pub type MetricsFuture<R> = Ready<Result<Response<R>, Infallible>>;
 
-/// Answers `GET` and `HEAD` of any path with the page, everything else with 405. Made by [`Metrics::service`].
+/// Answers `GET` and `HEAD` of any path with the page, everything else with 405. Made by [`PrometheusMetrics::service`].
 ///
 /// Metrics tell of stages, routes and traffic: mount it on a port of its own, or behind an authorizer.
 pub struct MetricsService<R> {
-    metrics: Metrics,
+    metrics: PrometheusMetrics,
     body: PhantomData<fn() -> R>,
 }
 
-impl Metrics {
+impl PrometheusMetrics {
     /// The Prometheus endpoint, with a body type of your choice.
     pub fn service<R: From<Bytes>>(&self) -> MetricsService<R> {
         MetricsService { metrics: self.clone(), body: PhantomData }
@@ -60,7 +60,7 @@ impl<B, R: From<Bytes>> Service<Request<B>> for MetricsService<R> {
     }
 }
 
-fn page<R: From<Bytes>>(metrics: &Metrics) -> Response<R> {
+fn page<R: From<Bytes>>(metrics: &PrometheusMetrics) -> Response<R> {
     let mut response = Response::new(R::from(metrics.render().into()));
     let version = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, version);

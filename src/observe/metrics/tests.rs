@@ -1,6 +1,6 @@
 //! Counts of many threads at once.
 
-use super::Metrics;
+use super::PrometheusMetrics;
 use crate::observe::{ObserveLayer, Samples};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -20,7 +20,7 @@ const THREADS: u64 = 4;
 const REQUESTS: u64 = 25_000;
 
 /// Every fifth request is not found, every tenth answer is dropped unread.
-fn ask(metrics: &Metrics) {
+fn ask(metrics: &PrometheusMetrics) {
     let mut service =
         ObserveLayer::new().observer(metrics.clone()).layer(service_fn(|request: Request<u64>| {
             let mut answer = Response::new(Full::<Bytes>::from("pets"));
@@ -38,7 +38,7 @@ fn ask(metrics: &Metrics) {
 }
 
 /// Looks at everything again and again: nothing ends that has not started, and nothing goes back.
-fn read(metrics: &Metrics, done: &AtomicBool) -> u64 {
+fn read(metrics: &PrometheusMetrics, done: &AtomicBool) -> u64 {
     let (mut reads, mut before) = (0, [0; 4]);
     while !done.load(SeqCst) {
         let ended = metrics.0.ended();
@@ -53,7 +53,7 @@ fn read(metrics: &Metrics, done: &AtomicBool) -> u64 {
 
 #[test]
 fn nothing_is_lost_between_threads_nor_with_those_that_end() {
-    let (metrics, done) = (Metrics::new(), AtomicBool::new(false));
+    let (metrics, done) = (PrometheusMetrics::new(), AtomicBool::new(false));
     let reads = thread::scope(|scope| {
         let reader = scope.spawn(|| read(&metrics, &done));
         let lane = || (0..THREADS).for_each(|_| thread::scope(|one| _ = one.spawn(|| ask(&metrics))));
@@ -88,7 +88,7 @@ fn a_source_adds_no_family_of_ours_a_second_time() {
             samples.counter(name, "Somebody else's.", &[], 7);
         }
     };
-    let page = Metrics::builder().source(source).build().unwrap().render();
+    let page = PrometheusMetrics::builder().source(source).build().unwrap().render();
     let families: Vec<_> = page.lines().filter(|line| line.starts_with("# TYPE ")).collect();
     let mut once = families.clone();
     once.sort_unstable();
@@ -101,7 +101,7 @@ fn a_source_adds_no_family_of_ours_a_second_time() {
 /// A request may begin on one thread and end on another.
 #[test]
 fn in_flight_is_exact_where_requests_change_threads() {
-    let metrics = Metrics::new();
+    let metrics = PrometheusMetrics::new();
     let mut service = ObserveLayer::new().observer(metrics.clone()).layer(service_fn(|_: Request<()>| {
         ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets"))))
     }));

@@ -3,7 +3,7 @@
 use super::{
     histogram::{Cumulative, SECONDS, SHARES, Scale, Shares},
     named::{Named, PlanCounts},
-    registry::{Metrics, OUTCOMES, Refusals},
+    registry::{OUTCOMES, PrometheusMetrics, Refusals},
     series::Labels,
     series_counts::SeriesSums,
 };
@@ -16,7 +16,7 @@ use std::{
 /// What a series gives to a counter.
 type Read = fn(&SeriesSums) -> u64;
 
-impl Metrics {
+impl PrometheusMetrics {
     /// The page that Prometheus scrapes.
     pub fn render(&self) -> String {
         let mut page = String::new();

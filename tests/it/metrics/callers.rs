@@ -23,7 +23,7 @@ use tower_gateway::{
     cache::{Cache, CacheLayer},
     clock::ManualClock,
     gateway::Gateway,
-    observe::{ApiInfo, EmfLog, FacadeMetrics, Metrics, ObserveLayer, RequestEvent, Samples},
+    observe::{ApiInfo, EmfLog, FacadeMetrics, ObserveLayer, PrometheusMetrics, RequestEvent, Samples},
     route::{ApiMethod, Authorization, Routes},
     stage::Stages,
     throttle::Throttle,
@@ -100,7 +100,7 @@ impl Recorder for Told {
 type Lines = Arc<Mutex<Vec<String>>>;
 
 struct Seen {
-    metrics: Metrics,
+    metrics: PrometheusMetrics,
     lines: Vec<Value>,
     told: Told,
 }
@@ -121,7 +121,7 @@ fn store() -> impl Fn(&mut Samples) + Clone + Send + Sync + 'static {
 fn seen() -> Seen {
     let clock = ManualClock::at_unix_seconds(1_795_331_880);
     let (metrics, lines, told) =
-        (Metrics::builder().source(store()).build().unwrap(), Lines::default(), Told::default());
+        (PrometheusMetrics::builder().source(store()).build().unwrap(), Lines::default(), Told::default());
     let kept = Arc::clone(&lines);
     let emf = EmfLog::new(move |line: &str, _: &RequestEvent<'_>| kept.lock().unwrap().push(line.to_owned()));
     let observe = ObserveLayer::new()

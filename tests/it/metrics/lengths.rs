@@ -16,7 +16,7 @@ use tower_gateway::{
     context::ApiKind,
     filter::{FilterLayer, Verdict},
     gateway::Gateway,
-    observe::{EmfLog, FacadeMetrics, Metrics, ObserveLayer, RequestEvent, metering::UsageJournal},
+    observe::{EmfLog, FacadeMetrics, ObserveLayer, PrometheusMetrics, RequestEvent, metering::UsageJournal},
     payload_limit::PayloadLimitLayer,
     route::{ApiMethod, Routes},
     stage::{StageRouter, Stages},
@@ -28,7 +28,7 @@ const HUGE: &str = "9223372036854775806";
 
 /// Everybody who tells of bytes.
 struct Told {
-    metrics: Metrics,
+    metrics: PrometheusMetrics,
     journal: UsageJournal,
     lines: Arc<Mutex<Vec<String>>>,
     emf: super::Lines,
@@ -37,7 +37,7 @@ struct Told {
 impl Told {
     fn new() -> Self {
         let journal = UsageJournal::new().with_refusals(true);
-        Self { metrics: Metrics::new(), journal, lines: Arc::default(), emf: Arc::default() }
+        Self { metrics: PrometheusMetrics::new(), journal, lines: Arc::default(), emf: Arc::default() }
     }
 
     fn layer(&self) -> ObserveLayer {

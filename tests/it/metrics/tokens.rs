@@ -21,7 +21,7 @@ use tower_gateway::{
         CognitoAuthorizer, CognitoAuthorizerLayer, JwkSource, JwksClient, JwtAuthorizerLayer, RemoteJwks,
         UserPool,
     },
-    observe::{ApiInfo, EmfLog, Metrics, ObserveLayer, RequestEvent},
+    observe::{ApiInfo, EmfLog, ObserveLayer, PrometheusMetrics, RequestEvent},
     route::{ApiMethod, Authorization, Routes},
     stage::Stages,
 };
@@ -47,7 +47,7 @@ fn seen() -> (String, Vec<Value>) {
         .method("/me", Method::GET, jwt())
         .method("/admin", Method::GET, jwt().authorization_scopes(["admin"]))
         .method("/pool", Method::GET, cognito);
-    let (metrics, lines) = (Metrics::new(), Arc::new(Mutex::new(Vec::new())));
+    let (metrics, lines) = (PrometheusMetrics::new(), Arc::new(Mutex::new(Vec::new())));
     let kept = Arc::clone(&lines);
     let emf = EmfLog::new(move |line: &str, _: &RequestEvent<'_>| kept.lock().unwrap().push(line.to_owned()));
     let observe =

@@ -14,7 +14,7 @@ use tower_gateway::{
     cache::{Cache, CacheLayer},
     gateway::Gateway,
     observe::{
-        Metrics, ObserveLayer,
+        ObserveLayer, PrometheusMetrics,
         admin::{AdminService, Explain},
     },
     route::{ApiMethod, Authorization, CacheKey, CacheSettings, MethodSettings, Routes},
@@ -32,7 +32,7 @@ struct Shop {
     keys: ApiKeys,
     plans: UsagePlans,
     stages: Stages,
-    metrics: Metrics,
+    metrics: PrometheusMetrics,
     explain: Explain,
 }
 
@@ -61,7 +61,7 @@ impl Shop {
             keys: ApiKeys::builder().key(ApiKey::new(KEY_ID).value(VALUE)).build().unwrap(),
             plans: UsagePlans::builder().plan(plan).attach(PLAN_ID, KEY_ID).build().unwrap(),
             stages: stages.build().unwrap(),
-            metrics: Metrics::new(),
+            metrics: PrometheusMetrics::new(),
             explain: Explain::new(200),
         }
     }

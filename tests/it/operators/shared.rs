@@ -16,7 +16,7 @@ use tower_gateway::{
     clock::ManualClock,
     gateway::Gateway,
     observe::{
-        Metrics, ObserveLayer,
+        ObserveLayer, PrometheusMetrics,
         admin::{AdminService, Explain},
     },
     route::{ApiMethod, MethodSettings, Routes},
@@ -88,7 +88,7 @@ impl Process {
 
     /// What is shown at a path, once the time of a store that does not answer is over.
     async fn shows(&self, path: &str) -> Value {
-        let admin = AdminService::<Full<Bytes>>::new(self.explain.clone(), Metrics::new())
+        let admin = AdminService::<Full<Bytes>>::new(self.explain.clone(), PrometheusMetrics::new())
             .allow(|_| true)
             .usage_plans(self.plans.clone())
             .stages(self.stages.clone());

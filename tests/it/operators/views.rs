@@ -15,7 +15,7 @@ use tower_gateway::{
     clock::ManualClock,
     gateway::Gateway,
     observe::{
-        Metrics,
+        PrometheusMetrics,
         admin::{AdminService, Explain},
     },
     route::{ApiMethod, CacheSettings, MethodSettings, Routes},
@@ -90,7 +90,7 @@ impl Shop {
     }
 
     fn admin(&self) -> AdminService<Full<Bytes>> {
-        AdminService::new(Explain::new(10), Metrics::new())
+        AdminService::new(Explain::new(10), PrometheusMetrics::new())
             .allow(|head| head.headers.contains_key("x-operator"))
             .api_keys(self.keys.clone())
             .usage_plans(self.plans.clone())
@@ -177,14 +177,15 @@ fn unknown_keys_and_values_of_keys_are_not_found() {
     let idle = read(&admin, "/limits/idle");
     assert_eq!((&idle["enabled"], &idle["plans"]), (&json!(false), &json!([])));
     assert_eq!(idle["stageThrottles"], json!([]), "no plan, no stage");
-    let without_keys =
-        AdminService::new(Explain::new(1), Metrics::new()).allow(|_| true).usage_plans(shop.plans.clone());
+    let without_keys = AdminService::new(Explain::new(1), PrometheusMetrics::new())
+        .allow(|_| true)
+        .usage_plans(shop.plans.clone());
     assert_eq!(get(&without_keys, "/limits/idle").0, 404);
     assert_eq!(read(&without_keys, "/limits/key%2F1%22x").get("enabled"), None);
-    let closed = AdminService::new(Explain::new(1), Metrics::new()).usage_plans(shop.plans.clone());
+    let closed = AdminService::new(Explain::new(1), PrometheusMetrics::new()).usage_plans(shop.plans.clone());
     assert_eq!(get(&closed, "/limits/key%2F1%22x").0, 403);
     assert_eq!(
-        get(&AdminService::new(Explain::new(1), Metrics::new()).allow(|_| true), "/limits/idle").0,
+        get(&AdminService::new(Explain::new(1), PrometheusMetrics::new()).allow(|_| true), "/limits/idle").0,
         404
     );
 }
