@@ -11,26 +11,12 @@ use std::{collections::BTreeMap, time::Duration};
 /// since 1970-01-01T00:00:00Z.
 ///
 /// ```
-/// use std::time::Duration;
 /// use tower_gateway::usage_plan::{LeaseLedger, store::{Counter, LeaseAsk, Period}};
 ///
 /// let mut ledger = LeaseLedger::default();
-/// let day = Period { start: 0, end: 86_400, first_day: 0, end_day: 1 };
-/// let ask = LeaseAsk {
-///     counter: Counter { plan: "gold".into(), subject: 7 },
-///     period: day,
-///     limit: Some(100),
-///     holder: 1,
-///     seq: 1,
-///     fresh: true,
-///     used: Vec::new(),
-///     hold: 0,
-///     need: 1,
-///     least: 1,
-///     want: 80,
-///     epoch: Duration::from_secs(10),
-///     now: None,
-/// };
+/// let mut ask = LeaseAsk::new(Counter::new("gold", 7), Period::new(0..86_400, 0..1), 1);
+/// ask.limit = Some(100);
+/// (ask.need, ask.least, ask.want) = (1, 1, 80);
 /// let lease = ledger.ask(&ask, 0);
 /// assert_eq!((lease.granted, lease.pool), (50, 50)); // one holder gets at most half ahead
 /// ```
