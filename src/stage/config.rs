@@ -48,7 +48,8 @@ impl Stage {
     }
 
     /// Settings of a method (`pets/GET`, `/pets/GET` or `~1pets/GET`; the root is `//GET`) or of all (`*/*`).
-    /// Exactly one applies: the method's own entry, else `*/*`.
+    /// What the method's own entry does not say, that of `*/*` says. The verb of a declared `ANY` may be named (`pets/GET`);
+    /// what its entry does not say, that of `*/*` says too, and not that of `pets/ANY`.
     #[must_use]
     pub fn settings(mut self, method_path: &str, settings: MethodSettings) -> Self {
         self.settings.insert(method_path, settings);
