@@ -162,7 +162,8 @@ impl ApiKeys {
         })
     }
 
-    /// Deletes a key, with both values where it was rotated.
+    /// Deletes a key, with both values where it was rotated. It stays attached to its usage plan, and so in the plan's
+    /// reports; a key that is made anew with its id takes over what it has used. `UsagePlans::detach` takes it out.
     ///
     /// # Errors
     ///

@@ -128,6 +128,12 @@ impl<K: ApiKeyStore + Clone> ApiKeyLayer<K> {
 }
 
 impl<K: ApiKeyStore> ApiKeyLayer<K> {
+    /// In a gateway: whatever the method says.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn asks_always(&self) -> bool {
+        self.config.requirement == Some(KeyRequirement::Always)
+    }
+
     #[cfg(feature = "gateway")]
     pub(crate) fn reads_authorizer(&self) -> bool {
         self.config.source == ApiKeySource::Authorizer
@@ -160,6 +166,7 @@ impl<K: fmt::Debug> Config<K> {
 
 impl<K: ApiKeyStore> Config<K> {
     fn decide<B>(&self, context: &RequestContext, request: &mut Request<B>) -> Result<(), Cause> {
+        context.note_key_seen();
         if !self.is_required(context, request.method(), request.uri().path()) {
             mark(request.headers_mut());
             return Ok(());

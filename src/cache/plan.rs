@@ -25,7 +25,7 @@ use http::{
     HeaderMap, HeaderName, Method,
     header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH},
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// What a layer is made of.
 #[derive(Clone, Debug)]
@@ -98,7 +98,10 @@ struct Target<'a> {
 impl LayerState {
     pub(super) fn plan(&self, request: RequestView<'_>, learned: Option<&Learned>, now: Timestamp) -> Plan {
         let own = self.own_route(request);
-        let route = request.context.and_then(RequestContext::route).or(own.as_ref());
+        let route = match &own {
+            Some(own) => own.as_deref(),
+            None => request.context.and_then(RequestContext::route),
+        };
         let target = self.target(request, route);
         let present = Present::of(request.headers);
         if let Some(reason) = self.uncached(request, &target, route) {
@@ -118,16 +121,19 @@ impl LayerState {
         }
     }
 
-    /// Matches the layer's own table: in the context, where there is one, so that others find it too.
-    fn own_route(&self, request: RequestView<'_>) -> Option<MatchedRoute> {
-        let scope = self.scope.as_ref()?;
+    /// What the layer's own table has for the request, whatever another layer has matched; `None` where the route in the
+    /// context counts: there is no table, or a stage has matched.
+    fn own_route<'a>(&self, request: RequestView<'a>) -> Option<Option<Cow<'a, MatchedRoute>>> {
         let path = request.uri.path();
         match request.context {
             Some(context) => {
-                context.route_or_match(Some(scope), path);
-                None
+                let scope = context.judging_table(self.scope.as_ref())?;
+                Some(context.own_route(scope, request.method, path))
             }
-            None => MatchedRoute::find(scope, Some(request.method), path, path),
+            None => {
+                let found = MatchedRoute::find_alone(self.scope.as_ref()?, request.method, path, path);
+                Some(found.map(Cow::Owned))
+            }
         }
     }
 

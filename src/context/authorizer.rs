@@ -272,7 +272,8 @@ impl RequestContext {
     /// What the authorizer established; `None` while none has answered. It is there, too, for a caller whom the
     /// authorizer's policy then denies: for gateway responses and logs.
     pub fn authorizer(&self) -> Option<&AuthorizerContext> {
-        self.0.authorizer.get().map(|established| &**established)
+        let own = self.0.authorizer.get().map(|established| &**established);
+        own.or_else(|| self.outer()?.authorizer())
     }
 
     /// Notes what an authorizer established, and its principal. The first writer wins.

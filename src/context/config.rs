@@ -5,6 +5,8 @@ use super::{
 };
 use crate::{clock::Clock, route::MatchedRoute};
 use http::{Extensions, HeaderMap, Request};
+#[cfg(any(feature = "api-key", feature = "usage-plan"))]
+use std::sync::atomic::AtomicBool;
 #[cfg(feature = "gateway")]
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{
@@ -58,25 +60,60 @@ impl ContextConfig {
 
     /// The same for layers whose settings count: they complete what is open.
     pub(crate) fn establish<B>(&self, request: &mut Request<B>) -> RequestContext {
-        self.establish_with(request, || (None, None))
+        if let Some(found) = request.extensions().get::<RequestContext>() {
+            return self.complete_found(found, request);
+        }
+        let context = self.create(request, Some(self), (None, None));
+        request.extensions_mut().insert(context.clone());
+        context
     }
 
-    /// The same, a new one with route and `Host` field, which have been looked at before.
-    pub(crate) fn establish_with<B>(
+    /// The same for a gateway, a new one with route and `Host` field, which have been looked at before. Inside of another
+    /// stage it has one of its own.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn enter<B>(
         &self,
         request: &mut Request<B>,
         seen: impl FnOnce() -> (Option<MatchedRoute>, Option<HostText>),
     ) -> RequestContext {
-        if let Some(found) = request.extensions().get::<RequestContext>() {
-            self.settle(found, request.extensions(), request.headers());
-            if let (None, Some(ingress)) = (found.ingress(), request.extensions().get()) {
-                found.set_ingress(Clone::clone(ingress));
-            }
-            return found.clone();
-        }
-        let context = self.create(request, Some(self), seen());
+        let context = match request.extensions().get::<RequestContext>() {
+            Some(found) if found.is_staged() => self.nest(request, found.clone()),
+            Some(found) => return self.complete_found(found, request),
+            None => self.create(request, Some(self), seen()),
+        };
         request.extensions_mut().insert(context.clone());
         context
+    }
+
+    /// [`find_or_create`](Self::find_or_create) for a stage: inside of another one it has a context of its own.
+    #[cfg(feature = "stage")]
+    pub(crate) fn find_or_nest<B>(&self, request: &mut Request<B>) -> RequestContext {
+        match request.extensions().get::<RequestContext>() {
+            Some(found) if found.is_staged() => {
+                let context = self.nest(request, found.clone());
+                request.extensions_mut().insert(context.clone());
+                context
+            }
+            _ => self.find_or_create(request),
+        }
+    }
+
+    #[cfg(feature = "stage")]
+    fn nest<B>(&self, request: &Request<B>, outer: RequestContext) -> RequestContext {
+        let mut context = self.create(request, Some(self), (None, None));
+        if let Some(inner) = Arc::get_mut(&mut context.0) {
+            inner.continue_from(outer);
+        }
+        self.settle(&context, request.extensions(), request.headers());
+        context
+    }
+
+    fn complete_found<B>(&self, found: &RequestContext, request: &Request<B>) -> RequestContext {
+        self.settle(found, request.extensions(), request.headers());
+        if let (None, Some(ingress)) = (found.ingress(), request.extensions().get()) {
+            found.set_ingress(Clone::clone(ingress));
+        }
+        found.clone()
     }
 
     /// Writes down what this configuration says and nobody outside has said.
@@ -120,6 +157,8 @@ impl ContextConfig {
             #[cfg(feature = "mtls")]
             client_certificate: request.extensions().get().cloned(),
             route: slot(route),
+            stage_route: OnceLock::new(),
+            outer: None,
             unrouted: OnceLock::new(),
             base_path: OnceLock::new(),
             host: slot(host),
@@ -138,6 +177,8 @@ impl ContextConfig {
             late_refusal: AtomicU8::default(),
             charge: OnceLock::new(),
             watch: OnceLock::new(),
+            #[cfg(any(feature = "api-key", feature = "usage-plan"))]
+            key_seen: AtomicBool::new(false),
             body_fault: AtomicU64::new(0),
         }))
     }

@@ -19,51 +19,23 @@ impl RequestContext {
         method: &Method,
         path: &str,
     ) -> Option<&'a ApiMethod> {
-        let is_as_received = *method == self.0.method;
-        let route = if is_as_received { self.route_or_match(own, path) } else { self.route() };
-        match (route, own) {
-            (route, Some(own)) if route.is_none_or(|route| route.scope.stage.is_none()) => {
-                let is_settled = is_as_received && *method != Method::HEAD;
-                let found = route.filter(|route| is_settled && self.is_match_of(route, own, path));
-                let index = match found {
-                    Some(route) => route.method,
-                    None => find_declared(own, method, path)?,
-                };
+        match self.judging_table(own) {
+            Some(own) => {
+                let index = self.own_match(own, method, path)?;
                 check_path(path).ok()?;
                 Some(&own.routes.declared(index).method)
             }
-            (route, _) => {
-                let found = route.filter(|route| is_as_received && self.is_tail_of(route, path))?;
+            None => {
+                let is_as_received = *method == self.0.method;
+                let found = self.route().filter(|route| is_as_received && self.is_tail_of(route, path))?;
                 Some(&found.declared().method)
             }
         }
     }
 
-    /// Whether the route is what this table has for the path: it may have been found before a layer changed the path.
-    fn is_match_of(&self, route: &MatchedRoute, own: &Arc<Scope>, path: &str) -> bool {
-        Arc::ptr_eq(&route.scope, own) && self.routed(route) == Some(path)
-    }
-
     /// Whether a router may have left this path of the routed one. Of a path that is taken off as a whole a slash is left.
+    /// Where the routed path is no part of the received one, as of a stage's bare root, nothing but a slash is.
     fn is_tail_of(&self, route: &MatchedRoute, path: &str) -> bool {
-        path == "/" || self.routed(route).is_none_or(|routed| routed.ends_with(path))
+        path == "/" || self.routed(route).is_some_and(|routed| routed.ends_with(path))
     }
-
-    fn routed(&self, route: &MatchedRoute) -> Option<&str> {
-        route.base.and_then(|base| self.0.uri.path().get(base as usize..))
-    }
-}
-
-/// The index of a declared method in the table of a layer that stands alone.
-fn find_declared(table: &Scope, method: &Method, path: &str) -> Option<u32> {
-    let find = |method| table.routes.search(method, path).map(|(index, _)| index);
-    let own = find(Some(method));
-    if *method != Method::HEAD {
-        return own;
-    }
-    // Routers choose the path first, and then answer by the handler of `GET` where there is none of `HEAD`.
-    let resource = |index| &table.routes.declared(index).resource_path;
-    let (by_get, nearest) = (find(Some(&Method::GET)), find(None).map(resource));
-    let is_nearest = |index: &u32| Some(resource(*index)) == nearest;
-    own.filter(is_nearest).or(by_get.filter(is_nearest)).or(own).or(by_get)
 }

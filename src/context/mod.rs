@@ -18,6 +18,11 @@
 //! | integration latency and status, user agent, announced length of the request | `ObserveLayer`, `IntegrationTimerLayer` |
 //! | what the phases came to | each phase, where an observer asks for it |
 //!
+//! A `StageRouter` or `Gateway` inside of another one has a context of its own, so that no layer is judged by the outer
+//! one's method. Ids, times, peer, client, kind of API and what came in are the same, and who is calling is what the outer
+//! one knows until a layer inside says it; a refusal is noted in both. Everything else begins anew, and observers
+//! outside see the outer one.
+//!
 //! ```
 //! use bytes::Bytes;
 //! use http::{Request, Response};
@@ -62,10 +67,12 @@ mod headroom;
 mod host;
 mod identity;
 mod ids;
+mod in_force;
 mod ingress;
 #[cfg(feature = "jwt")]
 pub(crate) mod json_object;
 mod layer;
+mod nested;
 #[cfg(feature = "access-log")]
 mod observed;
 mod phases;
@@ -125,6 +132,8 @@ pub(crate) use host::{check_domain, comparable_host, is_of_domain};
 pub(crate) use identity::KeyId;
 #[cfg(any(feature = "api-key", feature = "usage-plan"))]
 pub(crate) use identity::subject;
+#[cfg(feature = "usage-plan")]
+pub(crate) use in_force::MethodInForce;
 #[cfg(any(feature = "gateway", feature = "access-log"))]
 pub(crate) use layer::PeerSource;
 #[cfg(feature = "access-log")]
@@ -145,6 +154,8 @@ use crate::{clock::Timestamp, response::GatewayError, route::MatchedRoute};
 use body_watch::BodyWatch;
 use http::{Extensions, Method, Uri};
 use ids::RequestIds;
+#[cfg(any(feature = "api-key", feature = "usage-plan"))]
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::{
     fmt,
     net::IpAddr,
@@ -196,6 +207,10 @@ struct Inner {
     #[cfg(feature = "mtls")]
     client_certificate: Option<ClientCertificate>,
     route: OnceLock<MatchedRoute>,
+    /// That of a stage, where the table of a layer around it has taken the slot: it goes before.
+    stage_route: OnceLock<Box<MatchedRoute>>,
+    /// The context of the stage that this one's is inside of.
+    outer: Option<RequestContext>,
     unrouted: OnceLock<Box<unrouted::Unrouted>>,
     base_path: OnceLock<Arc<str>>,
     /// The `Host` field, where the URI names no host.
@@ -217,6 +232,9 @@ struct Inner {
     /// What the request was charged, while it may still be refused.
     charge: OnceLock<charge::KeptCharge>,
     watch: OnceLock<Box<BodyWatch>>,
+    /// An `ApiKeyLayer` has seen the request.
+    #[cfg(any(feature = "api-key", feature = "usage-plan"))]
+    key_seen: AtomicBool,
     /// 0: none; 1: too slow; `limit + 2`: longer than the limit.
     body_fault: AtomicU64,
 }
@@ -316,12 +334,12 @@ impl RequestContext {
 
     /// `$context.resourcePath`: the template that matched, `/pets/{id}`.
     pub fn resource_path(&self) -> Option<&str> {
-        Some(&self.0.route.get()?.declared().resource_path)
+        Some(&self.route()?.declared().resource_path)
     }
 
     /// A variable of the resource path, as received (not percent-decoded).
     pub fn path_parameter(&self, name: &str) -> Option<&str> {
-        self.0.route.get()?.path_parameter(name, self.0.uri.path())
+        self.route()?.path_parameter(name, self.0.uri.path())
     }
 
     /// `$context.customDomain.basePathMatched`; `(none)` for the catch-all mapping.
@@ -338,12 +356,24 @@ impl RequestContext {
 
     /// The API key that was verified.
     pub fn api_key(&self) -> Option<&VerifiedApiKey> {
-        self.0.api_key.get()
+        self.0.api_key.get().or_else(|| self.outer()?.api_key())
+    }
+
+    /// Notes that an `ApiKeyLayer` has judged the request, whether or not it needed a key.
+    #[cfg(feature = "api-key")]
+    pub(crate) fn note_key_seen(&self) {
+        self.0.key_seen.store(true, Relaxed);
+    }
+
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn is_key_seen(&self) -> bool {
+        self.0.key_seen.load(Relaxed) || self.outer().is_some_and(Self::is_key_seen)
     }
 
     /// Who is calling: what an authorizer, a signature or the user's own authentication has said first.
     pub fn principal(&self) -> Option<&Principal> {
-        self.0.principal.get().or_else(|| self.implied_principal())
+        let own = self.0.principal.get().or_else(|| self.implied_principal());
+        own.or_else(|| self.outer()?.principal())
     }
 
     /// That of an authorizer's answer or of a signature. It is read where it is: a copy in the slot would cost every
@@ -363,7 +393,7 @@ impl RequestContext {
 
     /// Whose signature was verified.
     pub fn caller(&self) -> Option<&CallerIdentity> {
-        self.0.caller.get()
+        self.0.caller.get().or_else(|| self.outer()?.caller())
     }
 
     /// The refusal that ended the request.
@@ -387,11 +417,19 @@ impl RequestContext {
     }
 
     pub(crate) fn route(&self) -> Option<&MatchedRoute> {
-        self.0.route.get()
+        self.0.stage_route.get().map(|route| &**route).or_else(|| self.0.route.get())
     }
 
     pub(crate) fn set_route(&self, route: MatchedRoute) {
         let _first_writer_wins = self.0.route.set(route);
+    }
+
+    /// The route of a stage, whatever a layer around it has matched against a table of its own.
+    #[cfg(feature = "stage")]
+    pub(crate) fn set_stage_route(&self, route: MatchedRoute) {
+        if let Err(route) = self.0.route.set(route) {
+            let _first_writer_wins = self.0.stage_route.set(Box::new(route));
+        }
     }
 
     #[cfg(feature = "stage")]
@@ -432,20 +470,9 @@ impl RequestContext {
     }
 
     pub(crate) fn set_error(&self, error: GatewayError) {
-        let _first_writer_wins = self.0.error.set(error);
-    }
-
-    /// Matches against a layer's own table unless an outer layer already matched.
-    pub(crate) fn route_or_match<'a>(
-        &'a self,
-        own: Option<&Arc<crate::route::Scope>>,
-        path: &str,
-    ) -> Option<&'a MatchedRoute> {
-        if let (None, Some(scope)) = (self.route(), own)
-            && let Some(found) = MatchedRoute::find(scope, Some(self.method()), path, self.0.uri.path())
-        {
-            self.set_route(found);
+        if let Some(outer) = self.outer() {
+            outer.set_error(error.clone());
         }
-        self.route()
+        let _first_writer_wins = self.0.error.set(error);
     }
 }

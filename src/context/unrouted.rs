@@ -24,14 +24,15 @@ impl RequestContext {
 
     /// The stage, also of a request that was refused for its path or method.
     pub(super) fn stage_scope(&self) -> Option<&StageScope> {
-        let scope = self.0.route.get().map(|route| &route.scope);
-        scope.or_else(|| Some(&self.0.unrouted.get()?.scope))?.stage.as_ref()
+        // The route may be one of a layer's own table.
+        let matched = self.route().and_then(|route| route.scope.stage.as_ref());
+        matched.or_else(|| self.0.unrouted.get()?.scope.stage.as_ref())
     }
 
     /// The resource that CORS settings go by: the route; for a preflight, and without a route, the path whatever the method.
     #[cfg(feature = "cors")]
     pub(crate) fn cors_resource_path(&self) -> Option<&str> {
         let by_path = self.0.unrouted.get().and_then(|unrouted| unrouted.resource.as_ref());
-        Some(&by_path.or_else(|| self.0.route.get())?.declared().resource_path)
+        Some(&by_path.or_else(|| self.route())?.declared().resource_path)
     }
 }

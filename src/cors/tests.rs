@@ -333,7 +333,7 @@ fn an_outer_match_decides() {
             tower::service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Bytes::new())) });
         let mut request = Request::builder().uri(path).header("origin", SHOP).body(()).unwrap();
         let context = ContextConfig::default().find_or_create(&mut request);
-        context.route_or_match(Some(&routes.scope()), path);
+        let _noted = context.method_in_force(Some(&routes.scope()), &Method::GET, path);
         let answer = layer.layer(inner).oneshot(request).now_or_never().unwrap().unwrap();
         answer.headers().contains_key("access-control-allow-origin")
     };

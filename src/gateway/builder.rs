@@ -314,7 +314,9 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// API keys, read from `x-api-key` on methods that require one. Default: none.
+    /// API keys, read from `x-api-key` on methods that require one
+    /// ([`ApiMethod::api_key_required`](crate::route::ApiMethod::api_key_required)), and on no others: without such a method
+    /// nobody is asked for a key. Default: none.
     #[must_use]
     pub fn api_keys(self, keys: ApiKeys) -> Self {
         self.api_key(ApiKeyLayer::new(keys))
@@ -327,7 +329,8 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Usage plans, stage and account throttles. Default: none.
+    /// Usage plans, stage and account throttles. A plan's limits are of keys that were asked for, or of principals by
+    /// [`UsagePlanLayer::plan_by_principal`]: who has neither is limited by stage and account alone. Default: none.
     #[must_use]
     pub fn usage_plans(self, plans: UsagePlans) -> Self {
         self.usage_plan(UsagePlanLayer::new(plans))
@@ -365,8 +368,9 @@ impl<C> GatewayBuilder<C> {
     /// method whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy
     /// beside another one or another API of the layers of signatures or authorizers, or beside a layer of signatures that
     /// only authenticates, keys from an authorizer that is not there, a part with a table of its own (`routes`), CORS of
-    /// a resource that no deployment declares, a cache key by principal of a method that has none, a plan's method throttle
-    /// for a stage that does not exist or for a method that no deployment declares.
+    /// a resource that no deployment declares, a cache key by principal of a method that has none, a plan or a
+    /// plan's method throttle for a stage that does not exist, a method throttle for a method that no deployment declares, a
+    /// plan with attached keys where no method requires a key.
     ///
     /// [`BuildError::Config`] names an `explanation_id` that is the HTTP server's.
     ///
@@ -376,6 +380,7 @@ impl<C> GatewayBuilder<C> {
         self.parts.check()?;
         let cannot_encrypt = self.parts.cannot_encrypt;
         let phases = Arc::new(self.parts.assemble()?);
+        phases.check_plan_stages()?;
         phases.check_method_throttles()?;
         if cannot_encrypt {
             phases.check_encryption()?;
@@ -473,7 +478,21 @@ impl Parts {
                 "api_keys or plan_by_principal",
                 "a plan applies to keys or, by your choice, to principals, and there are neither",
             ),
-            _ => Ok(()),
+            _ => self.check_keys_are_asked_for(plans),
+        }
+    }
+
+    /// Plans of keys that nobody is asked for limit nobody: an open gateway, where the contrary was meant.
+    fn check_keys_are_asked_for(&self, plans: &UsagePlanLayer) -> Result<(), BuildError> {
+        let asks =
+            self.api_key.as_ref().is_some_and(ApiKeyLayer::asks_always) || self.method_with_key().is_some();
+        match plans.first_with_keys().filter(|_| !asks && !plans.is_by_principal()) {
+            Some(plan) => Err(BuildError::Conflict {
+                part: format!("usage plan `{plan}`"),
+                other: "routes or stages",
+                problem: "it has keys, and no method requires one (`ApiMethod::api_key_required`): none is ever asked for",
+            }),
+            None => Ok(()),
         }
     }
 

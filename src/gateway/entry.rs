@@ -45,7 +45,7 @@ impl Phases {
     {
         let mut matched = self.stages.match_request(request);
         let seen = || (matched.route.take(), matched.host.take());
-        let context = self.context.establish_with(request, seen);
+        let context = self.context.enter(request, seen);
         matched.note(&context, request);
         let passage = Passage {
             observed: self.observe(&context, request),

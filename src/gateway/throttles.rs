@@ -1,4 +1,4 @@
-//! Method throttles of plans that would never apply: what they name is known only where plans and stages meet.
+//! Stages and method throttles of plans that would never apply: what they name is known only where plans and stages meet.
 
 use super::{BuildError, Gateway, Phases};
 use crate::{route::Routes, usage_plan::NamedMethod};
@@ -6,6 +6,19 @@ use crate::{route::Routes, usage_plan::NamedMethod};
 impl Phases {
     fn method_throttles(&self) -> Vec<NamedMethod> {
         self.usage_plan.as_ref().map(|layer| layer.named_methods()).unwrap_or_default()
+    }
+
+    /// A plan for a stage that there is not: its keys would be refused everywhere.
+    pub(super) fn check_plan_stages(&self) -> Result<(), BuildError> {
+        let named = self.usage_plan.as_ref().map(|layer| layer.named_stages()).unwrap_or_default();
+        match named.into_iter().find(|(_, stage)| self.stages.stage(stage).is_none()) {
+            Some((plan, stage)) => Err(BuildError::Conflict {
+                part: format!("stage `{stage}` of usage plan `{plan}`"),
+                other: "stages",
+                problem: "there is no such stage: the plan would never apply to it",
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Another deployment may be about to bring the method; a name that none declares is a mistake.

@@ -115,7 +115,8 @@ impl PayloadLimitLayer {
         self.pace(|pace| pace.rate = None)
     }
 
-    /// Limits per method for a layer used alone: the table is matched where no `StageRouter` has matched before.
+    /// Limits per method for a layer used alone: the table is matched where no `StageRouter` has matched before,
+    /// whatever other layers have tables of their own. A `HEAD` that is not declared goes by `GET`.
     #[must_use]
     pub fn routes(self, routes: &Routes) -> Self {
         self.change(|config| config.scope = Some(routes.scope()))
@@ -191,10 +192,13 @@ pub(super) struct Watch {
 
 impl Config {
     pub(super) fn admit<B: Body>(&self, request: &mut Request<B>) -> Result<Admission, Refusal> {
-        self.match_own_table(request);
+        // A context is made early only where a table is to be matched.
+        if self.scope.is_some() {
+            self.context.find_or_create(request);
+        }
         let context = RequestContext::of(request.extensions());
         let metered = self.check(context, request).map_err(|error| (context.cloned(), error))?;
-        let counted = || counts(context, request.body()).then(|| self.body_limit(context));
+        let counted = || counts(context, request.body()).then(|| self.body_limit(context, request));
         let Some(limit) = metered.or_else(counted) else { return Ok(None) };
         let context = context.cloned().unwrap_or_else(|| self.context.find_or_create(request));
         let watch = Watch { context: context.clone(), as_json: self.limits.as_json };
@@ -208,7 +212,7 @@ impl Config {
         context: Option<&RequestContext>,
         request: &Request<B>,
     ) -> Result<Option<u64>, GatewayError> {
-        let limit = self.body_limit(context);
+        let limit = self.body_limit(context, request);
         let size = request.body().size_hint();
         let url = context.map_or(request.uri(), RequestContext::received_uri);
         let url_length = url.path_and_query().map_or(0, |target| target.as_str().len());
@@ -222,17 +226,10 @@ impl Config {
         MeterConfig { limit, pace: self.pace.clone(), context, counts: false }
     }
 
-    /// A context is made early only where a table is to be matched.
-    fn match_own_table<B>(&self, request: &mut Request<B>) {
-        if let Some(scope) = &self.scope {
-            let context = self.context.find_or_create(request);
-            context.route_or_match(Some(scope), request.uri().path());
-        }
-    }
-
-    fn body_limit(&self, context: Option<&RequestContext>) -> u64 {
-        let route = context.and_then(RequestContext::route);
-        route.and_then(|route| route.declared().method.payload_limit).unwrap_or(self.limits.body)
+    fn body_limit<B>(&self, context: Option<&RequestContext>, request: &Request<B>) -> u64 {
+        let (own, path) = (self.scope.as_ref(), request.uri().path());
+        let method = context.and_then(|context| context.method_in_force(own, request.method(), path));
+        method.and_then(|method| method.method().payload_limit).unwrap_or(self.limits.body)
     }
 
     /// What a body says of its own length is trusted (hyper holds it to that); `Content-Length` is not.

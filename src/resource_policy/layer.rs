@@ -127,9 +127,8 @@ type Refusal = (GatewayError, Option<AccessDenial>);
 impl Config {
     fn decide<B>(&self, context: &RequestContext, request: &Request<B>) -> Result<(), Refusal> {
         let path = request.uri().path();
-        let route = context.route_or_match(self.scope.as_ref(), path);
         // A stage has refused them already.
-        if route.is_none_or(|route| route.scope.stage.is_none()) {
+        if context.route().is_none_or(|route| route.scope.stage.is_none()) {
             check_path(path).map_err(|error| (GatewayError::bad_path(error), None))?;
         }
         let declared = context.method_or_match(self.scope.as_ref(), request.method(), path);

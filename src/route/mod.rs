@@ -56,6 +56,7 @@ pub(crate) use path::decode_unreserved;
 #[cfg(feature = "policy")]
 pub(crate) use path::{decoded_path, matched_path};
 pub(crate) use scope::{MatchedRoute, Scope, StageScope};
+pub(crate) use settings::ResolvedSettings;
 #[cfg(any(feature = "stage", feature = "usage-plan"))]
 pub(crate) use settings::normalise;
 #[cfg(feature = "stage")]
@@ -311,7 +312,7 @@ impl RoutesBuilder {
         for (path, verb, method) in self.methods {
             table.declare(&path, verb, method)?;
         }
-        self.settings.check(&table.declared)?;
+        self.settings.check(&[&table.declared])?;
         table.settings = self.settings.resolve(&table.declared, |_, throttle| SharedBucket::new(throttle));
         Ok(Routes { table: Arc::new(table) })
     }

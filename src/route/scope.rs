@@ -25,6 +25,22 @@ pub(crate) struct Scope {
     pub(crate) settings: Box<[ResolvedSettings]>,
 }
 
+impl Scope {
+    /// The index of a declared method in the table of a layer that stands alone.
+    pub(crate) fn search_alone(&self, method: &Method, path: &str) -> Option<u32> {
+        let find = |method| self.routes.search(method, path).map(|(index, _)| index);
+        let own = find(Some(method));
+        if *method != Method::HEAD {
+            return own;
+        }
+        // Routers choose the path first, and then answer by the handler of `GET` where there is none of `HEAD`.
+        let resource = |index| &self.routes.declared(index).resource_path;
+        let (by_get, nearest) = (find(Some(&Method::GET)), find(None).map(resource));
+        let is_nearest = |index: &u32| Some(resource(*index)) == nearest;
+        own.filter(is_nearest).or(by_get.filter(is_nearest)).or(own).or(by_get)
+    }
+}
+
 /// The declared method a request was matched to, and where its path variables are.
 #[derive(Clone, Debug)]
 pub(crate) struct MatchedRoute {
@@ -46,6 +62,14 @@ impl MatchedRoute {
         let (method, params) = scope.routes.search(verb, path)?;
         let base = received.strip_suffix(path).map(|prefix| prefix.len() as u32);
         Some(Self { scope: Arc::clone(scope), method, params, base })
+    }
+
+    /// The same in the table of a layer that stands alone.
+    #[cfg(feature = "cache")]
+    pub(crate) fn find_alone(scope: &Arc<Scope>, verb: &Method, path: &str, received: &str) -> Option<Self> {
+        let index = scope.search_alone(verb, path)?;
+        let verb = scope.routes.declared(index).verb.as_ref().unwrap_or(verb);
+        Self::find(scope, Some(verb), path, received)
     }
 
     /// A path variable, cut from the path as received.

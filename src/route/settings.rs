@@ -2,7 +2,7 @@
 
 #[cfg(feature = "tracing")]
 use super::ExecutionLogging;
-use super::{CacheSettings, Declared};
+use super::{CacheSettings, Declared, table::ANY};
 use crate::{
     error::ConfigError,
     throttle::{SharedBucket, Throttle, id_of},
@@ -11,7 +11,8 @@ use http::Method;
 use std::collections::BTreeMap;
 
 /// Settings of a method on a stage (AWS: `MethodSetting`). What a method's own entry does not say, that of `*/*` says, as
-/// on AWS, where a new entry begins as a copy of it.
+/// on AWS, where a new entry begins as a copy of it. Of a verb under a declared `ANY` it is that of `*/*` too, and not that
+/// of `ANY`.
 ///
 /// They take effect without a new deployment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -124,14 +125,19 @@ impl SettingsMap {
         self.0.remove(&normalise(key)).is_some()
     }
 
-    /// Every key names a declared method (or a verb of a declared `ANY`).
-    pub(crate) fn check(&self, declared: &[Declared]) -> Result<(), ConfigError> {
-        for (key, (given, _)) in &self.0 {
-            if key != ALL_METHODS && !declared.iter().any(|method| is_key_of(key, method)) {
-                return Err(ConfigError::new("method settings", given, "names no declared method"));
-            }
+    /// Every key names a method that is declared in one of the tables (or a verb of a declared `ANY`).
+    pub(crate) fn check(&self, tables: &[&[Declared]]) -> Result<(), ConfigError> {
+        match self.unknown(tables).next() {
+            Some(given) => Err(ConfigError::new("method settings", given, "names no declared method")),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// The keys, as they were given, that name none.
+    pub(crate) fn unknown<'a>(&'a self, tables: &'a [&'a [Declared]]) -> impl Iterator<Item = &'a str> {
+        let is_known = |key: &str| tables.iter().copied().flatten().any(|method| is_key_of(key, method));
+        let unknown = self.0.iter().filter(move |(key, _)| *key != ALL_METHODS && !is_known(key));
+        unknown.map(|(_, (given, _))| given.as_str())
     }
 
     fn of(&self, key: &str) -> MethodSettings {
@@ -226,6 +232,12 @@ impl ResolvedSettings {
         self.by_verb.iter().find(|(own, _)| own == verb).map_or(&self.of_all, |(_, settings)| settings)
     }
 
+    /// Whether a verb under a declared `ANY` has settings of its own.
+    #[cfg(feature = "usage-plan")]
+    pub(crate) fn names(&self, verb: &Method) -> bool {
+        self.by_verb.iter().any(|(own, _)| own == verb)
+    }
+
     pub(crate) fn throttle(&self, verb: &Method) -> Option<&SharedBucket> {
         self.of(verb).throttle.as_ref()
     }
@@ -281,7 +293,8 @@ pub(super) fn is_key_of(key: &str, method: &Declared) -> bool {
     let Some(verb) = key.strip_prefix(&*method.resource_path).and_then(|rest| rest.strip_prefix(' ')) else {
         return false;
     };
-    verb == method.verb_name() || method.verb.is_none()
+    // Of an `ANY`, what it stands for: settings of another verb would hold for no request.
+    verb == method.verb_name() || method.verb.is_none() && ANY.iter().any(|any| any.as_str() == verb)
 }
 
 /// `pets/GET`, `/pets/GET`, `~1pets/GET` and the root's `//GET`, `~1/GET`: one form for all.

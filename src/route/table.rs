@@ -17,7 +17,7 @@ pub(crate) struct Node {
 pub(crate) type Verb = (Option<Method>, u32);
 
 /// The seven verbs that `ANY` stands for.
-const ANY: [Method; 7] =
+pub(super) const ANY: [Method; 7] =
     [Method::DELETE, Method::GET, Method::HEAD, Method::OPTIONS, Method::PATCH, Method::POST, Method::PUT];
 
 /// Why a template does not fit beside the others.

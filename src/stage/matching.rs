@@ -39,8 +39,12 @@ impl StageMatch {
         if let Some(unrouted) = self.unrouted.take() {
             context.set_unrouted(unrouted);
         }
-        if let Some(route) = self.route.take() {
-            context.set_route(route);
+        if let Some(mut route) = self.route.take() {
+            // Where a router outside has taken a prefix off, the routed path begins later in the path as received.
+            let routed = route.base.and_then(|base| request.uri().path().get(base as usize..));
+            let prefix = routed.and_then(|routed| context.received_uri().path().strip_suffix(routed));
+            route.base = prefix.map(|prefix| prefix.len() as u32);
+            context.set_stage_route(route);
         }
         strip(request.uri_mut(), self.path_start);
     }

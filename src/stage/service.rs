@@ -73,7 +73,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let context = self.config.context.find_or_create(&mut request);
+        let context = self.config.context.find_or_nest(&mut request);
         let mut matched = self.config.stages.match_request(&request);
         matched.note(&context, &mut request);
         if let Some(error) = matched.refusal.take() {

@@ -92,7 +92,9 @@ impl Snapshot {
     fn by_first_segment(&self, path: &str) -> Option<Target<'_>> {
         let start = leading_slashes(path);
         let segment = path[start..].strip_prefix('/').and_then(|rest| rest.split('/').next()).unwrap_or("");
-        let named = self.stage(&decode_unreserved(segment)).filter(|_| segment != DEFAULT_STAGE);
+        // However it is spelled: an escaped name is the same one.
+        let name = decode_unreserved(segment);
+        let named = self.stage(&name).filter(|_| *name != *DEFAULT_STAGE.as_bytes());
         let default = || self.stage(DEFAULT_STAGE.as_bytes()).map(|stage| (stage, start));
         let (stage, path_start) = named.map(|stage| (stage, start + 1 + segment.len())).or_else(default)?;
         Some(Target { stage, path_start, base_path: None })

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::{ConfigError, ConfigErrorKind},
-    route::{Scope, StageScope},
+    route::{Scope, SettingsMap, StageScope},
     throttle::SharedBucket,
 };
 use std::{
@@ -85,9 +85,27 @@ impl State {
                 ConfigError::new("stage", stage.name, "exists already").with_kind(ConfigErrorKind::Exists)
             );
         }
+        self.check_settings(&stage.settings)?;
         let history = vec![stage.deployment_id.clone()];
         let entry = StageState { history, buckets: HashMap::new(), stage };
         self.stages.insert(entry.stage.name.clone(), entry);
+        Ok(())
+    }
+
+    /// A setting is of a method that some deployment declares; the one that runs may be without it.
+    pub(super) fn check_settings(&self, settings: &SettingsMap) -> Result<(), ConfigError> {
+        let tables: Vec<_> =
+            self.deployments.values().map(|deployment| deployment.routes.all_declared()).collect();
+        settings.check(&tables)
+    }
+
+    /// Deletes a deployment; no roll back leads to it any more.
+    pub(super) fn delete_deployment(&mut self, id: &str) -> Result<(), ConfigError> {
+        self.deployments.remove(id).ok_or_else(|| unknown_deployment(id))?;
+        for stage in self.stages.values_mut() {
+            stage.history.retain(|step| step != id);
+            stage.history.dedup();
+        }
         Ok(())
     }
 
@@ -160,7 +178,6 @@ impl StageState {
     ) -> Result<Arc<Scope>, ConfigError> {
         let deployment = deployments.get(deployment_id).ok_or_else(|| unknown_deployment(deployment_id))?;
         let (settings, buckets) = (&self.stage.settings, &mut self.buckets);
-        settings.check(deployment.routes.all_declared())?;
         let settings = settings.resolve(deployment.routes.all_declared(), |name, throttle| {
             let kept = buckets.entry(name.to_owned()).or_insert_with(|| SharedBucket::new(throttle));
             *kept = kept.edited_now(throttle);

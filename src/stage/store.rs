@@ -5,12 +5,12 @@ use super::{
     config::{CanarySettings, Deployment, Stage, StageThrottle, check_variable},
     domain::CustomDomain,
     snapshot::Snapshot,
-    state::{State, missing, unknown_deployment, unknown_stage},
+    state::{State, missing, unknown_stage},
 };
 use crate::{
     clock::Clock,
     error::{ConfigError, ConfigErrorKind},
-    route::{ALL_METHODS, MethodSettings, Routes, normalise},
+    route::{ALL_METHODS, MethodSettings, Routes, SettingsMap, normalise},
 };
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,7 +73,7 @@ impl Stages {
         self.state().add_deployment(deployment)
     }
 
-    /// Deletes a deployment that no stage points to.
+    /// Deletes a deployment that no stage points to. Roll backs pass it by.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl Stages {
             let problem = "Active stages pointing to this deployment must be moved or deleted";
             return Err(in_use("deployment", id, problem));
         }
-        state.deployments.remove(id).map(drop).ok_or_else(|| unknown_deployment(id))
+        state.delete_deployment(id)
     }
 
     /// Deletes every deployment that no stage and no canary points to and no roll back could need; their ids. One that was
@@ -109,7 +109,8 @@ impl Stages {
     ///
     /// # Errors
     ///
-    /// Its name is taken or invalid, its deployment unknown, a setting names no method, a variable is invalid.
+    /// Its name is taken or invalid, its deployment unknown, a setting names no method of any deployment, a variable is
+    /// invalid.
     pub fn create_stage(&self, stage: Stage) -> Result<(), ConfigError> {
         self.change(|state| state.add_stage(stage))
     }
@@ -158,8 +159,7 @@ impl Stages {
     ///
     /// # Errors
     ///
-    /// Stage or deployment is unknown, the stage has a canary (promote or remove it first), a setting of the stage
-    /// names a method that the deployment lacks.
+    /// Stage or deployment is unknown, or the stage has a canary (promote or remove it first).
     pub fn deploy(&self, stage: &str, deployment_id: &str) -> Result<(), ConfigError> {
         self.change(|state| {
             let limit = state.history_limit;
@@ -228,16 +228,33 @@ impl Stages {
         })
     }
 
-    /// Sets the settings of a method or of `*/*`. A bucket keeps its state when its numbers change.
+    /// Sets the settings of a method or of `*/*`. A bucket keeps its state when its numbers change. Settings of a method that
+    /// the deployment does not declare wait for one that does ([`unused_settings`](Self::unused_settings)), as on AWS.
     ///
     /// # Errors
     ///
-    /// The stage is unknown, or the key names no method.
+    /// The stage is unknown, or the key names no method of any deployment.
     pub fn set_settings(&self, stage: &str, key: &str, settings: MethodSettings) -> Result<(), ConfigError> {
         self.change(|state| {
+            let mut given = SettingsMap::default();
+            given.insert(key, settings);
             state.stage(stage)?.stage.settings.insert(key, settings);
-            Ok(())
+            state.check_settings(&given)
         })
+    }
+
+    /// Settings that apply to nothing at this moment, by stage and key as they were given: the stage's deployment declares no
+    /// such method, nor does its canary's.
+    pub fn unused_settings(&self) -> Vec<(String, String)> {
+        let (state, snapshot) = (self.state(), self.snapshot());
+        let mut unused = Vec::new();
+        for (name, entry) in &state.stages {
+            let Some(running) = snapshot.stage(name.as_bytes()) else { continue };
+            let scopes = running.canary.iter().map(|canary| &canary.scope).chain([&running.main]);
+            let tables: Vec<_> = scopes.map(|scope| scope.routes.all_declared()).collect();
+            unused.extend(entry.stage.settings.unknown(&tables).map(|key| (name.clone(), key.to_owned())));
+        }
+        unused
     }
 
     /// Removes settings.

@@ -115,7 +115,8 @@ impl TimeoutLayer {
         self
     }
 
-    /// Timeouts per method for a layer used alone: the table is matched where no `StageRouter` has matched before.
+    /// Timeouts per method for a layer used alone: the table is matched where no `StageRouter` has matched before,
+    /// whatever other layers have tables of their own. A `HEAD` that is not declared goes by `GET`.
     #[must_use]
     pub fn routes(self, routes: &Routes) -> Self {
         self.change(|config| config.scope = Some(routes.scope()))
@@ -135,9 +136,11 @@ impl TimeoutLayer {
 }
 
 impl TimeoutLayer {
-    /// How long a request's answer is awaited.
+    /// How long a request's answer is awaited, behind a stage.
+    #[cfg(feature = "gateway")]
     pub(crate) fn timeout(&self, context: Option<&RequestContext>) -> Duration {
-        self.config.timeout(context)
+        let route = context.and_then(RequestContext::route);
+        self.config.timeout(context, route.and_then(|route| route.declared().method.timeout))
     }
 
     /// What it is awaited with.
@@ -148,17 +151,20 @@ impl TimeoutLayer {
 
 impl Config {
     /// A context is made only where a table is to be matched.
-    fn match_own_table<B>(&self, request: &mut Request<B>) {
-        if let Some(scope) = &self.scope {
-            let context = self.context.find_or_create(request);
-            context.route_or_match(Some(scope), request.uri().path());
+    fn context_of<B>(&self, request: &mut Request<B>) -> Option<RequestContext> {
+        match self.scope {
+            Some(_) => Some(self.context.find_or_create(request)),
+            None => RequestContext::of(request.extensions()).cloned(),
         }
     }
 
-    fn timeout(&self, context: Option<&RequestContext>) -> Duration {
-        let route = context.and_then(RequestContext::route);
-        let own = route.and_then(|route| route.declared().method.timeout).or(self.timeout);
-        own.unwrap_or_else(|| match context.map(RequestContext::api_kind) {
+    fn of_method<B>(&self, context: &RequestContext, request: &Request<B>) -> Option<Duration> {
+        let method = context.method_in_force(self.scope.as_ref(), request.method(), request.uri().path());
+        method?.method().timeout
+    }
+
+    fn timeout(&self, context: Option<&RequestContext>, of_method: Option<Duration>) -> Duration {
+        of_method.or(self.timeout).unwrap_or_else(|| match context.map(RequestContext::api_kind) {
             Some(ApiKind::Http) => HTTP_TIMEOUT,
             _ => REST_TIMEOUT,
         })
@@ -194,10 +200,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        self.layer.config.match_own_table(&mut request);
-        let context = RequestContext::of(request.extensions());
-        let deadline = self.layer.deadline(self.layer.timeout(context));
-        let (context, is_head) = (context.cloned(), *request.method() == Method::HEAD);
+        let config = &self.layer.config;
+        let context = config.context_of(&mut request);
+        let of_method = context.as_ref().and_then(|context| config.of_method(context, &request));
+        let is_head = *request.method() == Method::HEAD;
+        let deadline = self.layer.deadline(config.timeout(context.as_ref(), of_method));
         TimeoutFuture::new(self.inner.call(request), deadline, context, is_head)
     }
 }

@@ -46,7 +46,7 @@ fn a_match_of_an_outer_layer_is_used_and_the_kind_of_api() {
     let mut request = Request::builder().uri("/a").body(()).unwrap();
     let config = ContextConfig { kind: Some(ApiKind::Http), ..ContextConfig::default() };
     let context = config.find_or_create(&mut request);
-    context.route_or_match(Some(&routes.scope()), "/a");
+    assert!(context.method_in_force(Some(&routes.scope()), &Method::GET, "/a").is_some());
     let service = TimeoutLayer::default().clock(clock.clock()).layer(service_fn(|_| pending::<Answer>()));
     let mut answer = Box::pin(service.oneshot(request));
     assert!(answer.as_mut().now_or_never().is_none());

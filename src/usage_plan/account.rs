@@ -23,7 +23,8 @@ pub(crate) struct AccountThrottle {
 }
 
 impl UsagePlans {
-    /// Sets the throttle that all requests of all stages share; `None` removes it. Its state outlives an edit.
+    /// Sets the throttle that all requests of all stages share; `None` removes it, with its state and
+    /// its shadow mode; what is set after that is a new one. What was spent outlives any other edit.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// Collects what [`UsagePlans`] start with.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct UsagePlansBuilder {
     plans: Vec<UsagePlan>,
     attachments: Vec<(String, String)>,
@@ -43,7 +43,24 @@ const LONGEST_EPOCH: Duration = Duration::from_secs(300);
 impl UsagePlans {
     /// Starts with no plans.
     pub fn builder() -> UsagePlansBuilder {
-        UsagePlansBuilder { headers: true, ..UsagePlansBuilder::default() }
+        UsagePlansBuilder::default()
+    }
+}
+
+/// The same as [`UsagePlans::builder`].
+impl Default for UsagePlansBuilder {
+    fn default() -> Self {
+        Self {
+            plans: Vec::new(),
+            attachments: Vec::new(),
+            account: None,
+            clock: Clock::default(),
+            headers: true,
+            store: None,
+            store_options: StoreOptions::default(),
+            lease_epoch: None,
+            idle: None,
+        }
     }
 }
 

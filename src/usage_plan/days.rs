@@ -1,7 +1,7 @@
 //! Use per day: today's stands in the entry, past days' here, for the keys that were used on several.
 
 use super::{
-    admit::{Spent, remaining},
+    admit::Spent,
     entry::{Entry, NEVER},
     quota::{Quota, Span},
     shard::Change,
@@ -82,33 +82,59 @@ fn signed(used: u64) -> i64 {
     i64::try_from(used).unwrap_or(i64::MAX)
 }
 
+pub(super) fn left_of(quota: Option<&Quota>, charged: i64) -> Option<i64> {
+    quota.map(|quota| signed(quota.limit()).saturating_sub(charged))
+}
+
+/// A plan without a quota has no periods.
+fn period_of(span: &Span, quota: Option<&Quota>) -> i32 {
+    if quota.is_some() { span.window_day } else { NEVER }
+}
+
 impl Entry {
     pub(super) fn spent(&self) -> Spent {
         Spent { plan: self.bucket, charged: self.charged, ..Spent::default() }
     }
 
-    pub(super) fn remaining(&self, quota: Option<&Quota>) -> Option<u64> {
-        quota.map(|quota| remaining(quota.limit(), &self.spent()))
+    /// What is left; below zero where it was overdrawn: a cost may still be given back.
+    fn left(&self, quota: Option<&Quota>) -> Option<i64> {
+        left_of(quota, self.charged)
     }
 
-    /// The same, below zero where it was overdrawn: a cost may still be given back.
-    pub(super) fn left(&self, quota: Option<&Quota>) -> Option<i64> {
-        quota.map(|quota| signed(quota.limit()).saturating_sub(self.charged))
+    /// What counts against the quota in the period of this span. A period that the entry does not stand in yet starts
+    /// with what its days have used: nothing where the calendar moved on, and what belongs to it where an edit changed
+    /// the period or the wall clock was set.
+    pub(super) fn charged_in(
+        &self,
+        index: u32,
+        span: &Span,
+        quota: Option<&Quota>,
+        history: &History,
+    ) -> i64 {
+        if self.period == period_of(span, quota) {
+            return self.charged;
+        }
+        let today = if self.is_within(span) { self.used_today } else { 0 };
+        signed(today.saturating_add(history.used_in_period(index, span)))
+    }
+
+    /// Whether the day that the entry stands at belongs to the period.
+    pub(super) fn is_within(&self, span: &Span) -> bool {
+        (span.window_day..span.next_window_day).contains(&self.today)
     }
 
     /// Brings the entry to the present day and period.
-    ///
-    /// What a new period starts with is what its days have used: nothing where the calendar moved on, and what
-    /// belongs to it where an edit changed the period or the wall clock was set.
     pub(super) fn roll(&mut self, index: u32, span: &Span, quota: Option<&Quota>, history: &mut History) {
+        let period = period_of(span, quota);
+        let is_present = self.period == period;
+        if is_present && self.today == span.day {
+            return;
+        }
+        let charged = self.charged_in(index, span, quota, history);
         if self.today != span.day {
             self.roll_day(index, span.day, quota, history);
         }
-        let period = if quota.is_some() { span.window_day } else { NEVER };
-        if self.period != period {
-            self.period = period;
-            self.charged = signed(self.used_today.saturating_add(history.used_in_period(index, span)));
-        }
+        (self.period, self.charged) = (period, charged);
     }
 
     fn roll_day(&mut self, index: u32, day: i32, quota: Option<&Quota>, history: &mut History) {

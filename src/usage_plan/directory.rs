@@ -2,15 +2,17 @@
 
 use super::{
     headers,
+    layer::Place,
     plan::{ThrottleScope, UsagePlan},
     quota::{Calendar, Quota, Span},
     span_cell::SpanCell,
 };
 use crate::{
     clock::Timestamp,
+    context::MethodInForce,
     error::{ConfigError, ConfigErrorKind},
     response::Cause,
-    route::{MatchedRoute, normalise},
+    route::normalise,
     throttle::{PastRates, SharedBucket, Throttle, id_of},
 };
 use http::{HeaderValue, Method};
@@ -19,7 +21,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -53,6 +55,11 @@ impl Directory {
         self.named(id).ok_or_else(|| {
             ConfigError::new("usage plan", id, "there is no such plan").with_kind(ConfigErrorKind::NotFound)
         })
+    }
+
+    /// Whether keys are attached to a plan that is for the stage.
+    pub(super) fn has_keys(&self, stage: Option<&str>) -> bool {
+        self.iter().any(|plan| plan.plan.covers(stage) && plan.has_keys())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &PlanState> {
@@ -116,6 +123,8 @@ pub(super) struct PlanState {
     /// No other state of this plan has it.
     pub(super) edition: u32,
     pub(super) shadow: Arc<Shadow>,
+    /// How many keys are attached.
+    pub(super) keys: Arc<AtomicUsize>,
     calendar: Calendar,
     /// The present day, so that the calendar is asked once a day.
     span: SpanCell,
@@ -171,6 +180,7 @@ pub(super) struct InForce<'a> {
 impl PlanState {
     fn new(plan: UsagePlan, (slot, edition): (u32, u32), old: Option<&Self>, now: Timestamp) -> Self {
         let shadow = old.map(|old| Arc::clone(&old.shadow)).unwrap_or_default();
+        let keys = old.map(|old| Arc::clone(&old.keys)).unwrap_or_default();
         let general = old.map(|old| old.general.clone()).unwrap_or_default();
         let mut overrides: Vec<_> =
             plan.methods().iter().map(|method| Override::new(&plan, method)).collect();
@@ -180,6 +190,7 @@ impl PlanState {
             slot,
             edition,
             shadow,
+            keys,
             general: general.edited(plan.general_throttle(), now),
             methods,
             calendar: plan.general_quota().map_or_else(Calendar::utc_days, |quota| quota.calendar().clone()),
@@ -188,6 +199,10 @@ impl PlanState {
             overrides: overrides.into(),
             plan,
         }
+    }
+
+    pub(super) fn has_keys(&self) -> bool {
+        self.keys.load(Relaxed) > 0
     }
 
     pub(super) fn quota(&self) -> Option<&Quota> {
@@ -207,22 +222,18 @@ impl PlanState {
         span
     }
 
-    pub(super) fn in_force(
-        &self,
-        stage: Option<&str>,
-        route: Option<&MatchedRoute>,
-        verb: &Method,
-    ) -> InForce<'_> {
-        if let Some(route) = route
-            && let Some(own) = self.override_of(stage.unwrap_or_default(), route, verb)
+    pub(super) fn in_force(&self, place: &Place<'_>) -> InForce<'_> {
+        let stage = place.stage.unwrap_or_default();
+        if let Some(method) = place.method
+            && let Some(own) = self.override_of(stage, method, place.verb)
         {
             let (throttle, policy, method) = (Some(own.throttle), own.policy.as_ref(), Some(own.id));
             let past = self.past_of(method);
             return InForce { throttle, past, cause: Cause::PlanMethodThrottle, method, policy };
         }
-        let method = route.filter(|_| self.is_by_method()).map(|route| {
-            let declared = route.declared();
-            method_id(stage.unwrap_or_default(), &declared.resource_path, declared.verb_name())
+        let method = place.method.filter(|_| self.is_by_method()).map(|method| {
+            let declared = method.declared();
+            method_id(stage, &declared.resource_path, declared.verb_name())
         });
         let (throttle, policy) = (self.plan.general_throttle(), self.policy.as_ref());
         InForce { throttle, past: self.past_of(method), cause: Cause::PlanThrottle, method, policy }
@@ -234,10 +245,10 @@ impl PlanState {
         &own.unwrap_or(&self.general).past
     }
 
-    /// The numbers of a bucket: of the key's own, or of the one of a method.
+    /// The numbers of a bucket: of the key's own, or of the one of a method, whose last ones hold while it has none.
     pub(super) fn throttle_of(&self, method: Option<u64>) -> Option<Throttle> {
-        let own = self.overrides.iter().find(|own| Some(own.id) == method);
-        own.map(|own| own.throttle).or_else(|| self.plan.general_throttle())
+        let own = method.and_then(|method| self.methods.get(&method)?.throttle);
+        own.or_else(|| self.plan.general_throttle())
     }
 
     /// Whether each method has a bucket of its own of the general throttle.
@@ -250,16 +261,17 @@ impl PlanState {
     }
 
     /// The request's own verb before the declared one, which may be `ANY`.
-    fn override_of(&self, stage: &str, route: &MatchedRoute, verb: &Method) -> Option<&Override> {
+    fn override_of(&self, stage: &str, method: MethodInForce<'_>, verb: &Method) -> Option<&Override> {
         if self.overrides.is_empty() {
             return None;
         }
-        let declared = route.declared();
+        let declared = method.declared();
         let find = |verb: &str| {
             let at = self.overrides.binary_search_by(|own| own.compare(stage, &declared.resource_path, verb));
             at.ok().map(|at| &self.overrides[at])
         };
-        find(verb.as_str()).or_else(|| find("ANY").filter(|_| declared.verb.is_none()))
+        let by_stand_in = || find(method.stand_in(verb)?.as_str());
+        find(verb.as_str()).or_else(by_stand_in).or_else(|| find("ANY").filter(|_| declared.verb.is_none()))
     }
 }
 

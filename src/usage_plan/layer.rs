@@ -14,17 +14,18 @@ use super::{
     verdict::{Admitted, Halt, Refused},
     wait::note_headroom,
 };
-#[cfg(feature = "gateway")]
-use crate::context::VerifiedApiKey;
 use crate::{
     clock::Timestamp,
     context::{
-        Announced, ContextConfig, Head, KeptCharge, PlainCharge, Principal, RateLimit, RequestContext,
+        Announced, ContextConfig, Head, KeptCharge, MethodInForce, PlainCharge, Principal, RateLimit,
+        RequestContext,
     },
     response::Cause,
-    route::{MatchedRoute, Routes, Scope},
+    route::{Routes, Scope},
     throttle::SharedBucket,
 };
+#[cfg(feature = "gateway")]
+use crate::{context::VerifiedApiKey, route::MatchedRoute};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use std::{
@@ -86,7 +87,7 @@ impl UsagePlanLayer {
 
     /// Resources with their settings, for a layer used alone: the method throttles of plans and of
     /// [`RoutesBuilder::settings`](crate::route::RoutesBuilder::settings) need them. Behind a stage, the stage's own
-    /// take their place.
+    /// take their place; tables of other layers do not. A `HEAD` that is not declared goes by `GET`.
     #[must_use]
     pub fn routes(self, routes: &Routes) -> Self {
         self.change(|config| config.scope = Some(routes.scope()))
@@ -142,6 +143,18 @@ impl UsagePlanLayer {
         self.config.plans.named_methods()
     }
 
+    /// Plans with the stages that they are for.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn named_stages(&self) -> Vec<(String, String)> {
+        self.config.plans.named_stages()
+    }
+
+    /// A plan that keys are attached to.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn first_with_keys(&self) -> Option<String> {
+        self.config.plans.first_with_keys()
+    }
+
     #[cfg(feature = "gateway")]
     pub(crate) fn is_by_principal(&self) -> bool {
         self.config.by_principal.is_some()
@@ -168,12 +181,13 @@ pub(super) enum Payer<'a> {
 
 impl Config {
     pub(super) fn decide<B>(&self, context: &RequestContext, request: &Request<B>) -> Result<Admitted, Halt> {
-        let route = context.route_or_match(self.scope.as_ref(), request.uri().path());
-        let stage = route.and_then(|route| route.scope.stage.as_ref()).map(|stage| &*stage.name);
+        let (own, path) = (self.scope.as_ref(), request.uri().path());
+        let method = context.method_in_force(own, request.method(), path);
+        let stage = method.and_then(|method| method.stage()).map(|stage| &*stage.name);
         let directory = self.plans.directory();
-        let payer = self.payer(context, &directory, route, stage)?;
+        let payer = self.payer(context, &directory, method, stage)?;
         let (cost, reserved) = self.cost_of(context, request);
-        let bucket = stage_bucket(route, request.method());
+        let bucket = stage_bucket(method, request.method());
         bucket.into_iter().for_each(|bucket| bucket.slot.is_charged_by(self.plans.clock()));
         let demand = Demand {
             stage: bucket,
@@ -183,7 +197,7 @@ impl Config {
             reserved: reserved || context.may_be_refused_late(),
             resumed: self.plans.resumed(),
         };
-        let place = Place { context, stage, route, verb: request.method() };
+        let place = Place { context, stage, method, verb: request.method() };
         if let Some(lending) = self.plans.lending() {
             return self.decide_leased(lending, &directory, &payer, &place, &demand, reserved);
         }
@@ -247,19 +261,24 @@ impl Config {
         &self,
         context: &RequestContext,
         directory: &'a Directory,
-        route: Option<&MatchedRoute>,
+        method: Option<MethodInForce<'_>>,
         stage: Option<&str>,
     ) -> Result<Payer<'a>, Refused> {
         if let Some(key) = context.api_key() {
             return Ok(Payer::Key(key.subject()));
         }
         // `ApiKeyLayer` has refused such a request; without one, nobody may call what needs a key.
-        if route.is_some_and(|route| route.declared().method.api_key_required) {
+        if method.is_some_and(|method| method.method().api_key_required) {
             return Err(Refused::forbidden(Cause::ApiKeyMissing));
         }
-        let (Some(choose), Some(principal)) = (&self.by_principal, context.principal()) else {
-            return Ok(Payer::Nobody);
+        let Some(choose) = &self.by_principal else {
+            // Inside of this layer, or nowhere, keys are looked at too late: their plans would limit nobody.
+            return match context.is_key_seen() || !directory.has_keys(stage) {
+                true => Ok(Payer::Nobody),
+                false => Err(Refused::forbidden(Cause::ApiKeyMissing)),
+            };
         };
+        let Some(principal) = context.principal() else { return Ok(Payer::Nobody) };
         let Some(plan_id) = choose(principal) else { return Ok(Payer::Nobody) };
         let plan = directory.named(&plan_id).filter(|plan| plan.plan.covers(stage));
         let plan = plan.ok_or_else(Refused::not_in_plan)?;
@@ -308,7 +327,7 @@ impl Config {
         let Some((mut shard, index, plan)) = self.entry_of(directory, payer, place, demand)? else {
             return Ok((None, None, charge_nobody(place.context, demand)?));
         };
-        let in_force = plan.in_force(place.stage, place.route, place.verb);
+        let in_force = plan.in_force(place);
         let outcome = shard.charge(index, plan, in_force, demand).ok_or_else(Refused::not_in_plan)?;
         drop(shard);
         let numbers = || Numbers::new(Some(plan), in_force.throttle, demand);
@@ -348,7 +367,7 @@ type Found<'a> = (MutexGuard<'a, Shard>, u32, &'a PlanState);
 pub(super) struct Place<'a> {
     pub(super) context: &'a RequestContext,
     pub(super) stage: Option<&'a str>,
-    pub(super) route: Option<&'a MatchedRoute>,
+    pub(super) method: Option<MethodInForce<'a>>,
     pub(super) verb: &'a Method,
 }
 
@@ -359,8 +378,9 @@ fn subject_of_payer(context: &RequestContext) -> u128 {
     key.or_else(|| context.principal().map(Principal::subject)).unwrap_or_default()
 }
 
-fn stage_bucket<'a>(route: Option<&'a MatchedRoute>, verb: &Method) -> Option<&'a SharedBucket> {
-    route?.settings()?.throttle(verb)
+fn stage_bucket<'a>(method: Option<MethodInForce<'a>>, verb: &Method) -> Option<&'a SharedBucket> {
+    let (method, settings) = (method?, method?.settings()?);
+    settings.throttle(method.stand_in(verb).filter(|_| !settings.names(verb)).unwrap_or(verb))
 }
 
 /// Without a plan, stage and account still apply.

@@ -1,8 +1,8 @@
 //! What a key has left at this moment, of every plan that it is in. Looking changes nothing.
 
 use super::{
+    admit::{Spent, remaining},
     directory::PlanState,
-    entry::Entry,
     lending::Lending,
     plans::{UsagePlans, subject_of_key},
     quota::{QuotaPeriod, Window},
@@ -226,22 +226,21 @@ fn limits_of(shard: &Shard, index: u32, plan: &PlanState, now: Timestamp) -> Opt
         stages: plan.plan.stages().to_vec(),
         throttle: general,
         methods: methods.collect(),
-        quota: quota_of(shard, index, entry, plan, now.unix_seconds()),
+        quota: quota_of(shard, index, plan, now.unix_seconds()),
     })
 }
 
-/// An entry stands at the day of its last use: where that is in another period, nothing is used in this one.
-fn quota_of(shard: &Shard, index: u32, entry: &Entry, plan: &PlanState, unix: i64) -> Option<QuotaState> {
+/// As the next request finds it.
+fn quota_of(shard: &Shard, index: u32, plan: &PlanState, unix: i64) -> Option<QuotaState> {
     let (quota, span) = (plan.quota()?, plan.span(unix));
-    let is_present = entry.period == span.window_day;
-    let remaining = entry.remaining(Some(quota)).filter(|_| is_present);
+    let charged = shard.charged_in(index, &span, plan);
     let days = shard.days(index, plan, unix);
     let used = days.iter().filter(|day| (span.window_day..=span.day).contains(&day.day));
     Some(QuotaState {
         limit: quota.limit(),
         period: quota.period(),
         used: used.map(|day| day.used).sum(),
-        remaining: remaining.unwrap_or(quota.limit()),
+        remaining: remaining(quota.limit(), &Spent { charged, ..Spent::default() }),
         in_hand: 0,
         scope: LimitScope::Process,
         window: Window { start_unix_seconds: span.window_start, end_unix_seconds: span.window_end },

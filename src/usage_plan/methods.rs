@@ -79,8 +79,9 @@ impl MethodBuckets {
         }
     }
 
-    pub(super) fn forget(&mut self, subject: u128, plan: u32) {
-        self.0.retain(|kept| (kept.subject, kept.plan) != (subject, plan));
+    /// Drops those of whom `is_gone` says so, by subject and plan. Goes over all of them.
+    pub(super) fn forget(&mut self, is_gone: impl Fn((u128, u32)) -> bool) {
+        self.0.retain(|kept| !is_gone((kept.subject, kept.plan)));
     }
 
     #[cfg(test)]
@@ -116,7 +117,7 @@ mod tests {
         }
         assert!((0..1_000).all(|method| buckets.get(9, 0, method) == spent));
         assert_eq!(buckets.get(8, 0, 3), Bucket::default());
-        buckets.forget(9, 0);
+        buckets.forget(|of| of == (9, 0));
         assert_eq!(buckets.len(), 0);
     }
 }

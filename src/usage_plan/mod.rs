@@ -4,8 +4,9 @@
 //!
 //! 1. A verified API key is charged to the one plan it is in for this stage; a key in none is refused like no key.
 //! 2. Without a key, a plan may be chosen by principal; otherwise no plan applies. The layer that verifies the key or names
-//!    the principal stands **outside** of this one: a `UsagePlanLayer` outside of an `ApiKeyLayer` sees no key (see
-//!    [layers stacked by hand](crate#layers-stacked-by-hand)).
+//!    the principal stands **outside** of this one (see [layers stacked by hand](crate#layers-stacked-by-hand)). Where keys
+//!    are attached to a plan for the stage, nothing chooses by principal and no `ApiKeyLayer` stands outside of this layer,
+//!    the request is refused: keys would be looked at too late, and the plans limit nobody.
 //! 3. Every limit of the request is looked at under its lock: the plan's throttle for the method (in place of the
 //!    plan's general one), the stage's throttle for the method, the account's, the quota.
 //! 4. If all of them can cover the cost, all are charged. If one cannot, none is charged, and the first such one in that
@@ -19,7 +20,7 @@
 //! | any throttle | 429 `{"message":"Too Many Requests"}`, `TooManyRequestsException` | `PlanMethodThrottle`, `PlanThrottle`, `StageMethodThrottle`, `AccountThrottle` |
 //! | quota | 429 `{"message":"Limit Exceeded"}`, `LimitExceededException` | `Quota` |
 //! | no plan for this stage | 403 `{"message":"Forbidden"}`, `ForbiddenException` | `ApiKeyNotInPlan` |
-//! | a method that requires a key, and none was verified | the same 403 | `ApiKeyMissing` |
+//! | a method that requires a key, and none was verified; plans with keys, and no layer outside that looks at keys | the same 403 | `ApiKeyMissing` |
 //!
 //! Answers carry `RateLimit-Policy` (`"throttle";q=20;w=2, "quota";q=1000;w=2592000`) and `RateLimit`
 //! (`"throttle";r=19;t=1, "quota";r=999;t=86400`; draft-ietf-httpapi-ratelimit-headers), refusals `Retry-After` where

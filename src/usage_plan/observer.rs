@@ -99,7 +99,7 @@ impl UsagePlans {
             PlanChange::Detach(plan_id, key_id) => {
                 let subject = subject_of_key(&key_id);
                 if let Some(plan) = directory.named(&plan_id) {
-                    self.table().lock(subject).detach(subject, plan.slot);
+                    self.take_out(plan, subject);
                 }
             }
             PlanChange::Account(account) => self.set_account(account),

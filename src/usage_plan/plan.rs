@@ -1,9 +1,9 @@
 //! `UsagePlan`: what a plan is configured to be.
 
 use super::quota::Quota;
-use crate::{error::ConfigError, store::FailurePolicy, throttle::Throttle};
+use crate::{error::ConfigError, route::normalise, store::FailurePolicy, throttle::Throttle};
 use http::Method;
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// What owns one bucket of a plan's general throttle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -107,7 +107,7 @@ impl UsagePlan {
     /// The method is a resource path and a verb, in any of AWS's spellings: `pets/GET`, `/pets/GET`, `~1pets/GET`,
     /// and `//GET` of the root. The stage is `""` where requests have none (this layer used without a
     /// `StageRouter`). It needs a route table, the router's or the layer's own, and the verb of a declared `ANY` may be
-    /// named. A `Gateway` is not built with a method that no deployment declares, and `Gateway::unused_method_throttles`
+    /// named; a method once. A `Gateway` is not built with a method that no deployment declares, and `Gateway::unused_method_throttles`
     /// lists what later edits left without one.
     #[must_use]
     pub fn method_throttle(mut self, stage: &str, method: &str, throttle: Throttle) -> Self {
@@ -214,7 +214,14 @@ impl UsagePlan {
         if self.id.is_empty() {
             return Err(ConfigError::new("usage plan id", "", "is empty"));
         }
-        self.methods.iter().try_for_each(|method| self.check_method(method))
+        self.methods.iter().try_for_each(|method| self.check_method(method))?;
+        let mut seen = HashSet::new();
+        let mut again =
+            self.methods.iter().filter(|method| !seen.insert((&method.stage, normalise(&method.key))));
+        match again.next() {
+            Some(method) => Err(ConfigError::new("method throttle", &method.key, "is given twice")),
+            None => Ok(()),
+        }
     }
 
     fn check_method(&self, method: &MethodThrottle) -> Result<(), ConfigError> {
@@ -223,7 +230,8 @@ impl UsagePlan {
         }
         let verb = method.key.rsplit_once('/').map(|(_, verb)| verb);
         let is_verb = |verb: &str| {
-            Method::from_bytes(verb.as_bytes()).is_ok() && !verb.bytes().any(|byte| byte.is_ascii_lowercase())
+            let is_odd = |byte: u8| byte.is_ascii_lowercase() || byte == b'*';
+            Method::from_bytes(verb.as_bytes()).is_ok() && !verb.bytes().any(is_odd)
         };
         if verb.is_some_and(is_verb) {
             return Ok(());

@@ -19,7 +19,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
 };
 
 /// Plans, the keys attached to them, and what those have used. A clone is a reference count.
@@ -126,6 +126,22 @@ impl UsagePlans {
     #[cfg(feature = "gateway")]
     pub(crate) fn first_plan_id(&self) -> Option<String> {
         self.directory().iter().next().map(|plan| plan.plan.id().to_owned())
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(crate) fn first_with_keys(&self) -> Option<String> {
+        let directory = self.directory();
+        let found = directory.iter().find(|plan| plan.has_keys())?;
+        Some(found.plan.id().to_owned())
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(crate) fn named_stages(&self) -> Vec<(String, String)> {
+        let directory = self.directory();
+        let named = directory.iter().flat_map(|plan| {
+            plan.plan.stages().iter().map(|stage| (plan.plan.id().to_owned(), stage.clone()))
+        });
+        named.collect()
     }
 
     pub(super) fn edit(&self) -> MutexGuard<'_, Observers> {
@@ -291,6 +307,7 @@ impl UsagePlans {
             let mut shard = self.0.table.lock(subject);
             if !shard.plans_of(subject).contains(&plan.slot) {
                 shard.attach(subject, plan.slot, key_id);
+                plan.keys.fetch_add(1, Relaxed);
             }
         }
     }
@@ -302,14 +319,21 @@ impl UsagePlans {
     /// There is no such plan, or the key is not in it.
     pub fn detach(&self, plan_id: &str, key_id: &str) -> Result<(), ConfigError> {
         let observers = self.edit();
-        let slot = self.directory().require(plan_id)?.slot;
+        let directory = self.directory();
+        let plan = directory.require(plan_id)?;
         let subject = subject_of_key(key_id);
-        let attached = self.0.table.lock(subject).plans_of(subject).contains(&slot);
+        let attached = self.0.table.lock(subject).plans_of(subject).contains(&plan.slot);
         attached.then_some(()).ok_or_else(|| not_attached(key_id))?;
         observers.tell(&PlanChange::Detach(plan_id.into(), key_id.into()))?;
-        self.0.table.lock(subject).detach(subject, slot);
+        self.take_out(plan, subject);
         self.forget(plan_id, subject);
         Ok(())
+    }
+
+    pub(super) fn take_out(&self, plan: &PlanState, subject: u128) {
+        if self.0.table.lock(subject).detach(subject, plan.slot) {
+            plan.keys.fetch_sub(1, Relaxed);
+        }
     }
 
     /// What the plan's keys used on each calendar day from `start_date` to `end_date` (`2026-11-22`, both included),

@@ -4,6 +4,7 @@ use super::{
     days::PastDay,
     directory::PlanState,
     plans::{UsagePlans, not_attached, subject_of_key},
+    quota::Quota,
     store::StoredUsage,
 };
 use crate::{error::ConfigError, response::json_string};
@@ -121,11 +122,14 @@ impl UsageReport {
         plan: &PlanState,
         key_id: &str,
     ) -> Result<Self, ConfigError> {
-        let subject = subject_of_key(key_id);
-        let shard = plans.table().lock(subject);
-        let index = shard.find(subject, |slot| slot == plan.slot).ok_or_else(|| not_attached(key_id))?;
-        let days = shard.days(index, plan, plans.now().unix_seconds());
-        self.items.push((key_id.to_owned(), daily(plan, &days, self.range)));
+        let (subject, unix) = (subject_of_key(key_id), plans.now().unix_seconds());
+        let days = {
+            let shard = plans.table().lock(subject);
+            let index = shard.find(subject, |slot| slot == plan.slot).ok_or_else(|| not_attached(key_id))?;
+            shard.days(index, plan, unix)
+        };
+        let periods = Periods::new(plan, self.range);
+        self.items.push((key_id.to_owned(), periods.daily(&days)));
         Ok(self)
     }
 
@@ -137,15 +141,23 @@ impl UsageReport {
         from: (usize, u32),
         limit: usize,
     ) -> Self {
-        let unix = plans.now().unix_seconds();
+        let (unix, periods) = (plans.now().unix_seconds(), Periods::new(plan, self.range));
         let (mut at, mut start) = from;
         while let Some(shard) = plans.table().shard(at) {
-            for (index, key_id) in shard.attached(plan.slot, start) {
+            // Requests of the shard wait for as long as it takes to copy, and no longer.
+            let wanted = (limit - self.items.len()).saturating_add(1);
+            let copied: Vec<_> = shard
+                .attached(plan.slot, start)
+                .take(wanted)
+                .map(|(index, key_id)| (index, key_id.to_owned(), shard.days(index, plan, unix)))
+                .collect();
+            drop(shard);
+            for (index, key_id, days) in copied {
                 if self.items.len() == limit {
                     self.position = Some(format!("{at}.{index}"));
                     return self;
                 }
-                self.items.push((key_id.to_owned(), daily(plan, &shard.days(index, plan, unix), self.range)));
+                self.items.push((key_id, periods.daily(&days)));
             }
             (at, start) = (at + 1, 0);
         }
@@ -172,23 +184,32 @@ fn json_days(days: &[DailyUsage]) -> String {
     format!("[{}]", days.iter().map(pair).collect::<Vec<_>>().join(","))
 }
 
-/// One entry for each day of the range. A day without use has what the day before left, or a new period's limit.
-fn daily(plan: &PlanState, days: &[PastDay], (start, end): (i32, i32)) -> Vec<DailyUsage> {
-    (start..=end).map(|day| on_day(plan, days, day)).collect()
+/// The days of a range, each with the first day of its period: the calendar is asked once for each.
+struct Periods {
+    days: Vec<(i32, i32)>,
+    limit: Option<u64>,
 }
 
-fn on_day(plan: &PlanState, days: &[PastDay], day: i32) -> DailyUsage {
-    let until = days.partition_point(|past| past.day <= day);
-    let last = days[..until].last();
-    DailyUsage {
-        used: last.filter(|last| last.day == day).map_or(0, |last| last.used),
-        remaining: plan.quota().map(|quota| left_over(plan, last, day, quota.limit())),
+impl Periods {
+    fn new(plan: &PlanState, (start, end): (i32, i32)) -> Self {
+        let limit = plan.quota().map(Quota::limit);
+        let first = |day| limit.map_or(day, |_| plan.calendar().span_of_day(day).window_day);
+        Self { days: (start..=end).map(|day| (day, first(day))).collect(), limit }
     }
-}
 
-fn left_over(plan: &PlanState, last: Option<&PastDay>, day: i32, limit: u64) -> u64 {
-    let period = |day| plan.calendar().span_of_day(day).window_day;
-    let same_period = last.filter(|last| period(last.day) == period(day));
-    let left = same_period.and_then(|last| last.left);
-    left.map_or(limit, |left| u64::try_from(left).unwrap_or(0))
+    /// One entry for each day of the range. A day without use has what the day before left, or a new period's limit.
+    fn daily(&self, used: &[PastDay]) -> Vec<DailyUsage> {
+        self.days.iter().map(|day| self.on_day(used, *day)).collect()
+    }
+
+    fn on_day(&self, used: &[PastDay], (day, first_of_period): (i32, i32)) -> DailyUsage {
+        let until = used.partition_point(|past| past.day <= day);
+        let last = used[..until].last();
+        let left = last.filter(|last| last.day >= first_of_period).and_then(|last| last.left);
+        let left = left.map(|left| u64::try_from(left).unwrap_or(0));
+        DailyUsage {
+            used: last.filter(|last| last.day == day).map_or(0, |last| last.used),
+            remaining: self.limit.map(|limit| left.unwrap_or(limit)),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     admit::{self, Limits, PlanThrottle, QuotaInForce, Refusal, SharedThrottle, Spent, TookShared},
-    days::{History, PastDay},
+    days::{History, PastDay, left_of},
     directory::{Directory, InForce, PlanState},
     entry::{Entry, NONE, Names, Slab},
     index::Index,
@@ -114,7 +114,7 @@ impl Shard {
         if let Some(entry) = self.entries.get(at)
             && !entry.is_free()
             && entry.is_on_demand()
-            && is_idle(entry, directory, now)
+            && is_idle((at, entry), &self.history, directory, now)
         {
             let (subject, plan) = (entry.subject(), entry.plan);
             self.unlink(subject, plan);
@@ -161,7 +161,7 @@ impl Shard {
     }
 
     pub(super) fn detach(&mut self, subject: u128, plan: u32) -> bool {
-        self.methods.forget(subject, plan);
+        self.methods.forget(|of| of == (subject, plan));
         self.leases.forget(subject, plan);
         self.unlink(subject, plan)
     }
@@ -169,8 +169,11 @@ impl Shard {
     pub(super) fn forget_plan(&mut self, plan: u32) {
         let of_plan = self.entries.iter_from(0).filter(|(_, entry)| entry.plan == plan);
         let subjects: Vec<_> = of_plan.map(|(_, entry)| entry.subject()).collect();
+        // Once for all of them: the requests of the shard wait meanwhile.
+        self.methods.forget(|of| of.1 == plan);
         for subject in subjects {
-            self.detach(subject, plan);
+            self.leases.forget(subject, plan);
+            self.unlink(subject, plan);
         }
     }
 
@@ -186,7 +189,8 @@ impl Shard {
 
     /// Is there an attached key on this plan that is also on one that is not compatible with it?
     pub(super) fn has_conflict(&self, plan: u32, conflicts: impl Fn(u32) -> bool) -> bool {
-        let mut of_plan = self.entries.iter_from(0).filter(|(_, entry)| entry.plan == plan);
+        let is_key = |entry: &Entry| entry.plan == plan && !entry.is_on_demand();
+        let mut of_plan = self.entries.iter_from(0).filter(|(_, entry)| is_key(entry));
         of_plan.any(|(_, entry)| self.find(entry.subject(), &conflicts).is_some())
     }
 
@@ -285,11 +289,21 @@ impl Shard {
         let span = plan.span(unix);
         // The day that the entry stands at, which may be past: it rolls when it is next used.
         if entry.today <= span.day && entry.today != super::entry::NEVER {
-            let left = entry.left(plan.quota());
+            // Within the present period, which an edit may have changed since, it is what the next request finds.
+            let charged = match entry.is_within(&span) {
+                true => entry.charged_in(index, &span, plan.quota(), &self.history),
+                false => entry.charged,
+            };
+            let left = left_of(plan.quota(), charged);
             let day = PastDay { day: entry.today, used: entry.used_today, left };
             days.insert(days.partition_point(|past| past.day < day.day), day);
         }
         days
+    }
+
+    /// What counts against the quota in the period of this span.
+    pub(super) fn charged_in(&self, index: u32, span: &Span, plan: &PlanState) -> i64 {
+        self.entries.get(index).map_or(0, |entry| entry.charged_in(index, span, plan.quota(), &self.history))
     }
 
     pub(super) fn entry(&self, index: u32) -> Option<&Entry> {
@@ -309,14 +323,19 @@ impl Shard {
 }
 
 /// Nothing would be different if the entry were made anew.
-fn is_idle(entry: &Entry, directory: &Directory, now: Timestamp) -> bool {
+fn is_idle((index, entry): (u32, &Entry), history: &History, directory: &Directory, now: Timestamp) -> bool {
     let Some(plan) = directory.at(entry.plan) else { return true };
     let bucket = plan.past_of(None).settle(entry.bucket);
     let full = plan
         .plan
         .general_throttle()
         .is_none_or(|throttle| bucket.full_in(throttle, now.monotonic_nanos()) == Some(0));
-    full && plan.quota().is_none_or(|_| entry.period != plan.span(now.unix_seconds()).window_day)
+    let is_unused = |quota| {
+        let span = plan.span(now.unix_seconds());
+        // An edit of the period may have put the days of another one into the present one.
+        entry.period != span.window_day && entry.charged_in(index, &span, Some(quota), history) == 0
+    };
+    full && plan.quota().is_none_or(is_unused)
 }
 
 pub(super) fn limits(plan: &PlanState, in_force: &InForce<'_>, span: &Span, demand: &Demand<'_>) -> Limits {

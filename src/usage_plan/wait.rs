@@ -37,7 +37,7 @@ impl Config {
             return self.decide_nobody(lending, place, demand, reserve);
         };
         self.plans.keep_sweeping(lending);
-        let in_force = plan.in_force(place.stage, place.route, place.verb);
+        let in_force = plan.in_force(place);
         let charge = Charge { index, plan, in_force, demand, lending };
         let (leased, ask) = shard.charge_leased(&charge).ok_or_else(Refused::not_in_plan)?;
         drop(shard);
@@ -111,7 +111,7 @@ impl Claim {
             Leased::Tokens(promise) => (Ends::default(), Some(promise)),
             Leased::Decided(_) => (Ends::default(), None),
         };
-        let stage_name = place.route.and_then(|route| route.scope.stage.as_ref());
+        let stage_name = place.method.and_then(|method| method.stage());
         Self {
             plans: plans.clone(),
             payer: None,

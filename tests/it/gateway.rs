@@ -3,6 +3,7 @@
 mod head;
 mod hostile;
 mod late_refusals;
+mod nested;
 mod recorded;
 mod unread;
 mod uploads;
@@ -228,6 +229,19 @@ fn senseless_stacks_name_both_parts() {
     assert_eq!(unasked, ("usage plan `free`".to_owned(), "api_keys or plan_by_principal"));
     let plan = conflict(Gateway::builder().usage_plans(plans()));
     assert_eq!(plan, ("usage plan `free`".to_owned(), "api_keys or plan_by_principal"));
+    // Nobody would ever be asked for the keys of these plans.
+    let open = || Gateway::builder().routes(Routes::catch_all()).api_keys(keys());
+    let unasked = conflict(open().usage_plans(plans()));
+    assert_eq!(unasked, ("usage plan `free`".to_owned(), "routes or stages"));
+    let keyless = UsagePlans::builder().plan(UsagePlan::new("free")).build().unwrap();
+    assert!(open().usage_plans(keyless).build().is_ok(), "stage and account throttles");
+    let always = tower_gateway::api_key::ApiKeyLayer::new(keys())
+        .require(tower_gateway::api_key::KeyRequirement::Always);
+    assert!(open().api_key(always).usage_plans(plans()).build().is_ok());
+    let elsewhere = UsagePlan::new("gold").stage("prod").stage("porduction");
+    let elsewhere = UsagePlans::builder().plan(elsewhere).build().unwrap();
+    let named = conflict(Gateway::builder().stages(stages()).api_keys(keys()).usage_plans(elsewhere));
+    assert_eq!(named, ("stage `porduction` of usage plan `gold`".to_owned(), "stages"));
     assert!(Gateway::builder().build().is_ok());
 }
 

@@ -228,6 +228,32 @@ fn an_edit_of_the_period_counts_what_its_days_have_used() {
     assert_eq!(admitted(&plans, "ann", 9), 5, "and 5 without a quota");
 }
 
+/// What is seen between an edit and the key's next request is what that request finds.
+#[test]
+fn limits_and_reports_know_of_an_edit_of_the_period_at_once() {
+    let clock = clock("2026-11-21T12:00:00Z");
+    let plans = plans(&clock, daily("p", 100));
+    assert_eq!(admitted(&plans, "ann", 4), 4);
+    clock.advance(Duration::from_secs(86_400));
+    assert_eq!(admitted(&plans, "ann", 3), 3);
+    let seen = || {
+        let quota = plans.limits("ann")[0].quota.unwrap();
+        let report = plans.usage("p", Some("ann"), "2026-11-22", "2026-11-22").unwrap();
+        (quota.used, quota.remaining, pairs(report.of("ann").unwrap())[0])
+    };
+    assert_eq!(seen(), (3, 97, (3, Some(97))));
+    plans.put_plan(UsagePlan::new("p").quota(quota(10, QuotaPeriod::Month))).unwrap();
+    assert_eq!(seen(), (7, 3, (3, Some(3))));
+    assert_eq!(admitted(&plans, "ann", 1), 1);
+    assert_eq!(seen(), (8, 2, (4, Some(2))));
+    plans.put_plan(UsagePlan::new("p").quota(quota(5, QuotaPeriod::Month))).unwrap();
+    assert_eq!(seen(), (8, 0, (4, Some(0))));
+    plans.put_plan(daily("p", 100)).unwrap();
+    assert_eq!(seen(), (4, 96, (4, Some(96))));
+    clock.advance(Duration::from_secs(86_400));
+    assert_eq!(plans.limits("ann")[0].quota.unwrap().remaining, 100, "another day, without a request");
+}
+
 #[test]
 fn a_wall_clock_that_is_set_back_and_forth_loses_no_use() {
     let clock = clock("2026-11-22T23:59:00Z");

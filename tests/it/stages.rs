@@ -84,6 +84,7 @@ fn stages_are_named_in_the_path_and_the_default_stage_takes_the_rest() {
             ("/pr%6fd/pets", "prod v1 /pets /pets"),
             ("/products/x//y", "$default all /{proxy+} /products/x//y"),
             ("/$default/x", "$default all /{proxy+} /$default/x"),
+            ("/$d%65fault/x", "$default all /{proxy+} /$d%65fault/x"),
             ("/", "$default all / /"),
         ] {
             assert_eq!(ask(&stages, get(path)).await, (200, line.to_owned()), "{path}");
@@ -235,6 +236,60 @@ fn deploy_roll_back_history_and_deletion() {
     });
 }
 
+/// Settings belong to the stage: those of a method that a deployment lacks wait, and hold no deployment up.
+#[test]
+fn settings_of_a_method_that_another_deployment_has_hold_nothing_up() {
+    run(async {
+        let throttle = |burst| MethodSettings::new().throttle(Throttle::new(0.0, burst).unwrap());
+        let both = Routes::builder().method("/pets", Method::GET, ApiMethod::new()).method(
+            "/pets",
+            Method::POST,
+            ApiMethod::new(),
+        );
+        let stages = Stages::builder()
+            .deployment(Deployment::new("v1", pets()))
+            .deployment(Deployment::new("v2", both.build().unwrap()))
+            .stage(Stage::new("prod", "v1").settings("pets/{id}/GET", throttle(7)))
+            .build()
+            .unwrap();
+        stages.set_settings("prod", "pets/POST", throttle(5)).unwrap();
+        let waits = |key: &str| vec![("prod".to_owned(), key.to_owned())];
+        assert_eq!(stages.unused_settings(), waits("pets/POST"));
+        stages.set_canary("prod", CanarySettings::new("v2", 1.0)).unwrap();
+        assert_eq!(stages.unused_settings(), [], "the canary has it");
+        stages.remove_canary("prod").unwrap();
+        stages.deploy("prod", "v2").unwrap();
+        assert_eq!(stages.unused_settings(), waits("pets/{id}/GET"));
+        let limited = |stages: &Stages| {
+            let throttles = stages.throttles("prod", &tower_gateway::clock::Clock::default());
+            throttles.iter().map(|of| (of.method.clone(), of.throttle.burst_limit())).collect::<Vec<_>>()
+        };
+        assert_eq!(limited(&stages), [("POST".to_owned(), 5)]);
+        assert_eq!(stages.roll_back("prod").unwrap(), "v1");
+        assert_eq!(limited(&stages), [("GET".to_owned(), 7)]);
+        assert_eq!(ask(&stages, get("/prod/pets")).await.1, "prod v1 /pets /pets");
+        for nonsense in ["dogs/GET", "pets/PUT", "pets/*"] {
+            let error = stages.set_settings("prod", nonsense, throttle(1)).unwrap_err();
+            assert_eq!((error.value(), error.problem()), (nonsense, "names no declared method"));
+        }
+        assert_eq!(stages.unused_settings(), waits("pets/POST"), "a failed change changes nothing");
+    });
+}
+
+#[test]
+fn a_deployment_that_is_deleted_leaves_the_history() {
+    let deployments = ["v1", "v2", "v3"].map(|id| Deployment::new(id, pets()));
+    let builder =
+        deployments.into_iter().fold(Stages::builder(), tower_gateway::stage::StagesBuilder::deployment);
+    let stages = builder.stage(Stage::new("prod", "v1")).build().unwrap();
+    for id in ["v2", "v1", "v3"] {
+        stages.deploy("prod", id).unwrap();
+    }
+    stages.delete_deployment("v2").unwrap();
+    assert_eq!(stages.history("prod"), ["v1", "v3"]);
+    assert_eq!(stages.roll_back("prod").unwrap(), "v1");
+}
+
 #[test]
 fn history_is_bounded_and_keeps_what_roll_backs_need() {
     let builder = |limit| {
@@ -364,6 +419,8 @@ fn custom_domains_map_base_paths_and_hide_the_default_endpoint() {
 #[test]
 fn faults_of_configuration_are_named() {
     let v1 = || Stages::builder().deployment(Deployment::new("v1", pets()));
+    let table = Routes::builder().any("/pets", ApiMethod::new()).build().unwrap();
+    let any = || Stages::builder().deployment(Deployment::new("any", table.clone()));
     let throttle = MethodSettings::new().throttle(Throttle::new(1.0, 1).unwrap());
     for (builder, value) in [
         (v1(), ""),
@@ -379,10 +436,16 @@ fn faults_of_configuration_are_named() {
         ),
         (v1().stage(Stage::new("s", "v1").variable("a", "x y")), "x y"),
         (v1().stage(Stage::new("s", "v1").settings("dogs/GET", throttle)), "dogs/GET"),
+        (any().stage(Stage::new("s", "any").settings("pets/*", throttle)), "pets/*"),
+        (any().stage(Stage::new("s", "any").settings("pets/get", throttle)), "pets/get"),
+        (any().stage(Stage::new("s", "any").settings("pets/", throttle)), "pets/"),
+        (any().stage(Stage::new("s", "any").settings("pets/PROPFIND", throttle)), "pets/PROPFIND"),
         (v1().stage(Stage::new("s", "v1")).domain(CustomDomain::new("a.example").mapping("", "t")), "t"),
     ] {
         assert_eq!(builder.build().unwrap_err().value(), value);
     }
+    let verbs = Stage::new("s", "any").settings("pets/ANY", throttle).settings("pets/PATCH", throttle);
+    assert!(any().stage(verbs).build().is_ok());
     let stages = v1().stage(Stage::new("s", "v1").settings("*/*", throttle)).build().unwrap();
     stages.remove_settings("s", "*/*").unwrap();
     let error = stages.remove_settings("s", "*/*").unwrap_err();

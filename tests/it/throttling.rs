@@ -393,6 +393,69 @@ fn principals_leave_when_they_are_idle() {
     );
 }
 
+/// Principals come and go, and each that comes looks at others that may leave.
+#[test]
+fn an_edit_of_the_period_forgets_no_principal() {
+    let month = |limit| Quota::new(limit, QuotaPeriod::Month).unwrap();
+    let first_forms = [UsagePlan::new("p").quota(quota(9)), UsagePlan::new("p").throttle(throttle(1.0, 9))];
+    for first in first_forms {
+        let clock = clock();
+        let plans = one_plan(&clock, first);
+        let service = named(on_p(&plans)).layer(inner());
+        assert_eq!(admitted(&service, 9, || user("alice", "/")), 9);
+        plans.put_plan(UsagePlan::new("p").quota(month(10))).unwrap();
+        for name in 0..2_000 {
+            assert_eq!(send(&service, user(&name.to_string(), "/")).status(), 200);
+        }
+        assert_eq!(admitted(&service, 9, || user("alice", "/")), 1, "nine of the month are used");
+    }
+}
+
+/// A caller that was on one plan and is on another now is in no two plans: plans are chosen request by request.
+#[test]
+fn a_principal_on_two_plans_refuses_no_change_of_stages() {
+    let clock = clock();
+    let of = |id: &str| UsagePlan::new(id).throttle(throttle(1.0, 1));
+    let plans = UsagePlans::builder().clock(clock.clock()).plan(of("free")).plan(of("gold")).build().unwrap();
+    for id in ["free", "gold"] {
+        let layer = UsagePlanLayer::new(plans.clone()).plan_by_principal(move |_| Some(id.to_owned()));
+        assert_eq!(admitted(&named(layer).layer(inner()), 2, || user("alice", "/")), 1);
+    }
+    plans.put_plan(of("free").stage("prod")).unwrap();
+}
+
+#[test]
+fn a_method_throttle_that_is_removed_and_set_again_finds_its_buckets() {
+    let clock = clock();
+    let plan = |with: bool| {
+        let plan = UsagePlan::new("p").throttle(throttle(1_000.0, 1_000));
+        let plan = plan.method_throttle("", "any/PUT", throttle(0.0, 1));
+        if with { plan.method_throttle("", "pets/POST", throttle(0.0, 1)) } else { plan }
+    };
+    let plans = one_plan(&clock, plan(true));
+    let service = named(on_p(&plans).routes(&routes())).layer(inner());
+    let spend = || admitted(&service, 2, || method("alice", Method::POST, "/pets"));
+    assert_eq!(spend(), 1);
+    plans.put_plan(plan(false)).unwrap();
+    clock.advance(Duration::from_secs(60));
+    // The side tables look for full buckets to drop.
+    for name in 0..2_000 {
+        send(&service, method(&name.to_string(), Method::PUT, "/any"));
+    }
+    plans.put_plan(plan(true)).unwrap();
+    assert_eq!(spend(), 0);
+}
+
+#[test]
+fn a_builder_by_default_is_the_builder() {
+    let plan = || UsagePlan::new("p").throttle(throttle(1.0, 1));
+    for builder in [UsagePlansBuilder::default(), UsagePlans::builder()] {
+        let plans = builder.plan(plan()).build().unwrap();
+        let answer = send(&named(on_p(&plans)).layer(inner()), user("a", "/"));
+        assert!(answer.headers().contains_key("ratelimit"));
+    }
+}
+
 #[test]
 fn an_unready_service_is_not_called_and_types_are_what_servers_demand() {
     let clock = clock();
@@ -473,6 +536,12 @@ fn plans_that_cannot_work_are_not_built() {
     for key in ["", "GET", "pets/", "pets/get", "pets/G T"] {
         assert_eq!(build(UsagePlan::new("p").method_throttle("", key, one)).value(), key);
     }
+    for key in ["pets/*", "*/*"] {
+        assert_eq!(build(UsagePlan::new("p").method_throttle("", key, one)).value(), key);
+    }
+    let method = UsagePlan::new("p").method_throttle("", "pets/GET", one);
+    assert_eq!(build(method.clone().method_throttle("", "~1pets/GET", one)).value(), "~1pets/GET");
+    assert!(UsagePlans::builder().plan(method.method_throttle("", "pets/PUT", one)).build().is_ok());
     let twice = UsagePlans::builder().plan(UsagePlan::new("p")).plan(UsagePlan::new("p")).build();
     assert_eq!(twice.unwrap_err().value(), "p");
 }

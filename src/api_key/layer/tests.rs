@@ -79,7 +79,7 @@ fn matched(stage: bool, required: bool) -> Request<()> {
         Scope { stage: stage.then_some(scope), routes: table.clone(), settings: alone.settings.clone() };
     let mut request = request("/closed", None);
     let context = ContextConfig::default().find_or_create(&mut request);
-    context.set_route(MatchedRoute { scope: Arc::new(staged), method, params, base: None });
+    context.set_route(MatchedRoute { scope: Arc::new(staged), method, params, base: Some(0) });
     request
 }
 
