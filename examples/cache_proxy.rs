@@ -20,7 +20,7 @@ use std::{
     error::Error,
     io::{self, ErrorKind},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -81,6 +81,9 @@ pub async fn serve(listener: TcpListener, origin: Authority) -> io::Result<()> {
         let (stream, interim) = interim_answers(stream);
         let service = service.clone().map_request(move |mut request| {
             interim.forward_for(&mut request);
+            // Outside of the cache, which must see what the origin sees: a client could otherwise take a field off with
+            // `Connection` and have the answer stored for everybody who sends it.
+            take_off_connection(request.headers_mut());
             request
         });
         tokio::spawn(async move {
@@ -107,19 +110,21 @@ async fn forward(
     }
     *request.version_mut() = Version::HTTP_11;
     request.headers_mut().remove(HOST);
-    become_forwarded(request.headers_mut());
+    request.headers_mut().append(VIA, OURS);
     let mut answer = client.request(request).await?;
-    become_forwarded(answer.headers_mut());
+    take_off_connection(answer.headers_mut());
+    answer.headers_mut().append(VIA, OURS);
     *answer.version_mut() = Version::HTTP_11;
     Ok(answer)
 }
 
-/// What a proxy owes every message: fields of the connection leave, `Via` tells that it was here.
-fn become_forwarded(headers: &mut HeaderMap) {
+/// What a proxy owes every message: `Via` tells that it was here, and the fields of the connection leave.
+const OURS: HeaderValue = HeaderValue::from_static("1.1 tower-gateway");
+
+fn take_off_connection(headers: &mut HeaderMap) {
     hop_by_hop_fields(headers).into_iter().for_each(|name| {
         headers.remove(name);
     });
-    headers.append(VIA, HeaderValue::from_static("1.1 tower-gateway"));
 }
 
 type Answer = Response<GatewayBody<Incoming>>;
@@ -132,10 +137,9 @@ fn bad_gateway(error: &ClientError) -> Answer {
 }
 
 /// Interim answers (103 and the like): hyper's server sends none, so they are written to the socket beside it, which
-/// is sound while nothing of an answer is on its way.
+/// is sound while nothing of an answer is on its way, and the request that they belong to is still to be answered.
 fn interim_answers(stream: TcpStream) -> (Connection, Interim) {
-    let shared =
-        Arc::new(Shared { stream, pending: Mutex::new(Pending { bytes: Vec::new(), hyper_waits: false }) });
+    let shared = Arc::new(Shared { stream, pending: Mutex::default() });
     let interim = Interim(Arc::downgrade(&shared));
     (Connection(shared), interim)
 }
@@ -145,7 +149,12 @@ struct Shared {
     pending: Mutex<Pending>,
 }
 
+#[derive(Default)]
 struct Pending {
+    /// The number of the request that came last on this connection.
+    request: u64,
+    /// Its answer has begun: what comes from now on, such as from a refresh behind a stale answer, is for nobody.
+    is_answered: bool,
     /// Interim answers that are not written yet.
     bytes: Vec<u8>,
     /// hyper holds bytes of an answer back: nothing may come between them.
@@ -158,12 +167,13 @@ struct Interim(Weak<Shared>);
 
 impl Interim {
     fn forward_for<B>(&self, request: &mut Request<B>) {
+        let Some(number) = self.0.upgrade().map(|shared| shared.begin()) else { return };
         // A client of HTTP/1.0 does not know them.
         if request.version() == Version::HTTP_11 {
             let shared = self.0.clone();
             hyper::ext::on_informational(request, move |answer| {
                 if let Some(shared) = shared.upgrade() {
-                    shared.send(answer.status(), answer.headers());
+                    shared.send(number, answer.status(), answer.headers());
                 }
             });
         }
@@ -171,10 +181,22 @@ impl Interim {
 }
 
 impl Shared {
-    fn send(&self, status: StatusCode, headers: &HeaderMap) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if pending.hyper_waits || status == StatusCode::CONTINUE || status == StatusCode::SWITCHING_PROTOCOLS
-        {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request has come: its number.
+    fn begin(&self) -> u64 {
+        let mut pending = self.pending();
+        pending.request += 1;
+        pending.is_answered = false;
+        pending.request
+    }
+
+    fn send(&self, request: u64, status: StatusCode, headers: &HeaderMap) {
+        let mut pending = self.pending();
+        let is_late = pending.request != request || pending.is_answered || pending.hyper_waits;
+        if is_late || status == StatusCode::CONTINUE || status == StatusCode::SWITCHING_PROTOCOLS {
             return;
         }
         let reason = status.canonical_reason().unwrap_or("-");
@@ -197,7 +219,9 @@ impl Shared {
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending();
+        // hyper itself says 100 before an answer.
+        pending.is_answered |= !bytes.starts_with(b"HTTP/1.1 100");
         let written = self.drain(&mut pending).and_then(|()| self.stream.try_write(bytes));
         pending.hyper_waits = !matches!(written, Ok(written) if written == bytes.len());
         written

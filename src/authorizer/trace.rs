@@ -1,7 +1,7 @@
 //! The call of the function as an execution log's data trace shows it: what identifies the caller is masked.
 
 use super::{AuthorizerAnswer, AuthorizerEvent, function::Answered, query};
-use crate::context::{CallTexts, EndpointTexts, Redact};
+use crate::context::{CallTexts, EndpointTexts, Redact, RequestContext};
 use http::Request;
 use serde_json::Value;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ pub(super) fn called<B>(event: &AuthorizerEvent, request: &Request<B>) {
     let Some(redact) = redaction(event) else { return };
     let uri = request.uri();
     let base = uri.to_string();
-    let base = base.split('?').next().unwrap_or_default();
-    let uri = redact.target(base, uri.query());
+    let base = redact.path(base.split('?').next().unwrap_or_default(), event.request_context());
+    let uri = redact.target(&base, uri.query());
     event.notes().called(EndpointTexts { uri, headers: redact.headers(request.headers()) });
 }
 
@@ -30,7 +30,8 @@ pub(super) fn called<B>(event: &AuthorizerEvent, request: &Request<B>) {
 pub(super) fn texts(event: &AuthorizerEvent, answered: &Answered) -> Option<CallTexts> {
     let redact = redaction(event)?;
     let identity: Vec<&str> = event.identity().collect();
-    let redactor = Redactor { redact: &**redact, identity: format!(",{},", identity.join(",")) };
+    let identity = format!(",{},", identity.join(","));
+    let redactor = Redactor { redact: &**redact, context: event.request_context(), identity };
     let answer = answered.as_ref().ok().map(|answer| match answer.shown() {
         Some(shown) => redactor.text(shown),
         // Without names nobody knows what of it is secret.
@@ -42,6 +43,7 @@ pub(super) fn texts(event: &AuthorizerEvent, answered: &Answered) -> Option<Call
 /// Masks what stands in a document under a secret's name, and the caller's credentials wherever they stand.
 struct Redactor<'a> {
     redact: &'a dyn Redact,
+    context: &'a RequestContext,
     /// All values of all sources, with a comma before and behind each.
     identity: String,
 }
@@ -55,6 +57,8 @@ impl Redactor<'_> {
     fn redact_value(&self, value: &mut Value, secret: bool) {
         match value {
             Value::String(text) if secret || self.identifies(text) => *text = self.redact.mask(text),
+            // Paths and ARNs hold the variables of the path, under whatever name: so do policies that an answer makes.
+            Value::String(text) => *text = self.redact.path(text, self.context),
             Value::Array(items) => items.iter_mut().for_each(|item| self.redact_value(item, secret)),
             Value::Object(members) => {
                 for (name, member) in members {
@@ -62,7 +66,7 @@ impl Redactor<'_> {
                 }
             }
             number if secret && number.is_number() => *number = self.redact.mask(&number.to_string()).into(),
-            Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 

@@ -99,6 +99,12 @@ impl EndGuard {
         &self.context
     }
 
+    /// What may panic has the word, until [`inside`](Self::inside) or [`answered`](Self::answered) is over.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn enter(&mut self) {
+        self.inside = true;
+    }
+
     /// Calls into what may panic. Inlined, or what it gives is copied once more.
     #[inline(always)]
     pub(crate) fn inside<T>(&mut self, call: impl FnOnce() -> T) -> T {
@@ -115,6 +121,7 @@ impl EndGuard {
 
     /// The head of the answer is there. Gives itself back for the body; where none follows, all is told.
     pub(crate) fn answered<R: Body>(mut self, response: &Response<R>) -> Option<Self> {
+        self.inside = false;
         self.status = Some(response.status());
         self.time_to_head = self.watcher.answered(&self.context, response.headers());
         // What the body knows of its length is found without a look at the fields.

@@ -1,10 +1,13 @@
 //! Heads of answers on their way into the cache, and out of it.
 
 use super::{flight::Segments, rfc::trim};
-use crate::body::BoxError;
+use crate::{
+    body::BoxError,
+    response::{Cause, GatewayError},
+};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    Extensions, HeaderMap, HeaderName, HeaderValue,
     header::{
         CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
         UPGRADE,
@@ -35,15 +38,36 @@ pub(super) static HOP_BY_HOP: [HeaderName; 10] = [
 /// The fields that belong to one connection: the well-known ones and those that `Connection` lists (RFC 9111 section
 /// 3.1, RFC 9110 section 7.6.1). A proxy removes them from what it forwards, a cache from what it stores.
 pub fn hop_by_hop_fields(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(CONNECTION).into_iter();
-    let items = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let listed = items.filter_map(|item| HeaderName::from_bytes(trim(item)).ok());
+    let listed = options(headers).filter_map(|item| HeaderName::from_bytes(item).ok());
     listed.chain(HOP_BY_HOP.iter().cloned()).filter(|name| headers.contains_key(name)).collect()
+}
+
+fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(CONNECTION).into_iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(trim)
+}
+
+/// Whether `Connection` lists a field of the request that is there and not one of the well-known: a proxy between the
+/// cache and whoever answers takes it off, so that the answer is one to another request than the cache has seen.
+pub(super) fn takes_others_off(headers: &HeaderMap) -> bool {
+    let is_known = |option: &[u8]| {
+        option.eq_ignore_ascii_case(b"close")
+            || HOP_BY_HOP.iter().any(|name| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    };
+    options(headers)
+        .filter(|option| !is_known(option))
+        .any(|option| HeaderName::from_bytes(option).is_ok_and(|name| headers.contains_key(name)))
 }
 
 /// Takes them off.
 pub(super) fn hop_by_hop(headers: &mut HeaderMap) {
     hop_by_hop_fields(headers).iter().for_each(|name| drop(headers.remove(name)));
+}
+
+/// Whether an answer is the gateway's own for a service that it has given up: nobody knows what that has done.
+pub(super) fn is_given_up(extensions: &Extensions) -> bool {
+    let refusal = extensions.get::<GatewayError>();
+    refusal.is_some_and(|refusal| refusal.cause() == Cause::IntegrationTimeout)
 }
 
 /// Takes the fields of those names out of a head.
@@ -228,6 +252,25 @@ mod tests {
         headers.append("x-other", HeaderValue::from_static("1"));
         hop_by_hop(&mut headers);
         assert_eq!(headers.len(), 1);
+    }
+
+    #[test]
+    fn a_connection_takes_off_what_it_lists_and_is_there() {
+        let takes = |connection: &'static str| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [("x-own", "1"), ("keep-alive", "5"), ("te", "x"), ("accept", "*/*")] {
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            headers.append(CONNECTION, HeaderValue::from_static("close"));
+            headers.append(CONNECTION, HeaderValue::from_static(connection));
+            takes_others_off(&headers)
+        };
+        for harmless in ["close", "Keep-Alive, TE", "", " , ", "x-other", "x own", "upgrade"] {
+            assert!(!takes(harmless), "{harmless}");
+        }
+        for bad in ["X-Own", "close ,\tx-own", "keep-alive, Accept"] {
+            assert!(takes(bad), "{bad}");
+        }
     }
 
     #[test]

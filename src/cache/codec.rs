@@ -3,11 +3,11 @@
 //! | bytes | |
 //! |---|---|
 //! | 4 | `tgcv` |
-//! | 1 | version of the form, 1 |
+//! | 1 | version of the form, 2 |
 //! | 16 | the first half of the SHA-256 digest of all that follows |
 //! | 8 | when it was written, in milliseconds since 1970 |
 //! | 4 + n | the whole key |
-//! | 1 | 0: answers are not storable; 1: answers |
+//! | 1 | 0: answers are not storable; 1: answers; 2: answers to requests with credentials are not storable |
 //! | ... | the rest of the mark's life, or a count and the answers |
 //!
 //! Numbers are big-endian, texts have their length in front. Another version, another digest, a length beyond the end or
@@ -27,11 +27,12 @@ use sha2::{Digest, Sha256};
 use std::{sync::Arc, time::Duration};
 
 const MAGIC: &[u8; 4] = b"tgcv";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHECKSUM: usize = 16;
 const HEAD: usize = MAGIC.len() + 1 + CHECKSUM;
 const PASS: u8 = 0;
 const ANSWERS: u8 = 1;
+const PASS_OF_CREDENTIALS: u8 = 2;
 
 /// How long a value has lain in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ impl StoredValue {
     /// value that is of none.
     pub fn remaining(&self, now: Timestamp) -> Duration {
         match &self.0 {
-            Slot::Pass { until } => Duration::from_nanos(until.saturating_sub(now.monotonic_nanos())),
+            Slot::Pass { until, .. } => Duration::from_nanos(until.saturating_sub(now.monotonic_nanos())),
             slot => slot.entries().iter().map(|entry| rest_of_life(entry, now)).max().unwrap_or_default(),
         }
     }
@@ -124,8 +125,8 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
 }
 
 fn put_slot(out: &mut Vec<u8>, slot: &Slot, now: Timestamp) {
-    if let Slot::Pass { until } = slot {
-        out.put_u8(PASS);
+    if let Slot::Pass { until, of_credentials } = slot {
+        out.put_u8(if *of_credentials { PASS_OF_CREDENTIALS } else { PASS });
         return out.put_u64(until.saturating_sub(now.monotonic_nanos()));
     }
     out.put_u8(ANSWERS);
@@ -135,9 +136,10 @@ fn put_slot(out: &mut Vec<u8>, slot: &Slot, now: Timestamp) {
 
 fn take_slot(bytes: &mut Bytes, ago: Duration, now: Timestamp) -> Option<Slot> {
     match bytes.try_get_u8().ok()? {
-        PASS => {
+        kind @ (PASS | PASS_OF_CREDENTIALS) => {
             let left = bytes.try_get_u64().ok()?.saturating_sub(nanos(ago));
-            Some(Slot::Pass { until: now.monotonic_nanos().saturating_add(left) })
+            let until = now.monotonic_nanos().saturating_add(left);
+            Some(Slot::Pass { until, of_credentials: kind == PASS_OF_CREDENTIALS })
         }
         ANSWERS => {
             let count = bytes.try_get_u8().ok()?;
@@ -159,11 +161,14 @@ fn put_entry(out: &mut Vec<u8>, entry: &Entry, now: Timestamp) {
         meta.freshness.immutable,
     ]));
     let Freshness { lifetime, initial_age, while_revalidate, if_error, .. } = meta.freshness;
-    put_times(out, [meta.responded.since(meta.requested), meta.age(now).max(initial_age)]);
+    // What is read back was asked for before all of its age.
+    let travel = meta.responded.since(meta.requested).saturating_sub(initial_age);
+    put_times(out, [travel, meta.age(now).max(initial_age)]);
     put_times(out, [lifetime, while_revalidate, if_error]);
+    put_times(out, [meta.soft_purged_for(now).unwrap_or_default()]);
     put_selection(out, meta.selection.as_ref());
-    out.put_u16(u16::try_from(meta.tags.len()).unwrap_or(u16::MAX));
-    meta.tags.iter().take(usize::from(u16::MAX)).for_each(|tag| put_text(out, tag.as_bytes()));
+    out.put_u32(meta.tags.len() as u32);
+    meta.tags.iter().for_each(|tag| put_text(out, tag.as_bytes()));
     put_fields(out, &content.headers);
     out.put_u8(u8::from(content.trailers.is_some()));
     content.trailers.iter().for_each(|trailers| put_fields(out, trailers));
@@ -177,6 +182,7 @@ fn take_entry(bytes: &mut Bytes, ago: Duration, now: Timestamp) -> Option<Entry>
         from_flags(bytes.try_get_u8().ok()?)?;
     let [travel, age] = take_times(bytes)?;
     let [lifetime, while_revalidate, if_error] = take_times(bytes)?;
+    let [purged] = take_times(bytes)?;
     let initial_age = age.saturating_add(ago);
     let freshness = Freshness {
         lifetime,
@@ -188,10 +194,11 @@ fn take_entry(bytes: &mut Bytes, ago: Duration, now: Timestamp) -> Option<Entry>
         immutable,
     };
     let selection = take_selection(bytes)?;
-    let tags = (0..bytes.try_get_u16().ok()?).map(|_| take_tag(bytes)).collect::<Option<Box<[_]>>>()?;
-    let meta = Meta::new(status, (earlier(now, travel), now), freshness, selection, tags);
+    let tags = (0..bytes.try_get_u32().ok()?).map(|_| take_tag(bytes)).collect::<Option<Box<[_]>>>()?;
+    let requested = earlier(now, initial_age.saturating_add(travel));
+    let meta = Meta::new(status, (requested, now), freshness, selection, tags);
     if is_soft_purged {
-        meta.purge_softly();
+        meta.purge_softly(now, purged.saturating_add(ago));
     }
     let headers = take_fields(bytes)?;
     let trailers = match take_bool(bytes)? {

@@ -40,6 +40,7 @@ pub struct CacheBuilder {
     clock: Clock,
     limits: Limits,
     settings: CacheSettings,
+    ttl: Option<Duration>,
     key: CacheKey,
     credentials: Vec<HeaderName>,
     strips_tags: bool,
@@ -66,6 +67,7 @@ impl Default for CacheBuilder {
                 finish_abandoned: false,
             },
             settings: CacheSettings::new(),
+            ttl: None,
             key: CacheKey::new(),
             credentials: Vec::new(),
             strips_tags: false,
@@ -77,14 +79,16 @@ impl Default for CacheBuilder {
 
 impl CacheBuilder {
     /// Memory for entries in bytes, with what each entry costs beside its body. Default: 64 MiB. At least twice the
-    /// largest entry. Not used with a [`store`](Self::store) of your own.
+    /// largest entry. Not used with a [`store`](Self::store) of your own. Bodies that are on their way and might be stored hold
+    /// up to a quarter of the store's capacity beside it, all together; what would be more is not stored.
     #[must_use]
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.capacity = bytes;
         self
     }
 
-    /// Longest body that is stored, in bytes. A longer one passes untouched. Default: 1,048,576, AWS's limit.
+    /// Longest body that is stored, in bytes. A longer one passes untouched. Default: 1,048,576, AWS's limit. Answers of one
+    /// URL for other values of the fields that `Vary` names share the room of two such; the oldest of them make room.
     #[must_use]
     pub fn entry_limit(mut self, bytes: usize) -> Self {
         self.limits.entry = bytes;
@@ -92,10 +96,11 @@ impl CacheBuilder {
     }
 
     /// How long an answer is used, where the method's own settings do not say. Default: 300 s; any value, AWS allows
-    /// up to 3600 s. Zero switches caching off.
+    /// up to 3600 s. Zero switches caching off. Wins over that of [`settings`](Self::settings), in whatever order the two
+    /// are set.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.settings.ttl = ttl;
+        self.ttl = Some(ttl);
         self
     }
 
@@ -250,8 +255,10 @@ impl CacheBuilder {
         self
     }
 
-    /// The rules of RFC 9111 in place of AWS's: the service's and the client's words count, and neither TTL nor
-    /// statuses; see [`rfc`](super::rfc).
+    /// The rules of RFC 9111 in place of AWS's: the service's and the client's words count, and no TTL; see
+    /// [`rfc`](super::rfc). [`aws_exact`](Self::aws_exact), [`statuses`](Self::statuses) and
+    /// [`may_invalidate`](Self::may_invalidate) have no meaning there, and are an error beside it: whether a client may ask
+    /// for a fresh answer is said by [`Rfc9111::honor_request_directives`].
     #[must_use]
     pub fn rfc9111(mut self, rules: Rfc9111) -> Self {
         self.rules = Some(Box::new(rules));
@@ -262,15 +269,17 @@ impl CacheBuilder {
     ///
     /// # Errors
     ///
-    /// A capacity of less than twice the largest entry; settings that ask for encryption without keys. (Settings of a stage:
+    /// A capacity of less than twice the largest entry; settings that ask for encryption without keys; a step of AWS mode
+    /// beside [`rfc9111`](Self::rfc9111). (Settings of a stage:
     /// a `BuildError` of the gateway; where they come later, their methods are not cached, for the reason
     /// [`NotEncrypted`](super::NoCacheReason::NotEncrypted).)
     pub fn build(self) -> Result<Cache, ConfigError> {
         self.check_encryption()?;
+        self.check_mode()?;
         let store = match self.store {
             Some(store) => store,
             None => {
-                let largest = self.limits.entry as u64 + ENTRY_ALLOWANCE;
+                let largest = (self.limits.entry as u64).saturating_add(ENTRY_ALLOWANCE);
                 Arc::new(MemoryCacheStore::new(self.capacity, largest)?)
             }
         };
@@ -282,12 +291,28 @@ impl CacheBuilder {
             tier: self.tier.map(|tier| Tier::new(tier, self.tier_options, self.clock.clone())),
             clock: self.clock,
             limits: self.limits,
-            settings: self.settings,
+            settings: CacheSettings { ttl: self.ttl.unwrap_or(self.settings.ttl), ..self.settings },
             key: self.key,
             strips_tags: self.strips_tags,
             #[cfg(feature = "cache-encryption")]
             keys: self.keys,
         })))
+    }
+
+    /// Who says who may invalidate must not believe that it holds where nobody asks.
+    fn check_mode(&self) -> Result<(), ConfigError> {
+        let AwsRules { statuses, heeds_service, may_invalidate } = &self.aws;
+        let steps = [
+            ("aws_exact", !heeds_service),
+            ("statuses", statuses.is_some()),
+            ("may_invalidate", may_invalidate.is_some()),
+        ];
+        match steps.iter().find(|(_, is_set)| self.rules.is_some() && *is_set) {
+            Some((step, _)) => {
+                Err(ConfigError::new("cache rules", *step, "means nothing beside the rules of RFC 9111"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_encryption(&self) -> Result<(), ConfigError> {

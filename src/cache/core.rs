@@ -7,10 +7,12 @@ use super::{
     key::{StoreKey, StoredKey},
     purge::Purge,
     reason::NoCacheReason,
+    releases::Releases,
     rules::Rules,
     stats::Counters,
-    store::{CacheStore, Slot, StoredValue},
+    store::{CacheStore, Room, Slot, StoredValue},
     tier::{Lead, Tier},
+    under_way::{Kept, UnderWay},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -98,13 +100,14 @@ pub(crate) struct Core {
     /// A secret of this cache.
     hasher: RandomState,
     changes: [Changes; STRIPES],
-    /// The weight of the largest value that the store takes.
-    largest: u64,
+    room: Room,
+    under_way: Arc<UnderWay>,
     purges: AtomicU64,
     instances: AtomicU32,
     tokens: AtomicU64,
     /// Some entry's key is, or may be, of one caller only.
     has_identities: AtomicBool,
+    releases: Releases,
     #[cfg(feature = "cache-encryption")]
     pub(super) keys: Option<super::seal::EncryptionKeys>,
 }
@@ -140,7 +143,8 @@ impl Core {
         let has_identities = parts.store.is_warm() || parts.tier.is_some();
         Self {
             rules: parts.rules,
-            largest: parts.store.usage().largest,
+            room: Room::of(parts.store.usage()),
+            under_way: Arc::new(UnderWay::beside(parts.store.usage())),
             store: parts.store,
             tier: parts.tier,
             flights: FlightTable::default(),
@@ -157,9 +161,15 @@ impl Core {
             instances: AtomicU32::new(0),
             tokens: AtomicU64::new(0),
             has_identities: AtomicBool::new(has_identities),
+            releases: Releases::default(),
             #[cfg(feature = "cache-encryption")]
             keys: parts.keys,
         }
+    }
+
+    /// For a body that begins.
+    pub(super) fn keeping(&self) -> Kept {
+        Kept::nothing_of(&self.under_way)
     }
 
     pub(super) fn hash(&self, key: &[u8]) -> u64 {
@@ -195,6 +205,11 @@ impl Core {
         if !self.has_identities() {
             self.has_identities.store(true, SeqCst);
         }
+    }
+
+    /// Which deployments of which stages entries may be of, as far as this process has asked for them.
+    pub(super) fn releases(&self) -> &Releases {
+        &self.releases
     }
 
     fn stripe(&self, key: StoreKey<'_>) -> &Changes {
@@ -254,19 +269,25 @@ impl Core {
         if let Some(tier) = &self.tier {
             tier.put(self, key, &entry, terms.lead);
         }
-        let is_kept = self.write(key, Slot::with(previous.as_ref(), entry, self.largest));
+        let room = self.room.beside(key.borrowed());
+        let is_kept = self.write(key, Slot::with(previous.as_ref(), entry, room));
         is_kept.then_some(()).ok_or(NoCacheReason::TooLarge)
     }
 
-    /// Puts in what another process has stored. `false`: something was purged meanwhile.
+    /// Puts in what another process has stored, unless a call of this one has brought something newer. `false`: something
+    /// was purged meanwhile.
     pub(super) fn adopt(&self, key: &StoredKey, value: StoredValue, purges: u64) -> bool {
         let _guard = self.update(key.borrowed());
         if self.purges_of(key.borrowed()) != purges {
             return false;
         }
-        let previous = self.slot(key);
+        let (previous, now) = (self.slot(key), self.clock.now());
         match value.0 {
-            Slot::One(entry) => drop(self.write(key, Slot::with(previous.as_ref(), entry, self.largest))),
+            Slot::One(entry) if previous.as_ref().is_some_and(|slot| slot.has_newer(&entry, now)) => {}
+            Slot::One(entry) => {
+                let room = self.room.beside(key.borrowed());
+                self.write(key, Slot::with(previous.as_ref(), entry, room));
+            }
             mark if previous.is_none_or(|previous| previous.entries().is_empty()) => {
                 self.write(key, mark);
             }
@@ -311,13 +332,34 @@ impl Core {
             // What is being read from the tier does not come back fresh.
             self.count_purge();
         }
-        entry.meta.purge_softly();
+        entry.meta.purge_softly(self.clock.now(), Duration::ZERO);
         self.write(key, slot.clone());
+    }
+
+    /// What the service no longer has goes, unless a later call than that has brought it.
+    pub(super) fn forget_answer(self: &Arc<Self>, key: &StoredKey, request: &HeaderMap, asked: Timestamp) {
+        let _guard = self.update(key.borrowed());
+        let Some(slot) = self.slot(key) else { return };
+        let goes = |entry: &&Arc<Entry>| entry.is_for(request) && !entry.meta.is_of_later_call(asked);
+        let others: Vec<_> = slot.entries().iter().filter(|entry| !goes(entry)).cloned().collect();
+        if others.len() == slot.entries().len() {
+            return;
+        }
+        if let Some(tier) = &self.tier {
+            tier.tell(&Purge::exactly(key.borrowed().bytes()));
+            // What is being read from the tier does not come back.
+            self.count_purge_of(key.borrowed());
+        }
+        match Slot::of(others) {
+            Some(others) => drop(self.write(key, others)),
+            None => self.store.remove(key.borrowed()),
+        }
     }
 
     /// Remembers that the answer to such a request is not storable, unless answers to others under the same key are
     /// stored: those stay, and the request's own goes, if the service now forbids to keep it. An error, or what only
-    /// this client brought about, does not drive out what may be confirmed later.
+    /// this client brought about, does not drive out what may be confirmed later; and what is so because of who asks is
+    /// remembered for nobody else.
     pub(super) fn mark_pass(
         self: &Arc<Self>,
         key: &StoredKey,
@@ -326,6 +368,9 @@ impl Core {
         now: Timestamp,
         lead: Option<&Arc<Lead>>,
     ) {
+        if reason == NoCacheReason::RequestDirective {
+            return;
+        }
         let _guard = self.update(key.borrowed());
         let previous = self.slot(key);
         let entries = previous.as_ref().map_or(&[][..], Slot::entries);
@@ -333,11 +378,15 @@ impl Core {
             return;
         }
         let others: Vec<_> = entries.iter().filter(|entry| !entry.is_for(request)).cloned().collect();
+        let of_credentials = reason == NoCacheReason::Authorization;
+        if of_credentials && previous.is_some_and(|slot| slot.is_pass(now, false)) {
+            return;
+        }
         let slot = match others.is_empty() {
-            true => Slot::Pass { until: deadline(now, self.limits.hit_for_miss) },
+            true => Slot::Pass { until: deadline(now, self.limits.hit_for_miss), of_credentials },
             false => Slot::Many(others.into()),
         };
-        if let (Slot::Pass { until }, Some(tier)) = (&slot, &self.tier) {
+        if let (Slot::Pass { until, of_credentials: false }, Some(tier)) = (&slot, &self.tier) {
             tier.put_pass(self, key, *until, lead);
         }
         self.write(key, slot);
@@ -362,5 +411,47 @@ impl Core {
     #[cfg(not(feature = "cache-encryption"))]
     pub(super) fn opened(&self, _: StoreKey<'_>, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
         Some(Arc::clone(entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cache::{
+            Cache,
+            entry::{Content, Freshness, Meta},
+        },
+        clock::ManualClock,
+    };
+    use bytes::Bytes;
+    use http::StatusCode;
+
+    fn entry(asked: Timestamp, lifetime: u64) -> Arc<Entry> {
+        let freshness = Freshness { lifetime: Duration::from_secs(lifetime), ..Freshness::default() };
+        let meta = Meta::new(StatusCode::OK, (asked, asked), freshness, None, Box::default());
+        let content = Content { headers: HeaderMap::new(), body: Bytes::new(), trailers: None };
+        Arc::new(Entry::new(meta, content))
+    }
+
+    /// While the second tier was asked, a call that shares with nobody may have come to its end.
+    #[test]
+    fn what_another_process_has_stored_replaces_nothing_newer() {
+        let manual = ManualClock::at_unix_seconds(0);
+        let core = Cache::builder().clock(manual.clock()).build().unwrap().into_core();
+        let key = StoreKey::new(1, b"key").to_owned();
+        let earlier = core.clock.now();
+        manual.advance(Duration::from_secs(1));
+        let later = core.clock.now();
+        for (own, lifetime, of_other, is_kept) in
+            [(later, 60, earlier, true), (earlier, 60, later, false), (later, 0, earlier, false)]
+        {
+            let (own, of_other) = (entry(own, lifetime), entry(of_other, 60));
+            core.write(&key, Slot::One(Arc::clone(&own)));
+            let value = StoredValue(Slot::One(Arc::clone(&of_other)));
+            assert!(core.adopt(&key, value, core.purges_of(key.borrowed())));
+            let expected = if is_kept { own } else { of_other };
+            assert!(Arc::ptr_eq(&core.slot(&key).unwrap().entries()[0], &expected), "{is_kept}");
+        }
     }
 }

@@ -33,6 +33,13 @@ impl Credentials {
         HEADERS.contains(name) || self.more.contains(name)
     }
 
+    /// Whether a field of the request stands in its key as a digest: a credential, or what an authorizer outside has known
+    /// the caller by.
+    pub(super) fn hides(&self, name: &HeaderName, request: RequestView<'_>) -> bool {
+        let established = || request.context?.authorizer()?.known_by();
+        self.has(name) || established().is_some_and(|known_by| known_by.headers.contains(name))
+    }
+
     /// Whether the request carries a credential that its key does not tell apart from another's.
     pub(super) fn uncovered(&self, request: RequestView<'_>, present: Present, key: &CacheKey) -> bool {
         if key.shared || key.principal && request.context.is_some_and(|context| context.principal().is_some())

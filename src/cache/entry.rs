@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicI64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -39,8 +39,11 @@ pub(crate) struct Meta {
     /// The request fields that the answer varies by, and their values in digest.
     pub(crate) selection: Option<Selection>,
     pub(crate) tags: Box<[Box<str>]>,
-    soft_purged: AtomicBool,
+    /// When it was purged softly (monotonic), or [`NEVER`]; what was read back may have been before this process began.
+    soft_purged: AtomicI64,
 }
+
+const NEVER: i64 = i64::MAX;
 
 impl Meta {
     pub(crate) fn new(
@@ -50,7 +53,7 @@ impl Meta {
         selection: Option<Selection>,
         tags: Box<[Box<str>]>,
     ) -> Self {
-        Self { status, requested, responded, freshness, selection, tags, soft_purged: AtomicBool::new(false) }
+        Self { status, requested, responded, freshness, selection, tags, soft_purged: AtomicI64::new(NEVER) }
     }
 
     /// `current_age` of RFC 9111 section 4.2.3.
@@ -70,18 +73,40 @@ impl Meta {
         !self.remaining(now).is_zero()
     }
 
-    /// How long it has been stale.
+    /// Whether it was brought by a call that began after `started`. What another process or run has stored was asked for as
+    /// long ago as it is old.
+    pub(crate) fn is_of_later_call(&self, started: Timestamp) -> bool {
+        self.requested.monotonic_nanos() > started.monotonic_nanos()
+    }
+
+    /// How long it has been stale: since it expired, or since it was purged softly.
     pub(crate) fn staleness(&self, now: Timestamp) -> Duration {
-        self.age(now).saturating_sub(self.freshness.lifetime)
+        let expired = self.age(now).saturating_sub(self.freshness.lifetime);
+        self.soft_purged_for(now).map_or(expired, |purged| purged.max(expired))
     }
 
     pub(crate) fn is_soft_purged(&self) -> bool {
-        self.soft_purged.load(Relaxed)
+        self.soft_purged.load(Relaxed) != NEVER
     }
 
-    pub(crate) fn purge_softly(&self) {
-        self.soft_purged.store(true, Relaxed);
+    /// For how long it has been purged softly, if it has.
+    pub(crate) fn soft_purged_for(&self, now: Timestamp) -> Option<Duration> {
+        let purged = self.soft_purged.load(Relaxed);
+        let since = || nanos(now).saturating_sub(purged);
+        (purged != NEVER).then(|| Duration::from_nanos(u64::try_from(since()).unwrap_or(0)))
     }
+
+    /// It is stale from now on, or has been for `since`. A second purge changes nothing.
+    pub(crate) fn purge_softly(&self, now: Timestamp, since: Duration) {
+        let since = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+        let purged = nanos(now).saturating_sub(since);
+        // The error is that of an earlier purge.
+        let _kept = self.soft_purged.compare_exchange(NEVER, purged, Relaxed, Relaxed);
+    }
+}
+
+fn nanos(now: Timestamp) -> i64 {
+    i64::try_from(now.monotonic_nanos()).unwrap_or(NEVER - 1)
 }
 
 /// The answer itself. Fields that concern one connection only are not in it.
@@ -110,7 +135,8 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn new(meta: Meta, content: Content) -> Self {
         let trailers = content.trailers.as_deref();
-        let weight = weight_of(&content.headers, content.body.len(), trailers, &meta.tags);
+        let varies_by = meta.selection.as_ref().map_or(&[][..], |selection| selection.names());
+        let weight = weight_of(&content.headers, content.body.len(), trailers, (&meta.tags, varies_by));
         Self { meta, content, is_sealed: false, weight }
     }
 
@@ -124,7 +150,7 @@ impl Clone for Meta {
     fn clone(&self) -> Self {
         let times = (self.requested, self.responded);
         let copy = Self::new(self.status, times, self.freshness, self.selection.clone(), self.tags.clone());
-        copy.soft_purged.store(self.is_soft_purged(), Relaxed);
+        copy.soft_purged.store(self.soft_purged.load(Relaxed), Relaxed);
         copy
     }
 }

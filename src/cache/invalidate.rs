@@ -59,15 +59,20 @@ impl LayerState {
                     self.core.invalidate_key(StoreKey::new(self.core.hash(key), key));
                 }
             }
-            None => drop(self.core.purge_and_tell(&target.everything())),
+            None => self.core.purge_behind(&target.everything()),
         }
     }
 
     /// Whether there may be entries of the target under keys that nobody can make from this request: of other callers,
-    /// for other values of declared fields, and of the other release of a canary.
+    /// for other values of declared fields, of the other release of a canary, and of another deployment of the stage, which
+    /// a roll back would serve again.
     fn has_keys_beside(&self, scope: Option<&Arc<Scope>>, key: &CacheKey) -> bool {
-        let has_canary = scope.and_then(|scope| scope.stage.as_ref()?.canary).is_some();
-        has_canary || !key.headers.is_empty() || self.core.has_identities()
+        let has_others = scope.and_then(|scope| scope.stage.as_ref()).is_some_and(|stage| {
+            let releases = self.core.releases();
+            stage.canary.is_some()
+                || releases.are_of_others(stage.name.as_bytes(), stage.deployment_id.as_bytes())
+        });
+        has_others || !key.headers.is_empty() || self.core.has_identities()
     }
 }
 

@@ -4,6 +4,10 @@
 //! running into each other, and the table compares the whole key, so a hash can collide without harm. Nothing but the
 //! host is decoded or normalised, since the service might tell the forms apart.
 
+mod reader;
+
+pub(super) use reader::KeyReader;
+
 use super::{credentials::Credentials, rules::RequestView};
 #[cfg(feature = "mtls")]
 use crate::context::ClientCertificate;
@@ -213,7 +217,9 @@ pub(super) fn encode(
         query(buffer, name, request.uri.query().unwrap_or_default());
     }
     path_variables(buffer, scope, spec, request);
-    spec.headers.iter().for_each(|name| header(buffer, name, request.headers, credentials));
+    spec.headers
+        .iter()
+        .for_each(|name| header(buffer, name, request.headers, credentials.hides(name, request)));
     if !spec.shared {
         identities(buffer, request);
     }
@@ -309,8 +315,8 @@ fn path_variable(buffer: &mut KeyBuffer, name: &str, value: Option<&str>) {
     buffer.end();
 }
 
-fn header(buffer: &mut KeyBuffer, name: &HeaderName, headers: &HeaderMap, credentials: &Credentials) {
-    match credentials.has(name) {
+fn header(buffer: &mut KeyBuffer, name: &HeaderName, headers: &HeaderMap, is_secret: bool) {
+    match is_secret {
         true => buffer.digest(name, headers),
         false => buffer.values(tag::HEADER, name, headers.get_all(name)),
     }
@@ -354,38 +360,6 @@ pub(super) fn names(pair: &str, name: &str) -> bool {
     })
 }
 
-/// Reads keys back, for purges.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct KeyReader<'a>(&'a [u8]);
-
-impl<'a> KeyReader<'a> {
-    /// The head of a key, and a reader of what follows.
-    pub(super) fn head(key: &'a [u8]) -> Option<(KeyHead<'a>, Self)> {
-        let mut reader = Self(key);
-        let head = KeyHead {
-            instance: reader.part()?,
-            stage: reader.part()?,
-            deployment: reader.part()?,
-            namespace: reader.part()?,
-            method: reader.part()?,
-            path: reader.part()?,
-        };
-        Some((head, reader))
-    }
-
-    fn part(&mut self) -> Option<&'a [u8]> {
-        let (length, rest) = self.0.split_first_chunk::<4>()?;
-        let (part, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        self.0 = rest;
-        Some(part)
-    }
-
-    /// Whether what follows the head contains exactly `tail`, the encoding of one parameter.
-    pub(super) fn contains(self, tail: &[u8]) -> bool {
-        self.0.windows(tail.len()).any(|window| window == tail)
-    }
-}
-
 /// The encoding of one declared query parameter with one value, as it stands in keys.
 pub(super) fn query_part(name: &str, value: &str) -> Vec<u8> {
     let mut buffer = KeyBuffer::new();
@@ -400,18 +374,11 @@ pub(super) fn path_part(name: &str, value: &str) -> Vec<u8> {
     buffer.bytes().to_vec()
 }
 
-/// The encoding of one declared header field with one value, as it stands in keys.
-pub(super) fn header_part(name: &HeaderName, value: &HeaderValue, credentials: &Credentials) -> Vec<u8> {
+/// The encoding of one declared header field with one value, as it stands in keys: in the clear, or in digest.
+pub(super) fn header_part(name: &HeaderName, value: &HeaderValue, is_secret: bool) -> Vec<u8> {
     let mut buffer = KeyBuffer::new();
-    header(&mut buffer, name, &HeaderMap::from_iter([(name.clone(), value.clone())]), credentials);
+    header(&mut buffer, name, &HeaderMap::from_iter([(name.clone(), value.clone())]), is_secret);
     buffer.bytes().to_vec()
-}
-
-/// That of a field that was written in the clear and is a credential.
-pub(super) fn hidden_part(part: &[u8], credentials: &Credentials) -> Option<Vec<u8>> {
-    let mut reader = KeyReader(part.strip_prefix(&[tag::HEADER])?);
-    let name = HeaderName::from_bytes(reader.part()?).ok().filter(|name| credentials.has(name))?;
-    Some(header_part(&name, &HeaderValue::from_bytes(reader.part()?).ok()?, credentials))
 }
 
 /// The encoding of a host that a request names in one way, as it stands in keys.

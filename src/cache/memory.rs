@@ -19,6 +19,7 @@ use std::{
 pub struct MemoryCacheStore {
     cache: Cache<StoredKey, StoredValue, Weigh, BuildHasherDefault<Given>>,
     largest: u64,
+    largest_together: u64,
 }
 
 /// A value may have this part of a shard at most: a shard with one value in it is no cache.
@@ -29,7 +30,9 @@ const AVERAGE: u64 = 4096;
 
 impl MemoryCacheStore {
     /// A store of `capacity` bytes for values of up to `largest` bytes (their weight, see
-    /// [`StoredValue::weight`]). As many shards as that allows, at most 64.
+    /// [`StoredValue::weight`]). As many shards as that allows, at most 64. Answers under one key, for other values of the
+    /// fields that `Vary` names, may weigh twice as much together, as far as they leave a quarter of a shard to others; what
+    /// is older makes room.
     ///
     /// # Errors
     ///
@@ -52,7 +55,24 @@ impl MemoryCacheStore {
             })?;
         let cache =
             Cache::with_options(options, Weigh, BuildHasherDefault::default(), DefaultLifecycle::default());
-        Ok(Self { cache, largest })
+        let most = cache.shard_capacity() / 4 * 3;
+        let largest_together = largest.saturating_mul(2).min(most).max(largest);
+        Ok(Self { cache, largest, largest_together })
+    }
+
+    fn takes(&self, key: &StoredKey, value: &StoredValue) -> bool {
+        let most = if value.answers() > 1 { self.largest_together } else { self.largest };
+        value.weight(key.borrowed().bytes().len()) <= most
+    }
+
+    /// Puts a value under a key, unless there is one: what lies there then.
+    #[cfg(feature = "redb")]
+    pub(crate) fn insert_if_absent(&self, key: &StoredKey, value: StoredValue) -> StoredValue {
+        if !self.takes(key, &value) {
+            return value;
+        }
+        let found: Result<_, std::convert::Infallible> = self.cache.get_or_insert_with(key, || Ok(value));
+        found.unwrap_or_else(|never| match never {})
     }
 }
 
@@ -66,7 +86,7 @@ impl CacheStore for MemoryCacheStore {
     }
 
     fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
-        let fits = value.weight(key.borrowed().bytes().len()) <= self.largest;
+        let fits = self.takes(key, &value);
         match fits {
             true => self.cache.insert(key.clone(), value),
             false => self.remove(key.borrowed()),
@@ -84,16 +104,13 @@ impl CacheStore for MemoryCacheStore {
         self.cache.retain(|key, value| (keep.borrow_mut())(key.borrowed().bytes(), value));
     }
 
-    fn clear(&self) {
-        self.cache.clear();
-    }
-
     fn usage(&self) -> StoreUsage {
         StoreUsage {
             keys: self.cache.len() as u64,
             bytes: self.cache.weight(),
             capacity: self.cache.capacity(),
             largest: self.largest,
+            largest_together: self.largest_together,
         }
     }
 }
@@ -155,5 +172,26 @@ impl Hash for Lookup<'_> {
 impl Equivalent<StoredKey> for Lookup<'_> {
     fn equivalent(&self, key: &StoredKey) -> bool {
         self.0.bytes() == key.borrowed().bytes()
+    }
+}
+
+#[cfg(all(test, feature = "redb"))]
+mod tests {
+    use super::*;
+    use crate::cache::store::Slot;
+
+    #[test]
+    fn what_is_there_is_not_replaced_by_what_is_older() {
+        let store = MemoryCacheStore::new(1 << 20, 1 << 10).unwrap();
+        let key = StoreKey::new(7, b"a key").to_stored();
+        let mark = |until| StoredValue(Slot::Pass { until, of_credentials: false });
+        let until = |value: StoredValue| match value.0 {
+            Slot::Pass { until, .. } => until,
+            _ => 0,
+        };
+        assert_eq!(until(store.insert_if_absent(&key, mark(1))), 1);
+        assert!(store.insert(&key, mark(2)));
+        assert_eq!(until(store.insert_if_absent(&key, mark(3))), 2);
+        assert_eq!(store.get(key.borrowed()).map(until), Some(2));
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! 1. The method's settings say whether it is cached: those of the stage or of [`CacheLayer::routes`]
 //!    ([`CacheSettings`](crate::route::CacheSettings)), else the cache's own. Settings that do not name a method hold
-//!    for its `GET` only. A request with `Upgrade`, `Range`, `If-Match` or `If-Unmodified-Since`, or a `GET`
-//!    with a body, goes to the service.
+//!    for its `GET` only. A request with `Upgrade`, `Range`, `If-Match` or `If-Unmodified-Since`, a `GET`
+//!    with a body, or one whose `Connection` lists fields beside those of a connection (a proxy inside would take them
+//!    off, and answer another request), goes to the service.
 //! 2. `Cache-Control: max-age=0` invalidates the entry if [`CacheBuilder::may_invalidate`] says so, or the caller's
 //!    policies do (`CacheBuilder::may_invalidate_by_policy`: `execute-api:InvalidateCache`), or if settings require no
 //!    authorization: the entry goes at once, whatever comes of the call. Otherwise the settings' strategy says what is
@@ -26,9 +27,9 @@
 //!    [`CacheKey::shared_between_callers`](crate::route::CacheKey::shared_between_callers); it is needed, too, where mutual
 //!    TLS lets in clients between which the service makes no difference. **Behind an authorizer** every request carries
 //!    credentials, a token for example, and nothing is cached until the method's key says for whom:
-//!    [`CacheKey::principal`](crate::route::CacheKey::principal) keeps one entry for each caller, whatever the token. If a
-//!    field of an authorizer is declared with [`CacheKey::header`](crate::route::CacheKey::header) instead, it stands in the
-//!    key as it was sent, and as a digest only where `CacheBuilder::credential` names it, too.
+//!    [`CacheKey::principal`](crate::route::CacheKey::principal) keeps one entry for each caller, whatever the token. A
+//!    field of an authorizer that is declared with [`CacheKey::header`](crate::route::CacheKey::header) instead stands in
+//!    the key as a digest, as every credential does.
 //! 4. The key ([`CacheKey`](crate::route::CacheKey)): stage, deployment, resource, method, then host, path and query, or
 //!    what is declared; byte for byte, but for the host, which is the same in any case, in `Host` or in the URI, with
 //!    or without the default port of the URI's scheme. A canary has keys of its own, unless its `use_stage_cache` says
@@ -37,11 +38,13 @@
 //! 5. Else the service is called, **once for everybody who asks the same**, without the client's conditions. Every client
 //!    that waits drives the call and reads the body as it arrives. One that goes away takes nothing along; the last one to
 //!    go ends the call, unless only the end of an announced body is to come. An answer that is not storable is for the
-//!    client that made the call: the others make their own at once, and for 120 s nobody waits on that key. A wait lasts
-//!    5 s at most.
+//!    client that made the call: the others make their own at once, and for 120 s nobody waits on that key. Where a call
+//!    fails, or its body breaks off before anything of it was sent to those who wait, the next of them makes one. A wait
+//!    lasts 5 s at most.
 //! 6. The answer is stored when its body is complete: status 200, 203, 204, 300, 301 or 308; at most 1 MiB; no
 //!    `no-store`, `private`, `no-cache`, `Set-Cookie`, `Vary: *`, `text/event-stream`; as long as `Content-Length` said;
-//!    not a refusal of a gateway layer; and nothing was purged meanwhile. Trailers are stored with it.
+//!    not a refusal of a gateway layer; and neither was it purged meanwhile nor has a later call brought a newer one.
+//!    Trailers are stored with it.
 //!
 //! | request | status | body | fields |
 //! |---|---|---|---|
@@ -150,6 +153,7 @@ mod plan;
 mod present;
 mod purge;
 mod reason;
+mod releases;
 mod respond;
 pub mod rfc;
 mod rules;
@@ -161,6 +165,7 @@ mod stats;
 mod store;
 mod tags;
 pub mod tier;
+mod under_way;
 
 pub use aws::InvalidationRequest;
 pub use codec::StoredFor;
@@ -175,5 +180,5 @@ pub use reason::{CacheStatus, NoCacheReason};
 #[cfg(feature = "cache-encryption")]
 pub use seal::EncryptionKeys;
 pub use stats::CacheStats;
-pub use store::{CacheStore, StoreUsage, StoredValue};
+pub use store::{CacheStore, KeepValue, StoreUsage, StoredValue};
 pub use tier::{CacheTier, TierStats};

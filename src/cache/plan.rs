@@ -1,6 +1,7 @@
 //! From a request to what is to be done with it: everything that can be decided before the service is called.
 
 use super::{
+    answer::takes_others_off,
     core::Core,
     entry::Entry,
     flight::FlightKey,
@@ -44,7 +45,8 @@ pub(super) enum Plan {
         reason: NoCacheReason,
         warns: bool,
     },
-    Refuse(Box<GatewayError>),
+    /// The cache's own answer, and why.
+    Refuse(Box<GatewayError>, NoCacheReason),
     Serve(Serve),
     Fetch(Fetch),
 }
@@ -70,13 +72,20 @@ pub(super) struct Fetch {
     /// What may be confirmed, or served if the service fails.
     pub(super) entry: Option<Arc<Entry>>,
     pub(super) reason: NoCacheReason,
-    /// Together with everybody who asks the same.
+    /// Together with everybody who asks the same; see [`is_shared`](Self::is_shared).
     pub(super) collapses: bool,
     pub(super) has_identity: bool,
     /// The right to make the call for all processes.
     pub(super) lead: Option<Arc<Lead>>,
     /// Nothing lay under the key when entries under such keys had been changed that often ([`Core::changes`]).
     pub(super) nothing_at: Option<u64>,
+}
+
+impl Fetch {
+    /// Whether others may share the call. What a `HEAD` brings is of no use to a `GET` that waits under the same key.
+    pub(super) fn is_shared(&self) -> bool {
+        self.collapses && !self.lookup.as_get
+    }
 }
 
 /// What is known of the resource.
@@ -97,7 +106,7 @@ impl LayerState {
         }
         match self.core.rules.intake(request, present, &target.settings) {
             Intake::Bypass { reason, warns } => Plan::Forward { reason, warns },
-            Intake::Refuse(error) => Plan::Refuse(error),
+            Intake::Refuse(error) => Plan::Refuse(error, NoCacheReason::Unauthorized),
             Intake::Lookup(lookup) => {
                 let has_credentials = self.core.credentials.uncovered(request, present, target.key);
                 let lookup = Lookup { has_credentials, ..lookup };
@@ -161,6 +170,9 @@ impl LayerState {
         if carries_body(request, present) {
             return Some(NoCacheReason::RequestBody);
         }
+        if present.any(Present::CONNECTION) && takes_others_off(request.headers) {
+            return Some(NoCacheReason::RequestDirective);
+        }
         (lookup.has_credentials && self.core.rules.bypasses_credentials())
             .then_some(NoCacheReason::IdentityNotInKey)
     }
@@ -178,7 +190,7 @@ impl LayerState {
         encode(&mut buffer, target.scope, (target.key, &self.core.credentials), request, method);
         let key = StoreKey::new(self.core.hash(buffer.bytes()), buffer.bytes());
         let changes = self.core.changes(key);
-        let found = Found::new(&self.core, key, request.headers, now);
+        let found = Found::new(&self.core, key, (request.headers, lookup.has_credentials), now);
         let decision = found.decide(&self.core, request, lookup, now);
         if let (Decision::Hit, Some(_)) = (&decision, found.entry()) {
             return found.hit(lookup);
@@ -186,14 +198,17 @@ impl LayerState {
         let varies_by = learned.and_then(|learned| learned.varies_by.as_ref());
         let goes_alone = learned.is_some_and(|learned| learned.goes_alone);
         let fetch = |reason: NoCacheReason, entry: Option<Arc<Entry>>| Fetch {
-            key: FlightKey { primary: key.to_owned(), variant: found.variant(request.headers, varies_by) },
+            key: FlightKey {
+                primary: key.to_owned(),
+                variant: found.variant(request.headers, varies_by),
+                has_credentials: lookup.has_credentials,
+            },
             settings: target.settings,
             lookup,
             present,
             entry,
             reason: if found.is_pass() { NoCacheReason::HitForMiss } else { reason },
-            // What a `HEAD` brings is of no use to a `GET` that waits under the same key.
-            collapses: !found.is_pass() && !lookup.as_get && !goes_alone,
+            collapses: !found.is_pass() && !goes_alone && !self.core.rules.goes_alone(request, present),
             has_identity: buffer.has_identity(),
             lead: None,
             nothing_at: found.slot.is_none().then_some(changes),
@@ -214,10 +229,15 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn new(core: &Core, key: StoreKey<'_>, request: &HeaderMap, now: Timestamp) -> Self {
+    pub(super) fn new(
+        core: &Core,
+        key: StoreKey<'_>,
+        (request, has_credentials): (&HeaderMap, bool),
+        now: Timestamp,
+    ) -> Self {
         let slot = core.store.get(key).map(|value| value.0);
         let slot =
-            slot.filter(|slot| !matches!(slot, Slot::Pass { until } if *until <= now.monotonic_nanos()));
+            slot.filter(|slot| !matches!(slot, Slot::Pass { .. }) || slot.is_pass(now, has_credentials));
         let at = slot.as_ref().and_then(|slot| slot.position(request));
         let kept = slot.as_ref().and_then(|slot| slot.entries().get(at?)).filter(|kept| kept.is_sealed);
         let opened = kept.and_then(|kept| core.opened(key, kept));
@@ -306,7 +326,9 @@ impl Found {
             }
             Decision::Miss(reason) => Plan::Fetch(fetch(*reason, None)),
             Decision::Pass(reason) => Plan::Forward { reason: *reason, warns: lookup.warn },
-            Decision::GatewayTimeout => Plan::Refuse(Box::new(GatewayError::not_cached())),
+            Decision::GatewayTimeout => {
+                Plan::Refuse(Box::new(GatewayError::not_cached()), NoCacheReason::RequestDirective)
+            }
         }
     }
 }

@@ -25,9 +25,13 @@ impl Present {
     pub(crate) const TRACE_ID: Self = Self(1 << 12);
     /// `If-Match` or `If-Unmodified-Since`, which only the service can judge.
     pub(crate) const PRECONDITION: Self = Self(1 << 13);
+    pub(crate) const CONNECTION: Self = Self(1 << 14);
     /// Fields that concern one connection only.
-    pub(crate) const HOP_BY_HOP: Self =
-        Self::OTHER_OF_CONNECTION.or(Self::UPGRADE).or(Self::TRANSFER_ENCODING).or(Self::PROXY_AUTHORIZATION);
+    pub(crate) const HOP_BY_HOP: Self = Self::OTHER_OF_CONNECTION
+        .or(Self::CONNECTION)
+        .or(Self::UPGRADE)
+        .or(Self::TRANSFER_ENCODING)
+        .or(Self::PROXY_AUTHORIZATION);
     /// Fields that are credentials wherever they stand.
     pub(crate) const CREDENTIAL: Self = Self::OTHER_CREDENTIAL.or(Self::PROXY_AUTHORIZATION);
 
@@ -49,8 +53,8 @@ impl Present {
             "upgrade" => Self::UPGRADE,
             "transfer-encoding" => Self::TRANSFER_ENCODING,
             "proxy-authorization" => Self::PROXY_AUTHORIZATION,
-            "connection"
-            | "keep-alive"
+            "connection" => Self::CONNECTION,
+            "keep-alive"
             | "proxy-connection"
             | "proxy-authenticate"
             | "proxy-authentication-info"

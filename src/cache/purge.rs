@@ -6,18 +6,21 @@ use super::{
     credentials::Credentials,
     flight::Flight,
     key::{
-        KeyReader, StoreKey, caller_part, header_part, hidden_part, host_part, path_part, query_part, tag,
+        KeyReader, StoreKey, caller_part, header_part, host_part, path_part, query_part, tag,
         whole_query_part,
     },
     store::StoredValue,
 };
-use crate::store::{Acknowledgement, StoreError};
+use crate::{
+    clock::Timestamp,
+    store::{Acknowledgement, StoreError},
+};
 use bytes::{Buf, BufMut, Bytes};
 use http::{HeaderName, HeaderValue, Method};
 use std::{sync::Arc, time::Duration};
 
 /// The form in which purges travel.
-const PURGE_VERSION: u8 = 1;
+const PURGE_VERSION: u8 = 2;
 
 /// Which entries are to go; every step narrows it. What is on its way from the service when a purge comes is not
 /// stored either.
@@ -43,11 +46,30 @@ pub struct Purge {
     resource: Option<Vec<u8>>,
     method: Option<Vec<u8>>,
     path: Option<Vec<u8>>,
+    /// Encodings of which the key must have each.
     parameters: Vec<Vec<u8>>,
+    headers: Vec<Field>,
     tag: Option<Box<str>>,
     /// The one under this key.
     key: Option<Box<[u8]>>,
     softly: bool,
+}
+
+/// A declared header field with its value. Whether it stands in a key as it is or in digest is known to that key alone: an
+/// authorizer may have gone by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Field {
+    /// `None`: it is a credential wherever it stands.
+    clear: Option<Vec<u8>>,
+    digest: Vec<u8>,
+    /// Of this field.
+    name: Option<HeaderName>,
+}
+
+impl Field {
+    fn is_in(&self, tail: KeyReader<'_>) -> bool {
+        tail.contains(&self.digest) || self.clear.as_ref().is_some_and(|clear| tail.contains(clear))
+    }
 }
 
 impl Purge {
@@ -108,10 +130,12 @@ impl Purge {
     }
 
     /// Entries whose declared header field ([`CacheKey::header`](crate::route::CacheKey::header)) has exactly this one value:
-    /// also a credential, by its text.
+    /// also a credential, by its text. To other processes the text travels in digest, and beside it as it is unless the field
+    /// is one of the usual credentials or [named](super::CacheBuilder::credential) as one.
     #[must_use]
     pub fn header(mut self, name: &HeaderName, value: &HeaderValue) -> Self {
-        self.parameters.push(header_part(name, value, &Credentials::default()));
+        let [clear, digest] = [false, true].map(|is_secret| header_part(name, value, is_secret));
+        self.headers.push(Field { clear: Some(clear), digest, name: Some(name.clone()) });
         self
     }
 
@@ -143,8 +167,8 @@ impl Purge {
         self
     }
 
-    /// Entries become stale and are not dropped: the RFC 9111 mode may confirm them, or serve them while the service
-    /// fails. In AWS mode a stale entry is never served.
+    /// Entries become stale at this moment and are not dropped: the RFC 9111 mode may confirm them, or serve them while the
+    /// service fails, for as long as it would after they had expired. In AWS mode a stale entry is never served.
     #[must_use]
     pub fn softly(mut self) -> Self {
         self.softly = true;
@@ -156,10 +180,14 @@ impl Purge {
         Self { key: Some(key.into()), ..Self::default() }
     }
 
-    /// The same for a cache that knows of more credentials, whose keys have them in digest.
+    /// The same for a cache whose keys have its credentials in digest only.
     fn hiding(&self, credentials: &Credentials) -> Self {
-        let hide = |part: &Vec<u8>| hidden_part(part, credentials).unwrap_or_else(|| part.clone());
-        Self { parameters: self.parameters.iter().map(hide).collect(), ..self.clone() }
+        let mut hidden = self.clone();
+        for field in &mut hidden.headers {
+            let is_credential = field.name.take().is_some_and(|name| credentials.has(&name));
+            field.clear = field.clear.take().filter(|_| !is_credential);
+        }
+        hidden
     }
 
     pub(super) fn is_soft(&self) -> bool {
@@ -177,6 +205,7 @@ impl Purge {
             && is(&self.method, head.method)
             && is(&self.path, head.path)
             && self.parameters.iter().all(|parameter| tail.contains(parameter))
+            && self.headers.iter().all(|field| field.is_in(tail))
     }
 
     pub(super) fn means(&self, key: &[u8], value: &StoredValue) -> bool {
@@ -185,12 +214,24 @@ impl Purge {
         self.means_key(key) && self.tag.as_deref().is_none_or(has_tag)
     }
 
+    /// Whether a value stays, as what it may become here.
+    fn keeps(&self, key: &[u8], value: &StoredValue, now: Timestamp) -> bool {
+        if !self.means(key, value) {
+            return true;
+        }
+        if self.softly {
+            value.0.entries().iter().for_each(|entry| entry.meta.purge_softly(now, Duration::ZERO));
+        }
+        self.softly
+    }
+
     /// How many bytes it says what is to go with.
     pub(super) fn size(&self) -> usize {
         let parts = [&self.stage, &self.resource, &self.method, &self.path];
         let texts = [self.tag.as_deref().map(str::as_bytes), self.key.as_deref()];
         let parts = parts.into_iter().map(Option::as_deref).chain(texts).flatten();
-        parts.chain(self.parameters.iter().map(Vec::as_slice)).map(<[u8]>::len).sum()
+        let fields = self.headers.iter().flat_map(|field| field.clear.iter().chain([&field.digest]));
+        parts.chain(self.parameters.iter().chain(fields).map(Vec::as_slice)).map(<[u8]>::len).sum()
     }
 
     /// For other processes.
@@ -201,6 +242,11 @@ impl Purge {
         for part in parts.into_iter().chain([tag, self.key.as_deref()]) {
             out.put_u8(u8::from(part.is_some()));
             part.into_iter().for_each(|part| codec::put_text(&mut out, part));
+        }
+        out.put_u32(self.headers.len() as u32);
+        for Field { clear, digest, .. } in &self.headers {
+            codec::put_text(&mut out, clear.as_deref().unwrap_or_default());
+            codec::put_text(&mut out, digest);
         }
         self.parameters.iter().for_each(|parameter| codec::put_text(&mut out, parameter));
         out.into()
@@ -221,11 +267,13 @@ impl Purge {
             [part()?, part()?, part()?, part()?, part()?, part()?];
         let tag = tag.map(String::from_utf8).transpose().ok()?.map(String::into_boxed_str);
         let key = key.map(Vec::into_boxed_slice);
+        let headers =
+            (0..bytes.try_get_u32().ok()?).map(|_| take_field(&mut bytes)).collect::<Option<_>>()?;
         let mut parameters = Vec::new();
         while !bytes.is_empty() {
             parameters.push(codec::take_text(&mut bytes)?.to_vec());
         }
-        Some(Self { stage, resource, method, path, parameters, tag, key, softly })
+        Some(Self { stage, resource, method, path, parameters, headers, tag, key, softly })
     }
 
     fn means_flight(&self, flight: &Flight) -> bool {
@@ -234,28 +282,33 @@ impl Purge {
     }
 }
 
+fn take_field(bytes: &mut Bytes) -> Option<Field> {
+    // No encoding of a field is empty.
+    let clear = Some(codec::take_text(bytes)?.to_vec()).filter(|clear| !clear.is_empty());
+    Some(Field { clear, digest: codec::take_text(bytes)?.to_vec(), name: None })
+}
+
 impl Core {
     /// First what is on its way, then what is stored: an answer that lands in between is stored before this looks, or not
     /// at all.
     pub(super) fn purge(&self, purge: &Purge) -> u64 {
+        self.purge_flights(purge);
+        let (mut purged, now) = (0, self.clock.now());
+        self.store.retain(&mut |key, value| {
+            if purge.means(key, value) {
+                purged += value.0.entries().len() as u64;
+            }
+            purge.keeps(key, value, now)
+        });
+        purged
+    }
+
+    fn purge_flights(&self, purge: &Purge) {
         self.count_purge();
         for flight in self.flights.all().iter().filter(|flight| purge.means_flight(flight)) {
             self.overtake(flight);
         }
         self.let_updates_pass();
-        let mut purged = 0;
-        self.store.retain(&mut |key, value| {
-            if !purge.means(key, value) {
-                return true;
-            }
-            let entries = value.0.entries();
-            purged += entries.len() as u64;
-            if purge.softly {
-                entries.iter().for_each(|entry| entry.meta.purge_softly());
-            }
-            purge.softly
-        });
-        purged
     }
 
     /// Its answer is not stored, and nobody else waits for it.
@@ -271,6 +324,17 @@ impl Core {
             tier.tell(purge);
         }
         self.purge(purge)
+    }
+
+    /// The same for a request, which waits for no disk.
+    pub(super) fn purge_behind(&self, purge: &Purge) {
+        let purge = purge.hiding(&self.credentials);
+        if let Some(tier) = &self.tier {
+            tier.tell(&purge);
+        }
+        self.purge_flights(&purge);
+        let now = self.clock.now();
+        self.store.retain_behind(Arc::new(move |key, value| purge.keeps(key, value, now)));
     }
 
     /// Here, and then everywhere else.
@@ -313,6 +377,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn field(clear: Option<&str>) -> Field {
+        let clear = clear.map(|text| format!("h{text}").into_bytes());
+        Field { clear, digest: b"d".to_vec(), name: None }
+    }
+
     proptest! {
         #[test]
         fn a_purge_travels_whole(
@@ -327,6 +396,7 @@ mod tests {
                 method: part(2),
                 path: part(3),
                 parameters: texts.iter().flatten().map(|text| query_part("p", text)).collect(),
+                headers: texts.iter().map(|text| field(text.as_deref())).collect(),
                 tag: texts[4].as_deref().map(Box::from),
                 key: part(5).map(Vec::into_boxed_slice),
                 softly,

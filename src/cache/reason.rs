@@ -14,7 +14,7 @@ pub enum CacheStatus {
     Revalidated,
     /// Answered by a call to the service that somebody else's request had begun.
     Collapsed,
-    /// The service was called, and its answer may be stored.
+    /// The service was called while caching was on: for an answer that may be stored, or because nobody else's could be used.
     Miss,
     /// The request or its answer is not for the cache.
     Bypass,
@@ -34,6 +34,18 @@ impl CacheStatus {
             Self::Miss => "miss",
             Self::Bypass => "bypass",
         }
+    }
+}
+
+impl CacheStatus {
+    /// Whether a stored answer, or somebody else's call, was the answer (AWS: `CacheHitCount`).
+    pub const fn is_hit(self) -> bool {
+        matches!(self, Self::Hit | Self::Stale | Self::Collapsed)
+    }
+
+    /// Whether the service was called for it while caching was on (AWS: `CacheMissCount`).
+    pub const fn is_miss(self) -> bool {
+        matches!(self, Self::Miss | Self::Revalidated)
     }
 }
 
@@ -84,9 +96,11 @@ reasons! {
     RequestBody => "request-body",
     /// The request wants another protocol.
     Upgrade => "upgrade",
-    /// The request's own words keep it from the cache, or from what is stored: a directive, or a condition that only the
-    /// service can judge.
+    /// The request's own words keep it from the cache, or from what is stored: a directive, a condition that only the
+    /// service can judge, or a `Connection` that lists a field which may decide the answer.
     RequestDirective => "request-directive",
+    /// The client wanted to invalidate the entry, may not, and was refused for that.
+    Unauthorized => "unauthorized",
     /// The answer of a request like this was not storable a short while ago.
     HitForMiss => "hit-for-miss",
     /// Waited as long as is allowed for somebody else's call.
@@ -97,6 +111,8 @@ reasons! {
     Abandoned => "abandoned",
     /// The status is not one that is stored.
     Status => "status",
+    /// The service said of what is stored that it is another answer (a 304 with another strong entity tag): it goes.
+    Contradicted => "contradicted",
     /// `Cache-Control: no-store`.
     NoStore => "no-store",
     /// `Cache-Control: private`.
@@ -115,6 +131,8 @@ reasons! {
     GatewayRefusal => "gateway-refusal",
     /// Longer than the limit of an entry, or than the store takes.
     TooLarge => "too-large",
+    /// Bodies on their way held as much memory as they may, all together: a quarter of the store's capacity.
+    OutOfRoom => "out-of-room",
     /// The body ended early, or not where `Content-Length` said.
     Incomplete => "incomplete",
     /// A stream of events has no end.
@@ -128,9 +146,20 @@ reasons! {
 }
 
 impl NoCacheReason {
+    /// What an answer is that passes by for this reason: a miss, where caching was on and nothing could be used.
+    pub(crate) const fn of_passing(self) -> CacheStatus {
+        match self {
+            Self::HitForMiss | Self::WaitTimeout | Self::ServiceError => CacheStatus::Miss,
+            _ => CacheStatus::Bypass,
+        }
+    }
+
     /// Whether it holds for everybody who asks the same: neither an error nor something about one client.
     pub(crate) const fn is_about_the_resource(self) -> bool {
-        !matches!(self, Self::Status | Self::Authorization | Self::RequestDirective | Self::SetCookie)
+        !matches!(
+            self,
+            Self::Status | Self::Authorization | Self::RequestDirective | Self::SetCookie | Self::OutOfRoom
+        )
     }
 }
 

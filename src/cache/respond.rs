@@ -12,7 +12,7 @@ use super::{
 };
 use crate::body::GatewayBody;
 use bytes::Bytes;
-use http::{Extensions, Response, StatusCode, header::WARNING};
+use http::{Extensions, Response, header::WARNING};
 
 pub(super) fn pass<R>(layer: &LayerState, response: &mut Response<R>, provenance: Provenance, warns: bool) {
     if warns {
@@ -40,7 +40,12 @@ pub(super) fn answer_landed<R>(
     };
     let (status, forward_status, stored) = match how {
         How::Answered { stored } => (status, None, stored),
-        How::Freshened { stored } => (CacheStatus::Revalidated, Some(StatusCode::NOT_MODIFIED), stored),
+        How::Short => (status, None, false),
+        // Who shares a confirmation is one of those who share a call.
+        How::Freshened { stored, status: confirmed } if status == CacheStatus::Collapsed => {
+            (status, Some(confirmed), stored)
+        }
+        How::Freshened { stored, status: confirmed } => (CacheStatus::Revalidated, Some(confirmed), stored),
         How::StaleOnError(failed) => (CacheStatus::Stale, failed, true),
     };
     let provenance = Provenance { status, reason, forward_status, stored, not_stored: None, now };
@@ -132,6 +137,10 @@ fn finish<R>(
     }
     if warns {
         head.headers.append(WARNING, aws::WARNING);
+    }
+    // Here, and not before it is stored: what is confirmed, and what other processes stored, has them, too.
+    if layer.core.strips_tags {
+        tags::remove(&mut head.headers);
     }
     let mut response = Response::new(body);
     *response.status_mut() = head.status;

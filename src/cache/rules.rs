@@ -176,6 +176,11 @@ pub(crate) trait Rules: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether the answer to a request that is for the cache is for nobody else, so that it leads nobody.
+    fn goes_alone(&self, _: RequestView<'_>, _: Present) -> bool {
+        false
+    }
+
     /// Whether [`Rules::invalidates`] is to be asked after a request of that method.
     fn watches(&self, _: &Method) -> bool {
         false

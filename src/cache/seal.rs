@@ -8,13 +8,18 @@ use crate::error::ConfigError;
 use aes_gcm::{Aes256Gcm, KeyInit, aead::AeadInOut};
 use bytes::{Buf, BufMut, Bytes};
 use http::HeaderMap;
+use sha2::{Digest, Sha256};
 use std::{
     fmt,
+    mem::size_of,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 /// The keys that values are encrypted with: the newest encrypts, all of them decrypt. A clone is a reference count,
 /// so that keys rotate while traffic flows.
+///
+/// A value says by which key it is sealed, in a digest of the key: another process that has the key reads it, and so does
+/// the next one, in whatever order each was given its keys.
 ///
 /// Each value has a nonce of 96 random bits; NIST SP 800-38D allows 2^32 of them for a key, so rotate before that
 /// many answers were stored.
@@ -32,11 +37,16 @@ pub struct EncryptionKeys(Arc<RwLock<Ring>>);
 
 /// Newest last.
 struct Ring {
-    keys: Vec<(u32, Aes256Gcm)>,
+    keys: Vec<(KeyId, Aes256Gcm)>,
 }
 
+/// The beginning of a digest of the key. Two keys may have the same one: then each is tried.
+type KeyId = [u8; 4];
+
 const NONCE: usize = 12;
-const PREFIX: usize = 4 + NONCE;
+const PREFIX: usize = size_of::<KeyId>() + NONCE;
+/// So that the id is of no use to whoever meets the digest of the same key elsewhere.
+const KEY_ID: &[u8] = b"tower-gateway, the id of a cache key: ";
 
 impl fmt::Debug for EncryptionKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,11 +54,13 @@ impl fmt::Debug for EncryptionKeys {
     }
 }
 
-fn cipher(key: &[u8]) -> Result<Aes256Gcm, ConfigError> {
+fn cipher(key: &[u8]) -> Result<(KeyId, Aes256Gcm), ConfigError> {
     // The value is a secret: only its length is told.
     let problem =
         |_| ConfigError::new("encryption key", format!("of {} bytes", key.len()), "must have 32 bytes");
-    Aes256Gcm::new_from_slice(key).map_err(problem)
+    let cipher = Aes256Gcm::new_from_slice(key).map_err(problem)?;
+    let digest: [u8; 32] = Sha256::new().chain_update(KEY_ID).chain_update(key).finalize().into();
+    Ok((digest.first_chunk().copied().unwrap_or_default(), cipher))
 }
 
 impl EncryptionKeys {
@@ -58,7 +70,7 @@ impl EncryptionKeys {
     ///
     /// The key has another length.
     pub fn new(key: &[u8]) -> Result<Self, ConfigError> {
-        Ok(Self(Arc::new(RwLock::new(Ring { keys: vec![(0, cipher(key)?)] }))))
+        Ok(Self(Arc::new(RwLock::new(Ring { keys: vec![cipher(key)?] }))))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Ring> {
@@ -71,10 +83,8 @@ impl EncryptionKeys {
     ///
     /// The key does not have 32 bytes.
     pub fn rotate(&self, key: &[u8]) -> Result<(), ConfigError> {
-        let cipher = cipher(key)?;
-        let mut ring = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let id = ring.keys.last().map_or(0, |(id, _)| id.wrapping_add(1));
-        ring.keys.push((id, cipher));
+        let key = cipher(key)?;
+        self.0.write().unwrap_or_else(PoisonError::into_inner).keys.push(key);
         Ok(())
     }
 
@@ -95,7 +105,7 @@ impl EncryptionKeys {
         let (id, cipher) = ring.keys.last()?;
         cipher.encrypt_in_place(&nonce.into(), key, &mut text).ok()?;
         let mut sealed = Vec::with_capacity(PREFIX + text.len());
-        sealed.put_u32(*id);
+        sealed.put_slice(id);
         sealed.put_slice(&nonce);
         sealed.put_slice(&text);
         let content = Content { headers: HeaderMap::new(), body: Bytes::from_owner(sealed), trailers: None };
@@ -108,14 +118,19 @@ impl EncryptionKeys {
         if sealed.len() < PREFIX {
             return None;
         }
-        let id = sealed.get_u32();
+        let id = sealed.split_to(size_of::<KeyId>());
         let nonce: [u8; NONCE] = sealed.split_to(NONCE).as_ref().try_into().ok()?;
-        let mut text = sealed.to_vec();
         let ring = self.read();
-        let (_, cipher) = ring.keys.iter().find(|(own, _)| *own == id)?;
-        cipher.decrypt_in_place(&nonce.into(), key, &mut text).ok()?;
+        let own = ring.keys.iter().filter(|(own, _)| *own == *id);
+        let text = own.map(|(_, cipher)| opened(cipher, &nonce, key, &sealed)).find_map(|text| text)?;
         Some(Entry::new(entry.meta.clone(), decode(text.into())?))
     }
+}
+
+fn opened(cipher: &Aes256Gcm, nonce: &[u8; NONCE], key: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    let mut text = sealed.to_vec();
+    cipher.decrypt_in_place(&(*nonce).into(), key, &mut text).ok()?;
+    Some(text)
 }
 
 fn encode(content: &Content) -> Vec<u8> {
@@ -198,5 +213,31 @@ mod tests {
         assert_eq!(format!("{keys:?}"), "EncryptionKeys(1 keys)");
         assert_eq!(EncryptionKeys::new(&[0; 16]).unwrap_err().value(), "of 16 bytes");
         assert!(keys.rotate(&[0; 31]).is_err());
+    }
+
+    #[test]
+    fn a_key_opens_what_it_sealed_whatever_was_there_beside_it() {
+        let rotated = EncryptionKeys::new(&[1; 32]).unwrap();
+        rotated.rotate(&[2; 32]).unwrap();
+        let sealed = rotated.seal(b"key", &entry()).unwrap();
+        let alone = EncryptionKeys::new(&[2; 32]).unwrap();
+        assert!(alone.open(b"key", &sealed).is_some(), "the next process");
+        assert!(rotated.open(b"key", &alone.seal(b"key", &entry()).unwrap()).is_some(), "another one");
+        assert!(EncryptionKeys::new(&[1; 32]).unwrap().open(b"key", &sealed).is_none());
+        let begins = |entry: &Entry| entry.content.body.slice(..4);
+        assert_ne!(
+            begins(&sealed),
+            begins(&EncryptionKeys::new(&[1; 32]).unwrap().seal(b"key", &entry()).unwrap())
+        );
+    }
+
+    #[test]
+    fn of_two_keys_with_the_same_id_each_is_tried() {
+        let (first, second) = (cipher(&[1; 32]).unwrap(), cipher(&[2; 32]).unwrap());
+        let ring = |keys| EncryptionKeys(Arc::new(RwLock::new(Ring { keys })));
+        let sealed = ring(vec![(first.0, second.1.clone())]).seal(b"key", &entry()).unwrap();
+        let both = ring(vec![first.clone(), (first.0, second.1)]);
+        assert!(both.open(b"key", &sealed).is_some());
+        assert!(ring(vec![first]).open(b"key", &sealed).is_none());
     }
 }

@@ -4,7 +4,9 @@ use super::{
     core::Core,
     entry::Entry,
     flight::{Arrived, Flight, How, Job, RequestSnapshot, Rider},
+    key::KeyReader,
     plan::{Fetch, Found, LayerState},
+    reason::NoCacheReason,
     rules::{Decision, RequestView, ResponseView, StorePlan},
 };
 use crate::clock::Timestamp;
@@ -23,7 +25,7 @@ pub(super) fn take_seat(layer: &LayerState, request: RequestView<'_>, fetch: Fet
     if fetch.lookup.reload {
         invalidate(core, &fetch);
     }
-    if !fetch.collapses || !core.limits.coalesces {
+    if !fetch.is_shared() || !core.limits.coalesces {
         return Seat::Leader(Flight::new(job(core, request, fetch, now, true)).1);
     }
     let gate = core.flights.enter(&fetch.key);
@@ -41,6 +43,9 @@ pub(super) fn take_seat(layer: &LayerState, request: RequestView<'_>, fetch: Fet
 fn job(core: &Arc<Core>, request: RequestView<'_>, fetch: Fetch, started: Timestamp, is_alone: bool) -> Job {
     if fetch.has_identity {
         core.note_identity();
+    }
+    if let Some((head, rest)) = KeyReader::head(fetch.key.primary.borrowed().bytes()) {
+        core.releases().note(head.stage, head.deployment, rest.is_of_canary());
     }
     let request = match core.rules.reads_requests() {
         true => RequestSnapshot::whole(request),
@@ -99,7 +104,7 @@ fn just_stored(
     if fetch.nothing_at.is_some_and(|then| then == core.changes(key)) {
         return None;
     }
-    let found = Found::new(core, key, request.headers, now);
+    let found = Found::new(core, key, (request.headers, fetch.lookup.has_credentials), now);
     match found.decide(core, request, fetch.lookup, now) {
         Decision::Hit => found.into_entry(),
         _ => None,
@@ -114,7 +119,7 @@ pub(super) enum Fit {
     /// It is for those who asked otherwise, or before.
     Unfit,
     /// It is for nobody but the leader.
-    Released,
+    Released(NoCacheReason),
     /// There is none: somebody else tries.
     Failed,
 }
@@ -123,12 +128,15 @@ pub(super) enum Fit {
 pub(super) fn fit(layer: &LayerState, request: RequestView<'_>, arrived: &Arrived, came_before: bool) -> Fit {
     let (meta, headers, is_new) = match arrived {
         Arrived::Streaming(head) => (&head.meta, &head.headers, true),
+        Arrived::Entry(_, How::Short) | Arrived::Failed => return Fit::Failed,
         Arrived::Entry(entry, how) => (&entry.meta, &entry.content.headers, is_new(*how)),
-        Arrived::Released(_) => return Fit::Released,
-        Arrived::Failed => return Fit::Failed,
+        Arrived::Released(_) => return Fit::Released(NoCacheReason::HitForMiss),
     };
     if let Some(other) = meta.selection.as_ref().filter(|selection| !selection.matches(request.headers)) {
         return Fit::Varies(Arc::clone(other.names()));
+    }
+    if let Arrived::Entry(entry, How::StaleOnError(_)) = arrived {
+        return fit_of_stale(layer, request, entry);
     }
     let vary = meta.selection.as_ref().map(|selection| Arc::clone(selection.names()));
     let plan = StorePlan { freshness: meta.freshness, vary, ..StorePlan::default() };
@@ -140,7 +148,17 @@ pub(super) fn fit(layer: &LayerState, request: RequestView<'_>, arrived: &Arrive
     }
 }
 
+/// What stands in for a service that fails does so for those who may have it at this time. The others need not wait for
+/// another call that fails.
+fn fit_of_stale(layer: &LayerState, request: RequestView<'_>, entry: &Entry) -> Fit {
+    let core = &layer.core;
+    match core.rules.on_error(request, entry, core.clock.now()) {
+        true => Fit::Shared,
+        false => Fit::Released(NoCacheReason::ServiceError),
+    }
+}
+
 /// Whether the service has just said so, and not to the leader alone.
 fn is_new(how: How) -> bool {
-    matches!(how, How::Answered { .. } | How::Freshened { stored: true })
+    matches!(how, How::Answered { .. } | How::Freshened { stored: true, .. })
 }

@@ -26,17 +26,20 @@ impl CacheStats {
         self.counts.not_stored[reason as usize]
     }
 
-    /// Answers from the cache (AWS: `CacheHitCount`): hits, stale ones, and those that shared somebody's call.
+    /// Answers from the cache (AWS: `CacheHitCount`): hits, stale ones, and those that shared somebody's call, also one that
+    /// confirmed what was stored.
     pub fn hits(&self) -> u64 {
-        [CacheStatus::Hit, CacheStatus::Stale, CacheStatus::Collapsed]
-            .map(|status| self.count(status))
-            .iter()
-            .sum()
+        self.sum_of(CacheStatus::is_hit)
     }
 
-    /// Answers that a call to the service was made for while caching was on (AWS: `CacheMissCount`).
+    /// Answers that a call to the service was made for while caching was on (AWS: `CacheMissCount`), with those that it
+    /// confirmed and those of requests that had waited for somebody else's in vain.
     pub fn misses(&self) -> u64 {
-        self.count(CacheStatus::Miss) + self.count(CacheStatus::Revalidated)
+        self.sum_of(CacheStatus::is_miss)
+    }
+
+    fn sum_of(&self, counts: fn(CacheStatus) -> bool) -> u64 {
+        self.statuses().filter(|(status, _)| counts(*status)).map(|(_, count)| count).sum()
     }
 
     /// How many answers were stored.

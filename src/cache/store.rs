@@ -4,7 +4,8 @@ use super::{
     entry::Entry,
     key::{StoreKey, StoredKey},
 };
-use http::HeaderMap;
+use crate::clock::Timestamp;
+use http::{HeaderMap, HeaderName};
 use std::{fmt, mem::size_of, sync::Arc};
 
 /// Keeps values under keys, within a capacity in bytes. The default is
@@ -26,8 +27,11 @@ pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
     /// Looks at every value, and keeps those for which the function says so.
     fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool);
 
-    /// Drops everything.
-    fn clear(&self);
+    /// The same where a request waits, which does not ask what became of it: it counts when the call returns, and a store
+    /// that is slow may do the rest of it later. Default: [`retain`](Self::retain).
+    fn retain_behind(&self, keep: Arc<KeepValue>) {
+        self.retain(&mut |key, value| keep(key, value));
+    }
 
     /// What is kept.
     fn usage(&self) -> StoreUsage;
@@ -37,6 +41,39 @@ pub trait CacheStore: fmt::Debug + Send + Sync + 'static {
         false
     }
 }
+
+impl<T: CacheStore + ?Sized> CacheStore for Arc<T> {
+    fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
+        (**self).get(key)
+    }
+
+    fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
+        (**self).insert(key, value)
+    }
+
+    fn remove(&self, key: StoreKey<'_>) {
+        (**self).remove(key);
+    }
+
+    fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool) {
+        (**self).retain(keep);
+    }
+
+    fn retain_behind(&self, keep: Arc<KeepValue>) {
+        (**self).retain_behind(keep);
+    }
+
+    fn usage(&self) -> StoreUsage {
+        (**self).usage()
+    }
+
+    fn is_warm(&self) -> bool {
+        (**self).is_warm()
+    }
+}
+
+/// Says of a key and its value whether they stay.
+pub type KeepValue = dyn Fn(&[u8], &StoredValue) -> bool + Send + Sync;
 
 /// How full a store is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +87,9 @@ pub struct StoreUsage {
     pub capacity: u64,
     /// The weight of the largest value that is taken.
     pub largest: u64,
+    /// The same of a value of several answers: those to one request with other values of the fields that `Vary` names. Where
+    /// that is less than `largest`, as in a store that does not say, they have the room of one.
+    pub largest_together: u64,
 }
 
 /// What is kept under one key: answers, or a mark that answers are not storable. A clone is a reference count.
@@ -60,8 +100,18 @@ impl StoredValue {
     /// What it weighs in bytes, with a key of that length.
     pub fn weight(&self, key_bytes: usize) -> u64 {
         let entries = self.0.entries().iter().map(|entry| u64::from(entry.weight)).sum::<u64>();
-        (SLOT_OVERHEAD + key_bytes) as u64 + entries
+        overhead(key_bytes) + entries
     }
+
+    /// How many answers it has: one for each set of values of the fields that they vary by.
+    pub fn answers(&self) -> usize {
+        self.0.entries().len()
+    }
+}
+
+/// What a value weighs beside its answers.
+fn overhead(key_bytes: usize) -> u64 {
+    (SLOT_OVERHEAD + key_bytes) as u64
 }
 
 /// For stores that write values down.
@@ -92,7 +142,29 @@ pub(super) enum Slot {
     /// Hit-for-miss: until then (monotonic), requests do not wait for each other.
     Pass {
         until: u64,
+        /// It holds for those alone that carry credentials which their key does not tell apart.
+        of_credentials: bool,
     },
+}
+
+/// What a store has room for under one key, in bytes of entries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    one: u64,
+    together: u64,
+}
+
+impl Room {
+    pub(super) fn of(usage: StoreUsage) -> Self {
+        Self { one: usage.largest, together: usage.largest_together.max(usage.largest) }
+    }
+
+    /// Beside a key.
+    pub(super) fn beside(self, key: StoreKey<'_>) -> Self {
+        let overhead = overhead(key.bytes().len());
+        let Self { one, together } = self;
+        Self { one: one.saturating_sub(overhead), together: together.saturating_sub(overhead) }
+    }
 }
 
 /// Most answers under one key. A `Vary` on something with more values pushes the oldest out.
@@ -110,6 +182,12 @@ impl Slot {
         }
     }
 
+    /// Whether it is a mark that holds for a request.
+    pub(super) fn is_pass(&self, now: Timestamp, has_credentials: bool) -> bool {
+        matches!(self, Self::Pass { until, of_credentials }
+            if *until > now.monotonic_nanos() && (has_credentials || !of_credentials))
+    }
+
     /// Entries, the newest first; `None` where there is none.
     pub(super) fn of(mut entries: Vec<Arc<Entry>>) -> Option<Self> {
         match entries.len() {
@@ -124,12 +202,21 @@ impl Slot {
         self.entries().iter().position(|entry| entry.is_for(request))
     }
 
+    /// Whether a call has brought a newer entry than this one in its place, which is still fresh.
+    pub(super) fn has_newer(&self, entry: &Entry, now: Timestamp) -> bool {
+        let is_newer =
+            |own: &Entry| own.meta.is_fresh(now) && own.meta.is_of_later_call(entry.meta.requested);
+        self.entries().iter().any(|own| is_replaced(own, entry) && is_newer(own))
+    }
+
     /// With a new entry in front: in place of the one that it replaces, beside those for other `Vary` values as far
-    /// as `room` (bytes) goes.
-    pub(super) fn with(previous: Option<&Self>, entry: Arc<Entry>, room: u64) -> Self {
+    /// as `room` goes.
+    pub(super) fn with(previous: Option<&Self>, entry: Arc<Entry>, room: Room) -> Self {
         let others = previous.map_or(&[][..], Self::entries);
         let others = others.iter().filter(|other| !is_replaced(other, &entry)).take(MOST_VARIANTS - 1);
-        let mut left = room.saturating_sub(u64::from(entry.weight));
+        let weight = u64::from(entry.weight);
+        // The store does not take one that is too large, whatever lies beside it.
+        let mut left = if weight > room.one { 0 } else { room.together.saturating_sub(weight) };
         let mut kept = Vec::new();
         for other in others {
             let Some(less) = left.checked_sub(u64::from(other.weight)) else { break };
@@ -155,11 +242,12 @@ pub(super) fn weight_of(
     headers: &HeaderMap,
     body: usize,
     trailers: Option<&HeaderMap>,
-    tags: &[Box<str>],
+    (tags, varies_by): (&[Box<str>], &[HeaderName]),
 ) -> u32 {
     let trailers = trailers.map_or(0, fields_weight);
     let tags = tags.iter().map(|tag| tag.len() + size_of::<Box<str>>() + 16).sum::<usize>();
-    let total = size_of::<Entry>() + fields_weight(headers) + body + trailers + tags;
+    let names = varies_by.iter().map(|name| name.as_str().len() + size_of::<HeaderName>()).sum::<usize>();
+    let total = size_of::<Entry>() + fields_weight(headers) + body + trailers + tags + names;
     u32::try_from(total).unwrap_or(u32::MAX)
 }
 
@@ -169,4 +257,77 @@ const FIELD_OVERHEAD: usize = 112;
 fn fields_weight(fields: &HeaderMap) -> usize {
     let text: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     text + fields.capacity().max(fields.len()) * FIELD_OVERHEAD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cache::{
+            MemoryCacheStore,
+            entry::{Content, Freshness, Meta},
+            selection::Selection,
+        },
+        clock::Timestamp,
+    };
+    use http::{HeaderValue, StatusCode, header::ACCEPT_LANGUAGE};
+
+    const LARGEST: u64 = 10_000;
+
+    fn entry(language: &'static str, body: usize) -> Arc<Entry> {
+        let request = [(ACCEPT_LANGUAGE, HeaderValue::from_static(language))].into_iter().collect();
+        let selection = Selection::of([ACCEPT_LANGUAGE].into(), &request);
+        let now = Timestamp::new(0, 0);
+        let meta =
+            Meta::new(StatusCode::OK, (now, now), Freshness::default(), Some(selection), Box::default());
+        let content = Content { headers: HeaderMap::new(), body: vec![7; body].into(), trailers: None };
+        Arc::new(Entry::new(meta, content))
+    }
+
+    /// How many answers lie under a key after two were stored, of which together all but `less` bytes fit.
+    fn kept(usage: StoreUsage, store: &dyn CacheStore, first: usize, less: i64) -> usize {
+        let key = StoreKey::new(7, b"a key").to_owned();
+        let room = usage.largest.max(usage.largest_together) as i64;
+        let empty = entry("de", 0).weight;
+        let second = room - less - i64::from(2 * empty) - first as i64;
+        let mut slot = None;
+        for entry in [entry("de", first), entry("en", second as usize)] {
+            slot = Some(Slot::with(slot.as_ref(), entry, Room::of(usage).beside(key.borrowed())));
+            assert!(store.insert(&key, StoredValue(slot.clone().unwrap())), "{less}");
+        }
+        store.get(key.borrowed()).map_or(0, |value| value.answers())
+    }
+
+    #[test]
+    fn answers_that_just_do_not_fit_together_do_not_drive_each_other_out() {
+        let store = MemoryCacheStore::new(4 * LARGEST, LARGEST).unwrap();
+        let usage = store.usage();
+        let overhead = overhead(b"a key".len()) as i64;
+        for less in 0..overhead + 50 {
+            let both = if less < overhead { 1 } else { 2 };
+            assert_eq!(kept(usage, &store, 9_000, less), both, "{less} bytes less");
+            // A store that has one limit for all.
+            let plain = StoreUsage { largest_together: 0, ..usage };
+            assert_eq!(kept(plain, &store, 1_000, less), both, "{less} bytes less");
+        }
+    }
+
+    #[test]
+    fn each_of_several_answers_is_held_to_the_limit_of_one() {
+        let store = MemoryCacheStore::new(4 * LARGEST, LARGEST).unwrap();
+        let key = StoreKey::new(7, b"a key").to_owned();
+        let room = Room::of(store.usage()).beside(key.borrowed());
+        let small = Slot::One(entry("de", 10));
+        let large = Slot::with(Some(&small), entry("en", LARGEST as usize), room);
+        assert!(!store.insert(&key, StoredValue(large)));
+        assert!(store.get(key.borrowed()).is_none());
+    }
+
+    #[test]
+    fn the_names_that_an_answer_varies_by_weigh_something() {
+        let names: Vec<HeaderName> =
+            (0..1_000).map(|number| format!("x-{number}").parse().unwrap()).collect();
+        let weight = |names: &[HeaderName]| weight_of(&HeaderMap::new(), 0, None, (&[], names));
+        assert!(weight(&names) > weight(&[]) + 34_000);
+    }
 }

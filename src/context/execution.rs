@@ -24,6 +24,10 @@ pub(crate) trait Redact: fmt::Debug + Send + Sync {
     #[cfg(feature = "authorizer")]
     fn target(&self, base: &str, query: Option<&str>) -> String;
 
+    /// A path, or an ARN made of one, the values of the request's masked path variables replaced.
+    #[cfg(feature = "authorizer")]
+    fn path(&self, path: &str, context: &RequestContext) -> String;
+
     /// What of a text that is masked already fits into a line.
     #[cfg(feature = "authorizer")]
     fn cut(&self, text: String) -> String;

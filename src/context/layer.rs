@@ -69,7 +69,7 @@ impl RequestContextLayer {
         self.change(|config| config.kind = Some(kind))
     }
 
-    /// Whose word counts for a client's address. Default: nobody's.
+    /// The proxies that are believed about a client's address. Default: none.
     #[must_use]
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         self.change(|config| config.proxies = Some(proxies))

@@ -117,7 +117,7 @@ pub(crate) use execution::{CallTexts, Credentials};
 pub(crate) use execution::{EndpointTexts, ExecutionRecord, ExecutionTexts, Redact};
 pub(crate) use explanation::Reason;
 pub(crate) use host::HostText;
-#[cfg(feature = "stage")]
+#[cfg(any(feature = "stage", feature = "tracing", feature = "xray"))]
 pub(crate) use host::without_port;
 #[cfg(any(feature = "stage", feature = "mtls"))]
 pub(crate) use host::{check_domain, comparable_host, is_of_domain};

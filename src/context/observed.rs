@@ -21,6 +21,8 @@ pub(super) struct Observed {
     wants_headroom: AtomicBool,
     was_cached: AtomicBool,
     is_observed: AtomicBool,
+    is_refresh: AtomicBool,
+    is_preflight: AtomicBool,
     /// Bytes of the request body that were read.
     request_received: AtomicU64,
     /// Copied: the value may be a part of a connection's buffer.
@@ -171,8 +173,33 @@ impl RequestContext {
         let _first_writer_wins = self.0.observed.make_rare().trace.set(trace);
     }
 
+    /// The gateway answers a preflight: no method was asked.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn note_preflight(&self) {
+        self.0.observed.is_preflight.store(true, Relaxed);
+    }
+
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    pub(crate) fn is_answered_preflight(&self) -> bool {
+        self.0.observed.is_preflight.load(Relaxed)
+    }
+
+    /// The request has its answer. What calls the service on its behalf refreshes what is stored, and what comes of it is
+    /// no part of this request.
+    #[cfg(feature = "cache")]
+    pub(crate) fn begin_refresh(&self) {
+        self.0.observed.is_refresh.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_refresh(&self) -> bool {
+        self.0.observed.is_refresh.load(Relaxed)
+    }
+
     /// A retry overwrites: the last attempt is what the client got.
     pub(crate) fn set_integration(&self, called_at: Timestamp, now: Timestamp, status: Option<StatusCode>) {
+        if self.is_refresh() {
+            return;
+        }
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let (latency, offset) = (nanos(now.since(called_at)), nanos(called_at.since(self.arrived())));
         self.0.observed.integration_nanos.store(latency.saturating_add(1), Relaxed);

@@ -1,4 +1,4 @@
-//! Whose word counts for a client's address.
+//! The proxies that are believed about a client's address.
 
 use super::forwarded::{Pieces, forwarded_for};
 use crate::error::ConfigError;

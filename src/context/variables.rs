@@ -1,8 +1,8 @@
-//! The `$context` table: one read-only function over the context, used by gateway responses, and later by access
-//! logs, mapping templates and authorizers.
+//! The `$context` table: one read-only function over the context, read by gateway responses, access logs, execution logs
+//! and authorizers.
 
 use super::{RequestContext, phases::Phase};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, response::json_string};
 use std::borrow::Cow;
 
 const PHASES: [(&str, Phase); 3] =
@@ -90,8 +90,11 @@ impl RequestContext {
     fn error_variable(&self, field: &str) -> Option<Cow<'_, str>> {
         let error = self.error()?;
         match field {
-            "message" => error.message().map(Cow::Borrowed),
-            "messageString" => Some(error.message_string()),
+            "message" => error.told(self.api_kind()).map(Cow::Borrowed),
+            "messageString" => {
+                let told = error.told(self.api_kind());
+                Some(told.map_or("null".into(), |told| json_string(told).into()))
+            }
             "responseType" => Some(error.response_type().as_str().into()),
             _ => None,
         }

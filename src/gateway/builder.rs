@@ -89,6 +89,8 @@ struct Parts {
     routes: Option<Routes>,
     observe: Option<ObserveLayer>,
     responses: GatewayResponses,
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    trace: Option<crate::observe::trace::TraceLayer>,
     #[cfg(feature = "mtls")]
     mutual_tls: Option<MutualTlsLayer>,
     cors: Option<CorsLayer>,
@@ -121,6 +123,8 @@ impl Default for Parts {
             routes: None,
             observe: None,
             responses: GatewayResponses::new(),
+            #[cfg(any(feature = "tracing", feature = "xray"))]
+            trace: None,
             #[cfg(feature = "mtls")]
             mutual_tls: None,
             cors: None,
@@ -162,8 +166,8 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// The proxies whose header fields are believed about a client's address, unless a layer around the gateway was told of
-    /// some and knows the connection's peer. Default: none.
+    /// The proxies that are believed about a client's address, unless a layer around the gateway was told of some and knows
+    /// the connection's peer. Default: none.
     #[must_use]
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
         self.parts.context.proxies = Some(proxies);
@@ -194,6 +198,15 @@ impl<C> GatewayBuilder<C> {
     #[must_use]
     pub fn observe(mut self, observe: impl Into<ObserveLayer>) -> Self {
         self.parts.observe = Some(observe.into());
+        self
+    }
+
+    /// Continues the trace of each request, or begins one, once its stage is known: sampling rules may name it. Nothing is
+    /// done where a `TraceLayer` stands around the gateway. Default: headers of traces pass as they are.
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    #[must_use]
+    pub fn trace(mut self, trace: crate::observe::trace::TraceLayer) -> Self {
+        self.parts.trace = Some(trace);
         self
     }
 
@@ -242,9 +255,9 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Which callers may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) decides together with this
-    /// policy. For methods with `AWS_IAM` the signature comes first, and the layer of [`sigv4`](Self::sigv4) judges by this
-    /// policy. Both are given it, and neither may have another. Default: none.
+    /// Which callers may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) decides together
+    /// with this policy. For methods with `AWS_IAM` the signature comes first, and the layer of [`sigv4`](Self::sigv4) judges
+    /// by this policy. Both are given it, and neither may have another. Default: none.
     #[cfg(feature = "policy")]
     #[must_use]
     pub fn resource_policy(mut self, policy: ResourcePolicyLayer) -> Self {
@@ -345,8 +358,8 @@ impl<C> GatewayBuilder<C> {
     /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a
     /// method whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy
     /// beside another one or another API of the layers of signatures or authorizers, or beside a layer of signatures that
-    /// only authenticates, keys from an authorizer that is not there, a plan's method throttle
-    /// for a stage that there is not or for a method that no deployment declares.
+    /// only authenticates, keys from an authorizer that is not there, a plan's method throttle for a stage that does not
+    /// exist or for a method that no deployment declares.
     ///
     /// A method of a later deployment that needs a part which is not there is closed: 403 `INVALID_API_KEY` for keys, 500
     /// `AUTHORIZER_CONFIGURATION_ERROR` for authorizers.
@@ -400,6 +413,8 @@ impl Parts {
             stages,
             observers: self.observe.map(|observe| observe.clock(clock.clone()).observers()),
             responses: responses.bare_413(self.aws_exact),
+            #[cfg(any(feature = "tracing", feature = "xray"))]
+            trace: self.trace,
             #[cfg(feature = "mtls")]
             mutual_tls: self.mutual_tls,
             cors: self.cors,

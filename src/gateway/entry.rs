@@ -56,6 +56,7 @@ impl Phases {
             watched: false,
         };
         tap(&passage.context, request);
+        self.begin_trace(&passage.context, request);
         passage
     }
 
@@ -89,6 +90,7 @@ impl Phases {
         // They carry no key and are nobody's traffic. A path that two readers take for two is refused all the same.
         let is_unreadable = refusal.as_ref().is_some_and(|error| error.status() == StatusCode::BAD_REQUEST);
         if let Some(headers) = preflight.filter(|_| !is_unreadable) {
+            context.note_preflight();
             return Err(no_content(headers));
         }
         if let Some(error) = refusal.take() {
@@ -145,6 +147,7 @@ impl Phases {
             cors.touch(touch, headers);
         }
         self.responses.finish(&passage.context, passage.head.as_deref(), response);
+        self.answer_trace(&passage.context, response);
         passage.observed.answered(response);
     }
 }
@@ -189,6 +192,8 @@ where
         // Once, for all phases.
         let mut request = request.map(GatewayBody::new);
         let mut passage = phases.enter(&mut request);
+        // A filter is somebody else's code, and may panic.
+        passage.observed.enter();
         if let Err(mut response) = phases.admit(&mut passage, &mut request) {
             phases.leave(&mut passage, &mut response);
             return GatewayFuture { state: State::Answered { response: Some(response) } };

@@ -4,7 +4,7 @@
 //!
 //! | # | phase | builder | refuses with |
 //! |---|---|---|---|
-//! | 1 | context, route match, body; access log and other observers | always; [`observe`](GatewayBuilder::observe) | nothing yet |
+//! | 1 | context, route match, body; access log and other observers; trace (features `tracing`, `xray`) | always; [`observe`](GatewayBuilder::observe); `trace` | nothing yet |
 //! | 2 | gateway responses, request ids | [`gateway_responses`](GatewayBuilder::gateway_responses) | nothing: it renders the refusals of the phases below |
 //! | 3 | client certificate (feature `mtls`) | `mutual_tls` | 403 `Forbidden` |
 //! | 4 | request filter | [`filter`](GatewayBuilder::filter) | 403 `WAF_FILTERED`, to preflights too |
@@ -83,6 +83,8 @@ pub use slot::{SlotFuture, SlotService};
 
 #[cfg(feature = "mtls")]
 use crate::mtls::MutualTlsLayer;
+#[cfg(any(feature = "tracing", feature = "xray"))]
+use crate::observe::trace::TraceLayer;
 #[cfg(feature = "policy")]
 use crate::resource_policy::ResourcePolicyLayer;
 use crate::{
@@ -125,6 +127,8 @@ struct Phases {
     stages: Stages,
     observers: Option<Arc<Observers>>,
     responses: GatewayResponseLayer,
+    #[cfg(any(feature = "tracing", feature = "xray"))]
+    trace: Option<TraceLayer>,
     #[cfg(feature = "mtls")]
     mutual_tls: Option<MutualTlsLayer>,
     cors: Option<CorsLayer>,

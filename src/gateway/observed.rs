@@ -20,6 +20,29 @@ impl Phases {
         Observed(observers.map(|watch| Box::new(watch.begin(context.clone(), request.headers()))))
     }
 
+    /// Here, behind the route match: the stage is known.
+    #[cfg_attr(
+        not(any(feature = "tracing", feature = "xray")),
+        expect(unused_variables, reason = "no traces")
+    )]
+    pub(super) fn begin_trace<B>(&self, context: &RequestContext, request: &mut Request<B>) {
+        #[cfg(any(feature = "tracing", feature = "xray"))]
+        if let Some(trace) = &self.trace {
+            trace.begin(context, request.headers_mut());
+        }
+    }
+
+    #[cfg_attr(
+        not(any(feature = "tracing", feature = "xray")),
+        expect(unused_variables, reason = "no traces")
+    )]
+    pub(super) fn answer_trace<R>(&self, context: &RequestContext, response: &mut Response<R>) {
+        #[cfg(any(feature = "tracing", feature = "xray"))]
+        if let Some(trace) = &self.trace {
+            trace.answered(context, response);
+        }
+    }
+
     /// When the integration is called, where somebody wants to know how long it takes.
     pub(super) fn integration_start<B>(
         &self,
@@ -28,6 +51,9 @@ impl Phases {
     ) -> Option<Timestamp> {
         let observers = self.observers.as_ref()?;
         if let Some(context) = context {
+            if context.is_refresh() {
+                return None;
+            }
             observers.called(context, request);
         }
         Some(self.context.clock.now())
@@ -48,6 +74,13 @@ impl Phases {
 }
 
 impl Observed {
+    /// From here on, until the service or the answer has the word, a guard that is dropped was dropped by a panic.
+    pub(super) fn enter(&mut self) {
+        if let Some(guard) = &mut self.0 {
+            guard.enter();
+        }
+    }
+
     /// Calls the service, which may panic.
     pub(super) fn call<S: Service<Request<B>>, B>(
         &mut self,

@@ -231,10 +231,16 @@ pub(super) fn is_error(status: Option<StatusCode>, context: &RequestContext) -> 
     told || context.error().is_some()
 }
 
-/// Whether the cache, or another request's call, gave the answer.
+/// Whether the cache, or another request's call, gave the answer; by the word for what the cache did.
 #[cfg(any(feature = "prometheus", feature = "emf"))]
 pub(super) fn is_hit(result: &str) -> bool {
-    matches!(result, "hit" | "stale" | "revalidated" | "collapsed")
+    matches!(result, "hit" | "stale" | "collapsed")
+}
+
+/// Whether the service gave it, with caching on.
+#[cfg(any(feature = "prometheus", feature = "emf"))]
+pub(super) fn is_miss(result: &str) -> bool {
+    matches!(result, "miss" | "revalidated")
 }
 
 /// OpenTelemetry: what is no method of HTTP is `_OTHER`.
@@ -251,5 +257,19 @@ pub(super) fn known_method(method: &Method) -> &'static str {
         Method::TRACE => "TRACE",
         Method::CONNECT => "CONNECT",
         _ => "_OTHER",
+    }
+}
+
+#[cfg(all(test, feature = "cache", any(feature = "prometheus", feature = "emf")))]
+mod tests {
+    use super::{is_hit, is_miss};
+    use crate::cache::CacheStatus;
+
+    #[test]
+    fn hits_and_misses_are_those_of_the_cache() {
+        for status in CacheStatus::ALL {
+            let word = status.as_str();
+            assert_eq!((is_hit(word), is_miss(word)), (status.is_hit(), status.is_miss()), "{word}");
+        }
     }
 }

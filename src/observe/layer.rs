@@ -160,8 +160,8 @@ impl ObserveLayer {
         self.change(|watch| watch.context.kind = Some(kind))
     }
 
-    /// Whose word counts for a client's address, where no layer outside has said it. Default: what a layer inside says,
-    /// or nobody's.
+    /// The proxies that are believed about a client's address, where no layer outside has said it. Default: what a layer
+    /// inside says, or none.
     #[must_use]
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         self.change(|watch| watch.context.proxies = Some(proxies))
@@ -297,7 +297,7 @@ impl AccessLogLayer {
         Self { observe: self.observe.api_kind(kind) }
     }
 
-    /// Whose word counts for a client's address: [`ObserveLayer::trusted_proxies`].
+    /// The proxies that are believed about a client's address: [`ObserveLayer::trusted_proxies`].
     #[must_use]
     pub fn trusted_proxies(self, proxies: TrustedProxies) -> Self {
         Self { observe: self.observe.trusted_proxies(proxies) }

@@ -19,7 +19,7 @@
 //! | `responseLength` | bytes of the body that were handed over |
 //! | `responseLatency` | milliseconds from arrival to the last byte |
 //! | `integration.latency`, `.status`, `integrationLatency`, `integrationStatus` | by [`IntegrationTimerLayer`] |
-//! | `integration.timeToAllHeaders`, `integration.timeToFirstContent`, `integration.responseTransferMode` | the same latency; from the call to the first byte of the body; `STREAMED` |
+//! | `integration.timeToAllHeaders`, `integration.timeToFirstContent`, `integration.responseTransferMode` | the same latency; from the call to the first byte of the body; `STREAMED`; `-` where the service gave no answer |
 //! | `integration.error`, `integrationErrorMessage` | [`RequestEvent::integration_error`]: a timeout, an error, a panic |
 //! | `authenticate.*` | the signature: `latency`, `status` (200, or that of the refusal), `error` |
 //! | `authorizer.*` | the work of an authorizer: `latency` as the request waited, `integrationLatency`, `integrationStatus` and `requestId` of its function's call, `status`, `error`; a cached answer took no time |
@@ -30,6 +30,7 @@
 //! | `routeKey` | `GET /pets/{id}`, as declared |
 //! | `apiId`, `accountId` | by [`ApiInfo`] |
 //! | `identity.userAgent` | as sent; invalid UTF-8 replaced |
+//! | `protocol` | always `HTTP/1.1`, also of HTTP/2; a span's `network.protocol.version` says which it was |
 //! | `dataProcessed` | bytes of the request that were read, and of the answer |
 //! | `outcome` (ours) | `complete`, `client_closed`, `panicked`, `failed` |
 //! | `error.cause` (ours) | the [`Cause`](crate::response::Cause) of a refusal, for operators |
@@ -105,6 +106,8 @@ pub mod metering;
 pub mod metrics;
 #[cfg(any(feature = "prometheus", feature = "emf", feature = "metrics"))]
 mod samples;
+#[cfg(any(feature = "admin", feature = "tracing", feature = "xray"))]
+mod secret_path;
 mod service;
 mod sink;
 #[cfg(all(

@@ -21,6 +21,8 @@ use std::{collections::BTreeMap, fmt};
 /// source.collect(&mut samples);
 /// assert_eq!(samples.iter().next().unwrap().value(), 3.0);
 /// ```
+///
+/// A family of a name that the page of `PrometheusMetrics` has itself is left out there.
 pub trait MetricSource: Send + Sync + 'static {
     /// Adds the figures of this moment.
     fn collect(&self, samples: &mut Samples);

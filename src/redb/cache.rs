@@ -4,6 +4,7 @@ use super::{
     error::StateFileError,
     file::StateFile,
     queue::{Full, Haste},
+    rows::{Digest, Fate, Keep, Rows, Walk},
     tables::CACHE,
 };
 use crate::{
@@ -17,7 +18,7 @@ use std::{
     collections::HashSet,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{Relaxed, SeqCst},
@@ -29,15 +30,20 @@ use std::{
 ///
 /// Requests are answered from memory. What is stored is written behind, without waiting; after a restart an entry is
 /// read from the file when it is first asked for. A purge or flush counts in memory at once, and has reached the disk
-/// when the call returns. Encrypted entries are written as they are: the same [key](crate::cache::EncryptionKeys) opens
-/// them after a restart, and under another one they are misses. Keys of entries are in the file in the clear, and hold
-/// what they are made of: paths, queries, header values that were declared; credentials only as digests, the usual fields
-/// and those that [`CacheBuilder::credential`](crate::cache::CacheBuilder::credential) names. An authorizer's own field is to
-/// be named there if it is declared in a key.
+/// when the call returns, unless the disk fails: then nothing that an earlier run has stored is served any more, and what
+/// was purged leaves the file with the first transaction that the disk takes again. (If it takes none before the process
+/// ends, the next one finds what could not be taken out.) Encrypted entries are written as they are: the same
+/// [key](crate::cache::EncryptionKeys) opens them after a restart, and under another one they are misses. Keys of entries
+/// are in the file in the clear, and hold what they are made of: paths, queries, header values that were declared;
+/// credentials only as digests: the usual fields, those that
+/// [`CacheBuilder::credential`](crate::cache::CacheBuilder::credential) names, and what an authorizer outside went by.
 ///
 /// The first layer of a cache finds its entries again, and so do layers with a
 /// [name](crate::cache::CacheLayer::namespace). Others do not: they are told apart by the order in which a program makes
 /// them, which may be another one after a restart. If the first layer of the next program may be another one, name it.
+///
+/// A request that purges waits for no disk: what an unsafe method makes invalid counts in memory at once, and nothing of
+/// earlier runs is served until it has left the file.
 ///
 /// A crash loses entries of the last batch, which are fetched anew; what was to be dropped in it (by an unsafe method,
 /// or an authorized `Cache-Control: max-age=0`) may come back until it expires.
@@ -46,23 +52,43 @@ pub struct FileCacheStore {
     file: StateFile,
     clock: Clock,
     rows: Arc<Rows>,
-    /// Entries of earlier runs that nobody has asked for yet.
-    earlier: Mutex<HashSet<Digest>>,
-    has_earlier: AtomicBool,
+    earlier: Arc<Earlier>,
     /// There were some at the start.
     warm: bool,
-    purges: Purges,
+    purges: Arc<Purges>,
 }
 
-type Digest = [u8; 32];
+/// Entries of earlier runs that nobody has asked for yet.
+#[derive(Debug)]
+struct Earlier {
+    digests: Mutex<HashSet<Digest>>,
+    is_any: AtomicBool,
+}
 
-/// How much is in the table; only the writer changes it.
-#[derive(Debug, Default)]
-struct Rows {
-    bytes: AtomicU64,
-    capacity: u64,
-    /// Where room was made last.
-    cursor: Mutex<Digest>,
+impl Earlier {
+    fn new(digests: HashSet<Digest>) -> Self {
+        Self { is_any: AtomicBool::new(!digests.is_empty()), digests: Mutex::new(digests) }
+    }
+
+    fn is_any(&self) -> bool {
+        self.is_any.load(Relaxed)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut HashSet<Digest>) -> T) -> T {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        let out = change(&mut digests);
+        self.is_any.store(!digests.is_empty(), Relaxed);
+        out
+    }
+
+    /// Whether there was an entry; from here on there is not.
+    fn take(&self, digest: &Digest) -> bool {
+        self.is_any() && self.change(|digests| digests.remove(digest))
+    }
+
+    fn forget_all(&self) {
+        self.change(HashSet::clear);
+    }
 }
 
 impl StateFile {
@@ -75,16 +101,16 @@ impl StateFile {
     pub fn cache_store(&self, capacity: u64, largest: u64) -> Result<FileCacheStore, StateFileError> {
         let memory = MemoryCacheStore::new(capacity, largest)?;
         let (earlier, bytes) = self.cached().map_err(|error| self.engine(&error))?;
-        let rows = Rows { bytes: bytes.into(), capacity, cursor: Mutex::default() };
+        let rows = Arc::new(Rows::new(bytes, capacity));
+        self.0.engine.owe(Arc::<Rows>::clone(&rows));
         Ok(FileCacheStore {
             memory,
             file: self.clone(),
             clock: Clock::system(),
-            rows: Arc::new(rows),
-            has_earlier: AtomicBool::new(!earlier.is_empty()),
+            rows,
             warm: !earlier.is_empty(),
-            purges: Purges::default(),
-            earlier: Mutex::new(earlier),
+            purges: Arc::default(),
+            earlier: Arc::new(Earlier::new(earlier)),
         })
     }
 
@@ -112,12 +138,12 @@ struct Purges {
 }
 
 /// Lasts as long as a purge.
-struct Purging<'a>(&'a Purges);
+struct Purging(Arc<Purges>);
 
 impl Purges {
-    fn begin(&self) -> Purging<'_> {
+    fn begin(self: &Arc<Self>) -> Purging {
         self.begun.fetch_add(1, SeqCst);
-        Purging(self)
+        Purging(Arc::clone(self))
     }
 
     /// How many there were, if none is under way.
@@ -127,7 +153,7 @@ impl Purges {
     }
 }
 
-impl Drop for Purging<'_> {
+impl Drop for Purging {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, SeqCst);
     }
@@ -141,27 +167,12 @@ impl FileCacheStore {
         self
     }
 
-    fn earlier(&self) -> MutexGuard<'_, HashSet<Digest>> {
-        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether there was an entry of an earlier run; from here on there is not.
-    fn take_earlier(&self, digest: &Digest) -> bool {
-        if !self.has_earlier.load(Relaxed) {
-            return false;
-        }
-        let mut earlier = self.earlier();
-        let taken = earlier.remove(digest);
-        self.has_earlier.store(!earlier.is_empty(), Relaxed);
-        taken
-    }
-
     /// An entry of an earlier run. What cannot be read is no entry.
     fn recall(&self, key: StoreKey<'_>) -> Option<StoredValue> {
         let digest = digest(key.bytes());
         // While something is purged, what the file still has may be what is being purged.
         let quiet = self.purges.quiet()?;
-        if !self.take_earlier(&digest) {
+        if !self.earlier.take(&digest) {
             return None;
         }
         let table = self.file.database().ok()?.begin_read().ok()?.open_table(CACHE).ok()?;
@@ -171,7 +182,8 @@ impl FileCacheStore {
         let value = value.filter(|value| !value.remaining(now).is_zero());
         match value {
             Some(value) => {
-                self.memory.insert(&key.to_stored(), value.clone());
+                // Whoever came meanwhile and found nothing may have stored something newer.
+                let value = self.memory.insert_if_absent(&key.to_stored(), value);
                 if self.purges.quiet() != Some(quiet) {
                     self.memory.remove(key);
                     self.drop_row(digest);
@@ -195,7 +207,8 @@ impl FileCacheStore {
             let bytes = value.to_bytes(key.borrowed().bytes(), clock.now());
             rows.put(transaction, &digest, &bytes)
         };
-        if self.file.push(weight, (Haste::Later, Full::Refuse), work, |_| ()).is_err() {
+        let done = self.rows.owing(digest);
+        if self.file.push(weight, (Haste::Later, Full::Refuse), work, done).is_err() {
             self.file.0.counts.dropped.fetch_add(1, Relaxed);
             self.drop_row(digest);
         }
@@ -205,7 +218,7 @@ impl FileCacheStore {
         let rows = Arc::clone(&self.rows);
         let work = move |transaction: &WriteTransaction| rows.take_out(transaction, &digest);
         // Refused only by a file that is closed: nothing is kept any more.
-        let _closed = self.file.push(64, (Haste::Now, Full::Exceed), work, |_| ());
+        let _closed = self.file.push(64, (Haste::Now, Full::Exceed), work, self.rows.owing(digest));
     }
 
     /// Entries that are in the file and not in memory, by what a function says of them.
@@ -220,25 +233,18 @@ impl FileCacheStore {
             if seen.contains(digest.value()) {
                 continue;
             }
-            let (digest, bytes) = (*digest.value(), Bytes::copy_from_slice(bytes.value()));
-            let now = self.clock.now();
-            match StoredValue::with_key(bytes, StoredFor::WallClock, now) {
-                Some((key, value)) => {
-                    let soft = value.soft_purges();
-                    if !keep(&key, &value) {
-                        self.forget(digest);
-                    } else if value.soft_purges() != soft {
-                        self.write_again(digest, value.to_bytes(&key, now));
-                    }
-                }
-                None => self.forget(digest),
+            let digest = *digest.value();
+            match Fate::of(bytes.value(), self.clock.now(), &mut *keep) {
+                Fate::Stays => {}
+                Fate::Goes => self.forget(digest),
+                Fate::Becomes(bytes) => self.write_again(digest, bytes),
             }
         }
         Ok(())
     }
 
     fn forget(&self, digest: Digest) {
-        self.take_earlier(&digest);
+        self.earlier.take(&digest);
         self.drop_row(digest);
     }
 
@@ -246,65 +252,23 @@ impl FileCacheStore {
         let rows = Arc::clone(&self.rows);
         let weight = bytes.len();
         let work = move |transaction: &WriteTransaction| rows.put(transaction, &digest, &bytes);
-        let _closed = self.file.push(weight, (Haste::Now, Full::Exceed), work, |_| ());
-    }
-}
-
-impl Rows {
-    fn put(&self, transaction: &WriteTransaction, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
-        let mut table = transaction.open_table(CACHE)?;
-        let before = table.insert(digest, bytes)?.map_or(0, |old| old.value().len() as u64);
-        let mut total = (self.bytes.load(Relaxed) + bytes.len() as u64).saturating_sub(before);
-        if total > self.capacity {
-            total -= self.make_room(&mut table, digest, total - self.capacity)?;
-        }
-        self.bytes.store(total, Relaxed);
-        Ok(())
+        let _closed = self.file.push(weight, (Haste::Now, Full::Exceed), work, self.rows.owing(digest));
     }
 
-    /// Takes out entries in the order of their digests, which is none.
-    fn make_room(
-        &self,
-        table: &mut ::redb::Table<'_, &'static Digest, &'static [u8]>,
-        except: &Digest,
-        wanted: u64,
-    ) -> Result<u64, Error> {
-        let mut cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut victims, mut room) = (Vec::new(), 0);
-        for row in table.range::<&Digest>(&*cursor..)?.chain(table.iter()?) {
-            let (digest, bytes) = row?;
-            if room >= wanted || victims.len() >= 64 {
-                break;
-            }
-            if digest.value() != except && !victims.contains(digest.value()) {
-                victims.push(*digest.value());
-                room += bytes.value().len() as u64;
-            }
-        }
-        if let Some(last) = victims.last() {
-            *cursor = *last;
-        }
-        for victim in &victims {
-            table.remove(victim)?;
-        }
-        Ok(room)
-    }
-
-    fn take_out(&self, transaction: &WriteTransaction, digest: &Digest) -> Result<(), Error> {
-        let mut table = transaction.open_table(CACHE)?;
-        let before = table.remove(digest)?.map_or(0, |old| old.value().len() as u64);
-        self.bytes.store(self.bytes.load(Relaxed).saturating_sub(before), Relaxed);
-        Ok(())
+    /// The file cannot be read, and what is to stay cannot be told from what is to go.
+    fn distrust(&self) {
+        self.earlier.forget_all();
+        self.rows.owe_all();
     }
 }
 
 impl CacheStore for FileCacheStore {
     fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
-        self.memory.get(key).or_else(|| self.has_earlier.load(Relaxed).then(|| self.recall(key)).flatten())
+        self.memory.get(key).or_else(|| self.earlier.is_any().then(|| self.recall(key)).flatten())
     }
 
     fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
-        self.take_earlier(&digest(key.borrowed().bytes()));
+        self.earlier.take(&digest(key.borrowed().bytes()));
         let fits = self.memory.insert(key, value.clone());
         match fits && value.has_answers() {
             true => self.write_row(key, value),
@@ -336,23 +300,32 @@ impl CacheStore for FileCacheStore {
             }
             kept
         });
-        let read = self.retain_rows(&seen, keep);
-        // What could not be written is counted by the writer, and a closed file keeps nothing.
-        let _counted = (flushed, read.map(|()| self.file.flush()));
+        if self.retain_rows(&seen, keep).is_err() {
+            self.distrust();
+        }
+        // What could not be written is owed and counted, and a closed file keeps nothing.
+        let _owed = (flushed, self.file.flush());
     }
 
-    fn clear(&self) {
-        let _purging = self.purges.begin();
-        self.memory.clear();
-        self.earlier().clear();
-        self.has_earlier.store(false, Relaxed);
-        let rows = Arc::clone(&self.rows);
-        let _counted = self.file.write_and_wait(64, move |transaction| {
-            transaction.delete_table(CACHE)?;
-            transaction.open_table(CACHE)?;
-            rows.bytes.store(0, Relaxed);
+    fn retain_behind(&self, keep: Keep) {
+        let purging = self.purges.begin();
+        self.memory.retain(&mut |key, value| keep(key, value));
+        let walk = Walk { keep, now: self.clock.now() };
+        let (rows, owing, earlier) =
+            (Arc::clone(&self.rows), Arc::clone(&self.rows), Arc::clone(&self.earlier));
+        let work = move |_: &WriteTransaction| {
+            rows.walk(walk.clone());
             Ok(())
-        });
+        };
+        let done = move |outcome: Result<(), StateFileError>| {
+            if outcome.is_err() {
+                earlier.forget_all();
+                owing.owe_all();
+            }
+            // Until then nothing of an earlier run is served.
+            drop(purging);
+        };
+        let _closed = self.file.push(64, (Haste::Now, Full::Exceed), work, done);
     }
 
     fn usage(&self) -> StoreUsage {

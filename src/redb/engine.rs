@@ -6,7 +6,7 @@
 use super::{
     error::StateFileError,
     tables,
-    writer::{Task, commit},
+    writer::{Debt, Task, commit},
 };
 use crate::clock::Clock;
 use ::redb::{Database, DatabaseError, Error};
@@ -29,6 +29,7 @@ pub(super) struct Engine {
     /// How often the file was opened by a process, this one included.
     run: u64,
     state: Mutex<State>,
+    debts: Mutex<Vec<Arc<dyn Debt>>>,
     /// How often it was opened anew.
     pub(super) reopened: AtomicU64,
 }
@@ -48,11 +49,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 impl Engine {
     pub(super) fn new(path: PathBuf, database: Database, (open, clock): (Opener, Clock), run: u64) -> Self {
         let state = Mutex::new(State::Open(Arc::new(database)));
-        Self { path, open, clock, run, state, reopened: AtomicU64::new(0) }
+        Self { path, open, clock, run, state, debts: Mutex::default(), reopened: AtomicU64::new(0) }
     }
 
     fn now(&self) -> u64 {
         self.clock.now().monotonic_nanos()
+    }
+
+    /// Asks for it at the beginning of each transaction from now on.
+    pub(super) fn owe(&self, debt: Arc<dyn Debt>) {
+        self.debts.lock().unwrap_or_else(PoisonError::into_inner).push(debt);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -97,7 +103,8 @@ impl Engine {
             State::Failed { .. } => return Err(Error::PreviousIo),
             State::Closed => return Err(Error::DatabaseClosed),
         };
-        commit(&database, batch)
+        let debts = self.debts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        commit(&database, &debts, batch)
     }
 
     /// Lets go of a database whose disk has failed; `false` if the failure is no news, or not the disk's.

@@ -99,6 +99,7 @@ mod keys;
 mod ledger;
 mod plans;
 mod queue;
+mod rows;
 mod tables;
 mod usage;
 mod writer;

@@ -4,7 +4,10 @@ use super::{engine::Engine, error::StateFileError, queue::Queue};
 use ::redb::{Database, Error, WriteTransaction};
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -15,6 +18,17 @@ pub(super) trait Task: Send {
 
     /// After the commit: all of the batch is in the file, or nothing is.
     fn done(self: Box<Self>, outcome: Result<(), StateFileError>);
+}
+
+/// What must be done as soon as the disk takes it, since it has refused it before: each transaction begins with it.
+pub(super) trait Debt: Send + Sync {
+    fn pay(&self, transaction: &WriteTransaction) -> Result<(), Error>;
+
+    /// After all pieces of the batch.
+    fn end(&self, transaction: &WriteTransaction) -> Result<(), Error>;
+
+    /// What was paid last is on the disk.
+    fn paid(&self);
 }
 
 /// Boxed: a function of the transaction, and one of its result.
@@ -88,10 +102,17 @@ pub(super) fn write_all(engine: &Engine, (tasks, counts): (&Tasks, &Counts), pau
 
 /// Two phases: a commit is the newest when the file is read again only after all of it was on the disk, so that no
 /// damage can make the file fall back to an older one unseen.
-pub(super) fn commit(database: &Database, batch: &mut [Box<dyn Task>]) -> Result<(), Error> {
+pub(super) fn commit(
+    database: &Database,
+    debts: &[Arc<dyn Debt>],
+    batch: &mut [Box<dyn Task>],
+) -> Result<(), Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);
+    debts.iter().try_for_each(|debt| debt.pay(&transaction))?;
     batch.iter_mut().try_for_each(|task| task.run(&transaction))?;
+    debts.iter().try_for_each(|debt| debt.end(&transaction))?;
     transaction.commit()?;
+    debts.iter().for_each(|debt| debt.paid());
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Resource policies: who may call an API, from where, over what.
 //!
 //! A REST API's resource policy is judged in two phases (developer guide, "How API Gateway resource policies affect
-//! authorization workflow"). This layer is the first one; authorizers inside it do the second, given the same policy (a gateway gives them its own). How
-//! a request is judged:
+//! authorization workflow"). This layer is the first one; authorizers inside it do the second, given the same policy (a
+//! gateway gives them its own). How a request is judged:
 //!
 //! 1. The ARN of the call is made from what is *routed*: the stage, the method, and the path as this layer sees it.
 //!    It is spelled as it is matched (`/admin` for `/admin/`, `//admin` and `/%61dmin`); an explicit deny of the path as

@@ -314,9 +314,14 @@ impl GatewayError {
         self.status.unwrap_or_else(|| self.response_type.fallback_status())
     }
 
-    /// `$context.error.message`.
+    /// `$context.error.message` of a REST API.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref().or_else(|| self.response_type.default_message())
+    }
+
+    /// What the client of an API of this kind is told: an HTTP API has words of its own.
+    pub(crate) fn told(&self, kind: ApiKind) -> Option<&str> {
+        render::told(self, kind)
     }
 
     /// `$context.error.messageString`: the message as a JSON string, or `null`.

@@ -72,39 +72,60 @@ fn own_message(response_type: ResponseType, message: &str) -> Bytes {
 
 /// HTTP APIs have nine fixed answers and no error type.
 fn http_api(error: &GatewayError) -> Rendered {
-    let (status, body) = http_api_answer(error);
-    Rendered {
-        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        content_type: JSON,
-        error_type: None,
-        body,
-    }
+    let (status, body) = match http_api_answer(error) {
+        Some(fixed) => (fixed.status, Bytes::from_static(fixed.body.as_bytes())),
+        None => (error.status(), format!(r#"{{"message":{}}}"#, error.message_string()).into()),
+    };
+    Rendered { status, content_type: JSON, error_type: None, body }
 }
 
-fn http_api_answer(error: &GatewayError) -> (u16, Bytes) {
+/// An answer of HTTP APIs.
+struct Fixed {
+    status: StatusCode,
+    message: &'static str,
+    body: &'static str,
+}
+
+macro_rules! fixed {
+    ($status:ident, $message:literal) => {
+        Some(Fixed {
+            status: StatusCode::$status,
+            message: $message,
+            body: concat!(r#"{"message":""#, $message, r#""}"#),
+        })
+    };
+}
+
+/// What the client of an API of this kind is told.
+pub(super) fn told(error: &GatewayError, kind: ApiKind) -> Option<&str> {
+    let fixed = match kind {
+        ApiKind::Http => http_api_answer(error),
+        ApiKind::Rest => None,
+    };
+    fixed.map(|fixed| fixed.message).or_else(|| error.message())
+}
+
+/// `None`: the error's own words.
+fn http_api_answer(error: &GatewayError) -> Option<Fixed> {
     use ResponseType as T;
-    let fixed = |status, body: &'static str| (status, Bytes::from_static(body.as_bytes()));
     match error.response_type() {
         T::MissingAuthenticationToken if error.cause() == Cause::SignatureMissing => {
-            fixed(403, r#"{"message":"Forbidden"}"#)
+            fixed!(FORBIDDEN, "Forbidden")
         }
-        T::MissingAuthenticationToken | T::ResourceNotFound => fixed(404, r#"{"message":"Not Found"}"#),
-        _ if error.cause() == Cause::NoRoute => fixed(404, r#"{"message":"Not Found"}"#),
-        T::Default4xx if error.cause() == Cause::UnknownStage => fixed(404, r#"{"message":"Not Found"}"#),
-        T::Unauthorized => fixed(401, r#"{"message":"Unauthorized"}"#),
+        T::MissingAuthenticationToken | T::ResourceNotFound => fixed!(NOT_FOUND, "Not Found"),
+        _ if error.cause() == Cause::NoRoute => fixed!(NOT_FOUND, "Not Found"),
+        T::Default4xx if error.cause() == Cause::UnknownStage => fixed!(NOT_FOUND, "Not Found"),
+        T::Unauthorized => fixed!(UNAUTHORIZED, "Unauthorized"),
         T::InvalidApiKey | T::AccessDenied | T::WafFiltered | T::InvalidSignature | T::ExpiredToken => {
-            fixed(403, r#"{"message":"Forbidden"}"#)
+            fixed!(FORBIDDEN, "Forbidden")
         }
-        T::RequestTooLarge => fixed(413, r#"{"message":"Request Entity Too Large"}"#),
-        T::Throttled | T::QuotaExceeded => fixed(429, r#"{"message":"Too Many Requests"}"#),
-        T::IntegrationTimeout | T::IntegrationFailure => fixed(503, r#"{"message":"Service Unavailable"}"#),
+        T::RequestTooLarge => fixed!(PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+        T::Throttled | T::QuotaExceeded => fixed!(TOO_MANY_REQUESTS, "Too Many Requests"),
+        T::IntegrationTimeout | T::IntegrationFailure => fixed!(SERVICE_UNAVAILABLE, "Service Unavailable"),
         T::ApiConfigurationError | T::AuthorizerConfigurationError | T::AuthorizerFailure | T::Default5xx => {
-            fixed(500, r#"{"message":"Internal Server Error"}"#)
+            fixed!(INTERNAL_SERVER_ERROR, "Internal Server Error")
         }
-        T::Default4xx | T::BadRequestBody | T::BadRequestParameters | T::UnsupportedMediaType => {
-            let body = format!(r#"{{"message":{}}}"#, error.message_string());
-            (error.status().as_u16(), body.into())
-        }
+        T::Default4xx | T::BadRequestBody | T::BadRequestParameters | T::UnsupportedMediaType => None,
     }
 }
 

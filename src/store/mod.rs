@@ -61,6 +61,8 @@
 
 mod acknowledgement;
 mod breaker;
+#[cfg(feature = "cache")]
+mod claims;
 mod counts;
 mod error;
 mod guard;
@@ -69,6 +71,10 @@ mod options;
 mod record_log;
 
 pub use acknowledgement::Acknowledgement;
+#[cfg(all(test, feature = "redis", feature = "authorizer"))]
+pub(crate) use claims::LONGEST_PAUSE;
+#[cfg(feature = "cache")]
+pub(crate) use claims::{Next, until_told};
 pub use counts::StoreCounts;
 pub use error::{StoreError, StoreFuture};
 #[allow(unused_imports, reason = "not every feature set has a store")]

@@ -139,10 +139,12 @@ impl UsagePlans {
     }
 
     /// Adds a plan, or edits the one with its id. An edit keeps every count: what was spent of the throttle and of
-    /// the quota stays spent. A new rate holds from here on: what came
-    /// back before came back at the rate of then. Where throttles are a Redis's, a process that did not see the edit knows
-    /// nothing of the rate before, and a bucket that is not used until it would have been full at the rate of its last use
-    /// is forgotten: after an edit to a slower rate it is full then, and not later.
+    /// the quota stays spent. A new rate holds from here on: tokens that came back before the edit came back at the earlier
+    /// rate.
+    ///
+    /// Where throttles are kept in Redis, a process that did not see the edit does not know the earlier rate. A bucket that
+    /// nobody uses is forgotten there at the moment at which it would be full by the rate of its last use: after an edit to
+    /// a slower rate it is full at that moment, and not later.
     ///
     /// # Errors
     ///

@@ -181,6 +181,48 @@ pub trait UsageStore: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+impl<T: UsageStore + ?Sized> UsageStore for Arc<T> {
+    fn shares_throttles(&self) -> bool {
+        (**self).shares_throttles()
+    }
+
+    fn lease(&self, ask: LeaseAsk) -> StoreFuture<Lease> {
+        (**self).lease(ask)
+    }
+
+    fn throttle(&self, ask: ThrottleAsk) -> StoreFuture<Vec<BucketLevel>> {
+        (**self).throttle(ask)
+    }
+
+    fn take(&self, ask: &LeaseAsk, tokens: &ThrottleAsk) -> Option<StoreFuture<Taken>> {
+        (**self).take(ask, tokens)
+    }
+
+    fn usage(&self, ask: UsageAsk) -> StoreFuture<StoredUsage> {
+        (**self).usage(ask)
+    }
+
+    fn set_remaining(&self, ask: RemainingAsk) -> StoreFuture<()> {
+        (**self).set_remaining(ask)
+    }
+
+    fn forget(&self, counter: Counter) -> StoreFuture<()> {
+        (**self).forget(counter)
+    }
+
+    fn forget_plan(&self, plan: Arc<str>) -> StoreFuture<()> {
+        (**self).forget_plan(plan)
+    }
+
+    fn listen(&self, listener: Weak<dyn UsageListener>) {
+        (**self).listen(listener);
+    }
+
+    fn processes(&self) -> u64 {
+        (**self).processes()
+    }
+}
+
 /// Who is told what other processes did. Nothing depends on it but time: what is not told is found out at the end of a
 /// lease.
 pub trait UsageListener: Send + Sync {

@@ -49,6 +49,7 @@ fn stages(of_stage: MethodSettings) -> Stages {
         .method("/pets/{id}", Method::POST, keyed())
         .method("/open", Method::GET, ApiMethod::new())
         .method("/open", Method::POST, ApiMethod::new())
+        .method("/open", Method::OPTIONS, ApiMethod::new())
         .method("/busy", Method::GET, ApiMethod::new())
         .build()
         .unwrap();
@@ -304,6 +305,12 @@ fn what_fails_in_the_service_is_said() {
     let network = "E Execution failed due to a network error communicating with endpoint";
     assert_eq!(ask("fail"), open.to_owned() + network);
     assert_eq!(ask("panic"), open.to_owned() + "E Execution failed due to an internal error");
+    let options = Request::options("/prod/open?panic").body(Full::default()).unwrap();
+    assert_eq!(
+        at(LoggingLevel::Info, options).join("\n"),
+        open.replace("GET", "OPTIONS") + "E Execution failed due to an internal error",
+        "a method like others, and no preflight"
+    );
     let preflight = Request::options("/prod/open")
         .header("origin", "https://a.example")
         .header("access-control-request-method", "GET")

@@ -9,16 +9,23 @@ use std::{
     convert::Infallible,
     future::pending,
     net::IpAddr,
+    panic::{AssertUnwindSafe, resume_unwind},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_gateway::{
     api_key::{ApiKey, ApiKeys},
+    context::ApiKind,
+    filter::{FilterLayer, Verdict},
     gateway::{Gateway, GatewayBuilder},
     observe::{ApiInfo, ObserveLayer, Outcome, RequestEvent},
+    payload_limit::PayloadLimitLayer,
     response::{GatewayResponse, GatewayResponses, ResponseType},
     route::{ApiMethod, Routes},
     stage::Stages,
+    timeout::TimeoutLayer,
+    usage_plan::{Quota, QuotaPeriod, UsagePlan, UsagePlans},
 };
 
 #[derive(Clone, Copy)]
@@ -116,5 +123,76 @@ fn who_hangs_up_and_what_fails_is_told_too() {
         assert_eq!(gateway.layer(fails).oneshot(request("/prod/pets/1")).await.unwrap_err(), "broken");
         assert_eq!(lines(&told), ["failed None 0 192.0.2.7 /pets/{id} None None"]);
         assert_eq!(Outcome::Failed.as_str(), "failed");
+    });
+}
+
+#[test]
+fn the_message_of_an_http_api_is_what_its_client_was_told() {
+    let told = Lines::default();
+    let sink = Arc::clone(&told);
+    let observe = ObserveLayer::new().observer(move |event: &RequestEvent<'_>| {
+        let of = |name: &str| event.variable(name).unwrap().into_owned();
+        sink.lock().unwrap().push(format!("{} {}", of("error.message"), of("error.messageString")));
+    });
+    let filter = FilterLayer::new(|head, _| match head.uri.query() {
+        Some("block") => Verdict::Block,
+        _ => Verdict::Pass,
+    });
+    let keyed = ApiMethod::new().api_key_required(true);
+    let routes = Routes::builder().method("/pets", Method::GET, keyed).any("/open", ApiMethod::new());
+    let none = UsagePlan::new("none").quota(Quota::new(0, QuotaPeriod::Day).unwrap());
+    let keys = ApiKeys::builder().key(ApiKey::new("k").value("0123456789abcdefghij")).build().unwrap();
+    let gateway = Gateway::builder()
+        .api_kind(ApiKind::Http)
+        .stages(Stages::single("prod", routes.build().unwrap()).unwrap())
+        .api_keys(keys)
+        .usage_plans(UsagePlans::builder().plan(none).attach("none", "k").build().unwrap())
+        .filter(filter)
+        .payload_limit(PayloadLimitLayer::new(4))
+        .timeout(TimeoutLayer::new(Duration::ZERO))
+        .observe(observe);
+    let waits = service_fn(|_: Request<_>| pending::<Result<Response<Full<Bytes>>, Infallible>>());
+    let service = gateway.build().unwrap().layer(waits);
+    run(async {
+        let mut large = request("/prod/open");
+        large.headers_mut().insert("content-length", "5".parse().unwrap());
+        let keyless = get("/prod/pets");
+        for (request, status, message) in [
+            (request("/prod/nothing"), 404, "Not Found"),
+            (request("/prod/open?block"), 403, "Forbidden"),
+            (keyless, 403, "Forbidden"),
+            (request("/prod/pets"), 429, "Too Many Requests"),
+            (large, 413, "Request Entity Too Large"),
+            (request("/prod/open"), 503, "Service Unavailable"),
+        ] {
+            let answer = service.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), status);
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, format!(r#"{{"message":"{message}"}}"#));
+            assert_eq!(lines(&told), [format!(r#"{message} "{message}""#)]);
+        }
+    });
+}
+
+#[test]
+fn a_filter_that_panics_is_told_as_one_behind_a_layer_is() {
+    run(async {
+        let (builder, told) = observed();
+        let filter = FilterLayer::new(|head, _| match head.uri.query() {
+            Some("panic") => resume_unwind(Box::new("filter")),
+            Some("block") => Verdict::Block,
+            _ => Verdict::Pass,
+        });
+        let service = builder.filter(filter).build().unwrap().layer(Strict::default());
+        let panicked =
+            AssertUnwindSafe(service.clone().oneshot(request("/prod/pets/7?panic"))).catch_unwind();
+        assert!(panicked.await.is_err());
+        assert_eq!(lines(&told), ["panicked None 0 192.0.2.7 /pets/{id} None None"]);
+        // Who hangs up after a filter has had its word, still hangs up.
+        for (query, status, cause) in [("block", 403, "Some(Filtered) None"), ("", 200, "None Some(200)")] {
+            drop(service.clone().oneshot(request(&format!("/prod/pets/7?{query}"))).await.unwrap());
+            let line = format!("client_closed Some({status}) 0 192.0.2.7 /pets/{{id}} {cause}");
+            assert_eq!(lines(&told), [line]);
+        }
     });
 }

@@ -8,6 +8,7 @@ mod cache_proxy;
 mod case;
 mod client;
 mod origin;
+mod proxy;
 mod verdict;
 
 use crate::support;

@@ -309,6 +309,25 @@ fn lines_for_cloudwatch_follow_its_specification() {
 }
 
 #[test]
+fn detailed_metrics_of_an_http_api_may_go_by_route() {
+    for (kind, api) in [(ApiKind::Http, "ApiId"), (ApiKind::Rest, "ApiName")] {
+        let lines = Lines::default();
+        let log = EmfLog::new(emf_sink(&lines)).detailed(true).by_route(true);
+        let service = shop(ObserveLayer::new().observer(log), kind);
+        run(ask(&service, "/prod/pets/1"));
+        let line: serde_json::Value = serde_json::from_str(&lines.lock().unwrap()[0]).unwrap();
+        is_valid_emf(&line);
+        let sets = &line["_aws"]["CloudWatchMetrics"][0]["Dimensions"];
+        let (method, stage) = (["Method", "Resource"], "Stage");
+        let (last, route) = match kind {
+            ApiKind::Http => (serde_json::json!([api, stage, "Route"]), "GET /pets/{id}".into()),
+            _ => (serde_json::json!([api, stage, method[0], method[1]]), serde_json::Value::Null),
+        };
+        assert_eq!((&sets[2], &line["Route"]), (&last, &route));
+    }
+}
+
+#[test]
 fn a_stage_says_of_which_methods_metrics_are_kept() {
     let lines = Lines::default();
     let routes = ["/pets", "/dogs"].into_iter().fold(Routes::builder(), |routes, path| {

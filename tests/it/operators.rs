@@ -17,7 +17,7 @@ use tower_gateway::{
     clock::ManualClock,
     gateway::Gateway,
     observe::{
-        ObserveLayer, PrometheusMetrics,
+        ObserveLayer, PrometheusMetrics, RequestEvent,
         admin::{AdminService, Explain},
         metering::{PriceTable, UsageJournal, UsageRow},
     },
@@ -86,7 +86,18 @@ fn operators_see_why_and_others_nothing() {
     }
     let open = closed
         .allow(|head| head.headers.contains_key("x-operator"))
-        .view("stages", |rest| (rest == "prod").then(|| "{}".to_owned()));
+        .view("shops", |rest| (rest == "prod").then(|| "{}".to_owned()))
+        .unwrap();
+    for (name, problem) in [
+        ("shops", "is in use"),
+        ("limits", "is in use"),
+        ("metrics", "is in use"),
+        ("", "is not one segment of a path"),
+        ("a/b", "is not one segment of a path"),
+    ] {
+        let error = open.clone().view(name, |_| None).unwrap_err();
+        assert_eq!((error.value(), error.problem()), (name, problem));
+    }
     let nobody = Request::get("/").body(()).unwrap();
     assert_eq!(run(open.clone().oneshot(nobody)).unwrap().status(), 403);
     let write = Request::post("/").header("x-operator", "yes").body(()).unwrap();
@@ -104,10 +115,12 @@ fn operators_see_why_and_others_nothing() {
     let escaped = format!("/requests/{}", newest.request_id.replace('-', "%2D"));
     assert_eq!(get(&open, &escaped), (status, text), "clients of operators may write ids with escapes");
     assert_eq!((get(&open, "/requests/unknown").0, get(&open, "/requests/%FF").0), (404, 404));
-    assert_eq!(
-        (get(&open, "/stages/prod").0, get(&open, "/stages/x").0, get(&open, "/x").0),
-        (200, 404, 404)
-    );
+    assert_eq!((get(&open, "/shops/prod").0, get(&open, "/shops/x").0, get(&open, "/x").0), (200, 404, 404));
+    for odd in ["//", "//summary", "//shops/prod", "///metrics", "/summary/", "/shops/"] {
+        let request =
+            Request::get(format!("http://operators{odd}")).header("x-operator", "yes").body(()).unwrap();
+        assert_eq!(run(open.clone().oneshot(request)).unwrap().status(), 404, "one path, one meaning: {odd}");
+    }
     assert_eq!(shop.explain.recent().len(), 4, "the ring is bounded");
 
     let summary: serde_json::Value = serde_json::from_str(&get(&open, "/summary").1).unwrap();
@@ -118,6 +131,34 @@ fn operators_see_why_and_others_nothing() {
     let (_, page) = get(&open, "/");
     assert!(page.starts_with("<!doctype html>") && !page.contains("://"), "nothing from outside");
     assert!(get(&open, "/metrics").1.contains("tower_gateway_refusals_total"));
+}
+
+#[test]
+fn a_path_variable_that_is_a_secret_is_shown_to_no_operator() {
+    let explain = Explain::new(4);
+    let routes = Routes::builder().method("/reset/{token}/{id}", Method::GET, ApiMethod::new()).method(
+        "/shared/{secret+}",
+        Method::GET,
+        ApiMethod::new(),
+    );
+    let gateway = Gateway::builder().stages(Stages::single("prod", routes.build().unwrap()).unwrap());
+    let gateway = gateway.observe(ObserveLayer::new().observer(explain.clone())).build().unwrap();
+    let service = gateway.layer(service_fn(|_: Request<GatewayBody<Full<Bytes>>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    let admin = AdminService::<Full<Bytes>>::new(explain.clone(), PrometheusMetrics::new()).allow(|_| true);
+    for (path, shown) in [
+        ("/prod/reset/0123456789abcdefghij/7", "/prod/reset/**************efghij/7"),
+        ("/prod/shared/hidden/from/you", "/prod/shared/***************"),
+    ] {
+        let request = Request::get(path).body(Full::<Bytes>::default()).unwrap();
+        drop(run(service.clone().oneshot(request)).unwrap());
+        assert_eq!(explain.recent()[0].path, shown);
+        for view in ["/requests", "/summary"] {
+            let text = get(&admin, view).1;
+            assert!(text.contains(shown) && !text.contains(path), "{text}");
+        }
+    }
 }
 
 #[test]
@@ -137,7 +178,63 @@ fn use_is_counted_by_key_stage_and_day() {
     let second: serde_json::Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
     let wanted = serde_json::json!({ "day": "2026-11-22", "keyId": "two,\"x", "stage": "prod", "requests": 1, "bytesIn": 3, "bytesOut": 4 });
     assert_eq!(second, wanted);
+    let other = shop.journal.clone();
     let taken = shop.journal.take_before(NOW + 86_400);
     assert_eq!(taken.iter().map(|row| row.day.as_str()).collect::<Vec<_>>(), ["2026-11-22"; 2]);
-    assert_eq!(shop.journal.rows().len(), 2);
+    assert_eq!((shop.journal.rows().len(), other.rows().len()), (2, 2), "taken once, whoever asks");
+}
+
+#[test]
+fn a_request_of_a_known_key_is_counted_without_an_allocation() {
+    let keys = ApiKeys::builder().key(ApiKey::new("one").value(VALUE)).build().unwrap();
+    let routes = Routes::builder().method("/pets", Method::GET, ApiMethod::new().api_key_required(true));
+    let stages = Stages::single("prod", routes.build().unwrap()).unwrap();
+    let gateway = || Gateway::builder().stages(stages.clone()).api_keys(keys.clone());
+    let inner = service_fn(|_: Request<GatewayBody<Full<Bytes>>>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("pets"))))
+    });
+    let allocations = |layer: ObserveLayer| {
+        let service = gateway().observe(layer).build().unwrap().layer(inner);
+        let ask = || {
+            let request = Request::get("/prod/pets").header("x-api-key", VALUE);
+            let answer = run(service.clone().oneshot(request.body(Full::<Bytes>::default()).unwrap()));
+            assert_eq!(run(answer.unwrap().into_body().collect()).unwrap().to_bytes(), "pets");
+        };
+        ask();
+        allocation_counter::measure(ask).count_total
+    };
+    let journal = UsageJournal::new();
+    let floor = allocations(ObserveLayer::new().observer(|_: &RequestEvent<'_>| {}));
+    assert_eq!(allocations(ObserveLayer::new().observer(journal.clone())), floor);
+    assert_eq!(journal.rows()[0].requests, 2);
+}
+
+#[test]
+fn threads_count_while_others_read_and_take() {
+    let journal = UsageJournal::new();
+    let keys: Vec<_> = (0..50).map(|number| format!("key-{number}-0123456789abcdef")).collect();
+    let known = keys.iter().fold(ApiKeys::builder(), |known, key| {
+        known.key(ApiKey::new(key.split("-0").next().unwrap()).value(key.as_str()))
+    });
+    let routes = Routes::builder().method("/pets", Method::GET, ApiMethod::new().api_key_required(true));
+    let stages = Stages::single("prod", routes.build().unwrap()).unwrap();
+    let gateway = Gateway::builder().stages(stages).api_keys(known.build().unwrap());
+    let gateway = gateway.observe(ObserveLayer::new().observer(journal.clone())).build().unwrap();
+    let taken = std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let service = gateway.layer(service_fn(|_: Request<GatewayBody<Full<Bytes>>>| async {
+                    Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+                }));
+                for key in &keys {
+                    let request = Request::get("/prod/pets").header("x-api-key", key.as_str());
+                    let request = request.body(Full::<Bytes>::default()).unwrap();
+                    drop(run(service.clone().oneshot(request)).unwrap());
+                }
+            });
+        }
+        (0..20).map(|_| journal.take_before(i64::MAX)).flatten().map(|row| row.requests).sum::<u64>()
+    });
+    let left: u64 = journal.rows().iter().map(|row| row.requests).sum();
+    assert_eq!(taken + left, 150);
 }

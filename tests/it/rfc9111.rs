@@ -205,6 +205,36 @@ fn a_confirmation_that_may_not_be_kept_is_for_the_client_that_asked() {
     });
 }
 
+/// What a service has no longer is not asked about again: once more to the client that asked, and then the new one.
+#[test]
+fn a_304_with_another_entity_tag_ends_what_is_stored() {
+    run(async {
+        let bench = Bench::new(Rfc9111::new(), |call, request| {
+            let known = request.headers().get("if-none-match");
+            let fields =
+                |etag| [("cache-control", "max-age=10"), ("vary", "accept-language"), ("etag", etag)];
+            Ok(match known {
+                Some(etag) if etag == "\"fr\"" => answer(304, &fields("\"fr\""), ""),
+                Some(_) => answer(304, &fields("\"b\""), ""),
+                None if call == 1 => answer(200, &fields("\"fr\""), "bonjour"),
+                None => answer(200, &fields(if call == 2 { "\"a\"" } else { "\"b\"" }), &call.to_string()),
+            })
+        });
+        bench.text("accept-language", "fr").await;
+        assert_eq!(bench.text("accept-language", "de").await, "2");
+        bench.wait(11);
+        assert_eq!(bench.text("accept-language", "de").await, "2", "the call's answer has no body");
+        assert_eq!(bench.text("accept-language", "de").await, "4");
+        assert_eq!(bench.text("accept-language", "de").await, "4");
+        assert_eq!(
+            bench.text("accept-language", "fr").await,
+            "bonjour",
+            "another answer of the same resource"
+        );
+        assert_eq!((bench.calls(), bench.last_seen().1["if-none-match"].to_str().unwrap()), (5, "\"fr\""));
+    });
+}
+
 #[test]
 fn a_service_that_fails_is_covered_only_by_leave() {
     run(async {
@@ -256,6 +286,23 @@ fn a_stale_answer_is_served_while_one_call_refreshes_it() {
         let stale = bench.plain().await;
         assert_eq!((stale.body().as_ref(), status_of(&stale)), (&b"1"[..], "tower-gateway; hit; ttl=-1"));
         tokio::task::yield_now().await;
+        assert_eq!((bench.plain().await.into_body(), bench.calls()), (Bytes::from("2"), 2));
+    });
+}
+
+/// The refresh is the cache's own: one for all, and of what is stored.
+#[test]
+fn many_heads_on_a_stale_answer_refresh_it_once() {
+    run(async {
+        let bench =
+            Bench::saying(Rfc9111::new(), &[("cache-control", "max-age=1, stale-while-revalidate=60")]);
+        bench.plain().await;
+        bench.wait(2);
+        for _ in 0..10 {
+            assert_eq!(status_of(&bench.send(method(Method::HEAD)).await), "tower-gateway; hit; ttl=-1");
+        }
+        tokio::task::yield_now().await;
+        assert_eq!((bench.calls(), bench.last_seen().0), (2, Method::GET));
         assert_eq!((bench.plain().await.into_body(), bench.calls()), (Bytes::from("2"), 2));
     });
 }
@@ -417,6 +464,17 @@ fn why_the_service_was_asked_is_told_as_rfc_9211_means_it() {
         bench.plain().await;
         let told = says(&bench, "cache-control", "no-cache").await;
         assert_eq!(told, "tower-gateway; fwd=request; fwd-status=304; ttl=10; stored");
+        bench.wait(11);
+        let head = bench.send(method(Method::HEAD)).await;
+        assert_eq!(status_of(&head), "tower-gateway; fwd=stale; fwd-status=304; ttl=10; stored");
+        let bench = Bench::saying(Rfc9111::new(), fields);
+        bench.plain().await;
+        bench.wait(61);
+        let head = bench.send(method(Method::HEAD)).await;
+        assert_eq!(status_of(&head), "tower-gateway; fwd=stale; fwd-status=200; ttl=60; stored");
+        // The store was not asked.
+        let with_body = Request::get("/x").body(Full::from("which")).unwrap();
+        assert_eq!(status_of(&bench.send(with_body).await), "tower-gateway; fwd=bypass; detail=request-body");
         let silent = Bench::saying(Rfc9111::new().cache_status(false), fields);
         let refused = silent.send(with(get("/x"), "cache-control", "only-if-cached")).await;
         assert!(!refused.headers().contains_key("cache-status"));

@@ -17,16 +17,19 @@ use std::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
+    GatewayBody,
     clock::ManualClock,
-    context::{Ingress, PeerAddr, RequestContextLayer, TrustedProxies},
+    context::{ApiKind, Ingress, PeerAddr, RequestContextLayer, TrustedProxies},
+    cors::Cors,
     filter::{FilterLayer, Verdict},
+    gateway::{Gateway, GatewayBuilder},
     observe::{
         AccessLog, AccessLogFormat, AccessLogLayer, ApiInfo, IntegrationTimerLayer, LogApi, ObserveLayer,
         RequestEvent, Sampling, TracingSink,
         trace::{SamplingRule, SpanLayer, TraceLayer, XRayDaemon},
     },
     route::{ApiMethod, Routes},
-    stage::{StageRouter, Stages},
+    stage::{Deployment, Stage, StageRouter, Stages},
     throttle::Throttle,
     timeout::TimeoutLayer,
     usage_plan::{UsagePlanLayer, UsagePlans},
@@ -114,6 +117,131 @@ fn a_root_alone_gets_a_parent_and_an_active_gateway_takes_its_place() {
 }
 
 #[test]
+fn rules_look_at_host_path_and_method_of_the_request_as_it_came() {
+    let rule = SamplingRule::new("shop", 0, 1.0).unwrap().host("shop.*").path("/pets/*").method("post");
+    let layer = TraceLayer::new().rules([rule]);
+    let sampled = |method: &str, uri: &str, hosts: &[&str]| {
+        let service = layer.layer(service_fn(|request: Request<()>| async move {
+            let field = request.headers()["x-amzn-trace-id"].to_str().unwrap();
+            Ok::<_, Infallible>(Response::new(field.ends_with("Sampled=1")))
+        }));
+        let mut request = Request::builder().method(method).uri(uri).body(()).unwrap();
+        for host in hosts {
+            request.headers_mut().append("host", host.parse().unwrap());
+        }
+        run(service.oneshot(request)).unwrap().into_body()
+    };
+    assert!(sampled("POST", "/pets/1", &["Shop.Example:8080"]));
+    assert!(sampled("POST", "http://shop.example:8080/pets/1", &[]), "absolute form, HTTP/2");
+    assert!(sampled("POST", "http://shop.example/pets/1", &["other.example"]), "RFC 9112, section 3.2.2");
+    assert!(!sampled("POST", "/pets/1", &["other.example"]));
+    assert!(!sampled("POST", "/pets/1", &["shop.example", "shop.example"]), "nobody's host");
+    assert!(!sampled("POST", "/pets/1", &[]));
+    assert!(!sampled("GET", "/pets/1", &["shop.example"]));
+    assert!(!sampled("POST", "/toys", &["shop.example"]));
+}
+
+#[test]
+fn a_gateway_s_rules_go_by_the_stage_it_has_found() {
+    let routes = Routes::builder().any("/pets", ApiMethod::new()).build().unwrap();
+    let stages = Stages::builder()
+        .deployment(Deployment::new("v1", routes))
+        .stage(Stage::new("dev", "v1"))
+        .stage(Stage::new("prod", "v1"))
+        .build()
+        .unwrap();
+    let api = ApiInfo::new("shop").id("a1b2c3");
+    let rule = || SamplingRule::new("dev", 0, 1.0).unwrap();
+    let told = |layer: TraceLayer, uri: &str| {
+        let gateway = Gateway::builder().stages(stages.clone()).trace(layer).build().unwrap();
+        let service = gateway.layer(service_fn(|request: Request<GatewayBody<Full<Bytes>>>| async move {
+            let sent = request.headers()["x-amzn-trace-id"].clone();
+            assert_eq!(request.headers().get_all("traceparent").iter().count(), 1);
+            assert!(!request.headers().contains_key("tracestate"), "of a trace that nobody accepted");
+            Ok::<_, Infallible>(
+                Response::builder().header("x-seen", sent).body(Full::<Bytes>::default()).unwrap(),
+            )
+        }));
+        let request = Request::get(uri).header("tracestate", "a=1").body(Full::<Bytes>::default()).unwrap();
+        let answer = run(service.oneshot(request)).unwrap();
+        let told = answer.headers().get("x-amzn-trace-id").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(answer.headers().get("x-seen"), answer.headers().get("x-amzn-trace-id"));
+        told.map(|told| told.ends_with(";Sampled=1"))
+    };
+    for rule in [
+        rule().service_name("shop/dev"),
+        rule().service_name("SHOP/D?V"),
+        rule()
+            .resource_arn("arn:aws:apigateway:eu-west-1::/restapis/*/stages/dev")
+            .service_type("AWS::ApiGateway::*"),
+    ] {
+        let layer = TraceLayer::new().rules([rule]).api(api.clone(), "eu-west-1");
+        assert_eq!(told(layer.clone(), "/dev/pets"), Some(true));
+        assert_eq!(told(layer.clone(), "/prod/pets"), Some(false));
+        assert_eq!(told(layer, "/dev/nothing"), None, "AWS's refusals of this kind have no header");
+    }
+    let other_type = rule().service_type("AWS::EC2::Instance");
+    for rule in [other_type, rule().service_name("shop/dev")] {
+        assert_eq!(told(TraceLayer::new().rules([rule]), "/dev/pets"), Some(false), "no API is known");
+    }
+}
+
+#[test]
+fn a_preflight_that_the_gateway_answers_has_no_header_as_a_mock_has_none() {
+    let routes = Routes::builder().any("/pets", ApiMethod::new()).build().unwrap();
+    let cors = || Cors::new().allow_origins(["https://shop.example"]).build().unwrap();
+    let ask = |gateway: GatewayBuilder, around: bool| {
+        let service = gateway.stages(Stages::single("dev", routes.clone()).unwrap()).build().unwrap().layer(
+            service_fn(|_: Request<_>| async {
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            }),
+        );
+        let request = Request::options("/dev/pets")
+            .header("origin", "https://shop.example")
+            .header("access-control-request-method", "GET")
+            .body(Full::<Bytes>::default())
+            .unwrap();
+        let answer = match around {
+            true => run(always(1.0).layer(service).oneshot(request)),
+            false => run(service.oneshot(request)),
+        };
+        answer.unwrap().headers().contains_key("x-amzn-trace-id")
+    };
+    assert!(!ask(Gateway::builder().cors(cors()), true));
+    assert!(!ask(Gateway::builder().cors(cors()).trace(always(1.0)), false));
+    assert!(ask(Gateway::builder(), true), "one that the service answers has it");
+}
+
+#[test]
+fn a_trace_that_was_begun_around_a_gateway_is_not_begun_again_inside() {
+    let gateway = Gateway::builder().trace(always(0.0)).build().unwrap();
+    let inner = service_fn(|request: Request<GatewayBody<Full<Bytes>>>| async move {
+        let sent = request.headers()["x-amzn-trace-id"].clone();
+        Ok::<_, Infallible>(
+            Response::builder().header("x-seen", sent).body(Full::<Bytes>::default()).unwrap(),
+        )
+    });
+    let fields = Fields::default();
+    let around = |outer: bool| {
+        let spans = SpanLayer::new().layer(gateway.layer(inner));
+        let request = Request::get("/").body(Full::<Bytes>::default()).unwrap();
+        let answer = tracing::subscriber::with_default(fields.clone(), || match outer {
+            true => run(always(1.0).layer(spans).oneshot(request)).unwrap(),
+            false => run(RequestContextLayer::new().layer(spans).oneshot(request)).unwrap(),
+        });
+        let told = answer.headers()["x-amzn-trace-id"].to_str().unwrap().to_owned();
+        assert_eq!(answer.headers()["x-seen"], told);
+        let ids: Vec<_> = std::mem::take(&mut *fields.0.lock().unwrap());
+        let ids: Vec<_> = ids.into_iter().filter(|(name, _)| name == "trace_id").collect();
+        assert_eq!(ids.len(), 1, "{ids:?}");
+        assert_eq!(ids[0].1.trim_matches('"'), told[7..40].replace('-', ""));
+        told.ends_with("Sampled=1")
+    };
+    assert!(around(true));
+    assert!(!around(false), "a span learns of the gateway's own trace with the answer");
+}
+
+#[test]
 fn a_new_trace_begins_with_the_time_and_clients_may_be_ignored() {
     let clock = ManualClock::at_unix_seconds(0x5759_e988).clock();
     let sent = [("x-amzn-trace-id", format!("Root=1-00000001-{};Sampled=1", "1".repeat(24)))];
@@ -177,7 +305,8 @@ fn a_recorded_request_becomes_a_segment() {
     let xray = XRayDaemon::connect(daemon.local_addr().unwrap(), "eu-west-1").unwrap();
     let slow_or_failed = Sampling::all().successes(0.0).unwrap();
     let manual = ManualClock::at_unix_seconds(1_533_928_226);
-    let routes = Routes::builder().any("/{proxy+}", ApiMethod::new()).build().unwrap();
+    let routes = Routes::builder().any("/{proxy+}", ApiMethod::new());
+    let routes = routes.any("/reset/{token}/blocked", ApiMethod::new()).build().unwrap();
     let stages = StageRouter::new(Stages::single("dev", routes).unwrap());
     let filter = FilterLayer::new(|head, _| match head.uri.path().ends_with("/blocked") {
         true => Verdict::Block,
@@ -229,6 +358,9 @@ fn a_recorded_request_becomes_a_segment() {
     let plain = segment();
     ask_with("blocked", &|_| ());
     assert_eq!(segment()["http"]["request"]["url"], "/dev/blocked", "nobody named a host");
+    ask_with("reset/0123456789abcdefghij/blocked", &host);
+    let masked = "http://example.com/dev/reset/**************efghij/blocked";
+    assert_eq!(segment()["http"]["request"]["url"], masked);
     assert_eq!(plain["http"]["request"]["url"], "http://example.com/dev/blocked");
     assert!(plain["http"]["request"]["x_forwarded_for"].is_null());
     let segment = segment_of_tls;
@@ -331,6 +463,29 @@ fn spans_carry_opentelemetrys_names() {
     assert_eq!(value(&own, "http.request.method").as_deref(), Some("_OTHER"));
     assert_eq!(value(&own, "http.request.method_original").as_deref(), Some("GETS"));
     assert!(failed.iter().chain(&refused).all(|(_, value)| !value.contains("secret")));
+}
+
+#[test]
+fn a_span_has_the_id_that_the_client_of_an_http_api_gets() {
+    let routes = Routes::builder().any("/pets", ApiMethod::new()).build().unwrap();
+    for kind in [ApiKind::Rest, ApiKind::Http] {
+        let gateway =
+            Gateway::builder().api_kind(kind).stages(Stages::single("dev", routes.clone()).unwrap());
+        let service =
+            TraceLayer::new().layer(SpanLayer::new().layer(gateway.build().unwrap().layer(service_fn(
+                |_: Request<_>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) },
+            ))));
+        let fields = Fields::default();
+        let request = Request::get("/dev/pets").body(Full::<Bytes>::default()).unwrap();
+        let answer =
+            tracing::subscriber::with_default(fields.clone(), || run(service.oneshot(request)).unwrap());
+        let name = if kind == ApiKind::Rest { "x-amzn-requestid" } else { "apigw-requestid" };
+        let told = answer.headers()[name].to_str().unwrap();
+        let fields = fields.0.lock().unwrap();
+        let ids: Vec<_> = fields.iter().filter(|(name, _)| name == "aws.request_id").collect();
+        assert_eq!(ids.last().unwrap().1.trim_matches('"'), told, "{fields:?}");
+        assert_eq!(ids.len(), if kind == ApiKind::Rest { 1 } else { 2 }, "not written twice for nothing");
+    }
 }
 
 #[test]

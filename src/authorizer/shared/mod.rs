@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    store::{RecordLog, StoreCounts, StoreFuture, StoreGuard, StoreOptions},
+    store::{Next, RecordLog, StoreCounts, StoreFuture, StoreGuard, StoreOptions, until_told},
 };
 use bytes::Bytes;
 use lead::Lead;
@@ -101,9 +101,6 @@ pub(crate) enum Found {
 
 /// So long a claim lasts and another process's call is waited for: a function that takes longer is called by each.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A claim of another process is looked at so often: at first soon, since most calls are short.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes that may be on their way into the store; what would be more is not written.
 const MOST_UNDER_WAY: usize = 8 * 1024 * 1024;
 
@@ -152,13 +149,6 @@ enum Told {
     Alone,
 }
 
-enum Next {
-    /// What is there is of no use: the claim is made all the same.
-    Instead,
-    /// Another process makes the call.
-    Wait,
-}
-
 /// What is wanted of the store.
 struct Question<'a> {
     inner: &'a Inner,
@@ -199,29 +189,13 @@ fn finished(entry: Arc<Entry>) -> Finished {
 
 impl Question<'_> {
     async fn ask(&self) -> Told {
-        let (clock, counters) = (&self.inner.clock, &self.shared.counters);
-        let begun = clock.now();
-        let (mut pause, mut instead, mut waited) = (FIRST_PAUSE, false, false);
-        while clock.now().since(begun) < PATIENCE {
-            match self.ask_once(instead).await {
-                Err(told) => {
-                    if matches!(told, Told::Answer(_)) {
-                        count(if waited { &counters.followed } else { &counters.found });
-                    }
-                    return told;
-                }
-                Ok(Next::Instead) => {
-                    count(&counters.unusable);
-                    instead = true;
-                }
-                Ok(Next::Wait) => {
-                    (instead, waited) = (false, true);
-                    clock.sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
+        let counters = &self.shared.counters;
+        let asked = until_told(&self.inner.clock, PATIENCE, |instead| self.ask_once(instead)).await;
+        let Some((told, waited)) = asked else { return Told::Alone };
+        if matches!(told, Told::Answer(_)) {
+            count(if waited { &counters.followed } else { &counters.found });
         }
-        Told::Alone
+        told
     }
 
     /// `Err`: that was it.
@@ -245,7 +219,11 @@ impl Question<'_> {
             Found::Value(bytes, left) => {
                 lead.never_made();
                 let found = FoundValue { bytes, left, number, asked_at, revocations };
-                self.read(&found).map_or(Ok(Next::Instead), |entry| Err(Told::Answer(entry)))
+                let Some(entry) = self.read(&found) else {
+                    count(&shared.counters.unusable);
+                    return Ok(Next::Instead);
+                };
+                Err(Told::Answer(entry))
             }
         }
     }

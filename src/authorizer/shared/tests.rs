@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     authorizer::{AuthorizerAnswer, AuthorizerLayer, authorizer_fn},
     clock::ManualClock,
-    store::StoreError,
+    store::{LONGEST_PAUSE, StoreError},
 };
 use futures_util::{FutureExt, future::join_all};
 use http::{Request, Response};

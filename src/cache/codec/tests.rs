@@ -46,6 +46,19 @@ fn read(bytes: &[u8], stored_for: StoredFor, now: Timestamp) -> Option<StoredVal
     StoredValue::from_bytes(Bytes::copy_from_slice(bytes), b"key", stored_for, now)
 }
 
+/// A call that began since has the newer answer.
+#[test]
+fn what_is_read_was_asked_for_as_long_ago_as_it_is_old() {
+    let (mut value, mut now) = (two(), at(30));
+    for _ in 0..3 {
+        let written = value.to_bytes(b"key", now);
+        now = at(now.monotonic_nanos() / SECOND + 100);
+        value = read(&written, StoredFor::WallClock, now).unwrap();
+        let meta = &value.0.entries()[0].meta;
+        assert!(!meta.is_of_later_call(at(9)) && meta.is_of_later_call(at(4)), "{meta:?}");
+    }
+}
+
 #[test]
 fn what_is_written_is_read_and_has_aged() {
     let bytes = two().to_bytes(b"key", at(30));
@@ -81,18 +94,27 @@ fn what_is_written_is_read_and_has_aged() {
 
 #[test]
 fn marks_are_kept() {
-    let pass = StoredValue(Slot::Pass { until: 100 * SECOND });
-    let bytes = pass.to_bytes(b"key", at(40));
-    let value = read(&bytes, StoredFor::Time(Duration::from_secs(50)), at(7)).unwrap();
-    assert!(matches!(value.0, Slot::Pass { until } if until == 17 * SECOND));
-    assert_eq!((value.remaining(at(7)), value.remaining(at(18))), (Duration::from_secs(10), Duration::ZERO));
+    for whose in [false, true] {
+        let pass = StoredValue(Slot::Pass { until: 100 * SECOND, of_credentials: whose });
+        let bytes = pass.to_bytes(b"key", at(40));
+        let value = read(&bytes, StoredFor::Time(Duration::from_secs(50)), at(7)).unwrap();
+        assert!(
+            matches!(value.0, Slot::Pass { until, of_credentials } if (until, of_credentials) == (17 * SECOND, whose))
+        );
+        assert_eq!(
+            (value.remaining(at(7)), value.remaining(at(18))),
+            (Duration::from_secs(10), Duration::ZERO)
+        );
+    }
     let purged = entry("de");
-    purged.meta.purge_softly();
+    purged.meta.purge_softly(at(40), Duration::from_secs(3));
     let sealed = Entry { is_sealed: true, ..purged };
     let bytes = StoredValue(Slot::One(Arc::new(sealed))).to_bytes(b"key", at(40));
     let value = read(&bytes, StoredFor::WallClock, at(40)).unwrap();
     let [read] = value.0.entries() else { panic!("one entry") };
-    assert!(read.is_sealed && read.meta.is_soft_purged() && !read.meta.is_fresh(at(40)));
+    assert!(read.is_sealed && !read.meta.is_fresh(at(40)));
+    assert_eq!(read.meta.soft_purged_for(at(45)), Some(Duration::from_secs(8)));
+    assert_eq!(read.meta.staleness(at(45)), Duration::from_secs(8));
 }
 
 #[test]

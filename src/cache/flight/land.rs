@@ -9,7 +9,7 @@ use super::{
 use crate::{
     body::BoxError,
     cache::{
-        answer::{compact, compact_whole, content_length, hop_by_hop, split_off},
+        answer::{compact, compact_whole, content_length, hop_by_hop, is_given_up, split_off},
         core::Terms,
         entry::{Content, Entry, Freshness, Meta},
         present::Present,
@@ -38,8 +38,10 @@ const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 pub(crate) enum How {
     /// The service's own; whether it is stored.
     Answered { stored: bool },
-    /// The service confirmed what was stored; whether it is stored again.
-    Freshened { stored: bool },
+    /// The same, and not as long as its head has said: for nobody but the client that made the call.
+    Short,
+    /// The service confirmed what was stored, by that status; whether it is stored again.
+    Freshened { stored: bool, status: StatusCode },
     /// The service failed, with that status or without an answer.
     StaleOnError(Option<StatusCode>),
 }
@@ -105,7 +107,10 @@ fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
             Some(entry) => landed(Landing::Entry(Arc::clone(entry), How::StaleOnError(Some(head.status)))),
             None => released(job, motor, NoCacheReason::Status),
         },
-        Verdict::Freshen { headers, plan } => freshened(flight, motor, headers, &plan, now),
+        Verdict::Freshen { headers, plan } => {
+            let status = head.status;
+            freshened(flight, motor, headers, (&plan, status), now)
+        }
         Verdict::Store(plan) => {
             let announced = content_length(head.headers);
             if is_too_large(job, announced, &motor) {
@@ -121,10 +126,14 @@ fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
     }
 }
 
-/// A refusal of a layer inside the cache is not the service's answer, whatever the rules would say to its status.
+/// A refusal of a layer inside the cache is not the service's answer, whatever the rules would say to its status. One
+/// for a service that was given up says that it failed.
 fn verdict(job: &Job, head: HeadRef<'_>, present: Present, now: Timestamp) -> Verdict {
     if head.extensions.get::<GatewayError>().is_some() {
-        return Verdict::Discard(NoCacheReason::GatewayRefusal);
+        return match is_given_up(head.extensions) && stand_in(job, now).is_some() {
+            true => Verdict::ServeStale,
+            false => Verdict::Discard(NoCacheReason::GatewayRefusal),
+        };
     }
     let response =
         ResponseView { status: head.status, headers: head.headers, requested: job.started, responded: now };
@@ -142,10 +151,13 @@ fn landed(landing: Landing) -> After {
     After::Landed { landing, raw: None, own: None }
 }
 
+/// What is served where the service failed.
+fn stand_in(job: &Job, now: Timestamp) -> Option<&Arc<Entry>> {
+    job.entry.as_ref().filter(|entry| job.core.rules.on_error(job.request.view(), entry, now))
+}
+
 fn failed(job: &Job, mut motor: Motor, now: Timestamp) -> After {
-    if let Some(entry) =
-        job.entry.as_ref().filter(|entry| job.core.rules.on_error(job.request.view(), entry, now))
-    {
+    if let Some(entry) = stand_in(job, now) {
         return landed(Landing::Entry(Arc::clone(entry), How::StaleOnError(None)));
     }
     job.core.counters.not_stored(NoCacheReason::ServiceError);
@@ -165,7 +177,7 @@ fn freshened(
     flight: &Flight,
     mut motor: Motor,
     mut headers: HeaderMap,
-    plan: &Result<StorePlan, NoCacheReason>,
+    (plan, status): (&Result<StorePlan, NoCacheReason>, StatusCode),
     now: Timestamp,
 ) -> After {
     let job = &flight.job;
@@ -174,7 +186,11 @@ fn freshened(
         Ok(plan) => (plan.freshness, selection(job, plan)),
         Err(_) => (Freshness { always_validate: true, ..old.meta.freshness }, old.meta.selection.clone()),
     };
-    let meta = Meta::new(old.meta.status, (job.started, now), freshness, selection, old.meta.tags.clone());
+    let is_tagged = motor.head().is_some_and(|head| Present::of(head.headers).any(Present::TAGS));
+    let tags = if is_tagged { tags::read(&headers) } else { old.meta.tags.clone() };
+    let present = Present::of(&headers);
+    take_off(&mut headers, present);
+    let meta = Meta::new(old.meta.status, (job.started, now), freshness, selection, tags);
     let names = plan.as_ref().map_or(&[][..], |plan| &plan.private);
     let private = split_off(&mut headers, names);
     let mut content = Content { headers: compact(&mut headers), ..old.content.clone() };
@@ -184,20 +200,23 @@ fn freshened(
         Ok(_) => keep(flight, &entry),
         Err(reason) => outdated(job, *reason, now),
     };
+    let how = How::Freshened { stored, status };
     // The 304 itself is of no use to anybody.
     drop(motor.as_mut().raw());
     let own = (!private.is_empty()).then(|| {
         headers.extend(private);
         Own { headers, ..Own::default() }
     });
-    After::Landed { landing: Landing::Entry(entry, How::Freshened { stored }), raw: None, own }
+    After::Landed { landing: Landing::Entry(entry, how), raw: None, own }
 }
 
-/// What is stored leaves where the service now forbids to keep it. It stays where only this confirmation of it is not
-/// for others.
+/// What is stored leaves where the service now forbids to keep it, or has another answer in its place. It stays where only
+/// this confirmation of it is not for others.
 fn outdated(job: &Job, reason: NoCacheReason, now: Timestamp) -> bool {
     job.core.counters.not_stored(reason);
-    if reason.is_about_the_resource() {
+    if reason == NoCacheReason::Contradicted {
+        job.core.forget_answer(&job.key.primary, &job.request.headers(), job.started);
+    } else if reason.is_about_the_resource() {
         mark_pass(job, reason, now);
     }
     false
@@ -224,7 +243,7 @@ fn open(
 ) -> After {
     let job = &flight.job;
     let Parts { status, mut headers, extensions, .. } = parts;
-    let tags = tags_of(&mut headers, present, job.core.strips_tags);
+    let tags = if present.any(Present::TAGS) { tags::read(&headers) } else { Box::default() };
     take_off(&mut headers, present);
     plan.date.iter().for_each(|date| drop(headers.insert(DATE, date.clone())));
     let private = split_off(&mut headers, &plan.private);
@@ -235,8 +254,8 @@ fn open(
     if is_whole {
         let (fields, body) = compact_whole(&mut headers, &read.segments);
         let content = Content { headers: fields, body, trailers: read.trailers };
-        let (entry, stored) = complete(flight, meta, content, announced);
-        let landing = Landing::Entry(entry, How::Answered { stored });
+        let (entry, how) = complete(flight, meta, content, announced);
+        let landing = Landing::Entry(entry, how);
         headers.extend(private);
         let own = Own { headers, body: read.segments.into_only(), extensions };
         return After::Landed { landing, raw: None, own: Some(own) };
@@ -246,10 +265,6 @@ fn open(
     let head = Arc::new(StreamHead { meta, headers: compact(&mut headers), hint, announced, private: names });
     headers.extend(private);
     After::Opened { motor, head, own: Own { headers, body: None, extensions }, read }
-}
-
-fn tags_of(headers: &mut HeaderMap, present: Present, strip: bool) -> Box<[Box<str>]> {
-    if present.any(Present::TAGS) { tags::take(headers, strip) } else { Box::default() }
 }
 
 /// Fields that are for one connection or one client.
@@ -314,11 +329,16 @@ impl Eager {
         let read = self.segments.length() as u64;
         let mut hint = SizeHint::new();
         if let Some(upper) = left.upper() {
-            hint.set_upper(upper + read);
+            hint.set_upper(upper.saturating_add(read));
         }
-        hint.set_lower(left.lower() + read);
+        hint.set_lower(left.lower().saturating_add(read));
         hint
     }
+}
+
+/// Whether a body that has ended is what its head has said.
+pub(super) fn is_whole(job: &Job, announced: Option<u64>, length: u64) -> bool {
+    job.request.method == Method::HEAD || announced.is_none_or(|announced| announced == length)
 }
 
 /// Stores a complete answer, if it is what its head said.
@@ -327,17 +347,15 @@ pub(super) fn complete(
     meta: Meta,
     content: Content,
     announced: Option<u64>,
-) -> (Arc<Entry>, bool) {
-    let job = &flight.job;
-    let is_whole = job.request.method == Method::HEAD
-        || announced.is_none_or(|announced| announced == content.body.len() as u64);
+) -> (Arc<Entry>, How) {
+    let is_whole = is_whole(&flight.job, announced, content.body.len() as u64);
     let entry = Arc::new(Entry::new(meta, content));
     if !is_whole {
-        job.core.counters.not_stored(NoCacheReason::Incomplete);
-        return (entry, false);
+        flight.job.core.counters.not_stored(NoCacheReason::Incomplete);
+        return (entry, How::Short);
     }
     let stored = keep(flight, &entry);
-    (entry, stored)
+    (entry, How::Answered { stored })
 }
 
 /// Into the store, unless something was purged meanwhile: purges mark flights, and wait for whoever has looked before
@@ -345,8 +363,7 @@ pub(super) fn complete(
 fn keep(flight: &Flight, entry: &Arc<Entry>) -> bool {
     let job = &flight.job;
     let is_void = |stored: Option<&Slot>| {
-        let is_late = || flight.is_overtaken() && stored.is_some_and(|slot| is_newer(slot, job));
-        flight.is_superseded() || is_late()
+        flight.is_superseded() || stored.is_some_and(|slot| is_newer(slot, job, flight.is_overtaken()))
     };
     let (settings, nothing_at, lead) = (&job.settings, job.nothing_at, job.lead.as_ref());
     let stored =
@@ -358,12 +375,32 @@ fn keep(flight: &Flight, entry: &Arc<Entry>) -> bool {
     stored.is_ok()
 }
 
-/// Whether a later call has brought what lies under the key of one that was overtaken: an answer to the same `Vary`
-/// values, or the mark that none is storable. One that has expired says nothing: it may have been there all the while.
-fn is_newer(slot: &Slot, job: &Job) -> bool {
-    let known = slot.position(&job.request.headers()).and_then(|at| slot.entries().get(at));
-    let requested = |entry: &Arc<Entry>| entry.meta.requested.monotonic_nanos();
-    let now = || job.core.clock.now().monotonic_nanos();
-    matches!(slot, Slot::Pass { until } if *until > now())
-        || known.is_some_and(|entry| requested(entry) > job.started.monotonic_nanos())
+/// Whether a later call has brought what lies under the key: an answer to the same `Vary` values, or, where this one was
+/// overtaken, the mark that none is storable. (Calls that nobody waits for are made under such a mark, and end it.) A
+/// mark that has expired says nothing: it may have been there all the while.
+fn is_newer(slot: &Slot, job: &Job, is_overtaken: bool) -> bool {
+    let is_later = |entry: &&Arc<Entry>| entry.meta.is_of_later_call(job.started);
+    let mut later = slot.entries().iter().filter(is_later).peekable();
+    let is_marked = || slot.is_pass(job.core.clock.now(), job.lookup.has_credentials);
+    if later.peek().is_none() {
+        return is_overtaken && is_marked();
+    }
+    let headers = job.request.headers();
+    later.any(|entry| entry.is_for(&headers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_without_a_bound_has_none_after_some_of_it_was_read() {
+        let mut read = Eager::default();
+        read.take(Frame::data(Bytes::from_static(b"some")));
+        let mut left = SizeHint::new();
+        left.set_upper(u64::MAX);
+        left.set_lower(u64::MAX);
+        let hint = read.hint(left);
+        assert_eq!((hint.lower(), hint.upper()), (u64::MAX, Some(u64::MAX)));
+    }
 }

@@ -149,9 +149,8 @@ impl Flight {
 
     /// Of a call that purges do not find, any purge may mean the answer.
     fn is_superseded(&self) -> bool {
-        let is_listed = !(self.job.is_alone || self.is_overtaken());
-        let Job { core, key, purges, .. } = &self.job;
-        self.superseded.load(SeqCst) || !is_listed && core.purges_of(key.primary.borrowed()) != *purges
+        let Job { core, key, purges, is_alone, .. } = &self.job;
+        self.superseded.load(SeqCst) || *is_alone && core.purges_of(key.primary.borrowed()) != *purges
     }
 
     /// The tags of the answer, once its head is there.
@@ -273,8 +272,8 @@ impl Flight {
     }
 
     fn opened(&self, motor: Motor, head: Arc<StreamHead>, own: Own, read: Eager) -> Option<Motor> {
-        let mut stream = Stream::new(head);
-        read.segments.into_iter().for_each(|data| stream.push(data));
+        let mut stream = Stream::new(head, self.job.core.keeping());
+        read.segments.into_iter().for_each(|data| stream.add(data));
         stream.trailers = read.trailers;
         let has_all = stream.has_all();
         let mut state = self.lock();
@@ -326,30 +325,23 @@ impl Flight {
         }
         let mut state = self.lock();
         let stream = state.stream()?;
-        stream.push(data);
-        let overflows = !stream.is_overflowed && stream.total > limit;
-        stream.is_overflowed |= overflows;
+        let overflows = stream.push(data, limit);
         let has_all = stream.has_all();
         drop(state);
-        if overflows {
-            self.overflow();
-        }
+        overflows.into_iter().for_each(|reason| self.overflow(reason));
         self.go_on(motor, has_all)
     }
 
-    /// The answer has outgrown an entry: nobody joins any more, and the next ones do not wait for each other.
+    /// The answer is kept no longer: nobody joins any more, and if it has outgrown an entry, the next ones do not wait for
+    /// each other.
     #[cold]
-    fn overflow(&self) {
+    fn overflow(&self, reason: NoCacheReason) {
         let Job { core, key, request, lead, .. } = &self.job;
         core.flights.remove(self);
-        core.counters.not_stored(NoCacheReason::TooLarge);
-        core.mark_pass(
-            &key.primary,
-            &request.headers(),
-            NoCacheReason::TooLarge,
-            core.clock.now(),
-            lead.as_ref(),
-        );
+        core.counters.not_stored(reason);
+        if reason == NoCacheReason::TooLarge {
+            core.mark_pass(&key.primary, &request.headers(), reason, core.clock.now(), lead.as_ref());
+        }
     }
 
     fn ended(&self, end: End, error: Option<BoxError>) {

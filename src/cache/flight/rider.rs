@@ -1,8 +1,8 @@
 //! A reader of a flight: first of its head, then of its body.
 
 use super::{
-    Flight, How, LEADER, Rest, StreamHead,
-    state::{Landing, Own, Phase, State, Step},
+    Flight, How, Job, LEADER, Rest, STEPS, StreamHead, land,
+    state::{End, Landing, Own, Phase, State, Step, Stream},
 };
 use crate::{
     body::BoxError,
@@ -49,9 +49,11 @@ pub(crate) enum Arrived {
 }
 
 /// `waits`: a body that may outgrow an entry is not begun before that is known.
-fn arrived(state: &State, waits: bool) -> Option<Arrived> {
+fn arrived(state: &State, job: &Job, is_leader: bool, waits: bool) -> Option<Arrived> {
     Some(match &state.phase {
         Phase::Head => return None,
+        // To who has begun to read it, and to the leader, it is what the service has sent.
+        Phase::Streaming(stream) if !is_leader && is_unfinished(stream, job) => Arrived::Failed,
         Phase::Streaming(stream) if waits && stream.is_overflowed => {
             Arrived::Released(NoCacheReason::TooLarge)
         }
@@ -61,6 +63,15 @@ fn arrived(state: &State, waits: bool) -> Option<Arrived> {
         Phase::Landed(Landing::Released(reason)) => Arrived::Released(*reason),
         Phase::Landed(Landing::Failed) => Arrived::Failed,
     })
+}
+
+/// A body that has ended, and not as it should have.
+fn is_unfinished(stream: &Stream, job: &Job) -> bool {
+    match stream.end {
+        Some(End::Broken) => true,
+        Some(End::Complete) => !land::is_whole(job, stream.head.announced, stream.total),
+        None => false,
+    }
 }
 
 impl Rider {
@@ -85,7 +96,9 @@ impl Rider {
     pub(crate) fn poll_arrival(&self, cx: &Context<'_>) -> Poll<(Arrived, Option<Own>)> {
         self.flight.poll(self.seat, cx, |state| {
             let own = |state: &mut State| if self.is_leader() { state.own.take() } else { None };
-            arrived(state, !self.is_leader() && !self.insists).map(|arrived| (arrived, own(state)))
+            let is_leader = self.is_leader();
+            arrived(state, self.flight.job(), is_leader, !is_leader && !self.insists)
+                .map(|arrived| (arrived, own(state)))
         })
     }
 
@@ -164,7 +177,8 @@ impl Future for Drain {
             Poll::Ready(_) => return Poll::Ready(()),
         }
         let Rider { flight, seat, .. } = &self.rider;
-        loop {
+        // Nobody waits for it, and others want their turn.
+        for _ in 0..STEPS {
             match flight.poll(*seat, cx, |state| state.next(*seat)) {
                 Poll::Pending => return Poll::Pending,
                 // What the last reader has left unread is passed over; more than was announced is no answer.
@@ -175,6 +189,8 @@ impl Future for Drain {
                 Poll::Ready(_) => return Poll::Ready(()),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -214,7 +230,8 @@ impl SharedBody {
             self.stall = None;
             return false;
         }
-        let stall = self.stall.get_or_insert_with(|| core.clock.sleep(core.limits.wait * STALLS));
+        let stall =
+            self.stall.get_or_insert_with(|| core.clock.sleep(core.limits.wait.saturating_mul(STALLS)));
         if Pin::new(stall).poll(cx).is_pending() {
             return false;
         }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     body::BoxError,
-    cache::{entry::Entry, reason::NoCacheReason},
+    cache::{entry::Entry, reason::NoCacheReason, under_way::Kept},
     clock::Timestamp,
 };
 use bytes::Bytes;
@@ -71,7 +71,8 @@ pub(super) struct Stream {
     pub(super) head: Arc<StreamHead>,
     pub(super) window: Window,
     pub(super) total: u64,
-    /// It has outgrown an entry: only what somebody has yet to read is kept.
+    kept: Kept,
+    /// It has outgrown an entry, or too much is kept: only what somebody has yet to read is kept.
     pub(super) is_overflowed: bool,
     pub(super) end: Option<End>,
     pub(super) trailers: Option<Box<HeaderMap>>,
@@ -180,11 +181,12 @@ impl State {
 }
 
 impl Stream {
-    pub(super) fn new(head: Arc<StreamHead>) -> Self {
+    pub(super) fn new(head: Arc<StreamHead>, kept: Kept) -> Self {
         Self {
             head,
             window: Window::default(),
             total: 0,
+            kept,
             is_overflowed: false,
             end: None,
             trailers: None,
@@ -192,9 +194,28 @@ impl Stream {
         }
     }
 
-    pub(super) fn push(&mut self, data: Bytes) {
-        self.total += data.len() as u64;
+    /// What was ready together with the head.
+    pub(super) fn add(&mut self, data: Bytes) {
+        let length = data.len() as u64;
+        self.total += length;
         self.window.push(data);
+        if !self.is_overflowed {
+            self.kept.add(length);
+        }
+    }
+
+    /// What comes next; and why no more of it is kept from here on, if that is so.
+    pub(super) fn push(&mut self, data: Bytes, limit: u64) -> Option<NoCacheReason> {
+        self.add(data);
+        let reason = match self.total > limit {
+            _ if self.is_overflowed => return None,
+            true => NoCacheReason::TooLarge,
+            false if self.kept.fits() => return None,
+            false => NoCacheReason::OutOfRoom,
+        };
+        self.is_overflowed = true;
+        self.kept.release();
+        Some(reason)
     }
 
     /// Whether reading on must wait for the slowest reader.

@@ -15,6 +15,9 @@ use std::{
 pub(crate) struct FlightKey {
     pub(crate) primary: StoredKey,
     pub(crate) variant: Option<[u8; 32]>,
+    /// Those with credentials that the key does not tell apart share among themselves: what comes of such a call is most
+    /// often for the client alone that made it.
+    pub(crate) has_credentials: bool,
 }
 
 impl FlightKey {
@@ -24,7 +27,7 @@ impl FlightKey {
             .as_ref()
             .and_then(|values| values.first_chunk())
             .map_or(0, |first| u64::from_le_bytes(*first));
-        self.primary.borrowed().hash() ^ variant
+        self.primary.borrowed().hash() ^ variant ^ u64::from(self.has_credentials)
     }
 }
 
@@ -57,7 +60,12 @@ impl PartialEq for Listed {
 
 impl Eq for Listed {}
 
-type Shard = HashSet<Listed, BuildHasherDefault<Given>>;
+#[derive(Default)]
+struct Shard {
+    by_key: HashSet<Listed, BuildHasherDefault<Given>>,
+    /// Calls whose place newer ones have taken: purges mean them, and nobody finds them any more.
+    overtaken: Vec<Arc<Flight>>,
+}
 
 const SHARDS: usize = 16;
 
@@ -72,14 +80,13 @@ pub(crate) struct Gate<'a>(MutexGuard<'a, Shard>);
 
 impl Gate<'_> {
     pub(crate) fn get(&self, key: &FlightKey) -> Option<&Arc<Flight>> {
-        self.0.get(key).map(|listed| &listed.0)
+        self.0.by_key.get(key).map(|listed| &listed.0)
     }
 
     /// Puts a flight in the place of one with its key.
     pub(crate) fn put(mut self, flight: Arc<Flight>) {
-        let replaced = self.0.replace(Listed(flight));
-        drop(self);
-        drop(replaced);
+        let replaced = self.0.by_key.replace(Listed(flight));
+        self.0.overtaken.extend(replaced.map(|listed| listed.0));
     }
 }
 
@@ -97,31 +104,34 @@ impl FlightTable {
 
     /// Whether there is a flight.
     pub(crate) fn has(&self, key: &FlightKey) -> bool {
-        self.shard(key).contains(key)
+        self.shard(key).by_key.contains(key)
     }
 
-    /// Takes a flight out, unless a newer one has its place.
+    /// Takes a flight out.
     pub(crate) fn remove(&self, flight: &Flight) {
+        let is_it = |known: &Arc<Flight>| std::ptr::eq(Arc::as_ptr(known), flight);
         let key = flight.key();
         let mut shard = self.shard(key);
-        if shard.get(key).is_some_and(|known| std::ptr::eq(Arc::as_ptr(&known.0), flight)) {
-            let removed = shard.take(key);
-            drop(shard);
-            drop(removed);
-        }
+        let removed = match shard.by_key.get(key).is_some_and(|known| is_it(&known.0)) {
+            true => shard.by_key.take(key).map(|listed| listed.0),
+            false => {
+                let at = shard.overtaken.iter().position(is_it);
+                at.map(|at| shard.overtaken.swap_remove(at))
+            }
+        };
+        drop(shard);
+        drop(removed);
     }
 
     /// Every flight there is.
     pub(crate) fn all(&self) -> Vec<Arc<Flight>> {
-        let lock = |shard: &Mutex<Shard>| -> Vec<_> {
-            shard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .iter()
-                .map(|listed| Arc::clone(&listed.0))
-                .collect()
-        };
-        self.shards.iter().flat_map(lock).collect()
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = shard.by_key.iter().map(|listed| &listed.0);
+            all.extend(found.chain(&shard.overtaken).cloned());
+        }
+        all
     }
 }
 

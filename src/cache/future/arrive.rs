@@ -61,7 +61,7 @@ where
         let came_before = learned.as_ref().is_some_and(|learned| learned.came_before(&flight));
         match fit(layer, view(&request), &arrived, came_before) {
             Fit::Shared => Self::share(layer, rider, &request, arrived, warns),
-            Fit::Released => Self::forward(layer, source, request, NoCacheReason::HitForMiss, warns),
+            Fit::Released(reason) => Self::forward(layer, source, request, reason, warns),
             Fit::Failed => {
                 drop(rider);
                 Self::begin(layer, source, request, learned, None)

@@ -24,7 +24,7 @@ use crate::{
     response::Remains,
 };
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use std::{future::Future, sync::Arc};
 use tower_service::Service;
@@ -49,7 +49,8 @@ where
         let now = layer.core.clock.now();
         match layer.plan(view(&request), learned.as_deref(), now) {
             Plan::Forward { reason, warns } => Self::forward(layer, source, request, reason, warns),
-            Plan::Refuse(error) => {
+            Plan::Refuse(error, reason) => {
+                note_without(layer, &request, CacheStatus::Bypass, reason);
                 let context = RequestContext::of(request.extensions());
                 let mut response = error.refuse_in(context, Remains::default());
                 layer.core.rules.refused(Response::headers_mut(&mut response));
@@ -73,7 +74,7 @@ where
             None if layer.core.tier.is_some() => {
                 if let Some(asking) = layer.ask_tier(&fetch) {
                     let waiter = Some(Box::new(Waiter { service: source.take(), request, learned }));
-                    return Self::Asking { asking, waiter };
+                    return Self::Asking { asking, waiter, warns: fetch.lookup.warn };
                 }
             }
             Some(Told::Lead(lead)) => fetch.lead = Some(lead),
@@ -108,17 +109,20 @@ where
         reason: NoCacheReason,
         warns: bool,
     ) -> Self {
+        note_without(layer, &request, reason.of_passing(), reason);
         let core = &layer.core;
-        core.counters.answered(CacheStatus::Bypass, Some(reason));
-        if let Some(context) = RequestContext::of(request.extensions()) {
-            context.note_cache(CacheStatus::Bypass, Some(reason), None);
-        }
         let watched = core.rules.watches(request.method()).then(|| {
             let snapshot = RequestSnapshot::whole(view(&request));
             Watched::new(layer, snapshot, core.clock.now())
         });
         let passage = Passage { reason, warns, watched };
         Self::Forwarded { future: source.call(request), passage }
+    }
+
+    /// It has waited as long as is allowed.
+    pub(super) fn waited_in_vain(layer: &Arc<LayerState>, waiter: Waiter<S, B>, warns: bool) -> Self {
+        let source = Source::Taken(waiter.service);
+        Self::forward(layer, source, waiter.request, NoCacheReason::WaitTimeout, warns)
     }
 
     fn serve(
@@ -138,12 +142,13 @@ where
         Self::answered(response)
     }
 
-    /// Answers, and refreshes the entry in a task of its own, unless somebody else does already.
+    /// Answers, and refreshes the entry in a task of its own, unless somebody else does already. Whatever the client has
+    /// asked with, the cache asks for what it keeps.
     fn refresh(
         layer: &Arc<LayerState>,
         source: Source<'_, S>,
-        request: Request<B>,
-        fetch: Fetch,
+        mut request: Request<B>,
+        mut fetch: Fetch,
         response: Response<GatewayBody<R>>,
         now: Timestamp,
     ) -> Self {
@@ -151,8 +156,13 @@ where
             // Nobody would drive the refresh.
             return Self::fetch(layer, source, request, fetch, None, now);
         }
+        if std::mem::take(&mut fetch.lookup.as_get) {
+            *request.method_mut() = Method::GET;
+        }
         let present = fetch.present;
         if let Seat::Leader(rider) = take_seat(layer, view(&request), fetch, now) {
+            #[cfg(feature = "access-log")]
+            RequestContext::of(request.extensions()).inspect(|context| context.begin_refresh());
             let _fetched = Self::fly(layer, source, (request, present), rider).drain();
         }
         Self::answered(response)
@@ -194,5 +204,13 @@ where
         layer.core.rules.prepare(request.headers_mut(), present, entry);
         rider.flight().start(Call::motor(source.call(request)));
         rider
+    }
+}
+
+/// Notes an answer that the cache has no part in.
+fn note_without<B>(layer: &LayerState, request: &Request<B>, status: CacheStatus, reason: NoCacheReason) {
+    layer.core.counters.answered(status, Some(reason));
+    if let Some(context) = RequestContext::of(request.extensions()) {
+        context.note_cache(status, Some(reason), None);
     }
 }

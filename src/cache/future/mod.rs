@@ -9,9 +9,7 @@ mod source;
 pub(super) use learned::Learned;
 pub(super) use source::Source;
 
-use super::{
-    core::Core, flight::Rider, plan::LayerState, reason::NoCacheReason, rules::RequestView, tier::Asking,
-};
+use super::{core::Core, flight::Rider, plan::LayerState, rules::RequestView, tier::Asking};
 use crate::{
     body::{BoxError, GatewayBody},
     clock::timer::Sleep,
@@ -53,7 +51,7 @@ pin_project! {
         Forwarded { #[pin] future: F, passage: Passage },
         Riding { rider: Option<Rider>, waiter: Option<Box<Waiter<S, B>>>, warns: bool },
         // The second tier is asked; `None` once it has answered.
-        Asking { asking: Asking, waiter: Option<Box<Waiter<S, B>>> },
+        Asking { asking: Asking, waiter: Option<Box<Waiter<S, B>>>, warns: bool },
     }
 }
 
@@ -125,13 +123,19 @@ where
                     }
                     return Poll::Ready(result.map(|response| passage.leave(layer, response)));
                 }
-                StateProj::Asking { asking, waiter } => {
-                    let told = ready!(Pin::new(asking).poll(cx));
-                    match waiter.take() {
+                StateProj::Asking { asking, waiter, warns } => match Pin::new(asking).poll(cx) {
+                    Poll::Ready(told) => match waiter.take() {
                         Some(waiter) => State::asked(layer, *waiter, told),
                         None => return Poll::Pending,
+                    },
+                    Poll::Pending => {
+                        ready!(rings(this.patience, &layer.core, layer.core.limits.wait, cx));
+                        match waiter.take() {
+                            Some(waiter) => State::waited_in_vain(layer, *waiter, *warns),
+                            None => return Poll::Pending,
+                        }
                     }
-                }
+                },
                 StateProj::Riding { rider, waiter, warns } => {
                     let Some(flight) = rider.as_mut() else { return Poll::Pending };
                     match flight.poll_arrival(cx) {
@@ -152,13 +156,7 @@ where
                             ready!(rings(this.patience, core, core.limits.wait, cx));
                             *rider = None;
                             match waiter.take() {
-                                Some(waiter) => State::forward(
-                                    layer,
-                                    Source::Taken(waiter.service),
-                                    waiter.request,
-                                    NoCacheReason::WaitTimeout,
-                                    *warns,
-                                ),
+                                Some(waiter) => State::waited_in_vain(layer, *waiter, *warns),
                                 None => return Poll::Pending,
                             }
                         }

@@ -3,14 +3,14 @@
 use crate::{
     body::GatewayBody,
     cache::{
+        answer::is_given_up,
         flight::RequestSnapshot,
         plan::LayerState,
-        reason::{CacheStatus, NoCacheReason},
+        reason::NoCacheReason,
         respond::pass,
         rules::{Provenance, ResponseView},
     },
     clock::Timestamp,
-    response::{Cause, GatewayError},
 };
 use http::{HeaderMap, Response, StatusCode};
 use std::sync::Arc;
@@ -33,20 +33,15 @@ impl Passage {
     ) -> Response<GatewayBody<R>> {
         let now = layer.core.clock.now();
         // The gateway's own answer for a service that was given up: dropped, it counts as a change.
-        if let Some(watched) = self.watched.take().filter(|_| !is_given_up(&response)) {
+        if let Some(watched) = self.watched.take().filter(|_| !is_given_up(response.extensions())) {
             watched.answered(&response, now);
         }
-        let (status, reason) = (CacheStatus::Bypass, Some(self.reason));
+        let (status, reason) = (self.reason.of_passing(), Some(self.reason));
         let provenance =
             Provenance { status, reason, forward_status: None, stored: false, not_stored: None, now };
         pass(layer, &mut response, provenance, self.warns);
         response.map(GatewayBody::new)
     }
-}
-
-fn is_given_up<R>(response: &Response<R>) -> bool {
-    let refusal = response.extensions().get::<GatewayError>();
-    refusal.is_some_and(|refusal| refusal.cause() == Cause::IntegrationTimeout)
 }
 
 /// A call that may change what is stored. Dropped without an answer (the client has gone, or the service failed) it may

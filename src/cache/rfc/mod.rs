@@ -12,11 +12,15 @@
 //!    it. `only-if-cached` ends here: a stored answer, or 504.
 //! 3. What is stale but has a validator is asked about with `If-None-Match` and `If-Modified-Since`, once for all requests
 //!    that wait for it. An answer that must be validated at each use serves the requests that came before that question was
-//!    sent; those that came while it was on its way share the next one. A 304 brings the stored fields up to date (section
-//!    3.2), unless it names another answer. The answer to a `HEAD` may do so, too (section 4.3.5), and one that shows another
-//!    entity tag, date or length makes the stored answer stale.
-//! 4. Where the service fails (an error, or 500, 502, 503, 504), the stale answer stands in for as long as its own
-//!    `stale-if-error`, the request's, or [`Rfc9111::stale_if_error`] say.
+//!    sent; those that came while it was on its way share the next one. A request with `no-store` asks alone, and requests
+//!    with credentials that their key does not have ask among themselves. A 304 brings the stored fields up to date
+//!    (section 3.2), unless it names another answer: then what is stored is gone, and only the client that asked gets it
+//!    once more. The answer to a `HEAD` may bring fields up to date, too (section 4.3.5), and one that shows another entity
+//!    tag, date or length makes the stored answer stale.
+//! 4. Where the service fails (an error, or 500, 502, 503, 504, or the integration timeout inside the cache ends the call),
+//!    the stale answer stands in for as long as its own `stale-if-error`, the request's, or [`Rfc9111::stale_if_error`]
+//!    say: for each request that waits by its own words. This and `stale-while-revalidate` count from when the answer
+//!    became stale, by its age or by a soft purge.
 //! 5. A new answer is stored unless one of these speaks against it:
 //!    * `no-store` on either side (but not on an answer with `must-understand` whose status is understood), `private`,
 //!      `Vary: *`;

@@ -48,6 +48,11 @@ impl Rules for Rfc9111 {
         self.counts_cookies()
     }
 
+    /// `no-store` keeps the answer from everybody, whether or not it is one of the directives that are honoured.
+    fn goes_alone(&self, request: RequestView<'_>, present: Present) -> bool {
+        present.any(Present::CACHE_CONTROL) && RequestControl::of(request.headers).no_store
+    }
+
     fn watches(&self, method: &Method) -> bool {
         invalidation::is_unsafe(method)
     }
@@ -237,7 +242,10 @@ impl Rfc9111 {
         if condition::confirms(response.headers, &entry.content.headers) {
             self.freshen(asked, response, entry)
         } else {
-            Verdict::Freshen { headers: entry.content.headers.clone(), plan: Err(NoCacheReason::Status) }
+            Verdict::Freshen {
+                headers: entry.content.headers.clone(),
+                plan: Err(NoCacheReason::Contradicted),
+            }
         }
     }
 

@@ -55,10 +55,20 @@ fn forwarded_because(provenance: Provenance) -> Option<&'static str> {
         (CacheStatus::Hit | CacheStatus::Stale | CacheStatus::Revalidated, _) => Some("stale"),
         (_, Some(NoCacheReason::Method)) => Some("method"),
         (_, Some(NoCacheReason::VaryMismatch)) => Some("vary-miss"),
-        (_, Some(NoCacheReason::Expired)) => Some("stale"),
-        (CacheStatus::Bypass, Some(NoCacheReason::Disabled | NoCacheReason::Upgrade)) => Some("bypass"),
+        (_, Some(NoCacheReason::Expired | NoCacheReason::ServiceError)) => Some("stale"),
+        // Of a shared call, only a confirmation is not what is served.
+        (CacheStatus::Collapsed, _) if provenance.forward_status.is_some() => Some("stale"),
+        (CacheStatus::Bypass, Some(reason)) if is_never_looked_up(reason) => Some("bypass"),
+        // What lay under the URI was not found out, or is not for such a request.
+        (_, Some(NoCacheReason::HitForMiss | NoCacheReason::WaitTimeout)) => Some("miss"),
         _ => Some("uri-miss"),
     }
+}
+
+/// The cache was not asked whether it has something.
+fn is_never_looked_up(reason: NoCacheReason) -> bool {
+    use NoCacheReason::{Disabled, NotEncrypted, RequestBody, Upgrade};
+    matches!(reason, Disabled | NotEncrypted | RequestBody | Upgrade)
 }
 
 /// What `fwd` says already is not said twice.

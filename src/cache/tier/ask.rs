@@ -6,11 +6,14 @@ use super::{
     lead::{LASTS, Lead},
     stats::count,
 };
-use crate::cache::{
-    core::Core,
-    flight::FlightKey,
-    plan::{Fetch, LayerState},
-    purge::Purge,
+use crate::{
+    cache::{
+        core::Core,
+        flight::FlightKey,
+        plan::{Fetch, LayerState},
+        purge::Purge,
+    },
+    store::{Next, until_told},
 };
 use http::HeaderName;
 use std::{
@@ -19,7 +22,6 @@ use std::{
     pin::Pin,
     sync::{Arc, PoisonError},
     task::{Context, Poll},
-    time::Duration,
 };
 use tokio::sync::watch;
 
@@ -35,10 +37,6 @@ pub(in crate::cache) enum Told {
     /// The call is to be made, for this process only.
     Alone,
 }
-
-/// Somebody else's call is asked for so often: at first soon, since most calls are short.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits for what is told. Dropped, it leaves the question to the others.
 pub(in crate::cache) struct Asking(Pin<Box<dyn Future<Output = Told> + Send>>);
@@ -63,7 +61,7 @@ impl LayerState {
         let core = &self.core;
         let tier = core.tier.as_ref()?;
         let runtime = tokio::runtime::Handle::try_current().ok()?;
-        if !self.instance.is_shared_between_processes() || !fetch.collapses {
+        if !self.instance.is_shared_between_processes() || !fetch.is_shared() {
             return None;
         }
         if fetch.lookup.reload {
@@ -130,26 +128,13 @@ impl Question {
     }
 
     async fn answer(&self) -> Told {
-        let (clock, limits) = (&self.core.clock, &self.core.limits);
-        let begun = clock.now();
-        let (mut pause, mut instead, mut waited) = (FIRST_PAUSE, false, false);
-        while clock.now().since(begun) < limits.wait {
-            match self.ask_once(instead).await {
-                Err(told) => {
-                    if matches!(told, Told::Found) {
-                        count(if waited { &self.tier.counters.followed } else { &self.tier.counters.found });
-                    }
-                    return told;
-                }
-                Ok(Next::Instead) => instead = true,
-                Ok(Next::Wait) => {
-                    (instead, waited) = (false, true);
-                    clock.sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
+        let (core, counters) = (&self.core, &self.tier.counters);
+        let asked = until_told(&core.clock, core.limits.wait, |instead| self.ask_once(instead)).await;
+        let Some((told, waited)) = asked else { return Told::Alone };
+        if matches!(told, Told::Found) {
+            count(if waited { &counters.followed } else { &counters.found });
         }
-        Told::Alone
+        told
     }
 
     /// `Err`: that was it.
@@ -205,13 +190,6 @@ impl Question {
         let found = Found { bytes, left, purges, local_purges };
         self.tier.take(&self.core, &self.key, found)
     }
-}
-
-enum Next {
-    /// The value is of no use: the claim is made all the same.
-    Instead,
-    /// Another process makes the call.
-    Wait,
 }
 
 /// Takes the question out of the table, also where its task panics.

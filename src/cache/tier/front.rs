@@ -119,7 +119,7 @@ impl Tier {
         lead: Option<&Arc<Lead>>,
     ) {
         let ttl = Duration::from_nanos(until.saturating_sub(core.clock.now().monotonic_nanos()));
-        self.write(core, key, Slot::Pass { until }, ttl, lead);
+        self.write(core, key, Slot::Pass { until, of_credentials: false }, ttl, lead);
     }
 
     fn write(
@@ -164,13 +164,13 @@ impl Tier {
         lead: &Lead,
     ) -> Result<(), StoreError> {
         let selection = value.0.entries().first().and_then(|entry| entry.meta.selection.as_ref());
-        let primary = FlightKey { primary: key.clone(), variant: None };
+        let primary = FlightKey { primary: key.clone(), variant: None, has_credentials: false };
         let bytes = key.borrowed().bytes();
         let text = envelope::seal(value, bytes, ttl, lead.purges(), core.clock.now());
         let Some(selection) = selection else {
             return self.write_at(TierPlace::of(&primary), text, ttl, lead).await;
         };
-        let variant = FlightKey { primary: key.clone(), variant: Some(*selection.values()) };
+        let variant = FlightKey { variant: Some(*selection.values()), ..primary.clone() };
         // The answer first: who reads the signpost finds it.
         self.write_at(TierPlace::of(&variant), text, ttl, lead).await?;
         let signpost = envelope::signpost(selection.names(), bytes);
@@ -199,7 +199,11 @@ impl Tier {
                 let judged = log::judge(&self.log(), seen, found.purges, bytes, &value);
                 match judged {
                     Judged::Gone => return None,
-                    Judged::Stale => value.0.entries().iter().for_each(|entry| entry.meta.purge_softly()),
+                    Judged::Stale => {
+                        // When that was is not known: at the latest now.
+                        let entries = value.0.entries().iter();
+                        entries.for_each(|entry| entry.meta.purge_softly(now, Duration::ZERO));
+                    }
                     Judged::Good => {}
                 }
                 core.adopt(&key.primary, value, found.local_purges).then_some(Told::Found)

@@ -34,7 +34,7 @@ mod tests {
     use crate::cache::store::Slot;
 
     fn mark() -> StoredValue {
-        StoredValue(Slot::Pass { until: 1 })
+        StoredValue(Slot::Pass { until: 1, of_credentials: false })
     }
 
     /// A key of six parts, of which the last is a path.

@@ -6,7 +6,7 @@
 //! 2. The tier is asked, once for everybody in the process who asks the same, within a deadline. What it has goes into
 //!    memory and is judged there as if it had always been there.
 //! 3. If it has nothing, one process makes the call for all (`TierClaim`); the others ask again until its answer is there,
-//!    at most as long as they would wait for a call of their own process. A claim that is not renewed ends by itself, so a
+//!    at most as long as they would wait for a call of their own process, in all. A claim that is not renewed ends by itself, so a
 //!    process that dies is followed by the next one.
 //! 4. The answer, or the mark that it is not storable, goes into memory, and behind the request's back into the tier.
 //!
@@ -35,7 +35,13 @@ use super::flight::FlightKey;
 use crate::store::{Acknowledgement, StoreFuture};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use std::{fmt, future::Future, pin::Pin, sync::Weak, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 /// Keeps values of many processes; see the [module docs](self). Given to
 /// [`CacheBuilder::second_tier`](super::CacheBuilder::second_tier).
@@ -71,6 +77,40 @@ pub trait CacheTier: fmt::Debug + Send + Sync + 'static {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(work);
         }
+    }
+}
+
+impl<T: CacheTier + ?Sized> CacheTier for Arc<T> {
+    fn ask(&self, place: TierPlace, claim: Option<TierClaim>) -> StoreFuture<TierAnswer> {
+        (**self).ask(place, claim)
+    }
+
+    fn store(&self, place: TierPlace, value: Bytes, ttl: Duration, token: Option<u128>) -> StoreFuture<()> {
+        (**self).store(place, value, ttl, token)
+    }
+
+    fn renew(&self, place: TierPlace, claim: TierClaim) -> StoreFuture<()> {
+        (**self).renew(place, claim)
+    }
+
+    fn release(&self, place: TierPlace, token: u128) -> StoreFuture<()> {
+        (**self).release(place, token)
+    }
+
+    fn announce(&self, purge: Bytes) -> StoreFuture<u64> {
+        (**self).announce(purge)
+    }
+
+    fn acknowledged(&self, number: u64, within: Duration) -> StoreFuture<Acknowledgement> {
+        (**self).acknowledged(number, within)
+    }
+
+    fn listen(&self, listener: Weak<dyn PurgeListener>) {
+        (**self).listen(listener);
+    }
+
+    fn spawn(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        (**self).spawn(work);
     }
 }
 

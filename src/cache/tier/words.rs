@@ -4,7 +4,7 @@ use crate::cache::{codec, purge::Purge};
 use bytes::{Buf, BufMut, Bytes};
 
 /// Above those of a purge alone, which is what was sent before.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 pub(super) fn to_bytes(maker: u128, purges: &[Bytes]) -> Bytes {
     let mut out = vec![VERSION];

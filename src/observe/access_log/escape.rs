@@ -51,6 +51,8 @@ impl Escaping {
         match (self, character) {
             _ if breaks_lines(character) => push_escape(character, out),
             (Self::Json | Self::Quoted, '"' | '\\') => out.extend(['\\', character]),
+            // No characters of XML, even as references (XML 1.0, section 2.2).
+            (Self::Xml, '\u{fffe}' | '\u{ffff}') => push_escape(character, out),
             (Self::Xml, '<' | '>' | '&' | '"' | '\'') => out.push_str(entity(character)),
             (Self::Csv, '"') => out.push_str("\"\""),
             _ => out.push(character),
@@ -124,6 +126,7 @@ mod tests {
         assert_eq!(written(Escaping::Xml, nasty), format!(r"a&quot;b\c&lt;d&gt;&amp;&apos;{tail}"));
         assert_eq!(written(Escaping::Csv, nasty), format!(r#""a""b\c<d>&'{tail}""#));
         assert_eq!(written(Escaping::Csv, "plain ä"), "plain ä");
+        assert_eq!(written(Escaping::Xml, "a\u{fffe}\u{ffff}\u{fffd}"), "a\\ufffe\\uffff\u{fffd}");
     }
 
     #[test]
@@ -144,7 +147,8 @@ mod tests {
                 prop_assert!(!written(escaping, &text).contains(breaks_lines));
             }
             let xml = written(Escaping::Xml, &text);
-            prop_assert!(!xml.contains(['<', '>', '"', '\'']));
+            let wrong = ['<', '>', '"', '\'', '\u{fffe}', '\u{ffff}'];
+            prop_assert!(!xml.contains(wrong));
         }
     }
 }

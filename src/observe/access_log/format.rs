@@ -211,10 +211,16 @@ impl AccessLogFormat {
                 self.push_text(field, &value, self.escaping, out);
                 out.push('"');
             }
-            // JSON of ours: only what breaks lines is left to escape.
-            Some(value) if bare => self.push_text(field, &value, Escaping::AwsExact, out),
+            // JSON of ours, with its own quotes: only what breaks lines is left to escape.
+            Some(value) if bare || self.is_quoted_already(field) => {
+                self.push_text(field, &value, Escaping::AwsExact, out)
+            }
             Some(value) => self.push_text(field, &value, self.escaping, out),
         }
+    }
+
+    fn is_quoted_already(&self, field: &Field) -> bool {
+        self.escaping == Escaping::Quoted && field.is_json && !field.in_string
     }
 
     fn push_text(&self, field: &Field, value: &Value<'_>, escaping: Escaping, out: &mut String) {

@@ -12,9 +12,9 @@ pub use format::AccessLogFormat;
 pub use presets::{LogApi, LogPreset};
 pub use sampling::Sampling;
 
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "admin", feature = "tracing", feature = "xray"))]
 pub(super) use escape::mask;
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "admin", feature = "tracing", feature = "xray"))]
 pub(super) use names::is_secret_name;
 pub(super) use value::{Value, Variable};
 

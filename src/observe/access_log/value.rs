@@ -29,6 +29,7 @@ pub(in crate::observe) enum Variable {
     IntegrationStatus,
     IntegrationError,
     TransferMode,
+    TimeToAllHeaders,
     TimeToFirstContent,
     UserAgent,
     EndpointRequestId,
@@ -74,15 +75,14 @@ impl Variable {
             "status" => Self::Status,
             "responseLength" => Self::ResponseLength,
             "responseLatency" => Self::ResponseLatency,
-            // The head of an answer comes at once.
-            "integrationLatency" | "integration.latency" | "integration.timeToAllHeaders" => {
-                Self::IntegrationLatency
-            }
+            "integrationLatency" | "integration.latency" => Self::IntegrationLatency,
             "integrationStatus" | "integration.status" | "integration.integrationStatus" => {
                 Self::IntegrationStatus
             }
             "integrationErrorMessage" | "integration.error" => Self::IntegrationError,
             "integration.responseTransferMode" => Self::TransferMode,
+            // The head of an answer comes at once.
+            "integration.timeToAllHeaders" => Self::TimeToAllHeaders,
             "integration.timeToFirstContent" => Self::TimeToFirstContent,
             "identity.userAgent" => Self::UserAgent,
             "awsEndpointRequestId" | "integration.requestId" => Self::EndpointRequestId,
@@ -126,8 +126,14 @@ impl Variable {
             Self::IntegrationError => text(event.integration_error()?),
             // Nothing here waits for the end of an answer.
             Self::TransferMode => context.integration_status().and(text("STREAMED")),
+            // Of an answer: one that the gateway made has neither head nor content of the service.
+            Self::TimeToAllHeaders => {
+                let latency = context.integration_status().and(context.integration_latency());
+                latency.map(|time| Value::Number(millis(time)))
+            }
             Self::TimeToFirstContent => {
-                context.time_to_first_content().map(|time| Value::Number(millis(time)))
+                let first = context.integration_status().and(context.time_to_first_content());
+                first.map(|time| Value::Number(millis(time)))
             }
             Self::UserAgent => as_sent(context.user_agent()),
             Self::EndpointRequestId => as_sent(context.endpoint_ids()[0].map(HeaderValue::as_bytes)),

@@ -1,7 +1,7 @@
 //! A ring of the last requests: what the layers found out about each.
 
 use super::{
-    super::{event::RequestEvent, layer::Observer},
+    super::{access_log::is_secret_name, event::RequestEvent, layer::Observer, secret_path::mask_path},
     json::{Object, object},
 };
 use crate::context::Explanation;
@@ -37,7 +37,8 @@ pub struct RequestRecord {
     pub arrived_unix_millis: i64,
     /// The method as received.
     pub method: String,
-    /// The path as received, without its query.
+    /// The path as received, without its query. Values of variables whose names are secrets' (`{token}`, as the page of the
+    /// execution log says) are stars.
     pub path: String,
     /// The stage that was found.
     pub stage: Option<String>,
@@ -120,7 +121,7 @@ impl RequestRecord {
             request_id: context.request_id().to_owned(),
             arrived_unix_millis: context.arrived().unix_millis(),
             method: cut(context.method().as_str()),
-            path: cut(context.received_uri().path()),
+            path: cut(&mask_path(context.received_uri().path(), context, is_secret_name)),
             stage: context.stage().map(str::to_owned),
             resource_path: context.resource_path().map(str::to_owned),
             status: event.status().map(|status| status.as_u16()),
@@ -128,7 +129,7 @@ impl RequestRecord {
             response_type: error.map(|error| error.response_type().as_str()),
             cause: error.map(|error| format!("{:?}", error.cause())),
             explanation: context.explanation().map(bounded),
-            message: error.and_then(|error| error.message()).map(cut),
+            message: error.and_then(|error| error.told(context.api_kind())).map(cut),
             api_key_id: named("identity.apiKeyId"),
             principal_id: named("authorizer.principalId"),
             source_ip: context.source_ip().map(|address| address.to_string()),

@@ -6,7 +6,10 @@ use super::{
     handles::Handles,
     summary::{list, summary},
 };
-use crate::percent::{Plus, decode};
+use crate::{
+    error::ConfigError,
+    percent::{Plus, decode},
+};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
@@ -28,7 +31,10 @@ use tower_service::Service;
 const PAGE: &str = include_str!("page.html");
 /// Only the style and the script that the page itself carries, by their SHA-256, and requests to where it came from. What
 /// else might find its way into the page is not run.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-kdQpi7LlYYZQVnQOaOgB6PpjYAreK0pmrq0S5PW+yjA='; script-src 'sha256-UeprNeyaXXn8PqH2KWmVm1wwPbPQ3sQWXdvqmF5H0K0='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'sha256-kdQpi7LlYYZQVnQOaOgB6PpjYAreK0pmrq0S5PW+yjA='; script-src 'sha256-DKzn5yPpdpHkbQ8NP6oa2ai6FbrQqf+iHFrU+PpGkrA='; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What stands here whatever was given.
+const OWN_VIEWS: [&str; 5] = ["limits", "metrics", "requests", "stages", "summary"];
 
 type Authorize = dyn Fn(&Parts) -> bool + Send + Sync;
 type View = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -98,10 +104,24 @@ impl<R> AdminService<R> {
     }
 
     /// Adds a view of yours at `/name` and below: given the rest of the path, with its escapes decoded, JSON or nothing
-    /// (404). A name that is used here already is not replaced.
-    #[must_use]
-    pub fn view(self, name: &str, view: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        self.change(|config| config.views.push((name.into(), Arc::new(view))))
+    /// (404).
+    ///
+    /// # Errors
+    ///
+    /// A name that stands here already, also where its handle was not given; an empty one, and one with a slash.
+    pub fn view(
+        self,
+        name: &str,
+        view: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        let wrong = |problem| Err(ConfigError::new("view of the admin service", name, problem));
+        if name.is_empty() || name.contains('/') {
+            return wrong("is not one segment of a path");
+        }
+        if OWN_VIEWS.contains(&name) || self.config.views.iter().any(|(own, _)| **own == *name) {
+            return wrong("is in use");
+        }
+        Ok(self.change(|config| config.views.push((name.into(), Arc::new(view)))))
     }
 }
 
@@ -203,8 +223,13 @@ impl Config {
             let answer = r#"{"message":"Method Not Allowed"}"#.to_owned();
             return Reply::Now(Some((StatusCode::METHOD_NOT_ALLOWED, JSON, answer)));
         }
-        let path = head.uri.path().trim_start_matches('/');
-        let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+        // One slash and no more: whoever judged by the path meant the one that is answered.
+        let Some(path) = head.uri.path().strip_prefix('/') else { return Reply::Now(Some(found(None))) };
+        let (first, rest) = match path.split_once('/') {
+            Some((_, "")) => return Reply::Now(Some(found(None))),
+            Some(parts) => parts,
+            None => (path, ""),
+        };
         self.slow(first, rest).unwrap_or_else(|| Reply::Now(Some(found(self.found(first, rest)))))
     }
 

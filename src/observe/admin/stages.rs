@@ -1,6 +1,8 @@
 //! `/stages` and `/stages/{name}`: what each stage points to, and how it got there.
 
 use super::json::{Object, object, push_object};
+#[cfg(feature = "tracing")]
+use crate::route::LoggingLevel;
 use crate::{
     route::MethodSettings,
     stage::{CanarySettings, Stage, Stages},
@@ -71,5 +73,18 @@ fn push_settings(o: &mut Object<'_>, settings: &MethodSettings) {
             o.value("dataEncrypted", caching.data_encrypted);
             o.value("requireAuthorization", caching.require_authorization);
         });
+    }
+    #[cfg(feature = "tracing")]
+    if let Some(logging) = settings.execution_logging {
+        let level = match logging.level() {
+            LoggingLevel::Off => "OFF",
+            LoggingLevel::Error => "ERROR",
+            LoggingLevel::Info => "INFO",
+        };
+        o.object("logging", |o| _ = o.text("level", level).value("dataTrace", logging.traces_data()));
+    }
+    #[cfg(feature = "emf")]
+    if let Some(enabled) = settings.metrics_enabled {
+        o.value("metricsEnabled", enabled);
     }
 }

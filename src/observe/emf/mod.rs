@@ -22,7 +22,7 @@ use std::{
 /// | | REST API | HTTP API |
 /// |---|---|---|
 /// | metrics | `Count`, `4XXError`, `5XXError`, `Latency`; `IntegrationLatency` where it was measured; `CacheHitCount`, `CacheMissCount` where a cache was asked | `Count`, `4xx`, `5xx`, `Latency`, `DataProcessed`, `IntegrationLatency` |
-/// | dimensions | (`ApiName`), (`ApiName`, `Stage`); detailed: (`ApiName`, `Method`, `Resource`, `Stage`) | the same with `ApiId` |
+/// | dimensions | (`ApiName`), (`ApiName`, `Stage`); detailed: (`ApiName`, `Method`, `Resource`, `Stage`) | the same with `ApiId`; detailed [by route](Self::by_route): (`ApiId`, `Stage`, `Route`) |
 /// | [extended](Self::extended) | `RefusalCount`, `ActiveRequests`, `RequestBytes`, `ResponseBytes`; `AuthorizerLatency`, `AuthorizerCacheHitCount`, `AuthorizerCacheMissCount` where one was asked | the same |
 /// | extended, of (`ApiName`, `Plan`) | `ThrottleHeadroom`, `QuotaHeadroom`: percent of the caller's limit that is left | the same with `ApiId` |
 ///
@@ -74,6 +74,14 @@ impl EmfLog {
     #[must_use]
     pub fn detailed(mut self, detailed: bool) -> Self {
         self.extent.detailed = detailed;
+        self
+    }
+
+    /// Whether detailed metrics of an HTTP API have one dimension `Route` (`GET /pets/{id}`, as declared) in place of `Method`
+    /// and `Resource`: AWS's pages have named both. Default: no.
+    #[must_use]
+    pub fn by_route(mut self, by_route: bool) -> Self {
+        self.extent.by_route = by_route;
         self
     }
 

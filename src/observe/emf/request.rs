@@ -5,17 +5,19 @@ use super::directive::{
 };
 use crate::{
     context::ApiKind,
-    observe::event::{RequestEvent, is_hit, known_method},
+    observe::event::{RequestEvent, is_hit, is_miss, known_method},
 };
 
-/// Longest value of the `Resource` dimension.
-const MAX_RESOURCE: usize = 255;
+/// Longest value of the dimensions `Resource` and `Route`.
+const MAX_DIMENSION: usize = 255;
 
 /// How much a line says.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Extent {
     pub(super) detailed: bool,
     pub(super) extended: bool,
+    /// Of HTTP APIs, one dimension for method and resource.
+    pub(super) by_route: bool,
 }
 
 type Dimension = (&'static str, String);
@@ -107,7 +109,7 @@ fn request_bytes(event: &RequestEvent<'_>) -> u64 {
 fn lookup(event: &RequestEvent<'_>) -> Option<[Metric; 2]> {
     let (status, _) = event.cache_lookup()?;
     let hit = is_hit(status);
-    let asked = hit || status == "miss";
+    let asked = hit || is_miss(status);
     asked.then(|| [count("CacheHitCount", hit.into()), count("CacheMissCount", (!hit).into())])
 }
 
@@ -153,12 +155,22 @@ fn dimensions(event: &RequestEvent<'_>, extent: Extent) -> (Vec<Dimension>, Vec<
     lengths.push(all.len());
     let of_method = || context.route()?.settings()?.metrics_enabled(context.method());
     let is_detailed = of_method().unwrap_or(extent.detailed);
-    if let Some(path) = context.resource_path().filter(|_| is_detailed) {
-        all.push(("Method", known_method(context.method()).to_owned()));
-        all.push(("Resource", path.chars().take(MAX_RESOURCE).collect()));
+    if let (Some(path), true) = (context.resource_path(), is_detailed) {
+        push_method(event, path, extent, &mut all);
         lengths.push(all.len());
     }
     (all, lengths)
+}
+
+fn push_method(event: &RequestEvent<'_>, path: &str, extent: Extent, all: &mut Vec<Dimension>) {
+    let context = event.context();
+    let cut = |text: &str| text.chars().take(MAX_DIMENSION).collect();
+    if context.api_kind() == ApiKind::Http && extent.by_route {
+        all.extend(context.route_key().map(|key| ("Route", cut(&key))));
+    } else {
+        all.push(("Method", known_method(context.method()).to_owned()));
+        all.push(("Resource", cut(path)));
+    }
 }
 
 /// The API by its name, of an HTTP API by its id.

@@ -6,6 +6,7 @@ use crate::context::{LimitNumbers, RefusedLimit};
 use crate::{
     context::RequestContext,
     response::{Cause, GatewayError, ResponseType},
+    route::Authorization,
 };
 
 /// How far a request came. What is left of the place of its refusal was done.
@@ -23,8 +24,9 @@ impl Reached {
             return Self::Execution;
         };
         match (error.cause(), layer) {
-            // While the service worked on it.
-            (Cause::BodyTooLarge | Cause::BodyTooSlow, _) => Self::Execution,
+            // Bodies are read while a signature is verified, else while the service works on them.
+            (Cause::BodyTooLarge | Cause::BodyTooSlow, _) if !awaits_signature(context) => Self::Execution,
+            (Cause::BodyTooLarge | Cause::BodyTooSlow, _) => Self::Authorizer,
             (_, "ApiKeyLayer" | "UsagePlanLayer") => Self::UsagePlan,
             (_, "SigV4AuthLayer") => Self::Authorizer,
             (_, layer) if layer.ends_with("AuthorizerLayer") => Self::Authorizer,
@@ -32,6 +34,12 @@ impl Reached {
             _ => Self::Entry,
         }
     }
+}
+
+/// Whether the method wants a signature, and none was verified.
+fn awaits_signature(context: &RequestContext) -> bool {
+    let declared = context.route().map(|route| &route.declared().method.authorization);
+    matches!(declared, Some(Authorization::AwsIam)) && context.caller().is_none()
 }
 
 impl Execution<'_> {

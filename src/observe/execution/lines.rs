@@ -246,8 +246,9 @@ fn needs_key(context: &RequestContext) -> bool {
 
 /// CORS answers a preflight before anything that a method asks for.
 fn is_preflight_answer(event: &RequestEvent<'_>) -> bool {
-    let context = event.context();
-    context.method() == Method::OPTIONS && event.error().is_none() && context.integration_latency().is_none()
+    let (context, is_told) = (event.context(), event.status().is_some());
+    let is_complete = is_told && event.outcome() == Outcome::Complete && event.error().is_none();
+    context.method() == Method::OPTIONS && is_complete && context.integration_latency().is_none()
 }
 
 /// The path without stage and base path, as it was routed.

@@ -56,6 +56,11 @@ impl Redact for Config {
     }
 
     #[cfg(feature = "authorizer")]
+    fn path(&self, path: &str, context: &RequestContext) -> String {
+        self.redaction.path(path, context)
+    }
+
+    #[cfg(feature = "authorizer")]
     fn cut(&self, mut text: String) -> String {
         let end = (0..=self.max_line.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));

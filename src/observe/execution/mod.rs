@@ -54,8 +54,9 @@
 //! `Basic`), a path variable in the paths of the lines, too; `token_type` and `token_use` are no tokens.
 //! [`redact`](ExecutionLog::redact) adds names. The event and the answer of an authorizer's call are documents: in them the
 //! identity sources' values, keys, the principal and members of such names are masked, at any depth; what is no JSON is not
-//! shown. Paths and ARNs in them are as they were sent: where a path variable is a secret, do not trace its authorizer.
-//! Other bodies are not looked into: a data trace of a method that is sent passwords logs passwords, unless
+//! shown. A path variable that is a secret is masked in them as a segment of a path or an ARN, as it was sent and decoded.
+//! Of `Location`, `Content-Location` and `Referer`, query and fragment are masked like a query. Other bodies are not looked
+//! into: a data trace of a method that is sent passwords logs passwords, unless
 //! [`max_body_bytes`](ExecutionLog::max_body_bytes) is 0. A line is cut at 1,024 bytes and then ends in ` [TRUNCATED]`; it
 //! can neither be broken nor forged by what a client sends. A body that is not UTF-8 prints as `[Binary Data]`.
 //!

@@ -2,10 +2,16 @@
 
 use crate::{
     context::RequestContext,
-    observe::access_log::{Escaping, is_secret_name, mask},
+    observe::{
+        access_log::{Escaping, is_secret_name, mask},
+        secret_path::{mask_path, variables},
+    },
     percent::{Plus, decode_lossy},
 };
-use http::{HeaderMap, HeaderValue};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{CONTENT_LOCATION, LOCATION, REFERER},
+};
 use std::borrow::Cow;
 
 /// Which values are masked.
@@ -36,10 +42,13 @@ impl Redaction {
     /// `{k=v, k2=v2}`, as Java prints a map. Stops a little beyond `limit` bytes: the line is cut there.
     pub(super) fn headers(&self, headers: &HeaderMap, limit: usize) -> String {
         let pairs = headers.iter().map(|(name, found)| {
+            let text = String::from_utf8_lossy(found.as_bytes());
             let shown = if found.is_sensitive() || self.masks(name.as_str()) {
                 masked(found)
+            } else if [CONTENT_LOCATION, LOCATION, REFERER].contains(name) {
+                self.reference(&text, limit)
             } else {
-                String::from_utf8_lossy(found.as_bytes()).into_owned()
+                text.into_owned()
             };
             (name.as_str().into(), shown)
         });
@@ -67,17 +76,20 @@ impl Redaction {
         out
     }
 
-    /// A path with the values of masked variables replaced: whole segments, or all that a greedy variable took.
+    /// A URI as a field carries it. A fragment may hold parameters too: what OAuth 2.0's implicit grant answers does.
+    fn reference(&self, reference: &str, limit: usize) -> String {
+        let (reference, fragment) = split(reference, '#');
+        let (path, query) = split(reference, '?');
+        let shown = self.uri(path, query, limit);
+        match fragment {
+            Some(fragment) => shown + &self.uri("", Some(fragment), limit).replacen('?', "#", 1),
+            None => shown,
+        }
+    }
+
+    /// A path, or an ARN made of one, with the values of masked variables replaced.
     pub(super) fn path(&self, path: &str, context: &RequestContext) -> String {
-        let secret = |name: &&str| self.masks(name);
-        let values = variables(context).filter(secret).filter_map(|name| context.path_parameter(name));
-        values.filter(|value| !value.is_empty()).fold(path.to_owned(), |path, value| {
-            if value.contains('/') {
-                return path.replace(value, &mask(value));
-            }
-            let shown = |segment: &str| if segment == value { mask(segment) } else { segment.to_owned() };
-            path.split('/').map(shown).collect::<Vec<_>>().join("/")
-        })
+        mask_path(path, context, |name| self.masks(name)).into_owned()
     }
 
     /// `{k=v, k2=v2}` of the variables of the path.
@@ -98,10 +110,9 @@ impl Redaction {
     }
 }
 
-/// The variables of the path as declared.
-fn variables(context: &RequestContext) -> impl Iterator<Item = &str> {
-    let declared = context.route().map(|route| route.declared().variables.as_slice());
-    declared.unwrap_or_default().iter().map(|name| name.trim_end_matches('+'))
+/// What stands before a mark, and what behind it.
+fn split(text: &str, mark: char) -> (&str, Option<&str>) {
+    text.split_once(mark).map_or((text, None), |(before, behind)| (before, Some(behind)))
 }
 
 /// The last six characters show what it was to whom knows it; of `Basic` credentials they would be the end of a
@@ -198,6 +209,17 @@ mod tests {
         );
         assert_eq!(redaction.uri("/p", Some("a=1&flag&token=t"), 1_000), "/p?a=1&flag&token=******");
         assert_eq!(redaction.query(None, 10), "{}");
+        for (reference, shown) in [
+            ("https://app/cb#access_token=t&page=2", "https://app/cb#access_token=******&page=2"),
+            ("https://shop/?api_key=k&page=2#top", "https://shop/?api_key=******&page=2#top"),
+            ("/pets/7?#", "/pets/7?#"),
+            ("/pets/7#a?b", "/pets/7#a?b"),
+        ] {
+            for name in [LOCATION, CONTENT_LOCATION, REFERER] {
+                let headers = HeaderMap::from_iter([(name.clone(), reference.parse().unwrap())]);
+                assert_eq!(redaction.headers(&headers, 1_000), format!("{{{name}={shown}}}"));
+            }
+        }
         let basic = HeaderValue::from_static("basic YWRhOmEgdmVyeSBsb25nIHBhc3N3b3Jk");
         assert_eq!(masked(&basic), "******");
     }

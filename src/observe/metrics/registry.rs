@@ -211,7 +211,7 @@ impl CacheLookups {
 
     /// Whether the cache was asked at all, and not gone around.
     pub fn is_asked(&self) -> bool {
-        self.is_hit() || self.result == "miss"
+        self.is_hit() || super::super::event::is_miss(self.result)
     }
 }
 

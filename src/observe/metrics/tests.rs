@@ -1,7 +1,7 @@
 //! Counts of many threads at once.
 
 use super::PrometheusMetrics;
-use crate::observe::ObserveLayer;
+use crate::observe::{ObserveLayer, Samples};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
@@ -77,6 +77,25 @@ fn nothing_is_lost_between_threads_nor_with_those_that_end() {
         all / 5
     );
     assert!(page.contains(&total), "{page}");
+}
+
+#[test]
+fn a_source_adds_no_family_of_ours_a_second_time() {
+    let source = |samples: &mut Samples| {
+        for name in
+            ["tower_gateway_refusals_total", "http_server_request_duration_seconds", "shop_orders_total"]
+        {
+            samples.counter(name, "Somebody else's.", &[], 7);
+        }
+    };
+    let page = PrometheusMetrics::builder().source(source).build().unwrap().render();
+    let families: Vec<_> = page.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+    let mut once = families.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), families.len(), "{page}");
+    assert!(page.contains("\nshop_orders_total 7\n"), "{page}");
+    assert_eq!(page.matches(" 7\n").count(), 1, "{page}");
 }
 
 /// A request may begin on one thread and end on another.

@@ -8,7 +8,10 @@ use super::{
     series_counts::SeriesSums,
 };
 use crate::body::Outcome;
-use std::fmt::{self, Display, Write};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Display, Write},
+};
 
 /// What a series gives to a counter.
 type Read = fn(&SeriesSums) -> u64;
@@ -111,8 +114,10 @@ impl PrometheusMetrics {
 
     fn write_samples(&self, page: &mut String) -> fmt::Result {
         let samples = self.samples();
+        // One family twice, and Prometheus reads nothing of the page: ours stay.
+        let own: BTreeSet<_> = page.lines().filter_map(family).map(str::to_owned).collect();
         let mut last = "";
-        for one in samples.iter() {
+        for one in samples.iter().filter(|one| !own.contains(one.name())) {
             if one.name() != last {
                 last = one.name();
                 head(page, last, &one.kind().to_string(), one.help())?;
@@ -127,6 +132,11 @@ impl PrometheusMetrics {
         }
         Ok(())
     }
+}
+
+/// The name of a family, in the line that begins it.
+fn family(line: &str) -> Option<&str> {
+    line.strip_prefix("# TYPE ")?.split(' ').next()
 }
 
 /// A line break would end the comment.

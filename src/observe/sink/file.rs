@@ -3,6 +3,7 @@
 use crate::error::{ConfigError, ConfigErrorKind};
 use std::{
     ffi::OsString,
+    fmt::Display,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -10,6 +11,9 @@ use std::{
 
 /// A file of at most `max_bytes`, then the next one: `access.log`, and the older ones as `access.log.1` to
 /// `access.log.N`. A file is cut between lines. Give it to a [`LogWriter`](super::LogWriter), which writes whole lines.
+///
+/// The next file is made, as `access.log.new`, before anything is renamed: as long as that fails (no descriptor is left,
+/// the disk is full) the older ones stay as they are, and the file goes on to twice its size. What comes then is an error.
 ///
 /// New files can be read by their owner and group only: a log holds addresses of people.
 #[derive(Debug)]
@@ -41,29 +45,40 @@ impl RotatingFile {
         Ok(Self { path, max_bytes, keep, file, size })
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
-        for number in (1..self.keep).rev() {
-            rename_if_there(&self.numbered(number), &self.numbered(number + 1))?;
-        }
-        if self.keep > 0 {
-            rename_if_there(&self.path, &self.numbered(1))?;
-        } else {
-            if_there(fs::remove_file(&self.path))?;
-        }
-        self.file = open(&self.path)?;
-        self.size = 0;
+    /// Begins the next file, which `open` makes. Whatever fails, trying again moves nothing twice.
+    fn rotate(&mut self, open: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<()> {
+        let next = self.named("new");
+        let file = open(&next)?;
+        let size = file.metadata()?.len();
+        self.make_room()?;
+        fs::rename(next, &self.path)?;
+        (self.file, self.size) = (file, size);
         Ok(())
     }
 
-    fn numbered(&self, number: usize) -> PathBuf {
+    /// Moves the files up to the first gap among the older ones, so that the name of the current one is free. Whoever else
+    /// looks after the directory may have taken it away.
+    fn make_room(&self) -> io::Result<()> {
+        if self.keep == 0 || !self.path.try_exists()? {
+            return Ok(());
+        }
+        let gap = (1..self.keep).find(|number| !self.named(number).exists()).unwrap_or(self.keep);
+        for number in (1..gap).rev() {
+            rename_if_there(&self.named(number), &self.named(number + 1))?;
+        }
+        rename_if_there(&self.path, &self.named(1))
+    }
+
+    /// `access.log.1`.
+    fn named(&self, end: impl Display) -> PathBuf {
         let mut name = OsString::from(&self.path);
-        name.push(format!(".{number}"));
+        name.push(format!(".{end}"));
         name.into()
     }
 
-    /// How many of the bytes still go into this file: whole lines, and one at least where the file is empty.
-    fn fitting(&self, bytes: &[u8]) -> usize {
-        let room = usize::try_from(self.max_bytes.saturating_sub(self.size)).unwrap_or(usize::MAX);
+    /// How many of the bytes still go into this file up to a size: whole lines, and one at least where the file is empty.
+    fn fitting(&self, bytes: &[u8], max_bytes: u64) -> usize {
+        let room = usize::try_from(max_bytes.saturating_sub(self.size)).unwrap_or(usize::MAX);
         if bytes.len() <= room {
             return bytes.len();
         }
@@ -73,13 +88,9 @@ impl RotatingFile {
     }
 }
 
-fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
-    if_there(fs::rename(from, to))
-}
-
 /// Whoever else looks after the directory may have been quicker.
-fn if_there(result: io::Result<()>) -> io::Result<()> {
-    match result {
+fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
@@ -95,10 +106,14 @@ fn open(path: &Path) -> io::Result<File> {
 
 impl Write for RotatingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut fitting = self.fitting(bytes);
+        let mut fitting = self.fitting(bytes, self.max_bytes);
         if fitting == 0 && !bytes.is_empty() {
-            self.rotate()?;
-            fitting = self.fitting(bytes);
+            let rotated = self.rotate(open);
+            let times = if rotated.is_ok() { 1 } else { 2 };
+            fitting = self.fitting(bytes, self.max_bytes.saturating_mul(times));
+            if fitting == 0 {
+                rotated?;
+            }
         }
         self.file.write_all(&bytes[..fitting])?;
         self.size += fitting as u64;
@@ -137,6 +152,37 @@ mod tests {
         assert_eq!(read("access.log"), "nine\n", "begins anew though it was removed from outside");
         assert_eq!(RotatingFile::open(&path, 0, 1).unwrap_err().value(), "0");
         assert!(RotatingFile::open(directory.join("no/such"), 1, 1).is_err());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_rotated_costs_no_older_file() {
+        let directory = std::env::temp_dir().join(format!("tower-gateway-{}", fastrand::u64(..)));
+        fs::create_dir(&directory).unwrap();
+        let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_default();
+        let files = || ["access.log", "access.log.1", "access.log.2", "access.log.3"].map(read);
+        let mut file = RotatingFile::open(directory.join("access.log"), 4, 3).unwrap();
+        file.write_all(b"one\ntwo\nsix\n").unwrap();
+        let before = files();
+        assert_eq!(before, ["six\n", "two\n", "one\n", ""]);
+        for _ in 0..4 {
+            file.rotate(|_| Err(io::Error::other("no descriptor is left"))).unwrap_err();
+        }
+        assert_eq!(files(), before);
+
+        // The same of a file that cannot be made: the lines of that time go on in the one that is there, within a bound.
+        fs::create_dir(directory.join("access.log.new")).unwrap();
+        file.write_all(b"ten\n").unwrap();
+        assert!(file.write_all(b"lost\n").is_err());
+        assert_eq!(files(), ["six\nten\n", "two\n", "one\n", ""]);
+        fs::remove_dir(directory.join("access.log.new")).unwrap();
+        file.write_all(b"end\n").unwrap();
+        assert_eq!(files(), ["end\n", "six\nten\n", "two\n", "one\n"]);
+
+        // A gap is filled, and nothing behind it moved.
+        fs::remove_file(directory.join("access.log.1")).unwrap();
+        file.write_all(b"new\n").unwrap();
+        assert_eq!(files(), ["new\n", "end\n", "two\n", "one\n"]);
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -8,6 +8,8 @@ pub(super) static X_AMZN_TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-
 pub(super) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
+/// Length of version 00's `traceparent`, and of the parts that every version has.
+const TRACEPARENT_LEN: usize = 55;
 /// Longest text of other fields (`Lineage`, ...) that is carried on.
 const MAX_EXTRA: usize = 512;
 
@@ -37,7 +39,8 @@ pub(super) fn read(headers: &HeaderMap) -> Option<Incoming> {
     }
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+/// A field that stands there once, and is text.
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     if values.next().is_some() { None } else { first.to_str().ok() }
@@ -72,14 +75,15 @@ fn parse_sampled(value: &str) -> Option<bool> {
 
 /// W3C Trace Context level 1, section 3.2: version 00 exactly, later versions by their first four parts.
 pub(super) fn parse_traceparent(text: &str) -> Option<Incoming> {
-    let is_lower = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase() || byte == b'-';
+    // What later versions add is theirs.
+    let is_lower = !text.bytes().take(TRACEPARENT_LEN).any(|byte| byte.is_ascii_uppercase());
     let mut parts = text.split('-');
     let version = hex(parts.next()?, 2)?;
     let trace_id = TraceId::checked(hex(parts.next()?, 32)?)?;
     let parent = SpanId::parse(parts.next()?)?;
     let flags = hex(parts.next()?, 2)?;
     let complete = version != 0 || parts.next().is_none();
-    let valid = version != 0xff && complete && text.bytes().all(is_lower);
+    let valid = version != 0xff && complete && is_lower;
     let sampled = Some(flags & 1 == 1);
     let (parent, extra) = (Some(parent), String::new());
     valid.then_some(Incoming { trace_id, parent, sampled, extra, is_w3c: true })
@@ -93,7 +97,7 @@ pub(super) fn amzn_value(trace: TraceId, parent: SpanId, sampled: bool, extra: &
 }
 
 pub(super) fn traceparent_value(trace: TraceId, parent: SpanId, sampled: bool) -> Option<HeaderValue> {
-    let mut text = String::with_capacity(55);
+    let mut text = String::with_capacity(TRACEPARENT_LEN);
     write!(text, "00-{}-{parent}-0{}", trace.to_hex(), u8::from(sampled)).ok()?;
     HeaderValue::try_from(text).ok()
 }
@@ -143,8 +147,14 @@ mod tests {
         let found = parse_traceparent(valid).unwrap();
         assert_eq!((found.trace_id.to_string().as_str(), found.sampled), (ROOT, Some(true)));
         assert!(parse_traceparent(&valid.replacen("00", "01", 1).replace("-01", "-00-later")).is_some());
+        for later in ["01-Next", "cc-a=b"] {
+            let (version, tail) = later.split_once('-').unwrap();
+            let text = format!("{}-{tail}", valid.replacen("00", version, 1));
+            assert!(parse_traceparent(&text).is_some(), "{text}");
+        }
         for broken in [
             valid.replacen("00", "ff", 1),
+            valid.replacen("00", "CC", 1),
             format!("{valid}-x"),
             valid.to_uppercase(),
             valid.replace("53995c3f42cd8ad8", "0000000000000000"),

@@ -3,13 +3,14 @@
 use super::{
     SpanId, TraceContext, TraceId,
     header::{self, Incoming, TRACEPARENT, TRACESTATE, X_AMZN_TRACE_ID, amzn_value, traceparent_value},
-    rules::{Rules, SamplingRule},
+    rules::{Asked, Rules, SamplingRule},
 };
 use crate::{
-    context::{ContextConfig, RequestContext},
+    context::{ContextConfig, RequestContext, without_port},
+    observe::ApiInfo,
     response::{GatewayError, ResponseType},
 };
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header::HOST};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
@@ -34,6 +35,8 @@ struct Config {
     ignore_client: bool,
     /// Answers stay without the header.
     silent: bool,
+    /// The API, and its Region.
+    api: Option<(ApiInfo, Arc<str>)>,
 }
 
 impl TraceLayer {
@@ -74,10 +77,33 @@ impl TraceLayer {
         self.change(|config| config.silent = !send)
     }
 
+    /// What rules by service name and ARN go by: the API's name and id, and the Region that names it. Default: neither is
+    /// known.
+    #[must_use]
+    pub fn api(self, api: ApiInfo, region: impl Into<Arc<str>>) -> Self {
+        self.change(|config| config.api = Some((api, region.into())))
+    }
+
     /// The clock of new trace ids, where this is the first of our layers. Default: the system's.
     #[must_use]
     pub fn clock(self, clock: crate::clock::Clock) -> Self {
         self.change(|config| config.context.clock = clock)
+    }
+}
+
+/// As a phase of a gateway. Where a layer outside has begun, there is nothing to do.
+#[cfg(feature = "gateway")]
+impl TraceLayer {
+    pub(crate) fn begin(&self, context: &RequestContext, headers: &mut HeaderMap) {
+        if context.trace().is_none() {
+            self.config.begin(context, headers);
+        }
+    }
+
+    pub(crate) fn answered<R>(&self, context: &RequestContext, response: &mut Response<R>) {
+        if !self.config.silent {
+            answer(context, self.config.active, response);
+        }
     }
 }
 
@@ -110,14 +136,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let context = self.config.context.find_or_create(&mut request);
-        let incoming = self.config.read(request.headers());
-        let is_w3c = incoming.as_ref().is_some_and(|found| found.is_w3c);
-        let trace = self.config.enter(&context, incoming);
-        trace.forward(request.headers_mut());
-        if !is_w3c {
-            request.headers_mut().remove(&TRACESTATE);
-        }
-        context.set_trace(trace);
+        self.config.begin(&context, request.headers_mut());
         let future = self.inner.call(request);
         TraceFuture {
             future,
@@ -146,15 +165,22 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut answer = ready!(this.future.poll(cx));
-        if let (Ok(response), Some(context)) = (&mut answer, this.context) {
-            let error = context.error().or_else(|| response.extensions().get());
-            let value = context.trace().filter(|_| is_answered(error, *this.active));
-            if let Some(value) = value.and_then(TraceContext::answer_value) {
-                response.headers_mut().entry(&X_AMZN_TRACE_ID).or_insert(value);
-            }
+        let mut polled = ready!(this.future.poll(cx));
+        if let (Ok(response), Some(context)) = (&mut polled, this.context) {
+            answer(context, *this.active, response);
         }
-        Poll::Ready(answer)
+        Poll::Ready(polled)
+    }
+}
+
+/// Writes the header on an answer that has it on AWS.
+fn answer<R>(context: &RequestContext, active: bool, response: &mut Response<R>) {
+    let error = context.error().or_else(|| response.extensions().get());
+    // On AWS a mock answers them, whose answers have no header.
+    let has_header = is_answered(error, active) && !context.is_answered_preflight();
+    let trace = context.trace().filter(|_| has_header);
+    if let Some(value) = trace.and_then(TraceContext::answer_value) {
+        response.headers_mut().entry(&X_AMZN_TRACE_ID).or_insert(value);
     }
 }
 
@@ -174,14 +200,34 @@ impl Config {
         if self.ignore_client { None } else { header::read(headers) }
     }
 
-    fn enter(&self, context: &RequestContext, incoming: Option<Incoming>) -> TraceContext {
+    /// Reads what came, decides, and hands both headers on.
+    fn begin(&self, context: &RequestContext, headers: &mut HeaderMap) {
+        let incoming = self.read(headers);
+        let is_w3c = incoming.as_ref().is_some_and(|found| found.is_w3c);
+        let trace = self.enter(context, incoming, || host(context, headers));
+        trace.forward(headers);
+        if !is_w3c {
+            headers.remove(&TRACESTATE);
+        }
+        context.set_trace(trace);
+    }
+
+    /// `host` is asked for where a rule decides.
+    fn enter<'a>(
+        &self,
+        context: &RequestContext,
+        incoming: Option<Incoming>,
+        host: impl FnOnce() -> &'a str,
+    ) -> TraceContext {
         let own = SpanId::new(fastrand::u64(..));
         let new = || TraceId::new(context.arrived().unix_seconds(), fastrand::u128(..));
         let trace_id = incoming.as_ref().map_or_else(new, |found| found.trace_id);
         let decided = incoming.as_ref().and_then(|found| found.sampled);
         let (sampled, rule) = match decided {
             Some(sampled) => (sampled, None),
-            None if self.active => self.rules.decide(context),
+            None if self.active => {
+                self.rules.decide(&Asked { context, host: host(), api: self.api.as_ref() })
+            }
             None => (false, None),
         };
         let (parent, extra) = incoming.map(|found| (found.parent, found.extra)).unwrap_or_default();
@@ -190,9 +236,15 @@ impl Config {
     }
 }
 
+/// The host that was asked for, as nobody outside has looked for it yet: the URI's, else the one that the field names.
+fn host<'a>(context: &'a RequestContext, headers: &'a HeaderMap) -> &'a str {
+    let field = || header::single(headers, &HOST).map(without_port);
+    context.domain_name().or_else(field).unwrap_or_default()
+}
+
 impl TraceContext {
     /// A gateway that records no span of its own hands the caller's on.
-    fn forwarded_parent(&self) -> SpanId {
+    pub(super) fn forwarded_parent(&self) -> SpanId {
         if self.takes_part { self.span } else { self.parent.unwrap_or(self.span) }
     }
 

@@ -1,6 +1,7 @@
 //! Traces: `X-Amzn-Trace-Id` and W3C's `traceparent`, continued through the gateway.
 //!
-//! [`TraceLayer`], inside of [`ObserveLayer`](super::ObserveLayer) and outside of everything that calls:
+//! [`TraceLayer`], around a `Gateway`, or beside an [`ObserveLayer`](super::ObserveLayer) in either order, and outside of
+//! everything that calls:
 //!
 //! 1. reads `traceparent`, else `X-Amzn-Trace-Id`; what is malformed or repeated counts as absent;
 //! 2. begins a trace where none came, its id starting with the time as X-Ray wants it;
@@ -10,11 +11,18 @@
 //!    alone where the request's `traceparent` was accepted, and removed where it was not: it belongs to that trace (W3C
 //!    Trace Context, section 3.3). `Parent` is the gateway's own span where it records one, else the caller's;
 //! 5. writes the same `X-Amzn-Trace-Id` on the answer where AWS does (recorded): on what the service answers, unless it
-//!    has set one, on 504, and in an active layer on 429; not on what was refused before.
+//!    has set one, on 504, and in an active layer on 429; not on what was refused before, nor on what a gateway answers to
+//!    a preflight.
 //!
 //! AWS sends no `traceparent` to clients, and neither does this layer.
 //!
-//! `$context.xrayTraceId` is the trace id. [`XRayDaemon`] sends a segment of each recorded request (feature `xray`);
+//! Given to a gateway ([`GatewayBuilder::trace`](crate::gateway::GatewayBuilder::trace)) it decides once the stage is known,
+//! so that rules can name it, and a service around the gateway sees the client's headers as they came. What stands around
+//! the gateway then learns of the trace with the answer: a `SpanLayer` there has `trace_id` from then on, and its hook
+//! `around_new_span` knows no parent.
+//!
+//! `$context.xrayTraceId` is the trace id. [`XRayDaemon`] sends a segment of each request that an active layer records
+//! (feature `xray`), not of those that a client has recorded and a passive one hands on;
 //! `SpanLayer` makes `tracing` spans (feature `tracing`). Both decide at the end what is worth more: `XRayDaemon::tail`
 //! which segments are sent, `SpanLayer::details` which spans say more than their route and status.
 //!
@@ -48,6 +56,7 @@
 mod detail;
 mod header;
 mod layer;
+mod names;
 mod rules;
 #[cfg(feature = "tracing")]
 mod span;

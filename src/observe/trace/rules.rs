@@ -1,6 +1,7 @@
 //! X-Ray's sampling rules: which new traces are recorded.
 
-use crate::{clock::Timestamp, context::RequestContext, error::ConfigError};
+use super::names;
+use crate::{clock::Timestamp, context::RequestContext, error::ConfigError, observe::ApiInfo};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -8,11 +9,12 @@ use std::sync::{
 
 /// One rule: so many requests a second for sure, and a share of the rest.
 ///
-/// A pattern takes `*` and `?`. The rule with the lowest priority that matches decides.
+/// A pattern takes `*` and `?`, and has no case, as X-Ray's have none. The rule with the lowest priority that matches
+/// decides.
 ///
-/// X-Ray's rules have more fields, which are not here: service name, service type and resource ARN tell APIs apart that
-/// share their rules, and a [`TraceLayer`](super::TraceLayer) has rules of its own; attributes (header fields) are not
-/// looked at.
+/// Of X-Ray's fields, attributes are not here. Service name and ARN tell stages and APIs apart that share their rules:
+/// which they are, a [`TraceLayer`](super::TraceLayer) learns from its [`api`](super::TraceLayer::api), and the stage where it
+/// is known when the layer decides, in a gateway or behind a `StageRouter`. What is not known matches `*` alone.
 ///
 /// AWS: "Configuring sampling rules" in the X-Ray developer guide.
 #[derive(Clone, Debug)]
@@ -24,6 +26,9 @@ pub struct SamplingRule {
     method: Box<str>,
     path: Box<str>,
     host: Box<str>,
+    service_name: Box<str>,
+    service_type: Box<str>,
+    resource_arn: Box<str>,
     /// Upper half: the second; lower half: requests taken in it.
     taken: Arc<AtomicU64>,
 }
@@ -38,33 +43,28 @@ impl SamplingRule {
         if !(0.0..=1.0).contains(&rate) {
             return Err(ConfigError::new("rate of a sampling rule", rate, "is not between 0 and 1"));
         }
-        let any = || Box::from("*");
-        let taken = Arc::default();
-        Ok(Self {
-            name: name.into(),
+        Ok(Self::of(name.into(), reservoir, rate))
+    }
+
+    /// X-Ray's default rule: one request a second and 5 % of the rest.
+    pub fn default_rule() -> Self {
+        Self::of("Default".into(), 1, 0.05)
+    }
+
+    fn of(name: Arc<str>, reservoir: u32, rate: f64) -> Self {
+        let any = || Box::from(ANY);
+        Self {
+            name,
             priority: 10_000,
             reservoir,
             rate,
             method: any(),
             path: any(),
             host: any(),
-            taken,
-        })
-    }
-
-    /// X-Ray's default rule: one request a second and 5 % of the rest.
-    pub fn default_rule() -> Self {
-        let any = || Box::from("*");
-        let taken = Arc::default();
-        Self {
-            name: "Default".into(),
-            priority: 10_000,
-            reservoir: 1,
-            rate: 0.05,
-            method: any(),
-            path: any(),
-            host: any(),
-            taken,
+            service_name: any(),
+            service_type: any(),
+            resource_arn: any(),
+            taken: Arc::default(),
         }
     }
 
@@ -99,17 +99,41 @@ impl SamplingRule {
         self
     }
 
-    /// Which hosts. Default: `*`.
+    /// Which hosts, without their ports: the URI's, else the `Host` field's, of which there must be one. Default: `*`.
     #[must_use]
     pub fn host(mut self, pattern: &str) -> Self {
         self.host = pattern.into();
         self
     }
 
-    fn matches(&self, context: &RequestContext) -> bool {
-        wildcard(&self.method, context.method().as_str())
-            && wildcard(&self.path, context.received_uri().path())
-            && wildcard(&self.host, context.domain_name().unwrap_or_default())
+    /// Which services, `api name/stage` as the service map has them. Default: `*`.
+    #[must_use]
+    pub fn service_name(mut self, pattern: &str) -> Self {
+        self.service_name = pattern.into();
+        self
+    }
+
+    /// Which types of services; those here are `AWS::ApiGateway::Stage`. Default: `*`.
+    #[must_use]
+    pub fn service_type(mut self, pattern: &str) -> Self {
+        self.service_type = pattern.into();
+        self
+    }
+
+    /// Which stages, by their ARNs: `arn:aws:apigateway:eu-west-1::/restapis/a1b2c3d4e5/stages/prod`. Default: `*`.
+    #[must_use]
+    pub fn resource_arn(mut self, pattern: &str) -> Self {
+        self.resource_arn = pattern.into();
+        self
+    }
+
+    fn matches(&self, asked: &Asked<'_>) -> bool {
+        wildcard(&self.method, asked.context.method().as_str())
+            && wildcard(&self.path, asked.context.received_uri().path())
+            && wildcard(&self.host, asked.host)
+            && wildcard(&self.service_type, names::SERVICE_TYPE)
+            && (&*self.service_name == ANY || wildcard(&self.service_name, &asked.service_name()))
+            && (&*self.resource_arn == ANY || wildcard(&self.resource_arn, &asked.resource_arn()))
     }
 
     /// `draw` gives a number from 0 to below 1, where one is needed.
@@ -117,12 +141,37 @@ impl SamplingRule {
         self.take(now.unix_seconds() as u32) || draw() < self.rate
     }
 
+    /// Requests that waited outside come late: they are of the second that has begun.
     fn take(&self, second: u32) -> bool {
         let next = |word: u64| {
-            let taken = if (word >> 32) as u32 == second { word as u32 } else { 0 };
-            (taken < self.reservoir).then(|| u64::from(second) << 32 | u64::from(taken + 1))
+            let stored = (word >> 32) as u32;
+            let taken = if stored >= second { word as u32 } else { 0 };
+            (taken < self.reservoir).then(|| u64::from(second.max(stored)) << 32 | u64::from(taken + 1))
         };
         self.taken.fetch_update(Relaxed, Relaxed, next).is_ok()
+    }
+}
+
+/// The pattern that everything matches.
+const ANY: &str = "*";
+
+/// What rules look at.
+pub(super) struct Asked<'a> {
+    pub(super) context: &'a RequestContext,
+    pub(super) host: &'a str,
+    /// The API and its Region, where the layer was told.
+    pub(super) api: Option<&'a (ApiInfo, Arc<str>)>,
+}
+
+impl Asked<'_> {
+    fn service_name(&self) -> String {
+        let place = self.api.zip(self.context.stage());
+        place.map(|((api, _), stage)| names::service_name(api, stage)).unwrap_or_default()
+    }
+
+    fn resource_arn(&self) -> String {
+        let place = self.api.zip(self.context.stage());
+        place.map(|((api, region), stage)| names::stage_arn(api, region, stage)).unwrap_or_default()
     }
 }
 
@@ -143,15 +192,15 @@ impl Rules {
     }
 
     /// Whether a new trace is recorded, and by which rule. Without a rule that matches it is not.
-    pub(super) fn decide(&self, context: &RequestContext) -> (bool, Option<Arc<str>>) {
-        match self.0.iter().find(|rule| rule.matches(context)) {
-            Some(rule) => (rule.decide(context.arrived(), fastrand::f64), Some(Arc::clone(&rule.name))),
+    pub(super) fn decide(&self, asked: &Asked<'_>) -> (bool, Option<Arc<str>>) {
+        match self.0.iter().find(|rule| rule.matches(asked)) {
+            Some(rule) => (rule.decide(asked.context.arrived(), fastrand::f64), Some(Arc::clone(&rule.name))),
             None => (false, None),
         }
     }
 }
 
-/// `*` any text, `?` one character. Linear: only the last star is ever tried again.
+/// `*` any text, `?` one character, without regard to case. Linear: only the last star is ever tried again.
 fn wildcard(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t, mut star) = (0, 0, None);
@@ -161,7 +210,7 @@ fn wildcard(pattern: &str, text: &str) -> bool {
                 star = Some((p, t));
                 p += 1;
             }
-            Some(byte) if *byte == b'?' || *byte == text[t] => (p, t) = (p + 1, t + 1),
+            Some(byte) if *byte == b'?' || byte.eq_ignore_ascii_case(&text[t]) => (p, t) = (p + 1, t + 1),
             _ => match &mut star {
                 Some((at, from)) => {
                     *from += 1;
@@ -188,6 +237,7 @@ mod tests {
             ("*a*b", "xaxbxab", true),
             ("*a*b", "xaxbxa", false),
             ("", "x", false),
+            ("Shop.*", "shop.EXAMPLE", true),
         ] {
             assert_eq!(wildcard(pattern, text), wanted, "{pattern} {text}");
         }
@@ -200,6 +250,9 @@ mod tests {
         let taken = |seconds: i64, draw: f64| rule.decide(at(seconds), || draw);
         assert_eq!([taken(1, 0.9), taken(1, 0.9), taken(1, 0.9), taken(1, 0.04)], [true, true, false, true]);
         assert!(taken(2, 0.9));
+        let waited = SamplingRule::new("r", 1, 0.0).unwrap();
+        let taken = |seconds: i64| waited.decide(at(seconds), || 0.9);
+        assert_eq!([10, 11, 10, 11, 10, 12].map(taken), [true, true, false, false, false, true]);
         assert!(SamplingRule::new("r", 0, 1.1).is_err());
         for wrong in [0, 10_000] {
             assert_eq!(rule.clone().priority(wrong).unwrap_err().value(), wrong.to_string());

@@ -3,7 +3,7 @@
 use super::detail::Details;
 use crate::{
     clock::Clock,
-    context::RequestContext,
+    context::{ApiKind, RequestContext},
     observe::{Sampling, event::known_method},
 };
 use http::{Request, Response, StatusCode, Version};
@@ -34,8 +34,8 @@ use tracing::{Level, Span, field::Empty};
 /// | `url.scheme` | where the request names it: HTTP/2, absolute URIs |
 /// | `url.path` | the path as received, if [`received_path`](Self::received_path) is on |
 /// | `error.type` | the gateway response type of a refusal; the status of another 5xx; `_OTHER` for an error of the service |
-/// | `aws.request_id`, `aws.extended_request_id` | the ids that the client gets |
-/// | `trace_id`, `parent_id` | of the [`TraceLayer`](super::TraceLayer) outside, if there is one |
+/// | `aws.request_id`, `aws.extended_request_id` | the ids that the client gets; the former once more where a gateway inside is an HTTP API's |
+/// | `trace_id`, `parent_id` | of the [`TraceLayer`](super::TraceLayer) outside, if there is one, as it hands them on; of a gateway's own inside, with the answer |
 ///
 /// With [`details`](Self::details), spans of some requests also have `tower_gateway.` `cause`, `layer`, `stage`,
 /// `api_key_id`, `cache.status`, `cache.reason`, and the milliseconds of phases: `waf.latency_ms`,
@@ -131,8 +131,13 @@ impl SpanLayer {
     /// use tower_gateway::observe::trace::SpanLayer;
     ///
     /// let layer = SpanLayer::new().at_answer(|context| {
+    ///     // Under a route for every method a client may write what it likes.
+    ///     let method = match context.method().as_str() {
+    ///         known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+    ///         _ => "HTTP",
+    ///     };
     ///     if let Some(route) = context.resource_path() {
-    ///         Context::current().span().update_name(format!("{} {route}", context.method()));
+    ///         Context::current().span().update_name(format!("{method} {route}"));
     ///     }
     /// });
     /// # let _ = layer;
@@ -159,7 +164,9 @@ impl SpanLayer {
             context.want_phases();
         }
         let Self { at_answer, details, .. } = self.clone();
-        Some(Box::new(Open { span, context: context.cloned(), at_answer, details }))
+        let kind = context.map(RequestContext::api_kind);
+        let is_traced = context.is_some_and(|context| context.trace().is_some());
+        Some(Box::new(Open { span, kind, is_traced, context: context.cloned(), at_answer, details }))
     }
 
     /// All that is known already goes in at once: a subscriber may write every field anew for each that comes later.
@@ -185,7 +192,7 @@ impl SpanLayer {
             aws.request_id = context.map(RequestContext::request_id),
             aws.extended_request_id = context.map(RequestContext::extended_request_id),
             trace_id = trace.map(|trace| trace.trace_id().to_hex()).as_deref(),
-            parent_id = trace.map(|trace| trace.span_id().to_string()).as_deref(),
+            parent_id = trace.map(|trace| trace.forwarded_parent().to_string()).as_deref(),
             tower_gateway.cause = Empty,
             tower_gateway.layer = Empty,
             tower_gateway.stage = Empty,
@@ -266,6 +273,10 @@ impl<S> SpanService<S> {
 /// A span that somebody listens to.
 struct Open {
     span: Span,
+    /// Which kind of API it was taken for.
+    kind: Option<ApiKind>,
+    /// Its trace was known.
+    is_traced: bool,
     context: Option<RequestContext>,
     at_answer: Option<Arc<AnswerHook>>,
     details: Option<Arc<Details>>,
@@ -333,6 +344,9 @@ impl Open {
         let route = context.and_then(RequestContext::resource_path);
         let name = context.zip(route).map(|(context, _)| span_name(known_method(context.method()), route));
         let error = context.and_then(RequestContext::error).map(|error| error.response_type().as_str());
+        // Whose kind a gateway inside has settled: the client is told another id.
+        let settled = context.filter(|context| self.kind != Some(context.api_kind()));
+        let trace = context.and_then(RequestContext::trace).filter(|_| !self.is_traced);
         let unexplained = || status.as_ref().map_or(OTHER, StatusCode::as_str);
         // In one call, for the same reason as above.
         tracing::record_all!(
@@ -341,6 +355,9 @@ impl Open {
             otel.status_code = failed.then_some("ERROR"),
             http.route = route,
             otel.name = name.as_deref(),
+            aws.request_id = settled.map(RequestContext::request_id),
+            trace_id = trace.map(|trace| trace.trace_id().to_hex()).as_deref(),
+            parent_id = trace.map(|trace| trace.forwarded_parent().to_string()).as_deref(),
             "error.type" = error.or_else(|| failed.then(unexplained)),
         );
         if let (Some(details), Some(context)) = (&self.details, context) {

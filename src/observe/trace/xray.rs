@@ -2,11 +2,12 @@
 
 use super::{
     super::{
-        access_log::{Escaping, Sampling},
+        access_log::{Escaping, Sampling, is_secret_name},
         event::RequestEvent,
         layer::Observer,
+        secret_path::mask_path,
     },
-    SpanId, TraceContext,
+    SpanId, TraceContext, names,
 };
 use crate::context::{Ingress, RequestContext};
 use http::{StatusCode, uri::Scheme};
@@ -71,19 +72,17 @@ impl XRayDaemon {
         let mut out = String::with_capacity(1024);
         out.push_str(HEADER);
         let context = event.context();
-        let (api, stage) =
-            (event.api().api_id().unwrap_or(event.api().name()), context.stage().unwrap_or("-"));
+        let (api, stage) = (names::id(event.api()), context.stage().unwrap_or("-"));
         write!(out, "{{\"id\":\"{}\",\"trace_id\":\"{}\"", trace.span, trace.trace_id)?;
         if let Some(parent) = trace.parent {
             write!(out, ",\"parent_id\":\"{parent}\"")?;
         }
-        member(&mut out, "name", &format!("{}/{stage}", event.api().name()));
+        member(&mut out, "name", &names::service_name(event.api(), stage));
         let start = context.arrived().unix_millis() as f64 / 1e3;
         let end = start + event.latency().as_secs_f64();
         write!(out, ",\"start_time\":{start:.3},\"end_time\":{end:.3}")?;
-        out.push_str(",\"origin\":\"AWS::ApiGateway::Stage\"");
-        let arn = format!("arn:aws:apigateway:{}::/restapis/{api}/stages/{stage}", self.region);
-        member(&mut out, "resource_arn", &arn);
+        member(&mut out, "origin", names::SERVICE_TYPE);
+        member(&mut out, "resource_arn", &names::stage_arn(event.api(), &self.region, stage));
         push_faults(event.error_class(), event.status(), &mut out);
         push_http(event, &mut out)?;
         push_integration(event, start, &mut out)?;
@@ -123,13 +122,18 @@ fn push_faults(class: Option<u8>, status: Option<StatusCode>, out: &mut String) 
     }
 }
 
-/// Without its query: queries hold what nobody should keep. A path alone where nobody named a host.
+/// Without its query and the values of its secret variables: they are what nobody should keep. A path alone where nobody
+/// named a host.
 fn url(context: &RequestContext) -> String {
-    let (uri, path) = (context.received_uri(), context.received_uri().path());
+    let uri = context.received_uri();
+    let path = mask_path(uri.path(), context, is_secret_name);
     let said = || if uri.scheme() == Some(&Scheme::HTTPS) { "https" } else { "http" };
     let by_listener = |ingress: &Ingress| if ingress.is_secure() { "https" } else { "http" };
     let scheme = context.ingress().map_or_else(said, by_listener);
-    context.domain_name().map_or_else(|| path.to_owned(), |host| format!("{scheme}://{host}{path}"))
+    match context.domain_name() {
+        Some(host) => format!("{scheme}://{host}{path}"),
+        None => path.into_owned(),
+    }
 }
 
 fn push_http(event: &RequestEvent<'_>, out: &mut String) -> fmt::Result {

@@ -2,6 +2,7 @@
 
 use super::{Place, a_key, keys, start};
 use crate::{
+    cache::{Cache, CacheBuilder, CacheLayer, Purge, rfc::Rfc9111},
     clock::ManualClock,
     redb::{StateFile, StateFileError, file::opener},
 };
@@ -10,8 +11,9 @@ use std::{
     error::Error as _,
     io,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+        mpsc,
     },
     time::Duration,
 };
@@ -21,6 +23,7 @@ use std::{
 struct Disk {
     file: FileBackend,
     fails: Arc<AtomicBool>,
+    held: Arc<Mutex<()>>,
 }
 
 impl Disk {
@@ -47,6 +50,7 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
+        let _until_let_go = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         self.check()?;
         self.file.sync_data()
     }
@@ -65,6 +69,8 @@ impl StorageBackend for Disk {
 struct Bad {
     file: StateFile,
     fails: Arc<AtomicBool>,
+    /// As long as it is locked, nothing reaches the disk.
+    held: Arc<Mutex<()>>,
     clock: ManualClock,
     opened: Arc<AtomicU64>,
 }
@@ -74,11 +80,14 @@ impl Bad {
     fn new(place: &Place, once: bool) -> Self {
         let (path, fails, opened) = (place.0.clone(), Arc::<AtomicBool>::default(), Arc::default());
         let (told, counted) = (Arc::clone(&fails), Arc::<AtomicU64>::clone(&opened));
+        let held = Arc::<Mutex<()>>::default();
+        let holds = Arc::clone(&held);
         let open = move || {
             let mut options = std::fs::OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(false).open(&path).unwrap();
             told.fetch_and(!once, SeqCst);
-            let disk = Disk { file: FileBackend::new(file)?, fails: Arc::clone(&told) };
+            let disk =
+                Disk { file: FileBackend::new(file)?, fails: Arc::clone(&told), held: Arc::clone(&holds) };
             let mut builder = Database::builder();
             builder.set_check_integrity_on_open(true);
             builder.create_with_backend(disk)
@@ -90,7 +99,7 @@ impl Bad {
         };
         let clock = ManualClock::at_unix_seconds(0);
         let file = StateFile::builder(&place.0).start(database, Box::new(again), clock.clock()).unwrap();
-        Self { file, fails, clock, opened }
+        Self { file, fails, held, clock, opened }
     }
 
     fn opened(&self) -> u64 {
@@ -171,4 +180,155 @@ fn a_file_that_was_deleted_is_not_made_anew() {
     assert!(again().is_ok());
     std::fs::remove_file(&place.0).unwrap();
     assert!(again().is_err() && !place.0.exists());
+}
+
+/// A cache on a file, and what it answers: the number of the run that stored it.
+struct Cached {
+    cache: Cache,
+    layer: CacheLayer,
+    run: &'static str,
+}
+
+impl Cached {
+    fn on(file: &StateFile, run: &'static str) -> Self {
+        Self::with(file, run, |cache| cache)
+    }
+
+    fn with(file: &StateFile, run: &'static str, set: impl FnOnce(CacheBuilder) -> CacheBuilder) -> Self {
+        let store = file.cache_store(4 << 20, 1 << 20).unwrap();
+        let cache = set(Cache::builder().store(store)).build().unwrap();
+        Self { layer: CacheLayer::new(cache.clone()), cache, run }
+    }
+
+    fn ask(&self, path: &str) -> bytes::Bytes {
+        self.send("GET", path)
+    }
+
+    fn send(&self, method: &str, path: &str) -> bytes::Bytes {
+        use http_body_util::{BodyExt, Full};
+        use tower::{Layer, ServiceExt};
+        let run = self.run;
+        let service = self.layer.layer(tower::service_fn(move |_| async move {
+            let answer = http::Response::builder().header("cache-control", "max-age=600");
+            Ok::<_, std::convert::Infallible>(answer.body(Full::<bytes::Bytes>::from(run)).unwrap())
+        }));
+        let request =
+            http::Request::builder().method(method).uri(path).body(Full::<bytes::Bytes>::default()).unwrap();
+        let answered = async { service.oneshot(request).await.unwrap().into_body().collect().await };
+        futures_util::FutureExt::now_or_never(answered).unwrap().unwrap().to_bytes()
+    }
+}
+
+/// What an earlier run has stored, and cannot be read while it is purged.
+#[test]
+fn a_purge_of_a_file_that_cannot_be_read_is_one() {
+    let place = Place::new("purged-unread");
+    let earlier = |place: &Place| {
+        let file = place.open().unwrap();
+        let cached = Cached::on(&file, "first");
+        ["/a", "/b"].iter().for_each(|path| drop(cached.ask(path)));
+    };
+    earlier(&place);
+    let bad = Bad::new(&place, false);
+    let cached = Cached::on(&bad.file, "second");
+    bad.fails.store(true, SeqCst);
+    assert!(bad.file.flush().is_err());
+    cached.cache.purge(&Purge::all().path("/a"));
+    bad.fails.store(false, SeqCst);
+    bad.clock.advance(Duration::from_secs(1));
+    bad.file.flush().unwrap();
+    assert_eq!(cached.ask("/a"), "second", "it was purged");
+    assert_eq!(cached.ask("/b"), "second", "nobody could tell that it was not meant");
+    bad.file.close();
+    drop((cached, bad));
+    let file = place.open().unwrap();
+    let cached = Cached::on(&file, "third");
+    assert_eq!((cached.ask("/a"), cached.ask("/b")), ("second".into(), "second".into()));
+}
+
+/// What is in memory, and in a file that does not take that it is gone.
+#[test]
+fn what_was_purged_while_the_disk_failed_leaves_the_file_when_it_works_again() {
+    for closes in [true, false] {
+        let place = Place::new("purged-unwritten");
+        let bad = Bad::new(&place, false);
+        let cached = Cached::on(&bad.file, "first");
+        ["/a", "/b"].iter().for_each(|path| drop(cached.ask(path)));
+        bad.file.flush().unwrap();
+        bad.fails.store(true, SeqCst);
+        // The file can still be read: only the writer has seen that the disk fails.
+        cached.cache.purge(&Purge::all().path("/a"));
+        assert!(bad.file.flush().is_err());
+        bad.fails.store(false, SeqCst);
+        bad.clock.advance(Duration::from_secs(1));
+        match closes {
+            true => bad.file.close(),
+            false => bad.file.flush().unwrap(),
+        }
+        drop((cached, bad));
+        let file = place.open().unwrap();
+        let cached = Cached::on(&file, "second");
+        assert_eq!(cached.ask("/a"), "second", "{closes}");
+    }
+}
+
+/// An answer that is newer and could not be written does not let an older one come back.
+#[test]
+fn what_could_not_be_replaced_leaves_the_file() {
+    let place = Place::new("unreplaced");
+    let bad = Bad::new(&place, false);
+    let first = Cached::on(&bad.file, "first");
+    assert_eq!(first.ask("/a"), "first");
+    bad.file.flush().unwrap();
+    bad.fails.store(true, SeqCst);
+    first.cache.purge(&Purge::all().softly());
+    let newer = Cached { run: "newer", ..first };
+    assert_eq!(newer.ask("/a"), "newer");
+    assert!(bad.file.flush().is_err());
+    bad.fails.store(false, SeqCst);
+    bad.clock.advance(Duration::from_secs(1));
+    bad.file.flush().unwrap();
+    drop((newer, bad));
+    let file = place.open().unwrap();
+    assert_eq!(Cached::on(&file, "next").ask("/a"), "next");
+}
+
+/// Nor does it serve meanwhile what it has made invalid.
+#[test]
+fn a_change_waits_for_no_disk() {
+    let place = Place::new("behind");
+    let rfc = |cache: CacheBuilder| cache.rfc9111(Rfc9111::new());
+    {
+        let file = place.open().unwrap();
+        let first = Cached::with(&file, "first", rfc);
+        ["/a", "/b", "/c"].iter().for_each(|path| drop(first.ask(path)));
+    }
+    let bad = Bad::new(&place, false);
+    let second = Arc::new(Cached::with(&bad.file, "second", rfc));
+    assert_eq!(second.ask("/b"), "first");
+    let held = bad.held.lock().unwrap();
+    let (asked, answered) = mpsc::channel();
+    let client = Arc::clone(&second);
+    let requests = std::thread::spawn(move || {
+        for (method, path) in [("DELETE", "/a"), ("GET", "/a"), ("DELETE", "/b"), ("GET", "/b")] {
+            asked.send(client.send(method, path)).unwrap();
+        }
+    });
+    for _ in 0..4 {
+        let answer = answered.recv_timeout(Duration::from_secs(60));
+        assert_eq!(
+            answer.as_deref(),
+            Ok(&b"second"[..]),
+            "the disk was waited for, or what was changed is served"
+        );
+    }
+    drop(held);
+    requests.join().unwrap();
+    bad.file.flush().unwrap();
+    assert_eq!(second.ask("/c"), "first", "it was not meant");
+    drop((second, bad));
+    let file = place.open().unwrap();
+    let third = Cached::with(&file, "third", rfc);
+    assert_eq!(third.ask("/c"), "first");
+    assert!(["/a", "/b"].iter().all(|path| third.ask(path) != "first"));
 }

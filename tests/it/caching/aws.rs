@@ -468,8 +468,51 @@ fn a_configuration_that_cannot_work_is_an_error() {
     let error = Cache::builder().capacity(1 << 20).build().unwrap_err();
     assert_eq!((error.location(), error.value()), ("cache capacity", "1048576"));
     assert!(Cache::builder().capacity(1 << 20).entry_limit(1 << 10).build().is_ok());
+    let boundless = Cache::builder().entry_limit(usize::MAX).build().unwrap_err();
+    assert_eq!(boundless.location(), "cache capacity");
     let encrypted = CacheSettings::new().data_encrypted(true);
     assert_eq!(Cache::builder().settings(encrypted).build().unwrap_err().location(), "cache settings");
+}
+
+#[test]
+fn a_step_of_aws_mode_is_an_error_beside_the_other_mode() {
+    type Step = fn(CacheBuilder) -> CacheBuilder;
+    let steps: [(&str, Step); 3] = [
+        ("aws_exact", |cache| cache.aws_exact(true)),
+        ("statuses", |cache| cache.statuses(|_| true)),
+        ("may_invalidate", |cache| cache.may_invalidate(|_| true)),
+    ];
+    let rules = tower_gateway::cache::rfc::Rfc9111::new;
+    for (name, step) in steps {
+        for cache in [step(Cache::builder()).rfc9111(rules()), step(Cache::builder().rfc9111(rules()))] {
+            let error = cache.build().unwrap_err();
+            assert_eq!((error.location(), error.value()), ("cache rules", name));
+        }
+        assert!(step(Cache::builder()).build().is_ok());
+    }
+    assert!(Cache::builder().rfc9111(rules()).aws_exact(false).build().is_ok());
+}
+
+#[test]
+fn a_ttl_holds_in_whatever_order_it_is_set() {
+    run(async {
+        let settings = CacheSettings::new().ttl(9 * SECOND);
+        type Steps = fn(CacheBuilder, CacheSettings) -> CacheBuilder;
+        let orders: [(Steps, u64); 3] = [
+            (|cache, settings| cache.ttl(20 * SECOND).settings(settings), 20),
+            (|cache, settings| cache.settings(settings).ttl(20 * SECOND), 20),
+            (|cache, settings| cache.settings(settings), 9),
+        ];
+        for (set, ttl) in orders {
+            let origin = Origin::counting();
+            let (service, _, clock) = cached(&origin, |cache| set(cache, settings));
+            text(&service, "/").await;
+            clock.advance((ttl - 1) as u32 * SECOND);
+            assert_eq!(text(&service, "/").await, "call 1");
+            clock.advance(SECOND);
+            assert_eq!(text(&service, "/").await, "call 2");
+        }
+    });
 }
 
 /// What one client made the service say by its own condition or range is nobody else's answer.
@@ -581,5 +624,39 @@ fn who_may_invalidate_has_the_entry_go_whatever_comes_of_the_call() {
             assert_eq!(text(&service, "/").await, "call 3");
             assert_eq!((text(&service, "/").await, cache.usage().keys), ("call 3".to_owned(), 1));
         }
+    });
+}
+
+/// The cache's own refusals are answers like any other, to whoever counts.
+#[test]
+fn what_the_cache_itself_refuses_is_counted() {
+    run(async {
+        let counted = |cache: &Cache| -> Vec<_> {
+            let reasons = cache.stats();
+            reasons.reasons().map(|(reason, missed, _)| (reason.as_str(), missed)).collect()
+        };
+        let origin = Origin::counting();
+        let settings = CacheSettings::new().unauthorized_strategy(UnauthorizedCacheControl::FailWith403);
+        let (service, cache, _) = cached(&origin, |cache| cache.settings(settings));
+        let answer = ask(&service, get_with("/", &[("cache-control", "max-age=0")])).await;
+        assert_eq!((answer.status().as_u16(), cache.stats().count(CacheStatus::Bypass)), (403, 1));
+        assert_eq!(counted(&cache), [("unauthorized", 1)]);
+
+        let kept: Arc<std::sync::Mutex<Vec<RequestContext>>> = Arc::default();
+        let keep = Arc::clone(&kept);
+        let watch = PrincipalLayer::new(move |head| {
+            keep.lock().unwrap().push(RequestContext::of(head.extensions).unwrap().clone());
+            None
+        });
+        let (cached, cache, _) =
+            cached(&origin, |cache| cache.rfc9111(tower_gateway::cache::rfc::Rfc9111::new()));
+        let service = RequestContextLayer::new().layer(watch.layer(cached));
+        let asked = get_with("/", &[("cache-control", "only-if-cached")]);
+        assert_eq!(service.oneshot(asked).await.unwrap().status(), 504);
+        assert_eq!(origin.calls(), 0);
+        assert_eq!(cache.stats().count(CacheStatus::Bypass), 1);
+        assert_eq!(counted(&cache), [("request-directive", 1)]);
+        let reason = kept.lock().unwrap()[0].variable("cache.reason").map(|reason| reason.into_owned());
+        assert_eq!(reason.as_deref(), Some("request-directive"));
     });
 }

@@ -1,6 +1,6 @@
 //! Callers that are known by more than a header field, under one URL: certificates, answers of authorizers, issuers.
 
-use super::identity::{MODES, clone, fresh};
+use super::identity::{MODES, Spy, clone, fresh};
 use super::*;
 use crate::support::{get, run};
 use http::HeaderName;
@@ -92,6 +92,42 @@ fn authorizer(simple: bool, source: &str, answer: fn() -> AuthorizerAnswer) -> A
         .build()
         .unwrap();
     AuthorizerLayer::new(authorizer)
+}
+
+/// Nobody has to tell the cache of the field.
+#[test]
+fn what_an_authorizer_went_by_lies_in_keys_as_a_digest_and_is_purged_by_its_text() {
+    use std::sync::Mutex;
+    use tower_gateway::cache::{MemoryCacheStore, Purge};
+    run(async {
+        let [token, plain] = ["x-token", "x-plain"].map(HeaderName::from_static);
+        let seen = Arc::<Mutex<Vec<u8>>>::default();
+        let store = Spy(MemoryCacheStore::new(1 << 22, 1 << 20).unwrap(), Arc::clone(&seen));
+        let origin = me();
+        let key = CacheKey::new().header(token.clone()).header(plain.clone());
+        let (cached, cache, _) = cached(&origin, |cache| cache.store(store).key(key));
+        let door = authorizer(true, "$request.header.X-Token", || AuthorizerAnswer::simple(true));
+        let service = door.layer(BodyLayer.layer(cached));
+        let asked = async |token: &str| {
+            let request = get_with("/", &[("x-token", token), ("x-plain", "this-may-be-there")]);
+            drop(service.clone().oneshot(request).await.unwrap().into_body().collect().await.unwrap());
+        };
+        asked("this-must-not-be-there").await;
+        asked("nor-must-this").await;
+        let seen = String::from_utf8_lossy(&seen.lock().unwrap()).into_owned();
+        assert!(seen.contains("this-may-be-there"));
+        assert!(!seen.contains("this-must-not-be-there") && !seen.contains("nor-must-this"));
+        let purge = |name: &HeaderName, value: &str| Purge::all().header(name, &value.parse().unwrap());
+        for (purge, purged) in [
+            (purge(&token, "another"), 0),
+            (purge(&token, "nor-must-this"), 1),
+            (purge(&token, "nor-must-this"), 0),
+            (purge(&plain, "another"), 0),
+            (purge(&plain, "this-may-be-there"), 1),
+        ] {
+            assert_eq!(cache.purge(&purge), purged, "{purge:?}");
+        }
+    });
 }
 
 #[test]

@@ -452,13 +452,19 @@ fn ten_thousand_zipf_keys_make_at_most_one_call_each() {
 
 /// Answers each call when told to.
 fn told(calls: usize) -> (Vec<oneshot::Sender<()>>, Origin) {
+    told_saying(calls, |_| "max-age=300")
+}
+
+/// With a `Cache-Control` for each.
+fn told_saying(calls: usize, control: fn(usize) -> &'static str) -> (Vec<oneshot::Sender<()>>, Origin) {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..calls).map(|_| oneshot::channel()).unzip();
     let receivers: Mutex<Vec<_>> = Mutex::new(receivers.into_iter().map(Some).collect());
     let origin = Origin::new(move |_, call| {
         let told: oneshot::Receiver<()> = receivers.lock().unwrap()[call - 1].take().unwrap();
         async move {
             told.await.map_err(|_| TestError::from("not told"))?;
-            Ok(with(answer(format!("call {call}")), "surrogate-key", "all"))
+            let answer = with(answer(format!("call {call}")), "surrogate-key", "all");
+            Ok(with(answer, "cache-control", control(call)))
         }
     });
     (senders, origin)
@@ -515,5 +521,64 @@ fn what_was_overtaken_replaces_nothing_newer_and_nothing_purged() {
                 assert_eq!(text(&service, "/").await, "call 2");
             }
         });
+    }
+}
+
+/// Nobody waits for anybody while a key is hit-for-miss, or where calls are not shared: the newest answer stays all the
+/// same.
+#[test]
+fn an_older_call_that_went_alone_replaces_nothing_newer() {
+    for (shares, is_rfc) in [(true, false), (false, false), (true, true), (false, true)] {
+        run(async {
+            let (tell, origin) = told_saying(3, |call| if call == 1 { "no-store" } else { "max-age=300" });
+            let (service, cache, clock) = cached(&origin, |cache| in_mode(cache, is_rfc).coalesce(shares));
+            let [first, older, newer]: [_; 3] = tell.try_into().unwrap();
+            first.send(()).unwrap();
+            assert_eq!(text(&service, "/").await, "call 1");
+            let mut before = Box::pin(ask(&service, get("/")));
+            assert!(poll_some(&mut before).await.is_pending());
+            clock.advance(SECOND);
+            let mut after = Box::pin(ask(&service, get("/")));
+            assert!(poll_some(&mut after).await.is_pending());
+            newer.send(()).unwrap();
+            assert_eq!(said(after.await), "call 3");
+            older.send(()).unwrap();
+            assert_eq!(said(before.await), "call 2");
+            assert_eq!(
+                (text(&service, "/").await, origin.calls()),
+                ("call 3".to_owned(), 3),
+                "{shares} {is_rfc}"
+            );
+            assert_eq!(cache.stats().not_stored(NoCacheReason::Superseded), 1);
+        });
+    }
+}
+
+/// What is purged elsewhere does not concern it, though it is no longer the call that newcomers find.
+#[test]
+fn what_was_overtaken_is_voided_by_its_own_purges_only() {
+    for (purge, stored) in [
+        (Purge::all().path("/other"), 1),
+        (Purge::all().path("/other").softly(), 1),
+        (Purge::all().path("/").query(Some("a")), 1),
+        (Purge::all().path("/"), 0),
+        (Purge::all().tag("all"), 0),
+    ] {
+        for is_rfc in [false, true] {
+            run(async {
+                let (tell, origin) = told(2);
+                let [older, _newer]: [_; 2] = tell.try_into().unwrap();
+                let (service, cache, clock) = cached(&origin, |cache| in_mode(cache, is_rfc));
+                let mut first = Box::pin(ask(&service, get("/")));
+                assert!(poll_some(&mut first).await.is_pending());
+                clock.advance(SECOND * 6);
+                let mut second = Box::pin(ask(&service, get("/")));
+                assert!(poll_some(&mut second).await.is_pending());
+                cache.purge(&purge);
+                older.send(()).unwrap();
+                assert_eq!(said(first.await), "call 1");
+                assert_eq!(cache.stats().stored(), stored, "{purge:?}");
+            });
+        }
     }
 }

@@ -367,3 +367,96 @@ fn a_stage_that_asks_for_encryption_needs_a_cache_with_keys() {
         assert_eq!(cache.stats().missed(NoCacheReason::NotEncrypted), 2);
     });
 }
+
+/// What was stored before a deployment may be served again after it is rolled back.
+#[test]
+fn a_change_between_a_deployment_and_its_roll_back_is_seen_after_both() {
+    run(async {
+        let routes = || {
+            let both = Routes::builder().method("/time", Method::GET, ApiMethod::new());
+            both.method("/time", Method::POST, ApiMethod::new()).build().unwrap()
+        };
+        let stages = Stages::builder()
+            .deployment(Deployment::new("v1", routes()))
+            .deployment(Deployment::new("v2", routes()))
+            .stage(Stage::new("prod", "v1"))
+            .stage(Stage::new("other", "v2"))
+            .build()
+            .unwrap();
+        let origin =
+            Origin::sync(|_, call| with(answer(format!("call {call}")), "cache-control", "max-age=600"));
+        let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
+        let router = StageRouter::new(stages.clone()).layer(CacheLayer::new(cache).layer(origin.clone()));
+        let send = async |method: &str, path: &str| {
+            let answer = router.clone().oneshot(request(method, path, &[])).await.unwrap().into_body();
+            String::from_utf8(answer.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+        };
+        assert_eq!(send("GET", "/prod/time").await, "call 1");
+        assert_eq!(send("GET", "/other/time").await, "call 2");
+        // One deployment each: what another stage has is not concerned.
+        assert_eq!(send("POST", "/prod/time").await, "call 3");
+        assert_eq!([send("GET", "/prod/time").await, send("GET", "/other/time").await], ["call 4", "call 2"]);
+        stages.deploy("prod", "v2").unwrap();
+        assert_eq!([send("GET", "/prod/time").await, send("POST", "/prod/time").await], ["call 5", "call 6"]);
+        stages.roll_back("prod").unwrap();
+        assert_eq!(send("GET", "/prod/time").await, "call 7");
+    });
+}
+
+/// A service that hangs has failed like any other.
+#[test]
+fn a_stale_answer_stands_in_for_a_service_that_the_gateway_gives_up() {
+    run(async {
+        let clock = ManualClock::at_unix_seconds(1_795_331_880);
+        let cache = Cache::builder().clock(clock.clock()).rfc9111(Rfc9111::new()).build().unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let inner = service_fn(move |_: Request<Inner>| {
+            let call = calls.fetch_add(1, SeqCst);
+            async move {
+                if call > 0 {
+                    std::future::pending::<()>().await;
+                }
+                let answer = Response::builder().header("cache-control", "max-age=1, stale-if-error=3600");
+                Ok::<_, Infallible>(answer.body(Full::<Bytes>::from("call 1")).unwrap())
+            }
+        });
+        let builder = Gateway::builder().clock(clock.clock()).cache(CacheLayer::new(cache));
+        let service = builder.build().unwrap().layer(inner);
+        through(&service, get("/")).await;
+        for (later, status) in [(2, 200), (3_600, 504)] {
+            clock.advance(SECOND * later);
+            let mut asked = Box::pin(through(&service, get("/")));
+            assert!(poll_some(&mut asked).await.is_pending());
+            clock.advance(SECOND * 29);
+            let answer = asked.await;
+            assert_eq!(answer.status(), status);
+            if status == 200 {
+                assert_eq!(answer.body(), "call 1");
+                let told = answer.headers()["cache-status"].to_str().unwrap();
+                assert!(told.starts_with("tower-gateway; fwd=stale; fwd-status=504"), "{told}");
+            }
+        }
+    });
+}
+
+/// The next canary of the same deployment finds what the one before has stored.
+#[test]
+fn a_change_between_two_canaries_is_seen_by_the_second() {
+    run(async {
+        let stages = with_canary(false, "v1");
+        let origin =
+            Origin::sync(|_, call| with(answer(format!("call {call}")), "cache-control", "max-age=60"));
+        let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
+        let router = StageRouter::new(stages.clone()).layer(CacheLayer::new(cache).layer(origin.clone()));
+        let send = async |method: &str| {
+            let answer =
+                router.clone().oneshot(request(method, "/prod/time", &[])).await.unwrap().into_body();
+            String::from_utf8(answer.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+        };
+        assert_eq!([send("GET").await, send("GET").await], ["call 1", "call 1"]);
+        stages.remove_canary("prod").unwrap();
+        assert_eq!(send("POST").await, "call 2");
+        stages.set_canary("prod", CanarySettings::new("v1", 100.0)).unwrap();
+        assert_eq!(send("GET").await, "call 3");
+    });
+}

@@ -22,7 +22,8 @@ fn a_hit_of_any_size_allocates_for_the_fields_only() {
         for size in [1_000, 100_000, 1_000_000] {
             let (mut service, origin) = warm(size).await;
             service.ready().await.unwrap();
-            let request = get("/pets?x=1");
+            // As browsers say.
+            let request = get_with("/pets?x=1", &[("connection", "keep-alive")]);
             let mut body = None;
             let count = measure(|| {
                 let answer = service.call(request).now_or_never().unwrap().unwrap();

@@ -253,7 +253,7 @@ fn verified_api_keys_are_kept_apart_and_cover_their_header() {
 
 /// Shows the keys that it is given.
 #[derive(Debug)]
-struct Spy(MemoryCacheStore, Arc<Mutex<Vec<u8>>>);
+pub struct Spy(pub MemoryCacheStore, pub Arc<Mutex<Vec<u8>>>);
 
 impl CacheStore for Spy {
     fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
@@ -273,13 +273,19 @@ impl CacheStore for Spy {
         self.0.retain(keep);
     }
 
-    fn clear(&self) {
-        self.0.clear();
-    }
-
     fn usage(&self) -> StoreUsage {
         self.0.usage()
     }
+}
+
+#[test]
+fn whoever_gave_a_store_away_can_still_hold_it() {
+    run(async {
+        let store = Arc::new(MemoryCacheStore::new(1 << 22, 1 << 20).unwrap());
+        let (service, cache, _) = cached(&me(), |cache| cache.store(Arc::clone(&store)));
+        ask(&service, get_with("/", &[])).await;
+        assert_eq!((store.usage().keys, store.usage()), (1, cache.usage()));
+    });
 }
 
 #[test]

@@ -274,3 +274,38 @@ fn a_path_variable_without_a_value_is_not_left_out_of_the_key() {
     let unknown = routes("/pets/{pet}").unwrap_err();
     assert_eq!((unknown.location(), unknown.value()), ("cache key path variable", "id"));
 }
+
+/// RFC 9110 section 7.6.1: a proxy inside takes off what `Connection` lists.
+#[test]
+fn a_field_that_the_service_may_not_see_stores_nothing_for_those_that_it_sees() {
+    use tower_gateway::cache::{
+        NoCacheReason,
+        rfc::{Rfc9111, hop_by_hop_fields},
+    };
+    run(async {
+        for declares in [true, false] {
+            let origin = Origin::sync(|mut request, call| {
+                for name in hop_by_hop_fields(request.headers()) {
+                    request.headers_mut().remove(name);
+                }
+                let language = request.headers().get("accept-language");
+                let language = language.map_or("none", |value| value.to_str().unwrap());
+                let answer = with(answer(format!("{language} {call}")), "cache-control", "max-age=60");
+                with(answer, "vary", "accept-language")
+            });
+            let (service, cache, _) = cached(&origin, |cache| match declares {
+                true => cache.key(CacheKey::new().header(http::header::ACCEPT_LANGUAGE)),
+                false => cache.rfc9111(Rfc9111::new()),
+            });
+            let asked = async |connection: &str| {
+                let fields = [("accept-language", "fr"), ("connection", connection)];
+                said(ask(&service, get_with("/", &fields)).await)
+            };
+            assert_eq!(asked("close, Accept-Language").await, "none 1");
+            assert_eq!(asked("keep-alive").await, "fr 2");
+            assert_eq!(asked("close, Accept-Language").await, "none 3", "nor is it answered from the cache");
+            assert_eq!(asked("te, trailer").await, "fr 2");
+            assert_eq!(cache.stats().missed(NoCacheReason::RequestDirective), 2);
+        }
+    });
+}

@@ -1,14 +1,14 @@
 //! Every outcome of the cache leaves one access log entry that says so.
 
 use super::*;
-use crate::support::run;
+use crate::support::{get, run};
 use http::Method;
 use std::sync::Mutex;
 use tower::service_fn;
 use tower_gateway::{
-    cache::Cache,
+    cache::{Cache, rfc::Rfc9111},
     gateway::Gateway,
-    observe::{AccessLog, AccessLogFormat, AccessLogLayer, LogApi, RequestEvent},
+    observe::{AccessLog, AccessLogFormat, AccessLogLayer, IntegrationTimerLayer, LogApi, RequestEvent},
     route::{ApiMethod, CacheSettings, MethodSettings, Routes, UnauthorizedCacheControl},
     stage::{Deployment, Stage, Stages},
 };
@@ -75,8 +75,50 @@ fn each_outcome_is_one_entry() {
             "POST 200 4 bypass method - - 200",
             "GET 200 4 bypass disabled - - 200",
             "GET 500 4 miss status - - 500",
-            "GET 403 60 - - ACCESS_DENIED CacheLayer -",
+            "GET 403 60 bypass unauthorized ACCESS_DENIED CacheLayer -",
             "GET 200 4 miss expired - - 200",
         ]
     );
+}
+
+#[test]
+fn what_a_refresh_comes_to_is_no_part_of_the_stale_answer_before_it() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&lines);
+    let sink = move |line: &str, _: &RequestEvent<'_>| {
+        let (_id, line) = line.split_once(' ').unwrap();
+        kept.lock().unwrap().push(line.to_owned());
+    };
+    let format = "$context.requestId $context.cache.status $context.integration.status $context.integrationLatency \
+                  $context.awsEndpointRequestId $context.integration.responseTransferMode";
+    let log = AccessLogLayer::new(AccessLog::new(AccessLogFormat::new(LogApi::Rest, format).unwrap(), sink));
+    let manual = ManualClock::at_unix_seconds(1_795_331_880);
+    let cache = Cache::builder().rfc9111(Rfc9111::new()).clock(manual.clock()).build().unwrap();
+    let gateway = Gateway::builder().cache(CacheLayer::new(cache)).clock(manual.clock()).observe(log);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let called = Arc::clone(&calls);
+    let inner = service_fn(move |_: Request<GatewayBody<Full<Bytes>>>| {
+        called.fetch_add(1, SeqCst);
+        let answer = Response::builder()
+            .header("cache-control", "max-age=1, stale-while-revalidate=60")
+            .header("x-amzn-requestid", "backend-1")
+            .body(Full::<Bytes>::from("noon"));
+        std::future::ready(Ok::<_, Infallible>(answer.unwrap()))
+    });
+    // The service may stand behind a timer of its own, too.
+    let timed = IntegrationTimerLayer::new().clock(manual.clock()).layer(inner);
+    let service = gateway.build().unwrap().layer(timed);
+    run(async {
+        for _ in 0..2 {
+            let answer = service.clone().oneshot(get("/time")).await.unwrap();
+            // The refresh is over before the stored body is read.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            drop(answer.into_body().collect().await.unwrap());
+            manual.advance(Duration::from_secs(2));
+        }
+    });
+    assert_eq!(calls.load(SeqCst), 2, "one of them refreshes");
+    assert_eq!(*lines.lock().unwrap(), ["miss 200 0 backend-1 STREAMED", "stale - - - -"]);
 }

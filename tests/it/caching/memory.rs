@@ -4,7 +4,7 @@ use super::*;
 use crate::support::{get, run};
 use allocation_counter::measure;
 use futures_util::{FutureExt, future::FusedFuture};
-use tower_gateway::route::CacheKey;
+use tower_gateway::{cache::NoCacheReason, route::CacheKey};
 
 const MIB: i64 = 1 << 20;
 
@@ -67,6 +67,27 @@ fn a_gibibyte_through_64_mebibytes_stays_within_them() {
     assert!(height <= capacity + capacity / 10 + MIB / 2, "{height} at the height");
 }
 
+/// Each of them within the limit of an entry, and both together beyond it.
+#[test]
+fn large_answers_to_different_clients_lie_beside_each_other() {
+    run(async {
+        let origin = Origin::sync(|request, call| {
+            let is_gzip = request.headers().contains_key("accept-encoding");
+            let size = if is_gzip { 500_000 } else { 700_000 };
+            with(answer(vec![call as u8; size]), "vary", "accept-encoding")
+        });
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        for _ in 0..3 {
+            let plain = ask(&service, get("/")).await.into_body();
+            let gzip = ask(&service, get_with("/", &[("accept-encoding", "gzip")])).await.into_body();
+            assert_eq!((plain.len(), plain[0], gzip.len(), gzip[0]), (700_000, 1, 500_000, 2));
+        }
+        let usage = cache.usage();
+        assert_eq!((origin.calls(), usage.keys), (2, 1));
+        assert!(usage.bytes > usage.largest && usage.bytes <= usage.largest_together, "{usage:?}");
+    });
+}
+
 #[test]
 fn expired_entries_make_room_like_any_other() {
     run(async {
@@ -97,6 +118,40 @@ fn an_endless_body_holds_nothing() {
         assert!(held.bytes_current <= 0, "{} bytes left by 100 MB", held.bytes_current);
         assert!(held.bytes_max < 2 * MIB as u64, "{} at the height", held.bytes_max);
         assert!(cache.usage().bytes < 1_000);
+    });
+}
+
+/// Clients that stop reading just before the end, each of an answer of its own, which might be stored.
+#[test]
+fn readers_that_stand_still_hold_a_part_of_the_capacity_together() {
+    run(async {
+        let chunks = || (0..100).map(|_| Ok(Frame::data(Bytes::from(vec![7; 10_000]))));
+        let origin = Origin::sync(move |_, _| {
+            let body = http_body_util::StreamBody::new(futures_util::stream::iter(chunks())).boxed_unsync();
+            with(answer("").map(|_| body), "content-length", "1000000")
+        });
+        let (service, cache, _) = cached(&origin, |cache| cache.capacity(16 << 20));
+        let mut bodies = Vec::new();
+        let held = measure(|| {
+            for number in 0..60 {
+                let mut asked = Box::pin(send(&service, get(&format!("/{number}"))));
+                assert!(asked.as_mut().now_or_never().is_none(), "readiness comes at the second poll");
+                let mut body = asked.now_or_never().unwrap().unwrap().into_body();
+                for _ in 0..99 {
+                    body.frame().now_or_never().unwrap().unwrap().unwrap();
+                }
+                bodies.push(body);
+            }
+        });
+        // A quarter, and what of each was ready with its head or is to be read next.
+        assert!(held.bytes_max < (4 * MIB + 60 * 100_000) as u64, "{} held for 60 MB", held.bytes_max);
+        for body in bodies {
+            assert_eq!(body.collect().await.unwrap().to_bytes().len(), 10_000);
+        }
+        let stats = cache.stats();
+        assert_eq!((stats.stored(), stats.not_stored(NoCacheReason::OutOfRoom)), (4, 56));
+        text(&service, "/later").await;
+        assert_eq!(cache.stats().stored(), 5, "there is room again");
     });
 }
 

@@ -158,6 +158,11 @@ pub fn cached(
     (CacheLayer::new(cache.clone()).layer(origin.clone()), cache, clock)
 }
 
+/// RFC 9111 mode, or that of AWS.
+pub fn in_mode(cache: CacheBuilder, is_rfc: bool) -> CacheBuilder {
+    if is_rfc { cache.rfc9111(tower_gateway::cache::rfc::Rfc9111::new()) } else { cache }
+}
+
 pub async fn send(service: &Cached, request: Ask) -> Result<Response<GatewayBody<TestBody>>, TestError> {
     service.clone().oneshot(request).await
 }

@@ -150,6 +150,91 @@ fn tags_are_stripped_by_setting_from_every_answer() {
     });
 }
 
+/// Confirms what it said before, with the fields of now.
+fn confirming(fields: fn(usize) -> &'static [(&'static str, &'static str)]) -> Origin {
+    Origin::sync(move |request, call| {
+        let known = request.headers().contains_key("if-none-match");
+        let answer =
+            with(status(answer(format!("call {call}")), if known { 304 } else { 200 }), "etag", "\"a\"");
+        let answer = with(answer, "cache-control", "max-age=10");
+        fields(call).iter().fold(answer, |answer, (name, value)| with(answer, name, value))
+    })
+}
+
+#[test]
+fn no_tag_is_too_many_or_too_odd_to_be_purged_by() {
+    run(async {
+        let origin = Origin::sync(|_, call| {
+            let many: Vec<String> = (0..300).map(|number| format!("p{number}")).collect();
+            let mut answer = with(answer(format!("call {call}")), "surrogate-key", &many.join(" "));
+            let odd = http::HeaderValue::from_bytes(b"caf\xc3\xa9, pet-7").unwrap();
+            answer.headers_mut().insert("cache-tag", odd);
+            answer
+        });
+        let (service, cache, _) = cached(&origin, |cache| cache);
+        for tag in ["p0", "p255", "p256", "p299", "caf\u{e9}", "pet-7"] {
+            text(&service, "/").await;
+            assert_eq!(cache.purge(&Purge::all().tag(tag)), 1, "{tag}");
+        }
+        assert_eq!(origin.calls(), 6);
+    });
+}
+
+/// RFC 9111 section 3.2: the fields of a confirmation take the place of the stored ones.
+#[test]
+fn the_tags_of_a_confirmation_count() {
+    run(async {
+        for (method, strip) in [("GET", false), ("GET", true), ("HEAD", false), ("HEAD", true)] {
+            for (tag, count) in [("new", 1), ("old", 0), ("kept", 1)] {
+                let origin = confirming(|call| match call {
+                    1 => &[("surrogate-key", "old"), ("cache-tag", "kept")],
+                    _ => &[("surrogate-key", "new")],
+                });
+                let rules = tower_gateway::cache::rfc::Rfc9111::new();
+                let (service, cache, clock) = cached(&origin, |cache| cache.rfc9111(rules).strip_tags(strip));
+                text(&service, "/").await;
+                clock.advance(11 * SECOND);
+                ask(&service, request(method, "/", &[])).await;
+                assert_eq!(text(&service, "/").await, "call 1");
+                assert_eq!(
+                    (origin.calls(), cache.purge(&Purge::all().tag(tag))),
+                    (2, count),
+                    "{method} {tag}"
+                );
+            }
+        }
+    });
+}
+
+/// A service's middleware writes them to every answer, confirmations included.
+#[test]
+fn a_confirmation_brings_nobody_the_tags_or_the_trace_of_another() {
+    run(async {
+        for method in ["GET", "HEAD"] {
+            let origin = confirming(|_| {
+                &[
+                    ("surrogate-key", "a"),
+                    ("cache-tag", "b"),
+                    ("x-amzn-trace-id", "Root=1-67891233-abcdef012345678912345678"),
+                ]
+            });
+            let rules = tower_gateway::cache::rfc::Rfc9111::new();
+            let (service, cache, clock) = cached(&origin, |cache| cache.rfc9111(rules).strip_tags(true));
+            for method in ["GET", "GET", method, "GET"] {
+                let answer = ask(&service, request(method, "/", &[])).await;
+                for name in ["surrogate-key", "cache-tag"] {
+                    assert!(!answer.headers().contains_key(name), "{method} {name}");
+                }
+                clock.advance(6 * SECOND);
+            }
+            assert_eq!(origin.calls(), 2);
+            let confirmed = ask(&service, get("/")).await;
+            assert!(!confirmed.headers().contains_key("x-amzn-trace-id"), "the trace of who asked before");
+            assert_eq!(cache.purge(&Purge::all().tag("b")), 1);
+        }
+    });
+}
+
 /// The answer is on its way while something is purged: before its head (pause 1) or within its body.
 #[test]
 fn what_is_on_its_way_when_a_purge_comes_is_not_stored() {
@@ -278,10 +363,6 @@ impl CacheStore for Purged {
         self.inner.retain(keep);
     }
 
-    fn clear(&self) {
-        self.inner.clear();
-    }
-
     fn usage(&self) -> StoreUsage {
         self.inner.usage()
     }
@@ -298,5 +379,48 @@ fn nothing_is_put_in_after_its_purge_is_over() {
         handle.set(cache).unwrap();
         assert_eq!(text(&service, "/").await, "call 1");
         assert!(!came_too_late.load(SeqCst), "a reader would have got it after the purge");
+    });
+}
+
+/// The end of one query looks like none at all.
+#[test]
+fn entries_without_a_query_go_and_no_others() {
+    run(async {
+        let (service, cache, _) = cached(&Origin::counting(), |cache| cache);
+        for path in ["/x", "/x?a=Q", "/x?Q"] {
+            text(&service, path).await;
+        }
+        assert_eq!(cache.purge(&Purge::all().query(None)), 1);
+        assert_eq!(cache.purge(&Purge::all().query(Some("a=Q"))), 1);
+        assert_eq!(cache.usage().keys, 1);
+    });
+}
+
+/// What is purged softly has become stale at that moment, however long it would have been fresh.
+#[test]
+fn what_is_purged_softly_is_served_no_longer_than_what_has_expired() {
+    run(async {
+        let directives = "max-age=86400, stale-while-revalidate=60, stale-if-error=120";
+        let origin = Origin::new(move |_, call| async move {
+            match call {
+                1 => Ok(with(answer("call 1"), "cache-control", directives)),
+                _ => Err(TestError::from("down")),
+            }
+        });
+        let (service, cache, clock) =
+            cached(&origin, |cache| cache.rfc9111(tower_gateway::cache::rfc::Rfc9111::new()));
+        text(&service, "/").await;
+        clock.advance(SECOND * 3_600);
+        assert_eq!(cache.purge(&Purge::all().softly()), 1);
+        for _ in 0..2 {
+            assert_eq!(text(&service, "/").await, "call 1");
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            clock.advance(SECOND * 59);
+        }
+        assert_eq!(origin.calls(), 3, "refreshed behind the first, and asked for the second");
+        clock.advance(SECOND * 3);
+        assert!(send(&service, get("/")).await.is_err());
     });
 }

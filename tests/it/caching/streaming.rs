@@ -64,9 +64,23 @@ fn a_body_that_breaks_off_or_lies_about_its_length_is_not_stored() {
         let leader = send(&service, get("/")).await.unwrap();
         let follower = send(&service, get("/")).await.unwrap();
         assert_eq!(leader.into_body().collect().await.unwrap_err().to_string(), "broke off");
+        // Nothing had been sent to the one that waited, and so it has tried for itself.
         let error = follower.into_body().collect().await.unwrap_err();
-        assert_eq!(error.to_string(), "the shared answer broke off");
-        assert_eq!(cache.stats().not_stored(NoCacheReason::Incomplete), 1);
+        assert_eq!((error.to_string().as_str(), origin.calls()), ("broke off", 2));
+        assert_eq!(cache.stats().not_stored(NoCacheReason::Incomplete), 2);
+
+        let late = || {
+            let pauses = std::iter::repeat_with(|| None).take(20);
+            let start = std::iter::once(Some(Ok(Frame::data("one".into()))));
+            Steps(start.chain(pauses).chain([Some(Err("broke off".into()))]).collect()).boxed_unsync()
+        };
+        let origin = Origin::sync(move |_, _| answer("").map(|_| late()));
+        let (service, _, clock) = cached(&origin, |cache| cache);
+        let leader = send(&service, get("/")).await.unwrap();
+        let follower = shared(&service, &clock).await;
+        let error = follower.collect().await.unwrap_err();
+        assert_eq!((error.to_string().as_str(), origin.calls()), ("the shared answer broke off", 1));
+        drop(leader);
 
         let at_once = || Steps([Some(Ok(Frame::data("one".into()))), Some(Err("broke off".into()))].into());
         let origin = Origin::sync(move |_, _| answer("").map(|_| at_once().boxed_unsync()));
@@ -251,6 +265,23 @@ fn a_reader_that_stands_still_is_cut_off_after_the_wait() {
 }
 
 #[test]
+fn a_wait_without_an_end_is_one() {
+    run(async {
+        // More than it says, so that the other shares it from the start.
+        let lying = || with(answer("").map(|_| behind_a_pause()), "content-length", "5000");
+        let origin = Origin::sync(move |_, _| lying());
+        let (service, _, _) = cached(&origin, |cache| cache.entry_limit(10_000).wait_timeout(Duration::MAX));
+        let slow = send(&service, get("/")).await.unwrap().into_body();
+        let mut all = Box::pin(send(&service, get("/")).await.unwrap().into_body().collect());
+        for _ in 0..100 {
+            assert!(poll_once(&mut all).await.is_pending());
+        }
+        drop(slow);
+        assert_eq!((all.await.unwrap().to_bytes().len(), origin.calls()), (100_000, 1));
+    });
+}
+
+#[test]
 fn a_slow_reader_that_leaves_frees_the_others() {
     run(async {
         let origin = Origin::sync(|_, _| answer("").map(|_| behind_a_pause()));
@@ -379,5 +410,59 @@ fn frames_that_are_ready_and_empty_hold_up_nobody_and_are_not_kept() {
             assert!(polls > FRAMES / 1_024);
             assert_eq!((text(&service, "/").await.as_str(), origin.calls()), ("pets", 1));
         }
+    });
+}
+
+/// A body that is not as long as its head has said is for the client alone that made the call.
+#[test]
+fn who_waited_for_a_body_that_is_too_short_tries_for_itself() {
+    for (length, is_rfc) in [("4", false), ("2", false), ("4", true), ("2", true)] {
+        run(async {
+            let origin = Origin::new(move |_, call| async move {
+                pauses(5).await;
+                let answer = answer(if call == 1 { "bad" } else { "good" });
+                let answer = with(answer, "cache-control", "max-age=60");
+                Ok(if call == 1 { with(answer, "content-length", length) } else { answer })
+            });
+            let (service, cache, _) = cached(&origin, |cache| in_mode(cache, is_rfc));
+            let answers = futures_util::future::join_all((0..3).map(|_| ask(&service, get("/")))).await;
+            let all: Vec<_> = answers.into_iter().map(said).collect();
+            assert_eq!((all, origin.calls()), (["bad", "good", "good"].map(str::to_owned).to_vec(), 2));
+            assert_eq!((cache.stats().stored(), text(&service, "/").await), (1, "good".to_owned()));
+        });
+    }
+}
+
+/// A call that is finished without a client takes a worker for one turn at a time.
+#[test]
+fn what_is_finished_for_nobody_lets_others_run() {
+    run(async {
+        let turns = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (count, log) = (Arc::clone(&turns), Arc::clone(&seen));
+        let origin = Origin::sync(move |_, _| {
+            let (turns, seen) = (Arc::clone(&turns), Arc::clone(&seen));
+            let frames = (0..20_000).map(move |_| {
+                seen.lock().unwrap().push(turns.load(SeqCst));
+                Ok(Frame::data(Bytes::from_static(b"x")))
+            });
+            answer("")
+                .map(|_| http_body_util::StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync())
+        });
+        let (service, cache, _) = cached(&origin, |cache| cache.finish_abandoned(true));
+        let other = tokio::spawn(async move {
+            loop {
+                count.fetch_add(1, SeqCst);
+                pauses(1).await;
+            }
+        });
+        drop(send(&service, get("/")).await.unwrap());
+        while cache.stats().stored() == 0 {
+            tokio::task::yield_now().await;
+        }
+        other.abort();
+        let mut turns = log.lock().unwrap().clone();
+        turns.dedup();
+        assert!(turns.len() > 50, "{}", turns.len());
     });
 }

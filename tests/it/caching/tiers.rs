@@ -31,7 +31,7 @@ fn process(
     set: impl FnOnce(CacheBuilder) -> CacheBuilder,
 ) -> Process {
     let seat = tier.seat();
-    let cache = set(Cache::builder().second_tier(seat.clone())).build().unwrap();
+    let cache = set(Cache::builder().second_tier(Arc::new(seat.clone()))).build().unwrap();
     Process { service: CacheLayer::new(cache.clone()).layer(origin.clone()), cache, seat }
 }
 
@@ -531,4 +531,34 @@ async fn methods_that_are_not_cached_never_reach_the_tier() {
         }
     }
     assert_eq!((origin.calls(), tier.values().len()), (10, 0));
+}
+
+/// Another process is at it and does not come to an end: nobody waits for it, and then once more for somebody here.
+#[tokio::test]
+async fn a_wait_is_as_long_with_a_second_tier_as_without() {
+    let clock = ManualClock::at_unix_seconds(1_795_331_880);
+    let (origin, _called, _go) = held();
+    let tier = SharedTier::new(clock.clock());
+    let [one, other] = [(); 2].map(|()| process(&tier, &origin, |cache| cache.clock(clock.clock())));
+    let mut all: Vec<_> = [&one, &other, &other]
+        .map(|process| Box::pin(send(&process.service, get("/a"))))
+        .into_iter()
+        .collect();
+    let mut poll_all = async || {
+        for _ in 0..5 {
+            for asked in &mut all {
+                assert!(poll_some(asked).await.is_pending());
+            }
+            settled().await;
+        }
+    };
+    poll_all().await;
+    for _ in 0..49 {
+        clock.advance(SECOND / 10);
+        poll_all().await;
+    }
+    assert_eq!(origin.calls(), 1);
+    clock.advance(SECOND / 5);
+    poll_all().await;
+    assert_eq!(origin.calls(), 3, "all have a call");
 }

@@ -1,22 +1,27 @@
 //! Every outcome of an authorizer leaves one access log entry, and its lines in the execution log.
 
-use super::{Record, authorized, request, stages, whose, with_field};
+use super::{Record, authorized, request, signatures, stages, whose, with_field};
 use crate::{
     execution_logs::Events,
-    jwt::{clock, token, with_token},
-    sigv4::support::api,
+    jwt::{NOW, clock, token, with_token},
+    sigv4::support::{Signer, api},
     support::{get, run},
 };
 use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt, Full};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use serde_json::json;
-use std::sync::{Arc, Mutex};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
     authorizer::{Authorizer, AuthorizerAnswer, AuthorizerEvent, AuthorizerLayer, authorizer_fn},
     gateway::GatewayBuilder,
     observe::{AccessLog, AccessLogFormat, ApiInfo, ExecutionLog, LogApi, ObserveLayer, RequestEvent},
+    payload_limit::PayloadLimitLayer,
     route::{ExecutionLogging, LoggingLevel},
 };
 
@@ -47,6 +52,47 @@ fn logged(
     });
     let entries = entries.lock().unwrap().clone();
     (entries, events.lines())
+}
+
+/// A body that arrives in pieces, whose length nobody announces.
+fn streamed(request: Request<Full<Bytes>>, body: &'static str) -> Request<UnsyncBoxBody<Bytes, Infallible>> {
+    let pieces = body.as_bytes().chunks(1).map(|byte| Ok(Frame::data(Bytes::copy_from_slice(byte))));
+    request.map(|_| StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync())
+}
+
+#[test]
+fn a_body_that_is_refused_while_a_signature_is_verified_has_reached_nothing_else() {
+    let signed = || Signer { time: NOW, ..Signer::default() }.sign("POST", "/prod/signed", "12345");
+    // By the gateway's limit, and by that of what is read to verify it.
+    for (gateway_limit, own_limit, layer) in [(4, 100, "PayloadLimitLayer"), (100, 4, "SigV4AuthLayer")] {
+        let observe = ObserveLayer::new()
+            .execution_log(ExecutionLog::new().logging(ExecutionLogging::new(LoggingLevel::Info)));
+        let service = authorized(&Record::default())
+            .sigv4(signatures().body_limit(own_limit).build().unwrap())
+            .payload_limit(PayloadLimitLayer::new(gateway_limit))
+            .stages(stages())
+            .observe(observe)
+            .build()
+            .unwrap()
+            .layer(service_fn(|_: Request<_>| async {
+                Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+            }));
+        let events = Events::default();
+        tracing::subscriber::with_default(events.clone(), || {
+            let answer = run(service.oneshot(streamed(signed(), "12345"))).unwrap();
+            assert_eq!(answer.status(), 413);
+            drop(run(answer.into_body().collect()).unwrap());
+        });
+        let lines = events.lines();
+        assert!(lines[0].starts_with("I Extended Request Id: "), "{lines:#?}");
+        assert_eq!(
+            lines[1..],
+            [
+                format!("E Execution failed: {layer} refused with BodyTooLarge"),
+                "I Method completed with status: 413".to_owned(),
+            ]
+        );
+    }
 }
 
 fn authorizer_lines(lines: &[String]) -> Vec<&str> {

@@ -8,10 +8,10 @@ use crate::{
     support::{get, run},
 };
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_gateway::{
     authorizer::{
@@ -19,7 +19,8 @@ use tower_gateway::{
         PayloadFormat, authorizer_fn,
     },
     observe::{ExecutionLog, ObserveLayer},
-    route::{ExecutionLogging, LoggingLevel},
+    route::{ApiMethod, Authorization, ExecutionLogging, LoggingLevel, Routes},
+    stage::Stages,
 };
 
 const TOKEN: &str = "Bearer 0123456789abcdef-allow-me";
@@ -113,6 +114,49 @@ fn the_call_of_a_lambda_function_is_shown_and_a_cached_answer_has_none() {
             done,
         ]
     );
+}
+
+#[test]
+fn a_path_variable_that_is_a_secret_is_a_segment_of_stars_in_documents_too() {
+    let routes = Routes::builder().method(
+        "/reset/{token}",
+        Method::GET,
+        ApiMethod::new().authorization(Authorization::custom("custom")),
+    );
+    let stages = Stages::single("prod", routes.build().unwrap()).unwrap();
+    let function = authorizer_fn(|event: AuthorizerEvent| async move {
+        let arn = event.method_arn().to_owned();
+        Ok::<_, &str>(AuthorizerAnswer::allow("ada", [arn.as_str(), "arn:aws:execute-api:*:*:*/*/PUT/*"]))
+    });
+    let request = Authorizer::request("custom", function);
+    for builder in [
+        request,
+        Authorizer::http_request("custom", PayloadFormat::V1, function),
+        Authorizer::http_request("custom", PayloadFormat::V2, function),
+    ] {
+        let builder = builder.identity_sources(["$request.header.x-who"]).ttl(Duration::ZERO);
+        let authorizer = builder.clock(clock().1).build().unwrap();
+        let gateway = authorized(&Record::default()).authorizer(AuthorizerLayer::new(authorizer).api(api()));
+        let log = traced(LoggingLevel::Info).max_line_bytes(10_000);
+        let observe = ObserveLayer::new().execution_log(log);
+        let service =
+            gateway.stages(stages.clone()).observe(observe).build().unwrap().layer(service_fn(whose));
+        let events = Events::default();
+        tracing::subscriber::with_default(events.clone(), || {
+            let sent = get("/prod/reset/a%2Fb-0123456789abcdef");
+            let answer = run(service.oneshot(with_field(sent, "x-who", "ada"))).unwrap();
+            assert_eq!(answer.status(), 200);
+            drop(run(answer.into_body().collect()).unwrap());
+        });
+        let lines = events.lines();
+        let event = lines.iter().find(|line| line.contains("Endpoint request body after")).unwrap();
+        assert!(event.contains("/prod/GET/reset/**") && event.contains("**abcdef\""), "{event}");
+        let answer = lines.iter().find(|line| line.contains("result body before parsing")).unwrap();
+        assert!(answer.contains("/prod/GET/reset/**") && answer.contains("*/*/PUT/*"), "{answer}");
+        for secret in ["a%2Fb-", "a/b-", "0123456789"] {
+            assert!(lines.iter().all(|line| !line.contains(secret)), "{secret} in {lines:#?}");
+        }
+    }
 }
 
 #[test]

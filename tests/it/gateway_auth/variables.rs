@@ -16,7 +16,9 @@ use tower_gateway::{
     context::{Ingress, PeerAddr, RequestContextLayer},
     filter::{FilterLayer, Verdict},
     gateway::Gateway,
-    observe::{AccessLog, AccessLogFormat, ApiInfo, LogApi, ObserveLayer, RequestEvent, trace::TraceLayer},
+    observe::{
+        AccessLog, AccessLogFormat, ApiInfo, LogApi, ObserveLayer, Observer, RequestEvent, trace::TraceLayer,
+    },
     resource_policy::ResourcePolicyLayer,
     route::{ApiMethod, Routes},
     stage::{CanarySettings, Deployment, Stage, Stages},
@@ -221,7 +223,7 @@ fn golden_values_of_a_refusal() {
     let found = values(request("custom", "deny", "/prod/custom/7"));
     for wanted in [
         r#"error.message=User is not authorized to access this resource with an explicit deny"#,
-        r#"error.messageString=\"User is not authorized to access this resource with an explicit deny\""#,
+        r#"error.messageString="User is not authorized to access this resource with an explicit deny""#,
         "error.responseType=ACCESS_DENIED",
         "error.cause=AuthorizerExplicitDeny",
         "error.layer=AuthorizerLayer",
@@ -273,6 +275,19 @@ fn phases_tell_who_refused_and_those_behind_say_nothing() {
     );
 }
 
+/// An observer who asks for phases.
+struct Phases<F>(F);
+
+impl<F: Fn(&RequestEvent<'_>) + Send + Sync + 'static> Observer for Phases<F> {
+    fn ended(&self, event: &RequestEvent<'_>) {
+        (self.0)(event);
+    }
+
+    fn needs_phases(&self) -> bool {
+        true
+    }
+}
+
 #[test]
 fn what_goes_wrong_with_the_service_is_told() {
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -280,19 +295,21 @@ fn what_goes_wrong_with_the_service_is_told() {
     let observer = move |event: &RequestEvent<'_>| {
         let of = |name: &str| event.variable(name).map(|text| text.into_owned());
         assert_eq!(of("integration.error"), of("integrationErrorMessage"));
+        let times = ["integration.timeToAllHeaders", "integration.timeToFirstContent"].map(of);
+        assert_eq!(times.iter().all(Option::is_some), event.integration_error().is_none(), "{times:?}");
         kept.lock().unwrap().push(of("integration.error").unwrap_or_default());
     };
     let manual = tower_gateway::clock::ManualClock::at_unix_seconds(0);
     let gateway = Gateway::builder()
         .clock(manual.clock())
         .timeout(TimeoutLayer::new(Duration::from_secs(1)))
-        .observe(ObserveLayer::new().observer(observer));
+        .observe(ObserveLayer::new().observer(Phases(observer)));
     let service =
         gateway.build().unwrap().layer(service_fn(|request: Request<GatewayBody<Full<Bytes>>>| async move {
             match request.uri().path() {
                 "/slow" => std::future::pending().await,
                 "/fails" => Err("broken"),
-                _ => Ok(Response::new(Full::<Bytes>::default())),
+                _ => Ok(Response::new(Full::<Bytes>::from("fine"))),
             }
         }));
     run(async {
@@ -301,8 +318,9 @@ fn what_goes_wrong_with_the_service_is_told() {
             let first = futures_util::poll!(call.as_mut());
             manual.advance(Duration::from_secs(2));
             match first {
-                std::task::Poll::Ready(answer) => drop(answer),
-                std::task::Poll::Pending => drop(call.await),
+                std::task::Poll::Ready(Ok(answer)) => drop(answer.into_body().collect().await),
+                std::task::Poll::Ready(Err(error)) => assert_eq!(error, "broken"),
+                std::task::Poll::Pending => drop(call.await.unwrap().into_body().collect().await),
             }
         }
     });

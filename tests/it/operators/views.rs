@@ -8,6 +8,8 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use std::{convert::Infallible, time::Duration};
 use tower::{Layer, ServiceExt, service_fn};
+#[cfg(feature = "tracing")]
+use tower_gateway::route::{ExecutionLogging, LoggingLevel};
 use tower_gateway::{
     api_key::{ApiKey, ApiKeys},
     clock::ManualClock,
@@ -55,6 +57,10 @@ impl Shop {
             .build()
             .unwrap();
         let settings = MethodSettings::new().throttle(rate(5.0, 7)).caching(CacheSettings::new());
+        #[cfg(feature = "tracing")]
+        let settings = settings.execution_logging(ExecutionLogging::new(LoggingLevel::Info).data_trace(true));
+        #[cfg(feature = "emf")]
+        let settings = settings.metrics_enabled(false);
         let prod = Stage::new("prod", "v1").variable("backend", "10.0.0.7:80").settings("pets/GET", settings);
         let stages = Stages::builder()
             .deployment(Deployment::new("v1", routes.clone()).description("the first"))
@@ -192,7 +198,8 @@ fn stages_with_their_history_and_only_the_names_of_variables() {
     shop.stages.set_canary("prod", canary).unwrap();
     let admin = shop.admin();
     let all = read(&admin, "/stages");
-    let prod = json!({
+    #[allow(unused_mut, reason = "settings of features")]
+    let mut prod = json!({
         "name": "prod",
         "deploymentId": "v2",
         "history": ["v1", "v2"],
@@ -203,6 +210,14 @@ fn stages_with_their_history_and_only_the_names_of_variables() {
         } },
         "canary": { "deploymentId": "v1", "percentTraffic": 12.5, "stageVariableOverrides": ["backend"] },
     });
+    #[cfg(feature = "tracing")]
+    {
+        prod["settings"]["pets/GET"]["logging"] = json!({ "level": "INFO", "dataTrace": true });
+    }
+    #[cfg(feature = "emf")]
+    {
+        prod["settings"]["pets/GET"]["metricsEnabled"] = false.into();
+    }
     let dev =
         json!({ "name": "dev", "deploymentId": "v1", "history": ["v1"], "variables": [], "settings": {} });
     assert_eq!(all["stages"], json!([dev, prod]));

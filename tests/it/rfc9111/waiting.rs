@@ -228,3 +228,179 @@ fn who_waited_in_vain_twice_asks_alone_and_still_with_the_validators() {
         assert_eq!(*calls.lock().unwrap(), [false, true, true, true, true, true]);
     });
 }
+
+/// A cache on a clock of its own, before a service that answers by the number of the call, after a while.
+fn slow(
+    script: impl Fn(usize, &Request<Full<Bytes>>) -> Response<Full<Bytes>> + Send + Sync + 'static,
+) -> (Service, Cache, tower_gateway::clock::ManualClock, Arc<Mutex<usize>>) {
+    let clock = tower_gateway::clock::ManualClock::at_unix_seconds(784_111_777);
+    let cache = Cache::builder().rfc9111(Rfc9111::new()).clock(clock.clock()).build().unwrap();
+    let calls = Arc::new(Mutex::new(0));
+    let (count, script) = (Arc::clone(&calls), Arc::new(script));
+    let inner = tower::service_fn(move |request: Request<Full<Bytes>>| {
+        let mut call = count.lock().unwrap();
+        *call += 1;
+        let answer = script(*call, &request);
+        async move {
+            a_while().await;
+            Ok::<_, tower::BoxError>(answer)
+        }
+    });
+    let service = CacheLayer::new(cache.clone()).layer(inner);
+    (tower::util::BoxCloneSyncService::new(service), cache, clock, calls)
+}
+
+/// All at once, with a field for each.
+async fn bodies(service: &Service, fields: &[(&str, &str)]) -> Vec<Bytes> {
+    let asked = fields.iter().map(|(name, value)| service.clone().oneshot(with(get("/x"), name, value)));
+    let mut bodies = Vec::new();
+    for answer in futures_util::future::join_all(asked).await {
+        bodies.push(answer.unwrap().into_body().collect().await.unwrap().to_bytes());
+    }
+    bodies
+}
+
+const PLAIN: (&str, &str) = ("x-none", "");
+
+/// One client's leave to be served something stale is nobody else's.
+#[test]
+fn a_stale_answer_stands_in_for_those_only_who_may_have_it() {
+    run(async {
+        for directive in ["max-age=1", "max-age=1, stale-if-error=60"] {
+            let (service, _, clock, calls) = slow(move |call, _| match call {
+                1 => answer(200, &[("cache-control", directive), ("etag", "\"a\"")], "good"),
+                _ => answer(503, &[], "bad"),
+            });
+            bodies(&service, &[PLAIN]).await;
+            clock.advance(Duration::from_secs(100));
+            let lenient = ("cache-control", "stale-if-error=600");
+            assert_eq!(bodies(&service, &[lenient, PLAIN]).await, ["good", "bad"], "{directive}");
+            assert_eq!(*calls.lock().unwrap(), 3);
+        }
+    });
+}
+
+/// What must be validated at each use, but may stand in: a service that fails is asked once for all who wait.
+#[test]
+fn a_failing_service_is_asked_once_for_all_who_may_have_what_is_stale() {
+    run(async {
+        let (service, cache, _, calls) = slow(|call, _| match call {
+            1 => answer(200, &[("cache-control", "max-age=0, stale-if-error=60"), ("etag", "\"a\"")], "good"),
+            _ => answer(503, &[], "bad"),
+        });
+        bodies(&service, &[PLAIN]).await;
+        assert_eq!(bodies(&service, &[PLAIN; 10]).await, ["good"; 10]);
+        assert_eq!((*calls.lock().unwrap(), cache.stats().hits()), (2, 10));
+    });
+}
+
+/// Its client gets what was stored once more; those who waited do not.
+#[test]
+fn a_304_with_another_entity_tag_is_for_nobody_who_waited() {
+    run(async {
+        let (service, _, clock, calls) =
+            slow(|call, request| match (call, request.headers().contains_key("if-none-match")) {
+                (1, _) => answer(200, &[("cache-control", "max-age=10"), ("etag", "\"a\"")], "old"),
+                (_, true) => answer(304, &[("cache-control", "max-age=10"), ("etag", "\"b\"")], ""),
+                (_, false) => answer(200, &[("cache-control", "max-age=10"), ("etag", "\"b\"")], "new"),
+            });
+        bodies(&service, &[PLAIN]).await;
+        clock.advance(Duration::from_secs(11));
+        assert_eq!(bodies(&service, &[PLAIN; 4]).await, ["old", "new", "new", "new"]);
+        assert_eq!(*calls.lock().unwrap(), 3);
+    });
+}
+
+/// A `HEAD` confirms what was stored when it was sent, and not what has been replaced since.
+#[test]
+fn a_confirmation_of_what_was_replaced_meanwhile_brings_nothing_back() {
+    run(async {
+        let (service, _, clock, calls) = slow(|call, request| {
+            let confirms = request.method() == Method::HEAD;
+            let (etag, body) = if call == 1 || confirms { ("\"a\"", "old") } else { ("\"b\"", "new") };
+            answer(if confirms { 304 } else { 200 }, &[("cache-control", "max-age=60"), ("etag", etag)], body)
+        });
+        bodies(&service, &[PLAIN]).await;
+        clock.advance(Duration::from_secs(61));
+        let mut head = Box::pin(service.clone().oneshot(method(Method::HEAD)));
+        assert!(futures_util::poll!(&mut head).is_pending());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(bodies(&service, &[PLAIN]).await, ["new"]);
+        head.await.unwrap();
+        assert_eq!(bodies(&service, &[PLAIN]).await, ["new"]);
+        assert_eq!(*calls.lock().unwrap(), 3);
+    });
+}
+
+/// Whose answer is for one client alone does not lead those whose answer is for all.
+#[test]
+fn one_with_credentials_or_no_store_keeps_nobody_from_sharing() {
+    run(async {
+        for is_stale in [false, true] {
+            for private in [("cookie", "session=1"), ("authorization", "ada"), ("cache-control", "no-store")]
+            {
+                if !is_stale && private.1 == "no-store" {
+                    // Where nothing is stored, it has always gone alone.
+                    continue;
+                }
+                let (service, cache, clock, calls) = slow(|call, _| {
+                    answer(200, &[("cache-control", "max-age=60"), ("etag", "\"a\"")], &call.to_string())
+                });
+                if is_stale {
+                    bodies(&service, &[PLAIN]).await;
+                    clock.advance(Duration::from_secs(61));
+                }
+                let before = *calls.lock().unwrap();
+                let mut asked = vec![PLAIN; 11];
+                asked[0] = private;
+                let all = bodies(&service, &asked).await;
+                assert_eq!(*calls.lock().unwrap() - before, 2, "{is_stale} {private:?}");
+                assert!(all[1..].iter().all(|body| *body == all[1] && *body != all[0]), "{all:?}");
+                bodies(&service, &[PLAIN; 2]).await;
+                assert_eq!(*calls.lock().unwrap() - before, 2);
+                assert_eq!(cache.stats().missed(NoCacheReason::HitForMiss), 0);
+            }
+        }
+    });
+}
+
+/// Those with credentials do not wait for each other once it is known that each gets an answer of its own; the others
+/// are not told by that.
+#[test]
+fn hit_for_miss_of_those_with_credentials_is_theirs() {
+    run(async {
+        let (service, cache, _, calls) =
+            slow(|call, _| answer(200, &[("cache-control", "max-age=60")], &call.to_string()));
+        let by = |name| ("authorization", name);
+        bodies(&service, &[by("ada")]).await;
+        let all = bodies(&service, &[by("ada"), by("bob"), PLAIN, PLAIN]).await;
+        assert_eq!(*calls.lock().unwrap(), 4);
+        assert!(all[0] != all[1] && all[1] != all[2] && all[2] == all[3], "{all:?}");
+        assert_eq!(cache.stats().missed(NoCacheReason::HitForMiss), 2);
+        assert_eq!(bodies(&service, &[PLAIN]).await[0], all[2]);
+    });
+}
+
+/// A question that is asked for all is one miss, and the others were answered by it.
+#[test]
+fn who_shares_a_confirmation_is_a_hit() {
+    run(async {
+        let (service, cache, clock, _) = slow(|_, request| {
+            let known = request.headers().contains_key("if-none-match");
+            answer(
+                if known { 304 } else { 200 },
+                &[("cache-control", "max-age=10"), ("etag", "\"a\"")],
+                "page",
+            )
+        });
+        bodies(&service, &[PLAIN]).await;
+        clock.advance(Duration::from_secs(11));
+        let asked = futures_util::future::join_all((0..10).map(|_| service.clone().oneshot(get("/x")))).await;
+        let told: Vec<_> =
+            asked.iter().map(|answer| answer.as_ref().unwrap().headers()["cache-status"].clone()).collect();
+        assert_eq!(told[0], "tower-gateway; fwd=stale; fwd-status=304; ttl=10; stored");
+        assert_eq!(told[9], "tower-gateway; fwd=stale; fwd-status=304; ttl=10; stored; collapsed");
+        let stats = cache.stats();
+        assert_eq!((stats.misses(), stats.hits()), (2, 9));
+    });
+}

@@ -21,7 +21,7 @@ use tower_gateway::{
     GatewayBody,
     body::BoxError,
     clock::ManualClock,
-    context::RequestContext,
+    context::{RequestContext, RequestContextLayer},
     payload_limit::PayloadLimitLayer,
     response::{Cause, GatewayError},
     route::{ApiMethod, Routes},
@@ -201,6 +201,36 @@ fn bodies_above_the_limit_are_refused_while_they_stream() {
     assert_eq!(send("/pets", "123456"), (413, Some(Cause::BodyTooLarge)));
     assert_eq!(send("/notes", "1234"), (200, None));
     assert_eq!(send("/notes", "12345"), (413, Some(Cause::BodyTooLarge)));
+}
+
+#[test]
+fn a_limit_of_this_layer_s_own_is_not_said_to_be_another_s() {
+    let contexts = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&contexts);
+    let inner = layer().body_limit(4).build().unwrap().layer(Strict::default());
+    let seen = tower::util::MapRequest::new(inner, move |request: Request<Channel<Bytes, Infallible>>| {
+        kept.lock().unwrap().push(RequestContext::of(request.extensions()).unwrap().clone());
+        request
+    });
+    let service = RequestContextLayer::new().layer(seen);
+    let (mut sender, body) = Channel::<Bytes, Infallible>::new(8);
+    run(async {
+        sender.send_data(Bytes::from("hello")).await.unwrap();
+        drop(sender);
+        let mut announced = post_with("hello", Channel::<Bytes, Infallible>::new(1).1);
+        announced.headers_mut().insert("content-length", "5".parse().unwrap());
+        for (request, cause_of_it) in
+            [(post_with("hello", body), Cause::BodyTooLarge), (announced, Cause::ContentLengthTooLarge)]
+        {
+            let response = service.clone().oneshot(request).await.unwrap();
+            assert_eq!((response.status().as_u16(), cause(&response)), (413, Some(cause_of_it)));
+        }
+    });
+    for context in &*contexts.lock().unwrap() {
+        assert_eq!(context.refusing_layer(), Some("SigV4AuthLayer"));
+        assert!(!context.explanation().unwrap().would_allow[0].is_empty());
+    }
+    assert_eq!(contexts.lock().unwrap().len(), 2);
 }
 
 #[test]

@@ -44,18 +44,25 @@ impl Process {
     }
 
     async fn ask_with(&self, path: &str, field: Option<(&str, &str)>) -> String {
+        String::from_utf8(self.answer_to(path, field).await.into_body().to_vec()).unwrap()
+    }
+
+    async fn answer_to(&self, path: &str, field: Option<(&str, &str)>) -> Response<Bytes> {
         let calls = Arc::clone(&self.calls);
-        let service = self.layer.layer(service_fn(move |_: Request<Full<Bytes>>| {
+        let service = self.layer.layer(service_fn(move |request: Request<Full<Bytes>>| {
             let call = calls.fetch_add(1, SeqCst) + 1;
             let answer =
                 Response::builder().header("surrogate-key", "pets").header("cache-control", "max-age=60");
-            let answer = answer.body(Full::<Bytes>::from(format!("secret answer {call}"))).unwrap();
+            let more =
+                if request.uri().path().starts_with("/large") { " ".repeat(900_000) } else { String::new() };
+            let answer = answer.body(Full::<Bytes>::from(format!("secret answer {call}{more}"))).unwrap();
             async move { Ok::<_, Infallible>(answer) }
         }));
         let request =
             field.into_iter().fold(Request::get(path), |request, (name, value)| request.header(name, value));
         let answer = service.oneshot(request.body(Full::default()).unwrap()).await.unwrap();
-        String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+        let (head, body) = answer.into_parts();
+        Response::from_parts(head, body.collect().await.unwrap().to_bytes())
     }
 
     fn called(&self) -> u32 {
@@ -128,6 +135,22 @@ fn what_was_purged_does_not_come_back() {
     });
 }
 
+/// The run before let its clients have them.
+#[test]
+fn tags_that_an_earlier_run_stored_are_stripped() {
+    let place = Place::new("tags");
+    run(async {
+        let process = Process::start(&place, &at_noon(), same);
+        assert!(process.answer_to("/a", None).await.headers().contains_key("surrogate-key"));
+    });
+    run(async {
+        let process = Process::start(&place, &later(1), |builder| builder.strip_tags(true));
+        let answer = process.answer_to("/a", None).await;
+        assert_eq!((process.called(), answer.headers().contains_key("surrogate-key")), (0, false));
+        assert_eq!(process.cache.purge(&Purge::all().tag("pets")), 1);
+    });
+}
+
 #[cfg(feature = "cache-encryption")]
 #[test]
 fn encrypted_entries_stay_so_and_open_with_the_same_key_only() {
@@ -149,6 +172,18 @@ fn encrypted_entries_stay_so_and_open_with_the_same_key_only() {
     run(async {
         let process = Process::start(&place, &later(1), with(1));
         assert_eq!((process.ask("/a").await.as_str(), process.called()), ("secret answer 1", 0));
+    });
+    run(async {
+        // Keys are known by themselves, in whatever order they come.
+        let rotated = EncryptionKeys::new(&[9; 32]).unwrap();
+        rotated.rotate(&[1; 32]).unwrap();
+        let process = Process::start(&place, &later(1), |builder| with(1)(builder).encryption(rotated));
+        assert_eq!((process.ask("/a").await.as_str(), process.called()), ("secret answer 1", 0));
+        assert_eq!(process.ask("/c").await, "secret answer 1");
+    });
+    run(async {
+        let process = Process::start(&place, &later(1), with(1));
+        assert_eq!((process.ask("/c").await.as_str(), process.called()), ("secret answer 1", 0));
     });
     run(async {
         let process = Process::start(&place, &later(2), with(2));
@@ -185,6 +220,26 @@ fn the_file_holds_no_more_than_its_capacity() {
     });
     let size = std::fs::metadata(&place.0).unwrap().len();
     println!("{size} bytes after 20,000 entries in 4 MiB");
+    assert!(size < 24 * MIB, "{size}");
+}
+
+/// One large answer takes the place of many small ones.
+#[test]
+fn large_answers_make_as_much_room_as_they_need() {
+    let place = Place::new("mixed");
+    run(async {
+        let process = Process::start(&place, &at_noon(), same);
+        for number in 0..8_000 {
+            process.ask(&format!("/{number}")).await;
+        }
+        process.file.flush().unwrap();
+        for number in 0..40 {
+            process.ask(&format!("/large/{number}")).await;
+            process.file.flush().unwrap();
+        }
+    });
+    let size = std::fs::metadata(&place.0).unwrap().len();
+    println!("{size} bytes after 8,000 small and 40 large entries in 4 MiB");
     assert!(size < 24 * MIB, "{size}");
 }
 

@@ -96,7 +96,8 @@ impl Process {
         store: impl UsageStore,
         options: StoreOptions,
     ) -> Self {
-        Self::build(clock, plan, UsagePlans::builder().store(store).store_options(options))
+        // An `Arc` of a store is one, too.
+        Self::build(clock, plan, UsagePlans::builder().store(Arc::new(store)).store_options(options))
     }
 
     pub fn build(

@@ -241,7 +241,7 @@ fn a_304_freshens_and_a_failure_may_be_covered() {
     let (headers, lifetime) = freshened(&[("etag", "\"a\""), ("x", "2")]);
     assert_eq!((headers["x"].to_str().unwrap(), lifetime), ("2", Ok(seconds(60))));
     let (headers, lifetime) = freshened(&[("etag", "\"b\""), ("x", "2")]);
-    assert_eq!((headers["x"].to_str().unwrap(), lifetime), ("1", Err(NoCacheReason::Status)));
+    assert_eq!((headers["x"].to_str().unwrap(), lifetime), ("1", Err(NoCacheReason::Contradicted)));
     // For the client that asked, it is as the service now says; for others there is none.
     let (headers, lifetime) = freshened(&[("cache-control", "no-store")]);
     assert_eq!((headers["x"].to_str().unwrap(), lifetime), ("1", Err(NoCacheReason::NoStore)));
