@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, fmt};
 /// assert_eq!(samples.iter().next().unwrap().value(), 3.0);
 /// ```
 ///
-/// A family of a name that the page of `Metrics` has itself is left out there.
+/// A family of a name that the page of `PrometheusMetrics` has itself is left out there.
 pub trait MetricSource: Send + Sync + 'static {
     /// Adds the figures of this moment.
     fn collect(&self, samples: &mut Samples);

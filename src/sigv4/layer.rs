@@ -4,7 +4,7 @@ use super::{
     config::{Config, Rules},
     permissions::Permissions,
     replay::ReplayWindow,
-    service::{Keep, SigV4AuthService, Wrap},
+    service::{SigV4AuthService, Wrap},
     store::CredentialsStore,
     verifier::SigV4Verifier,
 };
@@ -113,7 +113,7 @@ pub(crate) struct InGateway {
 
 #[cfg(feature = "gateway")]
 impl<S> Layer<S> for InGateway {
-    type Service = SigV4AuthService<S, Keep>;
+    type Service = SigV4AuthService<S, super::Keep>;
 
     fn layer(&self, inner: S) -> Self::Service {
         SigV4AuthService::new(inner, Arc::clone(&self.config))
