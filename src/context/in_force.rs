@@ -99,7 +99,7 @@ impl RequestContext {
 
     /// Whether the route is what this table has for the path: it may have been found before a layer changed the path.
     fn is_match_of(&self, route: &MatchedRoute, own: &Arc<Scope>, path: &str) -> bool {
-        Arc::ptr_eq(&route.scope, own) && self.routed(route) == Some(path)
+        route.scope.has_table_of(own) && self.routed(route) == Some(path)
     }
 
     /// The path that was matched, as it stands in the path as received.

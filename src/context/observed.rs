@@ -195,7 +195,8 @@ impl RequestContext {
         self.0.observed.is_refresh.load(Relaxed)
     }
 
-    /// A retry overwrites: the last attempt is what the client got.
+    /// A retry overwrites: the last attempt is what the client got. It is noted outside, too: whoever observes a retry around
+    /// a stage looks there.
     pub(crate) fn set_integration(&self, called_at: Timestamp, now: Timestamp, status: Option<StatusCode>) {
         if self.is_refresh() {
             return;
@@ -205,6 +206,9 @@ impl RequestContext {
         self.0.observed.integration_nanos.store(latency.saturating_add(1), Relaxed);
         self.0.observed.integration_offset.store(offset, Relaxed);
         self.0.observed.integration_status.store(status.map_or(0, |status| status.as_u16()), Relaxed);
+        if let Some(outer) = self.outer() {
+            outer.set_integration(called_at, now, status);
+        }
     }
 
     /// The authorizer's answer was a cached one, or a token one that is remembered.

@@ -370,7 +370,9 @@ impl<C> GatewayBuilder<C> {
     /// only authenticates, keys from an authorizer that is not there, a part with a table of its own (`routes`), CORS of
     /// a resource that no deployment declares, a cache key by principal of a method that has none, a plan or a
     /// plan's method throttle for a stage that does not exist, a method throttle for a method that no deployment declares, a
-    /// plan with attached keys where no method requires a key.
+    /// plan with attached keys where no method requires a key. Plans that a state file or a fleet keeps are not held against
+    /// stages: theirs may be created yet. A principal that a layer around the gateway establishes is not known here: say it
+    /// again with [`principal`](Self::principal).
     ///
     /// [`BuildError::Config`] names an `explanation_id` that is the HTTP server's.
     ///
@@ -380,8 +382,7 @@ impl<C> GatewayBuilder<C> {
         self.parts.check()?;
         let cannot_encrypt = self.parts.cannot_encrypt;
         let phases = Arc::new(self.parts.assemble()?);
-        phases.check_plan_stages()?;
-        phases.check_method_throttles()?;
+        phases.check_plans()?;
         if cannot_encrypt {
             phases.check_encryption()?;
         }
@@ -486,7 +487,8 @@ impl Parts {
     fn check_keys_are_asked_for(&self, plans: &UsagePlanLayer) -> Result<(), BuildError> {
         let asks =
             self.api_key.as_ref().is_some_and(ApiKeyLayer::asks_always) || self.method_with_key().is_some();
-        match plans.first_with_keys().filter(|_| !asks && !plans.is_by_principal()) {
+        match plans.first_with_keys().filter(|_| !asks && !plans.is_by_principal() && !plans.are_plans_kept())
+        {
             Some(plan) => Err(BuildError::Conflict {
                 part: format!("usage plan `{plan}`"),
                 other: "routes or stages",

@@ -47,16 +47,17 @@ impl Phases {
         let seen = || (matched.route.take(), matched.host.take());
         let context = self.context.enter(request, seen);
         matched.note(&context, request);
-        let passage = Passage {
+        let mut passage = Passage {
             observed: self.observe(&context, request),
             head: self.responses.keep_head(request),
             context,
             refusal: matched.refusal,
             touch: None,
             watched: false,
+            traced: false,
         };
         tap(&passage.context, request);
-        self.begin_trace(&passage.context, request);
+        passage.traced = self.begin_trace(&passage.context, request);
         passage
     }
 
@@ -147,7 +148,9 @@ impl Phases {
             cors.touch(touch, headers);
         }
         self.responses.finish(&passage.context, passage.head.as_deref(), response);
-        self.answer_trace(&passage.context, response);
+        if passage.traced {
+            self.answer_trace(&passage.context, response);
+        }
         passage.observed.answered(response);
     }
 }
@@ -163,6 +166,8 @@ struct Passage {
     observed: Observed,
     /// Whether the request body is metered, and may be cut off.
     watched: bool,
+    /// Whether its trace was begun by this gateway.
+    traced: bool,
 }
 
 impl Passage {

@@ -24,7 +24,8 @@
 //! payload limit stands after the route because limits are per method.
 //!
 //! What phases 3 to 12 refuse is charged nothing, and so is a request that phase 7 or 9 cuts off later for its body. What the
-//! cache or the timeout answers has been charged.
+//! cache or the timeout answers has been charged. A gateway inside another one does not learn of a body that the outer one
+//! refuses: what it has charged stays charged, so let the inner one have the smaller payload limit.
 //!
 //! What `cache` is called on becomes a [`Gateway<Cached>`](Cached); without it stays a `Gateway`, that is
 //! `Gateway<Uncached>`. Around a service `S` the one makes a [`CachedStack<S>`](CachedStack), the other a

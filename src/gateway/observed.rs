@@ -20,16 +20,16 @@ impl Phases {
         Observed(observers.map(|watch| Box::new(watch.begin(context.clone(), request.headers()))))
     }
 
-    /// Here, behind the route match: the stage is known.
+    /// Here, behind the route match: the stage is known. Whether a trace was begun here, and not further outside.
     #[cfg_attr(
         not(any(feature = "tracing", feature = "xray")),
         expect(unused_variables, reason = "no traces")
     )]
-    pub(super) fn begin_trace<B>(&self, context: &RequestContext, request: &mut Request<B>) {
+    pub(super) fn begin_trace<B>(&self, context: &RequestContext, request: &mut Request<B>) -> bool {
         #[cfg(any(feature = "tracing", feature = "xray"))]
-        if let Some(trace) = &self.trace {
-            trace.begin(context, request.headers_mut());
-        }
+        return self.trace.as_ref().is_some_and(|trace| trace.begin(context, request.headers_mut()));
+        #[cfg(not(any(feature = "tracing", feature = "xray")))]
+        false
     }
 
     #[cfg_attr(

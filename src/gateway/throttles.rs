@@ -1,15 +1,27 @@
 //! Stages and method throttles of plans that would never apply: what they name is known only where plans and stages meet.
 
 use super::{BuildError, Gateway, Phases};
-use crate::{route::Routes, usage_plan::NamedMethod};
+use crate::{
+    route::Routes,
+    usage_plan::{NamedMethod, UsagePlanLayer},
+};
 
 impl Phases {
     fn method_throttles(&self) -> Vec<NamedMethod> {
         self.usage_plan.as_ref().map(|layer| layer.named_methods()).unwrap_or_default()
     }
 
+    /// What a plan names must be there. Of plans that a file or a fleet keeps, stages and methods may be created yet.
+    pub(super) fn check_plans(&self) -> Result<(), BuildError> {
+        if self.usage_plan.as_ref().is_some_and(UsagePlanLayer::are_plans_kept) {
+            return Ok(());
+        }
+        self.check_plan_stages()?;
+        self.check_method_throttles()
+    }
+
     /// A plan for a stage that there is not: its keys would be refused everywhere.
-    pub(super) fn check_plan_stages(&self) -> Result<(), BuildError> {
+    fn check_plan_stages(&self) -> Result<(), BuildError> {
         let named = self.usage_plan.as_ref().map(|layer| layer.named_stages()).unwrap_or_default();
         match named.into_iter().find(|(_, stage)| self.stages.stage(stage).is_none()) {
             Some((plan, stage)) => Err(BuildError::Conflict {
@@ -22,7 +34,7 @@ impl Phases {
     }
 
     /// Another deployment may be about to bring the method; a name that none declares is a mistake.
-    pub(super) fn check_method_throttles(&self) -> Result<(), BuildError> {
+    fn check_method_throttles(&self) -> Result<(), BuildError> {
         let tables = self.stages.all_routes();
         let is_known = |method: &NamedMethod| {
             self.stages.stage(&method.stage).is_some()

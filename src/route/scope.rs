@@ -26,6 +26,11 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
+    /// Whether a match in one is a match in the other: layers that were given the same table have each a scope of it.
+    pub(crate) fn has_table_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.routes.table, &other.routes.table)
+    }
+
     /// The index of a declared method in the table of a layer that stands alone.
     pub(crate) fn search_alone(&self, method: &Method, path: &str) -> Option<u32> {
         let find = |method| self.routes.search(method, path).map(|(index, _)| index);

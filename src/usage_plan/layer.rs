@@ -149,6 +149,12 @@ impl UsagePlanLayer {
         self.config.plans.named_stages()
     }
 
+    /// Whether plans are there that this program did not give.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn are_plans_kept(&self) -> bool {
+        self.config.plans.are_kept()
+    }
+
     /// A plan that keys are attached to.
     #[cfg(feature = "gateway")]
     pub(crate) fn first_with_keys(&self) -> Option<String> {

@@ -48,6 +48,11 @@ pub(crate) trait PlanObserver: Send + Sync {
 pub(super) struct Observers(Vec<Arc<dyn PlanObserver>>);
 
 impl Observers {
+    #[cfg(feature = "gateway")]
+    pub(super) fn are_some(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     pub(super) fn tell(&self, change: &PlanChange) -> Result<(), ConfigError> {
         self.0.iter().try_for_each(|observer| observer.changing(change))
     }

@@ -135,6 +135,12 @@ impl UsagePlans {
         Some(found.plan.id().to_owned())
     }
 
+    /// Whether a file or a fleet brings plans back that belong to stages of an earlier run, or of other processes.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn are_kept(&self) -> bool {
+        self.edit().are_some()
+    }
+
     #[cfg(feature = "gateway")]
     pub(crate) fn named_stages(&self) -> Vec<(String, String)> {
         let directory = self.directory();

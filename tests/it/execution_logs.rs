@@ -228,7 +228,11 @@ fn path_variables_of_a_secrets_name_are_stars_in_every_line() {
         let observe = ObserveLayer::new().execution_log(log);
         let gateway = Gateway::builder().stages(stages.clone()).observe(observe);
         let request = get(&format!("/prod{path}")).header("x-goog-api-key", "AIzaSy");
+        let request = request.header("referer", format!("https://app/prod{path}/done?a=1"));
         let mut lines = lines(gateway, request.body(Full::default()).unwrap());
+        let shown = path.replace("/7/", "/******/").replace("/a/b", "/******");
+        let referer = format!("referer=https://app/prod{shown}/done?a=1");
+        assert_eq!(lines.iter().filter(|line| line.contains(&referer)).count(), 2, "{lines:?}");
         lines.retain(|line| line.contains(" path: ") || line.contains("Path: ") || line.contains("URI: "));
         lines
     };

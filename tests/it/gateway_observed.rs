@@ -7,7 +7,7 @@ use http::{Extensions, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use std::{
     convert::Infallible,
-    future::pending,
+    future::{pending, ready},
     net::IpAddr,
     panic::{AssertUnwindSafe, resume_unwind},
     sync::{Arc, Mutex},
@@ -15,6 +15,7 @@ use std::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_gateway::{
+    GatewayBody,
     api_key::{ApiKey, ApiKeys},
     context::ApiKind,
     filter::{FilterLayer, Verdict},
@@ -195,4 +196,37 @@ fn a_filter_that_panics_is_told_as_one_behind_a_layer_is() {
             assert_eq!(lines(&told), [line]);
         }
     });
+}
+
+/// The second attempt carries the context of the first, and is what the client got.
+#[test]
+fn of_a_retry_around_the_gateway_the_last_attempt_is_told() {
+    let lines = Lines::default();
+    let sink = Arc::clone(&lines);
+    let observe = ObserveLayer::new().observer(move |event: &RequestEvent<'_>| {
+        let integration = event.context().integration_status().map(|status| status.as_u16());
+        sink.lock()
+            .unwrap()
+            .push(format!("{:?} {integration:?}", event.status().map(|status| status.as_u16())));
+    });
+    let routes = Routes::builder().method("/pets", Method::GET, ApiMethod::new()).build().unwrap();
+    let builder = Gateway::builder().stages(Stages::single("prod", routes).unwrap());
+    let gateway = builder.observe(ObserveLayer::new()).build().unwrap();
+    let calls = Arc::new(std::sync::atomic::AtomicU16::new(0));
+    let service = gateway.layer(service_fn(move |_: Request<GatewayBody<Full<Bytes>>>| {
+        let is_first = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        let answer = Response::builder().status(if is_first { 503 } else { 200 });
+        ready(Ok::<_, Infallible>(answer.body(Full::<Bytes>::default()).unwrap()))
+    }));
+    let retrying = service_fn(move |request: Request<Full<Bytes>>| {
+        let (service, again) = (service.clone(), request.clone());
+        async move {
+            let first = service.clone().oneshot(request).await?;
+            if first.status() == 503 { service.oneshot(again).await } else { Ok(first) }
+        }
+    });
+    let answer = run(observe.layer(retrying).oneshot(get("/prod/pets"))).unwrap();
+    assert_eq!(answer.status(), 200);
+    drop(answer);
+    assert_eq!(*lines.lock().unwrap(), ["Some(200) Some(200)"]);
 }

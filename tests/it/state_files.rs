@@ -105,3 +105,31 @@ async fn admitted(layer: UsagePlanLayer, count: usize) -> usize {
     }
     admitted
 }
+
+/// Stages have no store: those of an earlier run are made again after the gateway is built.
+#[test]
+fn plans_that_come_back_are_not_held_against_stages() {
+    use tower_gateway::{
+        gateway::{BuildError, Gateway},
+        route::Routes,
+        stage::Stages,
+    };
+    let place = Place::new("stages");
+    let gateway = |plans: UsagePlans| {
+        let stages = Stages::single("prod", Routes::catch_all()).unwrap();
+        let keys = ApiKeys::builder().key(ApiKey::new("alice").value(VALUE)).build().unwrap();
+        Gateway::builder().stages(stages).api_keys(keys).usage_plans(plans).build().map(drop)
+    };
+    let plan = || UsagePlan::new("beta").stage("beta");
+    for _ in 0..2 {
+        let file = StateFile::open(&place.0).unwrap();
+        let plans = UsagePlans::builder().build().unwrap();
+        file.keep_plans(&plans).unwrap();
+        gateway(plans.clone()).unwrap();
+        plans.put_plan(plan()).unwrap();
+        plans.attach("beta", "alice").unwrap();
+        file.close();
+    }
+    let given = gateway(UsagePlans::builder().plan(plan()).build().unwrap());
+    assert!(matches!(given, Err(BuildError::Conflict { other: "stages", .. })), "{given:?}");
+}

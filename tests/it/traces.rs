@@ -186,6 +186,20 @@ fn a_gateway_s_rules_go_by_the_stage_it_has_found() {
     }
 }
 
+/// A layer around a gateway has begun: it alone says whether the client is told.
+#[test]
+fn a_gateway_adds_nothing_to_a_trace_that_was_begun_outside() {
+    for (tells, fields) in [(false, 0), (true, 1)] {
+        let gateway = Gateway::builder().trace(TraceLayer::new()).build().unwrap();
+        let service = gateway.layer(service_fn(|_: Request<GatewayBody<Full<Bytes>>>| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        }));
+        let service = TraceLayer::new().answer_header(tells).layer(service);
+        let answer = run(service.oneshot(Request::new(Full::<Bytes>::default()))).unwrap();
+        assert_eq!(answer.headers().get_all("x-amzn-trace-id").iter().count(), fields);
+    }
+}
+
 #[test]
 fn a_preflight_that_the_gateway_answers_has_no_header_as_a_mock_has_none() {
     let routes = Routes::builder().any("/pets", ApiMethod::new()).build().unwrap();

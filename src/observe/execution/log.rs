@@ -47,7 +47,7 @@ impl Redact for Config {
     }
 
     fn headers(&self, headers: &HeaderMap) -> String {
-        self.redaction.headers(headers, self.max_line)
+        self.redaction.headers(headers, None, self.max_line)
     }
 
     #[cfg(feature = "authorizer")]
@@ -124,7 +124,7 @@ impl ExecutionLog {
         if logging.traces_data() {
             let Config { redaction, max_line, max_body, .. } = &*self.0;
             texts.query = redaction.query(context.received_uri().query(), *max_line);
-            texts.method_headers = redaction.headers(headers, *max_line);
+            texts.method_headers = redaction.headers(headers, Some(context), *max_line);
             texts.keep_bodies(*max_body);
         }
         let redact = Arc::clone(&self.0) as Arc<dyn Redact>;
@@ -143,7 +143,7 @@ impl ExecutionLog {
                 request.uri().query(),
                 *max_line,
             ),
-            headers: redaction.headers(request.headers(), *max_line),
+            headers: redaction.headers(request.headers(), Some(context), *max_line),
         };
         record.note(|texts| texts.endpoint = Some(endpoint));
     }
@@ -152,14 +152,14 @@ impl ExecutionLog {
     #[cfg(feature = "gateway")]
     pub(crate) fn endpoint_answered<R>(&self, context: &RequestContext, response: &Response<R>) {
         let Some(record) = context.execution().filter(|record| record.traces_data()) else { return };
-        let headers = self.0.redaction.headers(response.headers(), self.0.max_line);
+        let headers = self.0.redaction.headers(response.headers(), Some(context), self.0.max_line);
         record.note(|texts| texts.endpoint_response_headers = Some(headers));
     }
 
     /// The client is sent the head of its answer.
     pub(in crate::observe) fn answered(&self, context: &RequestContext, headers: &HeaderMap) {
         let Some(record) = context.execution().filter(|record| record.traces_data()) else { return };
-        let headers = self.0.redaction.headers(headers, self.0.max_line);
+        let headers = self.0.redaction.headers(headers, Some(context), self.0.max_line);
         record.note(|texts| texts.method_response_headers = Some(headers));
     }
 

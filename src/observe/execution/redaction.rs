@@ -39,14 +39,20 @@ impl Redaction {
         self.masks(name) || (name.contains('%') && self.masks(&decode_lossy(name, Plus::Literal)))
     }
 
-    /// `{k=v, k2=v2}`, as Java prints a map. Stops a little beyond `limit` bytes: the line is cut there.
-    pub(super) fn headers(&self, headers: &HeaderMap, limit: usize) -> String {
+    /// `{k=v, k2=v2}`, as Java prints a map. Stops a little beyond `limit` bytes: the line is cut there. The context is that
+    /// of the request whose path the fields may repeat.
+    pub(super) fn headers(
+        &self,
+        headers: &HeaderMap,
+        context: Option<&RequestContext>,
+        limit: usize,
+    ) -> String {
         let pairs = headers.iter().map(|(name, found)| {
             let text = String::from_utf8_lossy(found.as_bytes());
             let shown = if found.is_sensitive() || self.masks(name.as_str()) {
                 masked(found)
             } else if [CONTENT_LOCATION, LOCATION, REFERER].contains(name) {
-                self.reference(&text, limit)
+                self.reference(&text, context, limit)
             } else {
                 text.into_owned()
             };
@@ -77,10 +83,11 @@ impl Redaction {
     }
 
     /// A URI as a field carries it. A fragment may hold parameters too: what OAuth 2.0's implicit grant answers does.
-    fn reference(&self, reference: &str, limit: usize) -> String {
+    fn reference(&self, reference: &str, context: Option<&RequestContext>, limit: usize) -> String {
         let (reference, fragment) = split(reference, '#');
         let (path, query) = split(reference, '?');
-        let shown = self.uri(path, query, limit);
+        let path = context.map_or(path.into(), |context| mask_path(path, context, |name| self.masks(name)));
+        let shown = self.uri(&path, query, limit);
         match fragment {
             Some(fragment) => shown + &self.uri("", Some(fragment), limit).replacen('?', "#", 1),
             None => shown,
@@ -194,7 +201,7 @@ mod tests {
         marked.set_sensitive(true);
         headers.append("x-marked", marked);
         assert_eq!(
-            redaction.headers(&headers, 1_000),
+            redaction.headers(&headers, None, 1_000),
             "{accept=*/*, authorization=***********************7c8ada, cookie=******, x-goog-api-key=******, \
              x-api-key=****************F0yrv6, x-amz-security-token=**************2AeMcZ, x-internal=******, \
              x-marked=*************}"
@@ -217,7 +224,7 @@ mod tests {
         ] {
             for name in [LOCATION, CONTENT_LOCATION, REFERER] {
                 let headers = HeaderMap::from_iter([(name.clone(), reference.parse().unwrap())]);
-                assert_eq!(redaction.headers(&headers, 1_000), format!("{{{name}={shown}}}"));
+                assert_eq!(redaction.headers(&headers, None, 1_000), format!("{{{name}={shown}}}"));
             }
         }
         let basic = HeaderValue::from_static("basic YWRhOmEgdmVyeSBsb25nIHBhc3N3b3Jk");

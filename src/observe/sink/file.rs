@@ -49,10 +49,11 @@ impl RotatingFile {
     fn rotate(&mut self, open: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<()> {
         let next = self.named("new");
         let file = open(&next)?;
-        let size = file.metadata()?.len();
+        // One that was left by a failure has never been written to by us.
+        file.set_len(0)?;
         self.make_room()?;
         fs::rename(next, &self.path)?;
-        (self.file, self.size) = (file, size);
+        (self.file, self.size) = (file, 0);
         Ok(())
     }
 
@@ -179,10 +180,15 @@ mod tests {
         file.write_all(b"end\n").unwrap();
         assert_eq!(files(), ["end\n", "six\nten\n", "two\n", "one\n"]);
 
+        // What a failure has left behind is begun anew, however full it is.
+        fs::write(directory.join("access.log.new"), "left\nbehind\n").unwrap();
+        file.write_all(b"one\n").unwrap();
+        assert_eq!(files(), ["one\n", "end\n", "six\nten\n", "two\n"]);
+
         // A gap is filled, and nothing behind it moved.
         fs::remove_file(directory.join("access.log.1")).unwrap();
         file.write_all(b"new\n").unwrap();
-        assert_eq!(files(), ["new\n", "end\n", "two\n", "one\n"]);
+        assert_eq!(files(), ["new\n", "one\n", "six\nten\n", "two\n"]);
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -94,10 +94,12 @@ impl TraceLayer {
 /// As a phase of a gateway. Where a layer outside has begun, there is nothing to do.
 #[cfg(feature = "gateway")]
 impl TraceLayer {
-    pub(crate) fn begin(&self, context: &RequestContext, headers: &mut HeaderMap) {
-        if context.trace().is_none() {
+    pub(crate) fn begin(&self, context: &RequestContext, headers: &mut HeaderMap) -> bool {
+        let begins = context.trace().is_none();
+        if begins {
             self.config.begin(context, headers);
         }
+        begins
     }
 
     pub(crate) fn answered<R>(&self, context: &RequestContext, response: &mut Response<R>) {

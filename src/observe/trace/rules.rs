@@ -145,12 +145,19 @@ impl SamplingRule {
     fn take(&self, second: u32) -> bool {
         let next = |word: u64| {
             let stored = (word >> 32) as u32;
-            let taken = if stored >= second { word as u32 } else { 0 };
-            (taken < self.reservoir).then(|| u64::from(second.max(stored)) << 32 | u64::from(taken + 1))
+            // A second that is a little older is a request's that came late; a much older one is a clock's that was set.
+            let is_late = (1..=LATE).contains(&stored.saturating_sub(second));
+            let counted = if is_late { stored } else { second };
+            let taken = if stored == counted { word as u32 } else { 0 };
+            (taken < self.reservoir).then(|| u64::from(counted) << 32 | u64::from(taken + 1))
         };
         self.taken.fetch_update(Relaxed, Relaxed, next).is_ok()
     }
 }
+
+/// Requests are looked at in the order in which they come to it, by the second of their arrival: so many seconds may lie
+/// between two.
+const LATE: u32 = 60;
 
 /// The pattern that everything matches.
 const ANY: &str = "*";
@@ -253,6 +260,8 @@ mod tests {
         let waited = SamplingRule::new("r", 1, 0.0).unwrap();
         let taken = |seconds: i64| waited.decide(at(seconds), || 0.9);
         assert_eq!([10, 11, 10, 11, 10, 12].map(taken), [true, true, false, false, false, true]);
+        let set_back = SamplingRule::new("r", 1, 0.0).unwrap();
+        assert_eq!([3_600, 0, 1].map(|seconds| set_back.decide(at(seconds), || 0.9)), [true; 3]);
         assert!(SamplingRule::new("r", 0, 1.1).is_err());
         for wrong in [0, 10_000] {
             assert_eq!(rule.clone().priority(wrong).unwrap_err().value(), wrong.to_string());

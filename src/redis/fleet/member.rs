@@ -74,8 +74,11 @@ impl Fleet {
     ///
     /// There is no tokio runtime, or the system has no randomness for the process's name.
     pub fn join(redis: &Redis) -> Result<Self, ConfigError> {
-        let runtime = tokio::runtime::Handle::try_current()
-            .map_err(|error| ConfigError::new("fleet", "", "needs a tokio runtime").with_source(error))?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
+            ConfigError::new("fleet", "", "needs a tokio runtime")
+                .with_kind(ConfigErrorKind::System)
+                .with_source(error)
+        })?;
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| {
             ConfigError::new("fleet", "", "no randomness for a name")
