@@ -79,8 +79,12 @@ impl Default for CacheBuilder {
 
 impl CacheBuilder {
     /// Memory for entries in bytes, with what each entry costs beside its body. Default: 64 MiB. At least twice the
-    /// largest entry. Not used with a [`store`](Self::store) of your own. Bodies that are on their way and might be stored hold
-    /// up to a quarter of the store's capacity beside it, all together; what would be more is not stored.
+    /// largest entry. Not used with a [`store`](Self::store) of your own.
+    ///
+    /// Bodies that are on their way and might be stored hold memory beside it: all together up to a quarter of the
+    /// store's capacity, or two of the longest where that is more. Where they would be more, those that have stood still
+    /// for longest, of the larger ones, are not stored, and not shared with newcomers; their readers get them all the
+    /// same.
     #[must_use]
     pub fn capacity(mut self, bytes: u64) -> Self {
         self.capacity = bytes;
@@ -190,7 +194,8 @@ impl CacheBuilder {
     /// not stored. A call that is older than that is not waited for by newcomers: the first of them makes a new one, and
     /// what the older one brings is stored if it comes first. Default: 5 s.
     ///
-    /// Two other times go by it. For a twentieth of it a request waits to learn that a body of unknown length is not too
+    /// Other times go by it. For half of it a request waits for a call of another process (see [`tier`](super::tier)),
+    /// and for the rest for one of its own process. For a twentieth of it a request waits to learn that a body of unknown length is not too
     /// large to be shared. For twelve times as long, one reader of a body that is too large may hold up the others.
     #[must_use]
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {

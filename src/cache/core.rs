@@ -12,7 +12,7 @@ use super::{
     stats::Counters,
     store::{CacheStore, Room, Slot, StoredValue},
     tier::{Lead, Tier},
-    under_way::{Kept, UnderWay},
+    under_way::{Holder, Kept, UnderWay},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -23,7 +23,7 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
@@ -144,7 +144,7 @@ impl Core {
         Self {
             rules: parts.rules,
             room: Room::of(parts.store.usage()),
-            under_way: Arc::new(UnderWay::beside(parts.store.usage())),
+            under_way: Arc::new(UnderWay::beside(parts.store.usage(), parts.limits.entry)),
             store: parts.store,
             tier: parts.tier,
             flights: FlightTable::default(),
@@ -168,8 +168,13 @@ impl Core {
     }
 
     /// For a body that begins.
-    pub(super) fn keeping(&self) -> Kept {
-        Kept::nothing_of(&self.under_way)
+    pub(super) fn keeping(&self, holder: Weak<dyn Holder>) -> Kept {
+        Kept::nothing_of(&self.under_way, holder)
+    }
+
+    /// Bodies that are on their way are more than may be kept.
+    pub(super) fn make_room(&self) {
+        self.under_way.make_room();
     }
 
     pub(super) fn hash(&self, key: &[u8]) -> u64 {

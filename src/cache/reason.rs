@@ -131,7 +131,8 @@ reasons! {
     GatewayRefusal => "gateway-refusal",
     /// Longer than the limit of an entry, or than the store takes.
     TooLarge => "too-large",
-    /// Bodies on their way held as much memory as they may, all together: a quarter of the store's capacity.
+    /// Bodies on their way held as much memory as they may, all together, and this one had stood still for longest
+    /// (see [`CacheBuilder::capacity`](super::CacheBuilder::capacity)); or a request waited for such a one.
     OutOfRoom => "out-of-room",
     /// The body ended early, or not where `Content-Length` said.
     Incomplete => "incomplete",
@@ -149,7 +150,7 @@ impl NoCacheReason {
     /// What an answer is that passes by for this reason: a miss, where caching was on and nothing could be used.
     pub(crate) const fn of_passing(self) -> CacheStatus {
         match self {
-            Self::HitForMiss | Self::WaitTimeout | Self::ServiceError => CacheStatus::Miss,
+            Self::HitForMiss | Self::WaitTimeout | Self::ServiceError | Self::OutOfRoom => CacheStatus::Miss,
             _ => CacheStatus::Bypass,
         }
     }

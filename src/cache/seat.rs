@@ -130,6 +130,8 @@ pub(super) fn fit(layer: &LayerState, request: RequestView<'_>, arrived: &Arrive
         Arrived::Streaming(head) => (&head.meta, &head.headers, true),
         Arrived::Entry(_, How::Short) | Arrived::Failed => return Fit::Failed,
         Arrived::Entry(entry, how) => (&entry.meta, &entry.content.headers, is_new(*how)),
+        // No mark is left of that, and the next ones share again.
+        Arrived::Released(NoCacheReason::OutOfRoom) => return Fit::Released(NoCacheReason::OutOfRoom),
         Arrived::Released(_) => return Fit::Released(NoCacheReason::HitForMiss),
     };
     if let Some(other) = meta.selection.as_ref().filter(|selection| !selection.matches(request.headers)) {

@@ -83,7 +83,8 @@ pub struct StoreUsage {
     pub keys: u64,
     /// Bytes, with what each entry costs beside its body.
     pub bytes: u64,
-    /// The most bytes that are kept.
+    /// The most bytes that are kept. It also says how much bodies on their way may hold, see
+    /// [`CacheBuilder::capacity`](super::CacheBuilder::capacity).
     pub capacity: u64,
     /// The weight of the largest value that is taken.
     pub largest: u64,

@@ -249,7 +249,7 @@ fn open(
     let private = split_off(&mut headers, &plan.private);
     let meta = Meta::new(status, (job.started, now), plan.freshness, selection(job, &plan), tags);
     let mut read = Eager::default();
-    let is_whole = is_end || read.run(&mut motor, cx);
+    let is_whole = is_end || read.run(&mut motor, job.core.limits.entry, cx);
     strip_trailers(&mut read.trailers, &plan.private);
     if is_whole {
         let (fields, body) = compact_whole(&mut headers, &read.segments);
@@ -294,8 +294,8 @@ pub(super) struct Eager {
 }
 
 impl Eager {
-    /// `true`: the body has ended well.
-    fn run(&mut self, motor: &mut Motor, cx: &mut Context<'_>) -> bool {
+    /// `true`: the body has ended well, and is no longer than `limit`.
+    fn run(&mut self, motor: &mut Motor, limit: usize, cx: &mut Context<'_>) -> bool {
         for _ in 0..EAGER_FRAMES {
             if self.segments.length() > EAGER_BYTES {
                 return false;
@@ -308,6 +308,9 @@ impl Eager {
                     self.error = Some(error);
                     return false;
                 }
+            }
+            if self.segments.length() > limit {
+                return false;
             }
             if motor.is_end_stream() {
                 return true;

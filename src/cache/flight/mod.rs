@@ -28,6 +28,7 @@ use super::{
     reason::NoCacheReason,
     rules::Lookup,
     tier::Lead,
+    under_way::{Held, Holder},
 };
 use crate::{body::BoxError, clock::Timestamp, route::CacheSettings};
 use bytes::Bytes;
@@ -37,7 +38,7 @@ use std::{
     any::Any,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
@@ -247,7 +248,7 @@ impl Flight {
 
     /// Writes down what a poll brought. Gives the call back where it should be polled at once: all of its bytes are
     /// there, and no reader might come back to see its end.
-    fn settle(&self, after: After, (seat, waker): (usize, &Waker)) -> Option<Motor> {
+    fn settle(self: &Arc<Self>, after: After, (seat, waker): (usize, &Waker)) -> Option<Motor> {
         match after {
             After::Pending(motor) => {
                 let mut state = self.lock();
@@ -271,19 +272,20 @@ impl Flight {
         None
     }
 
-    fn opened(&self, motor: Motor, head: Arc<StreamHead>, own: Own, read: Eager) -> Option<Motor> {
-        let mut stream = Stream::new(head, self.job.core.keeping());
+    fn opened(self: &Arc<Self>, motor: Motor, head: Arc<StreamHead>, own: Own, read: Eager) -> Option<Motor> {
+        let mut stream = Stream::new(head, self.job.core.keeping(Arc::downgrade(self) as Weak<_>));
         read.segments.into_iter().for_each(|data| stream.add(data));
         stream.trailers = read.trailers;
         let has_all = stream.has_all();
         let mut state = self.lock();
         state.phase = Phase::Streaming(stream);
         state.own = state.seats.get(LEADER).map(|_| own);
-        drop(state);
         if let Some(error) = read.error {
+            drop(state);
             self.ended(End::Broken, Some(error));
             return None;
         }
+        self.keep_within(state);
         self.go_on(motor, has_all)
     }
 
@@ -319,21 +321,34 @@ impl Flight {
     }
 
     fn push(&self, motor: Motor, data: Bytes) -> Option<Motor> {
-        let limit = self.job.core.limits.entry as u64;
         if data.is_empty() {
             return self.go_on(motor, false);
         }
         let mut state = self.lock();
         let stream = state.stream()?;
-        let overflows = stream.push(data, limit);
+        stream.add(data);
         let has_all = stream.has_all();
-        drop(state);
-        overflows.into_iter().for_each(|reason| self.overflow(reason));
+        self.keep_within(state);
         self.go_on(motor, has_all)
     }
 
-    /// The answer is kept no longer: nobody joins any more, and if it has outgrown an entry, the next ones do not wait for
-    /// each other.
+    /// Whether what has come is too much, for an entry or with all others.
+    fn keep_within(&self, mut state: MutexGuard<'_, State>) {
+        let core = &self.job.core;
+        let Some(stream) = state.stream() else { return };
+        let outgrows = stream.total > core.limits.entry as u64 && stream.give_up(NoCacheReason::TooLarge);
+        let wants_room = stream.wants_room();
+        drop(state);
+        if outgrows {
+            self.overflow(NoCacheReason::TooLarge);
+        }
+        if wants_room {
+            core.make_room();
+        }
+    }
+
+    /// The answer is kept no longer: nobody joins any more, other processes do not wait for it, and if it has outgrown
+    /// an entry, the next ones do not wait for each other.
     #[cold]
     fn overflow(&self, reason: NoCacheReason) {
         let Job { core, key, request, lead, .. } = &self.job;
@@ -341,6 +356,9 @@ impl Flight {
         core.counters.not_stored(reason);
         if reason == NoCacheReason::TooLarge {
             core.mark_pass(&key.primary, &request.headers(), reason, core.clock.now(), lead.as_ref());
+        }
+        if let Some(lead) = lead {
+            lead.release();
         }
     }
 
@@ -364,7 +382,7 @@ impl Flight {
     /// Stores a body that has streamed to its end.
     fn store(&self) {
         let mut state = self.lock();
-        let Some(stream) = state.stream().filter(|stream| !stream.is_overflowed) else { return };
+        let Some(stream) = state.stream().filter(|stream| !stream.is_overflowed()) else { return };
         let (head, trailers) = (Arc::clone(&stream.head), stream.trailers.clone());
         let segments = stream.window.segments();
         drop(state);
@@ -445,7 +463,7 @@ impl Flight {
         let (goes_on, has_all) = match &state.phase {
             Phase::Head => (matches!(state.motor, MotorPlace::Ready(_)), false),
             Phase::Streaming(stream) => {
-                (stream.end.is_none() && !stream.is_overflowed, stream.end.is_none() && stream.has_all())
+                (stream.end.is_none() && !stream.is_overflowed(), stream.end.is_none() && stream.has_all())
             }
             Phase::Landed(_) => (false, false),
         };
@@ -454,6 +472,29 @@ impl Flight {
             MotorPlace::Ready(motor) if has_all && !motor.is_end_stream() => Some(Rest::End),
             _ => None,
         }
+    }
+}
+
+impl Holder for Flight {
+    fn held(&self) -> Held {
+        self.lock().stream().map_or_else(Held::default, |stream| stream.held())
+    }
+
+    fn give_up(&self) {
+        let mut state = self.lock();
+        let Some(stream) = state.stream() else { return };
+        let has_ended = stream.end.is_some();
+        if !stream.give_up(NoCacheReason::OutOfRoom) {
+            return;
+        }
+        state.trim();
+        let wakers = state.seats.take_wakers();
+        drop(state);
+        // What has ended is stored, and is kept for those alone who still read it.
+        if !has_ended {
+            self.overflow(NoCacheReason::OutOfRoom);
+        }
+        wake_all(wakers);
     }
 }
 

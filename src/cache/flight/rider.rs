@@ -52,11 +52,9 @@ pub(crate) enum Arrived {
 fn arrived(state: &State, job: &Job, is_leader: bool, waits: bool) -> Option<Arrived> {
     Some(match &state.phase {
         Phase::Head => return None,
-        // To who has begun to read it, and to the leader, it is what the service has sent.
+        // To those who have begun to read it, and to the leader, it is what the service has sent.
         Phase::Streaming(stream) if !is_leader && is_unfinished(stream, job) => Arrived::Failed,
-        Phase::Streaming(stream) if waits && stream.is_overflowed => {
-            Arrived::Released(NoCacheReason::TooLarge)
-        }
+        Phase::Streaming(Stream { overflow: Some(reason), .. }) if waits => Arrived::Released(*reason),
         Phase::Streaming(stream) if waits && stream.may_outgrow() => return None,
         Phase::Streaming(stream) => Arrived::Streaming(Arc::clone(&stream.head)),
         Phase::Landed(Landing::Entry(entry, how)) => Arrived::Entry(Arc::clone(entry), *how),

@@ -7,7 +7,11 @@ use super::{
 };
 use crate::{
     body::BoxError,
-    cache::{entry::Entry, reason::NoCacheReason, under_way::Kept},
+    cache::{
+        entry::Entry,
+        reason::NoCacheReason,
+        under_way::{Held, Kept},
+    },
     clock::Timestamp,
 };
 use bytes::Bytes;
@@ -72,8 +76,8 @@ pub(super) struct Stream {
     pub(super) window: Window,
     pub(super) total: u64,
     kept: Kept,
-    /// It has outgrown an entry, or too much is kept: only what somebody has yet to read is kept.
-    pub(super) is_overflowed: bool,
+    /// Why only what somebody has yet to read is kept, if that is so: it has outgrown an entry, or too much is kept.
+    pub(super) overflow: Option<NoCacheReason>,
     pub(super) end: Option<End>,
     pub(super) trailers: Option<Box<HeaderMap>>,
     /// The service's own error, for the leader.
@@ -104,7 +108,7 @@ impl State {
             Phase::Streaming(stream) => {
                 let meta = &stream.head.meta;
                 let serves = meta.is_fresh(now) && !meta.freshness.always_validate;
-                !stream.is_overflowed && stream.end.is_none() && serves
+                !stream.is_overflowed() && stream.end.is_none() && serves
             }
             Phase::Landed(Landing::Entry(entry, _)) => entry.meta.is_fresh(now),
             Phase::Landed(_) => false,
@@ -167,7 +171,7 @@ impl State {
     /// Drops what everybody has read of a body that is not stored.
     pub(super) fn trim(&mut self) {
         let Phase::Streaming(stream) = &mut self.phase else { return };
-        if stream.is_overflowed {
+        if stream.is_overflowed() {
             let before = stream.window.first();
             stream.window.trim(self.seats.slowest().unwrap_or(u64::MAX));
             self.wakes_stalled |= stream.window.first() != before;
@@ -187,40 +191,49 @@ impl Stream {
             window: Window::default(),
             total: 0,
             kept,
-            is_overflowed: false,
+            overflow: None,
             end: None,
             trailers: None,
             error: None,
         }
     }
 
-    /// What was ready together with the head.
+    /// What comes next.
     pub(super) fn add(&mut self, data: Bytes) {
         let length = data.len() as u64;
         self.total += length;
         self.window.push(data);
-        if !self.is_overflowed {
+        if !self.is_overflowed() {
             self.kept.add(length);
         }
     }
 
-    /// What comes next; and why no more of it is kept from here on, if that is so.
-    pub(super) fn push(&mut self, data: Bytes, limit: u64) -> Option<NoCacheReason> {
-        self.add(data);
-        let reason = match self.total > limit {
-            _ if self.is_overflowed => return None,
-            true => NoCacheReason::TooLarge,
-            false if self.kept.fits() => return None,
-            false => NoCacheReason::OutOfRoom,
-        };
-        self.is_overflowed = true;
+    pub(super) fn held(&self) -> Held {
+        self.kept.held()
+    }
+
+    pub(super) fn is_overflowed(&self) -> bool {
+        self.overflow.is_some()
+    }
+
+    /// Keeps no more than what somebody has yet to read. `false`: so it was before.
+    pub(super) fn give_up(&mut self, reason: NoCacheReason) -> bool {
+        if self.is_overflowed() {
+            return false;
+        }
+        self.overflow = Some(reason);
         self.kept.release();
-        Some(reason)
+        true
+    }
+
+    /// Whether all bodies on their way are more than may be kept.
+    pub(super) fn wants_room(&self) -> bool {
+        !self.is_overflowed() && !self.kept.fits()
     }
 
     /// Whether reading on must wait for the slowest reader.
     pub(super) fn is_full(&self, room: usize) -> bool {
-        self.is_overflowed && self.window.buffered() > room
+        self.is_overflowed() && self.window.buffered() > room
     }
 
     /// Whether nobody knows yet that it is not too long for an entry.

@@ -146,7 +146,7 @@ where
     let raw = rider.take_raw().and_then(|raw| raw.downcast::<Result<Response<R>, E>>().ok());
     let Some(raw) = raw else {
         let error = GatewayError::new(ResponseType::Default5xx, Cause::SharedCallFailed);
-        return Ok(error.refuse_in(context, Remains::default()));
+        return Ok(error.refuse_in(context, Remains::of_head(job.request.method == Method::HEAD)));
     };
     let mut response = (*raw)?;
     let now = layer.core.clock.now();

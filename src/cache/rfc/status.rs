@@ -60,7 +60,9 @@ fn forwarded_because(provenance: Provenance) -> Option<&'static str> {
         (CacheStatus::Collapsed, _) if provenance.forward_status.is_some() => Some("stale"),
         (CacheStatus::Bypass, Some(reason)) if is_never_looked_up(reason) => Some("bypass"),
         // What lay under the URI was not found out, or is not for such a request.
-        (_, Some(NoCacheReason::HitForMiss | NoCacheReason::WaitTimeout)) => Some("miss"),
+        (_, Some(NoCacheReason::HitForMiss | NoCacheReason::WaitTimeout | NoCacheReason::OutOfRoom)) => {
+            Some("miss")
+        }
         _ => Some("uri-miss"),
     }
 }

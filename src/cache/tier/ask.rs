@@ -25,6 +25,10 @@ use std::{
 };
 use tokio::sync::watch;
 
+/// Another process is waited for during this part of the time that a request waits: in the rest of it, those who waited
+/// together share a call of this process.
+const PART_OF_WAIT: u32 = 2;
+
 /// What came of it. A clone is a reference count.
 #[derive(Clone, Debug)]
 pub(in crate::cache) enum Told {
@@ -129,7 +133,8 @@ impl Question {
 
     async fn answer(&self) -> Told {
         let (core, counters) = (&self.core, &self.tier.counters);
-        let asked = until_told(&core.clock, core.limits.wait, |instead| self.ask_once(instead)).await;
+        let within = core.limits.wait / PART_OF_WAIT;
+        let asked = until_told(&core.clock, within, |instead| self.ask_once(instead)).await;
         let Some((told, waited)) = asked else { return Told::Alone };
         if matches!(told, Told::Found) {
             count(if waited { &counters.followed } else { &counters.found });

@@ -77,11 +77,18 @@ impl Lead {
     }
 }
 
-impl Drop for Lead {
-    fn drop(&mut self) {
+impl Lead {
+    /// The answer will not be stored: the next process may try.
+    pub(in crate::cache) fn release(&self) {
         if let (Some(token), Ok(runtime)) = (self.settle(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(self.tier.store.release(self.place, token));
         }
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 

@@ -6,8 +6,9 @@
 //! 2. The tier is asked, once for everybody in the process who asks the same, within a deadline. What it has goes into
 //!    memory and is judged there as if it had always been there.
 //! 3. If it has nothing, one process makes the call for all (`TierClaim`); the others ask again until its answer is there,
-//!    at most as long as they would wait for a call of their own process, in all. A claim that is not renewed ends by itself, so a
-//!    process that dies is followed by the next one.
+//!    for half of the time that they would wait for a call of their own process. Those who waited in vain then share one
+//!    of their own process, for the other half. A claim that is not renewed ends by itself, so a process that dies is
+//!    followed by the next one.
 //! 4. The answer, or the mark that it is not storable, goes into memory, and behind the request's back into the tier.
 //!
 //! An entry lives in the tier as long as it is fresh. What was read from the tier is compared with the whole key. Entries

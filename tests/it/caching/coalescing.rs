@@ -365,6 +365,28 @@ fn the_wait_is_bounded_and_a_late_call_is_not_joined() {
 }
 
 #[test]
+fn after_a_panic_the_answer_to_a_head_has_no_body() {
+    run(async {
+        for (method, has_body) in [("GET", true), ("HEAD", false)] {
+            let origin = Origin::new(|_, call| async move {
+                assert!(call == 1, "the service's own");
+                Ok(with(with(answer("stored"), "cache-control", "max-age=60"), "etag", "\"a\""))
+            });
+            let (service, _, clock) = cached(&origin, |cache| in_mode(cache, true));
+            assert_eq!(text(&service, "/").await, "stored");
+            clock.advance(SECOND * 61);
+            let mut asked = Box::pin(service.oneshot(request(method, "/", &[])));
+            let panics = std::panic::AssertUnwindSafe(poll_some(&mut asked)).catch_unwind().await;
+            assert!(panics.is_err());
+            let answer = asked.await.unwrap();
+            assert_eq!(answer.status(), 500);
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(!body.is_empty(), has_body, "{method}");
+        }
+    });
+}
+
+#[test]
 fn a_panic_in_the_service_lets_the_waiters_go() {
     run(async {
         let (start, started) = oneshot::channel::<()>();

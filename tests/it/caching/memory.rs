@@ -3,8 +3,12 @@
 use super::*;
 use crate::support::{get, run};
 use allocation_counter::measure;
-use futures_util::{FutureExt, future::FusedFuture};
-use tower_gateway::{cache::NoCacheReason, route::CacheKey};
+use futures_util::{FutureExt, StreamExt, future::FusedFuture, stream};
+use http_body_util::StreamBody;
+use tower_gateway::{
+    cache::{CacheStore, MemoryCacheStore, NoCacheReason, StoreKey, StoreUsage, StoredKey, StoredValue},
+    route::CacheKey,
+};
 
 const MIB: i64 = 1 << 20;
 
@@ -152,6 +156,129 @@ fn readers_that_stand_still_hold_a_part_of_the_capacity_together() {
         assert_eq!((stats.stored(), stats.not_stored(NoCacheReason::OutOfRoom)), (4, 56));
         text(&service, "/later").await;
         assert_eq!(cache.stats().stored(), 5, "there is room again");
+    });
+}
+
+/// One MiB in 16 pieces, of which two are ready with the head; but of `/small` three that come one after the other.
+fn pieces(request: &Ask) -> Answer {
+    if request.uri().path() == "/small" {
+        return with(answer("").map(|_| Steps::slow(&["one", "two", "three"])), "content-length", "11");
+    }
+    let pieces = (0..16).map(|_| Ok(Frame::data(Bytes::from(vec![7; 1 << 16]))));
+    answer("").map(|_| StreamBody::new(stream::iter(pieces)).boxed_unsync())
+}
+
+/// A client that reads so many pieces of an answer and stands still.
+async fn stands_still(service: &Cached, uri: &str, pieces: usize) -> GatewayBody<TestBody> {
+    let mut body = send(service, get(uri)).await.unwrap().into_body();
+    for _ in 0..pieces {
+        body.frame().now_or_never().unwrap().unwrap().unwrap();
+    }
+    body
+}
+
+/// With room for 4 MiB of bodies on their way, all of which is taken.
+#[test]
+fn clients_that_stand_still_take_nothing_from_the_others() {
+    run(async {
+        let origin = Origin::sync(|request, _| pieces(&request));
+        let (service, cache, _) = cached(&origin, |cache| cache.capacity(16 << 20));
+        let mut still = Vec::new();
+        for number in 0..56 {
+            let read = if number < 4 { 15 } else { 4 };
+            still.push(stands_still(&service, &format!("/{number}"), read).await);
+        }
+        let (one, other) = tokio::join!(text(&service, "/small"), text(&service, "/small"));
+        assert_eq!([one, other, text(&service, "/small").await], ["onetwothree"; 3]);
+        assert_eq!((origin.calls(), cache.stats().stored()), (57, 1), "shared and stored");
+        for (number, body) in still.into_iter().enumerate() {
+            let rest = if number < 4 { 1 } else { 12 };
+            assert_eq!(body.collect().await.unwrap().to_bytes().len(), rest << 16, "nobody lacks anything");
+        }
+    });
+}
+
+#[test]
+fn what_comes_with_the_head_counts_too() {
+    run(async {
+        let origin = Origin::sync(|request, _| pieces(&request));
+        let (service, cache, _) = cached(&origin, |cache| cache.capacity(16 << 20));
+        let mut still = Vec::new();
+        for number in 0..60 {
+            still.push(stands_still(&service, &format!("/{number}"), 0).await);
+        }
+        // 32 fit. The 33rd makes room for five, the 38th again, and so on.
+        assert_eq!(cache.stats().not_stored(NoCacheReason::OutOfRoom), 30);
+    });
+}
+
+/// Who waited for an answer that is not kept any more goes alone, for that reason, and leaves no mark.
+#[test]
+fn who_waits_for_an_answer_that_makes_room_goes_alone() {
+    run(async {
+        let origin = Origin::sync(|request, call| match call {
+            1 => {
+                let begun = (0..15).map(|_| Ok(Frame::data(Bytes::from(vec![7; 1 << 16]))));
+                let never_ends = stream::iter(begun).chain(stream::pending());
+                answer("").map(|_| StreamBody::new(never_ends).boxed_unsync())
+            }
+            _ => pieces(&request),
+        });
+        let (service, cache, _) = cached(&origin, |cache| cache.capacity(16 << 20));
+        let first = stands_still(&service, "/0", 15).await;
+        let mut waits = Box::pin(send(&service, get("/0")));
+        assert!(poll_some(&mut waits).await.is_pending(), "it might be too large");
+        let mut still = Vec::new();
+        for number in 1..5 {
+            still.push(stands_still(&service, &format!("/{number}"), 15).await);
+        }
+        assert_eq!(waits.await.unwrap().into_body().collect().await.unwrap().to_bytes().len(), 1 << 20);
+        let stats = cache.stats();
+        let missed = [NoCacheReason::OutOfRoom, NoCacheReason::HitForMiss].map(|why| stats.missed(why));
+        assert_eq!((missed, origin.calls()), ([1, 0], 6));
+        drop(first);
+        ask(&service, get("/0")).await;
+        ask(&service, get("/0")).await;
+        assert_eq!(origin.calls(), 7, "stored");
+    });
+}
+
+/// A store of one's own that only says how much it has.
+#[derive(Debug)]
+struct Terse(MemoryCacheStore);
+
+impl CacheStore for Terse {
+    fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
+        self.0.get(key)
+    }
+
+    fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
+        self.0.insert(key, value)
+    }
+
+    fn remove(&self, key: StoreKey<'_>) {
+        self.0.remove(key);
+    }
+
+    fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool) {
+        self.0.retain(keep);
+    }
+
+    fn usage(&self) -> StoreUsage {
+        StoreUsage::default()
+    }
+}
+
+#[test]
+fn a_store_that_does_not_say_its_capacity_gets_what_streams() {
+    run(async {
+        let origin = Origin::sync(|request, _| pieces(&request));
+        let store = Terse(MemoryCacheStore::new(16 << 20, 2 << 20).unwrap());
+        let (service, cache, _) = cached(&origin, |cache| cache.store(store));
+        for uri in ["/small", "/large", "/small", "/large"] {
+            ask(&service, get(uri)).await;
+        }
+        assert_eq!((origin.calls(), cache.stats().stored()), (2, 2));
     });
 }
 

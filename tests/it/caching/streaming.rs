@@ -192,6 +192,28 @@ fn events_are_not_shared() {
     });
 }
 
+#[test]
+fn what_is_ready_at_once_is_held_to_the_limit_too() {
+    run(async {
+        for (size, count, stored) in
+            [(5_000, 2, true), (5_000, 3, false), (10_001, 1, false), (30_000, 2, false)]
+        {
+            let ready = move || (0..count).map(move |_| Ok(Frame::data(Bytes::from(vec![7; size]))));
+            let origin = Origin::sync(move |_, _| {
+                let body = http_body_util::StreamBody::new(futures_util::stream::iter(ready()));
+                answer("").map(|_| body.boxed_unsync())
+            });
+            let (service, cache, _) = cached(&origin, |cache| cache.entry_limit(10_000));
+            for _ in 0..2 {
+                assert_eq!(ask(&service, get("/")).await.body().len(), size * count);
+            }
+            assert_eq!(origin.calls(), if stored { 1 } else { 2 }, "{size} {count}");
+            let too_large = cache.stats().not_stored(NoCacheReason::TooLarge);
+            assert_eq!((cache.stats().stored(), too_large), if stored { (1, 0) } else { (0, 2) });
+        }
+    });
+}
+
 /// A body that stands still for a moment before it turns out to be too large.
 fn behind_a_pause() -> TestBody {
     let chunk = Bytes::from(vec![7; 1_000]);

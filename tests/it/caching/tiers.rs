@@ -533,6 +533,30 @@ async fn methods_that_are_not_cached_never_reach_the_tier() {
     assert_eq!((origin.calls(), tier.values().len()), (10, 0));
 }
 
+/// What will not be stored is of no use to other processes: they need not wait for its end.
+#[tokio::test]
+async fn a_call_whose_answer_makes_room_is_not_waited_for() {
+    let pieces = || (0..16).map(|_| Ok(Frame::data(Bytes::from(vec![7; 1 << 16]))));
+    let origin = Origin::sync(move |_, _| {
+        let body = http_body_util::StreamBody::new(futures_util::stream::iter(pieces())).boxed_unsync();
+        answer("").map(|_| body)
+    });
+    let tier = SharedTier::new(tower_gateway::clock::Clock::system());
+    let [one, other] = [(); 2].map(|()| process(&tier, &origin, |cache| cache.capacity(16 << 20)));
+    let mut still = Vec::new();
+    for number in 0..5 {
+        let mut body = send(&one.service, get(&format!("/{number}"))).await.unwrap().into_body();
+        for _ in 0..15 {
+            body.frame().await.unwrap().unwrap();
+        }
+        still.push(body);
+    }
+    settled().await;
+    assert_eq!(tier.claims(), 4, "four have room");
+    assert_eq!(ask(&other.service, get("/0")).await.body().len(), 1 << 20);
+    assert_eq!((origin.calls(), other.cache.tier_stats().unwrap().led), (6, 1));
+}
+
 /// Another process is at it and does not come to an end: nobody waits for it, and then once more for somebody here.
 #[tokio::test]
 async fn a_wait_is_as_long_with_a_second_tier_as_without() {
@@ -553,12 +577,37 @@ async fn a_wait_is_as_long_with_a_second_tier_as_without() {
         }
     };
     poll_all().await;
-    for _ in 0..49 {
-        clock.advance(SECOND / 10);
-        poll_all().await;
+    for (steps, calls) in [(24, 1), (2, 2), (23, 2), (2, 3)] {
+        for _ in 0..steps {
+            clock.advance(SECOND / 10);
+            poll_all().await;
+        }
+        assert_eq!(origin.calls(), calls, "half of the time for the other process, all of it in all");
     }
-    assert_eq!(origin.calls(), 1);
-    clock.advance(SECOND / 5);
-    poll_all().await;
-    assert_eq!(origin.calls(), 3, "all have a call");
+}
+
+/// The call of another process takes longer than it is waited for: those who waited share one of this process.
+#[tokio::test]
+async fn who_waited_in_vain_for_another_process_shares_a_call() {
+    let clock = ManualClock::at_unix_seconds(1_795_331_880);
+    let (origin, _called, go) = held();
+    let tier = SharedTier::new(clock.clock());
+    let [one, other] = [(); 2].map(|()| process(&tier, &origin, |cache| cache.clock(clock.clock())));
+    let mut first = Box::pin(text(&one.service, "/a"));
+    assert!(poll_some(&mut first).await.is_pending());
+    settled().await;
+    assert!(poll_some(&mut first).await.is_pending());
+    let mut batch = Box::pin(join_all((0..9).map(|_| text(&other.service, "/a"))));
+    for _ in 0..30 {
+        assert!(poll_some(&mut batch).await.is_pending());
+        settled().await;
+        clock.advance(SECOND / 10);
+    }
+    assert!(poll_some(&mut batch).await.is_pending());
+    assert_eq!(origin.calls(), 2);
+    go.notify_one();
+    assert_eq!(first.await, "call 1");
+    go.notify_one();
+    assert_eq!(batch.await, vec!["call 2"; 9]);
+    assert_eq!(text(&other.service, "/a").await, "call 2", "stored");
 }
