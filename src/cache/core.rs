@@ -2,7 +2,7 @@
 
 use super::{
     credentials::Credentials,
-    entry::Entry,
+    entry::{Entry, Meta},
     flight::FlightTable,
     key::{StoreKey, StoredKey},
     purge::Purge,
@@ -326,12 +326,14 @@ impl Core {
         (!settings.data_encrypted).then(|| Arc::clone(entry))
     }
 
-    /// What is stored for such a request counts as stale from now on, in the other processes, too.
-    pub(super) fn soften(self: &Arc<Self>, key: &StoredKey, request: &HeaderMap) {
+    /// What is stored for such a request counts as stale from now on, in the other processes, too, unless a later call than
+    /// the one that says so has brought it.
+    pub(super) fn soften(self: &Arc<Self>, key: &StoredKey, request: &HeaderMap, asked: Timestamp) {
         let _guard = self.update(key.borrowed());
         let Some(StoredValue(slot)) = self.store.get(key.borrowed()) else { return };
         let entry = slot.position(request).and_then(|at| slot.entries().get(at));
-        let Some(entry) = entry.filter(|entry| !entry.meta.is_soft_purged()) else { return };
+        let is_affected = |meta: &Meta| !meta.is_soft_purged() && !meta.is_of_later_call(asked);
+        let Some(entry) = entry.filter(|entry| is_affected(&entry.meta)) else { return };
         if let Some(tier) = &self.tier {
             tier.tell(&Purge::exactly(key.borrowed().bytes()).softly());
             // What is being read from the tier does not come back fresh.
@@ -363,26 +365,30 @@ impl Core {
 
     /// Remembers that the answer to such a request is not storable, unless answers to others under the same key are
     /// stored: those stay, and the request's own goes, if the service now forbids to keep it. An error, or what only
-    /// this client brought about, does not drive out what may be confirmed later; and what is so because of who asks is
-    /// remembered for nobody else.
+    /// this client brought about, does not drive out what may be confirmed later, nor does any answer what a later call
+    /// has brought; and what is so because of who asks is remembered for nobody else.
     pub(super) fn mark_pass(
         self: &Arc<Self>,
         key: &StoredKey,
         request: &HeaderMap,
-        reason: NoCacheReason,
-        now: Timestamp,
+        (reason, asked): (NoCacheReason, Timestamp),
         lead: Option<&Arc<Lead>>,
     ) {
         if reason == NoCacheReason::RequestDirective {
             return;
         }
+        let now = self.clock.now();
         let _guard = self.update(key.borrowed());
         let previous = self.slot(key);
         let entries = previous.as_ref().map_or(&[][..], Slot::entries);
         if !entries.is_empty() && !reason.is_about_the_resource() {
             return;
         }
-        let others: Vec<_> = entries.iter().filter(|entry| !entry.is_for(request)).cloned().collect();
+        let (own, others): (Vec<_>, Vec<_>) =
+            entries.iter().cloned().partition(|entry| entry.is_for(request));
+        if own.iter().any(|entry| entry.meta.is_of_later_call(asked)) {
+            return;
+        }
         let of_credentials = reason == NoCacheReason::Authorization;
         if of_credentials && previous.is_some_and(|slot| slot.is_pass(now, false)) {
             return;
@@ -425,7 +431,7 @@ mod tests {
     use crate::{
         cache::{
             Cache,
-            entry::{Content, Freshness, Meta},
+            entry::{Content, Freshness},
         },
         clock::ManualClock,
     };
@@ -437,6 +443,23 @@ mod tests {
         let meta = Meta::new(StatusCode::OK, (asked, asked), freshness, None, Box::default());
         let content = Content { headers: HeaderMap::new(), body: Bytes::new(), trailers: None };
         Arc::new(Entry::new(meta, content))
+    }
+
+    /// The answer to a `HEAD` says what was so when it was asked.
+    #[test]
+    fn an_older_answer_makes_nothing_newer_stale() {
+        let manual = ManualClock::at_unix_seconds(0);
+        let core = Arc::new(Cache::builder().clock(manual.clock()).build().unwrap().into_core());
+        let key = StoreKey::new(1, b"key").to_owned();
+        let earlier = core.clock.now();
+        manual.advance(Duration::from_secs(1));
+        let later = core.clock.now();
+        let stored = entry(later, 60);
+        core.write(&key, Slot::One(Arc::clone(&stored)));
+        for (asked, is_stale) in [(earlier, false), (later, true)] {
+            core.soften(&key, &HeaderMap::new(), asked);
+            assert_eq!(stored.meta.is_soft_purged(), is_stale);
+        }
     }
 
     /// While the second tier was asked, a call that shares with nobody may have come to its end.

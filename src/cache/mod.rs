@@ -44,7 +44,7 @@
 //! 6. The answer is stored when its body is complete: status 200, 203, 204, 300, 301 or 308; at most 1 MiB; no
 //!    `no-store`, `private`, `no-cache`, `Set-Cookie`, `Vary: *`, `text/event-stream`; as long as `Content-Length` said;
 //!    not a refusal of a gateway layer; and neither was it purged meanwhile nor has a later call brought a newer one.
-//!    Trailers are stored with it.
+//!    An older call's answer does not take a newer one away either. Trailers are stored with it.
 //!
 //! | request | status | body | fields |
 //! |---|---|---|---|

@@ -168,7 +168,9 @@ impl Purge {
     }
 
     /// Entries become stale at this moment and are not dropped: the RFC 9111 mode may confirm them, or serve them while the
-    /// service fails, for as long as it would after they had expired. In AWS mode a stale entry is never served.
+    /// service fails, for as long as it would after they had expired. A process that takes such an entry out of a second tier
+    /// later does not know when the purge was, and counts from when the answer was asked for. In AWS mode a stale entry is
+    /// never served.
     #[must_use]
     pub fn softly(mut self) -> Self {
         self.softly = true;
@@ -214,15 +216,15 @@ impl Purge {
         self.means_key(key) && self.tag.as_deref().is_none_or(has_tag)
     }
 
-    /// Whether a value stays, as what it may become here.
-    fn keeps(&self, key: &[u8], value: &StoredValue, now: Timestamp) -> bool {
+    /// Whether a value that is meant stays, as what it becomes here. `None`: it is not meant.
+    fn applied(&self, key: &[u8], value: &StoredValue, now: Timestamp) -> Option<bool> {
         if !self.means(key, value) {
-            return true;
+            return None;
         }
         if self.softly {
             value.0.entries().iter().for_each(|entry| entry.meta.purge_softly(now, Duration::ZERO));
         }
-        self.softly
+        Some(self.softly)
     }
 
     /// How many bytes it says what is to go with.
@@ -295,10 +297,9 @@ impl Core {
         self.purge_flights(purge);
         let (mut purged, now) = (0, self.clock.now());
         self.store.retain(&mut |key, value| {
-            if purge.means(key, value) {
-                purged += value.0.entries().len() as u64;
-            }
-            purge.keeps(key, value, now)
+            let Some(stays) = purge.applied(key, value, now) else { return true };
+            purged += value.0.entries().len() as u64;
+            stays
         });
         purged
     }
@@ -332,9 +333,14 @@ impl Core {
         if let Some(tier) = &self.tier {
             tier.tell(&purge);
         }
+        self.purge_heard(purge);
+    }
+
+    /// One that another process has told: whoever hears for it waits for no disk either.
+    pub(super) fn purge_heard(&self, purge: Purge) {
         self.purge_flights(&purge);
         let now = self.clock.now();
-        self.store.retain_behind(Arc::new(move |key, value| purge.keeps(key, value, now)));
+        self.store.retain_behind(Arc::new(move |key, value| purge.applied(key, value, now).unwrap_or(true)));
     }
 
     /// Here, and then everywhere else.

@@ -469,7 +469,17 @@ impl RequestContext {
         self.0.cache.read()
     }
 
+    /// Not of a refresh, whose request has its answer.
     pub(crate) fn set_error(&self, error: GatewayError) {
+        #[cfg(feature = "access-log")]
+        if self.is_refresh() {
+            return;
+        }
+        self.set_answered_error(error);
+    }
+
+    /// The one that the client is answered with.
+    pub(crate) fn set_answered_error(&self, error: GatewayError) {
         if let Some(outer) = self.outer() {
             outer.set_error(error.clone());
         }

@@ -22,6 +22,8 @@ pub(super) struct Observed {
     was_cached: AtomicBool,
     is_observed: AtomicBool,
     is_refresh: AtomicBool,
+    #[cfg(any(feature = "cache", feature = "timeout"))]
+    has_stand_in: AtomicBool,
     is_preflight: AtomicBool,
     /// Bytes of the request body that were read.
     request_received: AtomicU64,
@@ -193,6 +195,18 @@ impl RequestContext {
 
     pub(crate) fn is_refresh(&self) -> bool {
         self.0.observed.is_refresh.load(Relaxed)
+    }
+
+    /// A call is made for it in whose place a stored answer may be served, should the service be given up.
+    #[cfg(feature = "cache")]
+    pub(crate) fn note_stand_in(&self) {
+        self.0.observed.has_stand_in.store(true, Relaxed);
+    }
+
+    /// Whether the cache outside says what came of the request.
+    #[cfg(feature = "timeout")]
+    pub(crate) fn has_stand_in(&self) -> bool {
+        self.0.observed.has_stand_in.load(Relaxed) || self.outer().is_some_and(Self::has_stand_in)
     }
 
     /// A retry overwrites: the last attempt is what the client got. It is noted outside, too: whoever observes a retry around

@@ -112,6 +112,6 @@ fn note_error<R>(context: &RequestContext, response: &Response<R>) {
     if context.error().is_none()
         && let Some(error) = response.extensions().get::<GatewayError>()
     {
-        context.set_error(error.clone());
+        context.set_answered_error(error.clone());
     }
 }

@@ -93,7 +93,7 @@ impl Earlier {
 
 impl StateFile {
     /// Where a cache keeps its entries: as many as fit into `capacity` bytes, in memory and once more in the file, each
-    /// of up to `largest` bytes.
+    /// of up to `largest` bytes. Stores of one file share its table, which has as much as the largest of them has room for.
     ///
     /// # Errors
     ///
@@ -101,8 +101,8 @@ impl StateFile {
     pub fn cache_store(&self, capacity: u64, largest: u64) -> Result<FileCacheStore, StateFileError> {
         let memory = MemoryCacheStore::new(capacity, largest)?;
         let (earlier, bytes) = self.cached().map_err(|error| self.engine(&error))?;
-        let rows = Arc::new(Rows::new(bytes, capacity));
-        self.0.engine.owe(Arc::<Rows>::clone(&rows));
+        let rows = self.0.engine.rows(bytes);
+        rows.make_capacity(capacity);
         Ok(FileCacheStore {
             memory,
             file: self.clone(),
@@ -114,7 +114,7 @@ impl StateFile {
         })
     }
 
-    fn cached(&self) -> Result<(HashSet<Digest>, u64), Error> {
+    pub(super) fn cached(&self) -> Result<(HashSet<Digest>, u64), Error> {
         let table = self.database_or_closed()?.begin_read()?.open_table(CACHE)?;
         let (mut digests, mut bytes) = (HashSet::new(), 0);
         for row in table.iter()? {
@@ -325,7 +325,10 @@ impl CacheStore for FileCacheStore {
             // Until then nothing of an earlier run is served.
             drop(purging);
         };
-        let _closed = self.file.push(64, (Haste::Now, Full::Exceed), work, done);
+        if self.file.push(64, (Haste::Now, Full::Exceed), work, done).is_err() {
+            // It is being closed, and can be read until the writer has ended.
+            self.earlier.forget_all();
+        }
     }
 
     fn usage(&self) -> StoreUsage {

@@ -5,15 +5,16 @@
 
 use super::{
     error::StateFileError,
+    rows::Rows,
     tables,
-    writer::{Debt, Task, commit},
+    writer::{Task, commit},
 };
 use crate::clock::Clock;
 use ::redb::{Database, DatabaseError, Error};
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -29,7 +30,7 @@ pub(super) struct Engine {
     /// How often the file was opened by a process, this one included.
     run: u64,
     state: Mutex<State>,
-    debts: Mutex<Vec<Arc<dyn Debt>>>,
+    rows: OnceLock<Arc<Rows>>,
     /// How often it was opened anew.
     pub(super) reopened: AtomicU64,
 }
@@ -49,16 +50,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 impl Engine {
     pub(super) fn new(path: PathBuf, database: Database, (open, clock): (Opener, Clock), run: u64) -> Self {
         let state = Mutex::new(State::Open(Arc::new(database)));
-        Self { path, open, clock, run, state, debts: Mutex::default(), reopened: AtomicU64::new(0) }
+        Self { path, open, clock, run, state, rows: OnceLock::new(), reopened: AtomicU64::new(0) }
     }
 
     fn now(&self) -> u64 {
         self.clock.now().monotonic_nanos()
     }
 
-    /// Asks for it at the beginning of each transaction from now on.
-    pub(super) fn owe(&self, debt: Arc<dyn Debt>) {
-        self.debts.lock().unwrap_or_else(PoisonError::into_inner).push(debt);
+    /// The cache's table, which all stores of the file share, and each transaction begins with from now on. `bytes`: what
+    /// is in it, for the first of them.
+    pub(super) fn rows(&self, bytes: u64) -> Arc<Rows> {
+        Arc::clone(self.rows.get_or_init(|| Arc::new(Rows::new(bytes))))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -103,8 +105,7 @@ impl Engine {
             State::Failed { .. } => return Err(Error::PreviousIo),
             State::Closed => return Err(Error::DatabaseClosed),
         };
-        let debts = self.debts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        commit(&database, &debts, batch)
+        commit(&database, self.rows.get().map(Arc::as_ref), batch)
     }
 
     /// Lets go of a database whose disk has failed; `false` if the failure is no news, or not the disk's.

@@ -1,6 +1,6 @@
 //! The table of cache entries: what the writer does to it, within its capacity, and what it owes after a failure.
 
-use super::{error::StateFileError, tables::CACHE, writer::Debt};
+use super::{error::StateFileError, tables::CACHE};
 use crate::{
     cache::{KeepValue, StoredFor, StoredValue},
     clock::Timestamp,
@@ -19,11 +19,14 @@ use std::{
 /// Of a key.
 pub(super) type Digest = [u8; 32];
 
-/// How much is in the table; only the writer changes it.
+/// The table, of all stores of the file. How much is in it, only the writer changes.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
+    /// In the transaction that is under way.
     bytes: AtomicU64,
-    capacity: u64,
+    /// On the disk.
+    committed: AtomicU64,
+    capacity: AtomicU64,
     /// Where room was made last.
     cursor: Mutex<Digest>,
     owed: Mutex<Owed>,
@@ -108,10 +111,12 @@ impl Due {
     }
 }
 
-impl Debt for Rows {
-    fn pay(&self, transaction: &WriteTransaction) -> Result<(), Error> {
+impl Rows {
+    /// What the disk has refused before: each transaction begins with it.
+    pub(super) fn pay(&self, transaction: &WriteTransaction) -> Result<(), Error> {
         // Of a transaction that failed.
         self.walks().clear();
+        self.bytes.store(self.committed.load(Relaxed), Relaxed);
         let mut owed = self.owed();
         let due = std::mem::take(&mut owed.due);
         owed.in_payment.join(due);
@@ -121,8 +126,8 @@ impl Debt for Rows {
         }
     }
 
-    /// One walk for all purges that came together, after what was stored before them.
-    fn end(&self, transaction: &WriteTransaction) -> Result<(), Error> {
+    /// After all pieces of the batch: one walk for all purges that came together, after what was stored before them.
+    pub(super) fn end(&self, transaction: &WriteTransaction) -> Result<(), Error> {
         let walks = std::mem::take(&mut *self.walks());
         let Some(Walk { now, .. }) = walks.last() else { return Ok(()) };
         let keep = |key: &[u8], value: &StoredValue| walks.iter().all(|walk| (walk.keep)(key, value));
@@ -136,7 +141,9 @@ impl Debt for Rows {
         Ok(())
     }
 
-    fn paid(&self) {
+    /// What was done last is on the disk.
+    pub(super) fn paid(&self) {
+        self.committed.store(self.bytes.load(Relaxed), Relaxed);
         self.owed().in_payment = Due::default();
     }
 }
@@ -159,8 +166,18 @@ fn fates(
 }
 
 impl Rows {
-    pub(super) fn new(bytes: u64, capacity: u64) -> Self {
-        Self { bytes: bytes.into(), capacity, ..Self::default() }
+    pub(super) fn new(bytes: u64) -> Self {
+        Self { committed: bytes.into(), ..Self::default() }
+    }
+
+    /// The largest store says how much there may be.
+    pub(super) fn make_capacity(&self, capacity: u64) {
+        self.capacity.fetch_max(capacity, Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn committed(&self) -> u64 {
+        self.committed.load(Relaxed)
     }
 
     fn walks(&self) -> MutexGuard<'_, Vec<Walk>> {
@@ -206,8 +223,9 @@ impl Rows {
         let mut table = transaction.open_table(CACHE)?;
         let before = table.insert(digest, bytes)?.map_or(0, |old| old.value().len() as u64);
         let mut total = (self.bytes.load(Relaxed) + bytes.len() as u64).saturating_sub(before);
-        if total > self.capacity {
-            total = total.saturating_sub(self.make_room(&mut table, digest, total - self.capacity)?);
+        let excess = total.saturating_sub(self.capacity.load(Relaxed));
+        if excess > 0 {
+            total = total.saturating_sub(self.make_room(&mut table, digest, excess)?);
         }
         self.bytes.store(total, Relaxed);
         Ok(())

@@ -1,13 +1,10 @@
 //! The one thread that writes: a batch is one transaction, and durable when it is answered.
 
-use super::{engine::Engine, error::StateFileError, queue::Queue};
+use super::{engine::Engine, error::StateFileError, queue::Queue, rows::Rows};
 use ::redb::{Database, Error, WriteTransaction};
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -18,17 +15,6 @@ pub(super) trait Task: Send {
 
     /// After the commit: all of the batch is in the file, or nothing is.
     fn done(self: Box<Self>, outcome: Result<(), StateFileError>);
-}
-
-/// What must be done as soon as the disk takes it, since it has refused it before: each transaction begins with it.
-pub(super) trait Debt: Send + Sync {
-    fn pay(&self, transaction: &WriteTransaction) -> Result<(), Error>;
-
-    /// After all pieces of the batch.
-    fn end(&self, transaction: &WriteTransaction) -> Result<(), Error>;
-
-    /// What was paid last is on the disk.
-    fn paid(&self);
 }
 
 /// Boxed: a function of the transaction, and one of its result.
@@ -104,15 +90,15 @@ pub(super) fn write_all(engine: &Engine, (tasks, counts): (&Tasks, &Counts), pau
 /// damage can make the file fall back to an older one unseen.
 pub(super) fn commit(
     database: &Database,
-    debts: &[Arc<dyn Debt>],
+    rows: Option<&Rows>,
     batch: &mut [Box<dyn Task>],
 ) -> Result<(), Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_two_phase_commit(true);
-    debts.iter().try_for_each(|debt| debt.pay(&transaction))?;
+    rows.map_or(Ok(()), |rows| rows.pay(&transaction))?;
     batch.iter_mut().try_for_each(|task| task.run(&transaction))?;
-    debts.iter().try_for_each(|debt| debt.end(&transaction))?;
+    rows.map_or(Ok(()), |rows| rows.end(&transaction))?;
     transaction.commit()?;
-    debts.iter().for_each(|debt| debt.paid());
+    rows.iter().for_each(|rows| rows.paid());
     Ok(())
 }

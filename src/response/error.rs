@@ -365,6 +365,11 @@ impl GatewayError {
         remains: Remains,
     ) -> Response<B> {
         context.set_error(self.clone());
+        self.unnoted(context, remains)
+    }
+
+    /// The same without the note, for who leaves that to others.
+    pub(crate) fn unnoted<B: From<Bytes>>(self, context: &RequestContext, remains: Remains) -> Response<B> {
         self.into_response(context.api_kind(), remains.of_method(context.method()))
     }
 

@@ -25,6 +25,8 @@ pin_project! {
         deadline: Deadline,
         context: Option<RequestContext>,
         is_head: bool,
+        // Whether a cache outside says whether it has come to this.
+        leaves_note: bool,
     }
 }
 
@@ -54,8 +56,13 @@ const MOST_SPARED: Duration = Duration::from_secs(300);
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 
 impl<F> TimeoutFuture<F> {
-    pub(super) fn new(inner: F, deadline: Deadline, context: Option<RequestContext>, is_head: bool) -> Self {
-        Self { inner: Some(inner), deadline, context, is_head }
+    pub(super) fn new(
+        inner: F,
+        deadline: Deadline,
+        context: Option<RequestContext>,
+        (is_head, leaves_note): (bool, bool),
+    ) -> Self {
+        Self { inner: Some(inner), deadline, context, is_head, leaves_note }
     }
 }
 
@@ -77,7 +84,10 @@ where
         }
         this.inner.set(None);
         let remains = Remains::of_head(*this.is_head);
-        Poll::Ready(Ok(timed_out().refuse_in(this.context.as_ref(), remains)))
+        Poll::Ready(Ok(match this.context {
+            Some(context) if *this.leaves_note => timed_out().unnoted(context, remains),
+            context => timed_out().refuse_in(context.as_ref(), remains),
+        }))
     }
 }
 

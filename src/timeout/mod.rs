@@ -11,6 +11,7 @@
 //!    service is occupied meanwhile. Without a minimum rate, or with this layer used alone, it counts like any other time.
 //! 3. When it rings, the service's future is dropped and the client gets `INTEGRATION_TIMEOUT`. An answer that is there
 //!    at that moment wins.
+//!    Inside of a cache that serves a stored answer instead, the request's context has no error.
 //! 4. Only the head of the answer is bounded: a streaming body or an upgraded connection (101) may go on. Work that the
 //!    service has spawned goes on too, as a back end does after AWS has answered.
 //!
@@ -186,6 +187,18 @@ pub struct TimeoutService<S> {
     layer: TimeoutLayer,
 }
 
+/// Whether a cache outside may serve something else instead of the refusal: known from its call on.
+fn leaves_note(context: &RequestContext) -> bool {
+    #[cfg(feature = "access-log")]
+    let leaves = context.has_stand_in();
+    #[cfg(not(feature = "access-log"))]
+    let leaves = {
+        let _nobody_asks = context;
+        false
+    };
+    leaves
+}
+
 impl<S, B, R> Service<Request<B>> for TimeoutService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
@@ -205,7 +218,8 @@ where
         let of_method = context.as_ref().and_then(|context| config.of_method(context, &request));
         let is_head = *request.method() == Method::HEAD;
         let deadline = self.layer.deadline(config.timeout(context.as_ref(), of_method));
-        TimeoutFuture::new(self.inner.call(request), deadline, context, is_head)
+        let leaves_note = context.as_ref().is_some_and(leaves_note);
+        TimeoutFuture::new(self.inner.call(request), deadline, context, (is_head, leaves_note))
     }
 }
 

@@ -100,7 +100,7 @@ fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
     match verdict(job, head, present, now) {
         Verdict::Discard(reason) => released(job, motor, reason),
         Verdict::Contradict(reason) => {
-            job.core.soften(&job.key.primary, &job.request.headers());
+            job.core.soften(&job.key.primary, &job.request.headers(), job.started);
             released(job, motor, reason)
         }
         Verdict::ServeStale => match &job.entry {
@@ -129,11 +129,13 @@ fn land(flight: &Flight, mut motor: Motor, cx: &mut Context<'_>) -> After {
 /// A refusal of a layer inside the cache is not the service's answer, whatever the rules would say to its status. One
 /// for a service that was given up says that it failed.
 fn verdict(job: &Job, head: HeadRef<'_>, present: Present, now: Timestamp) -> Verdict {
-    if head.extensions.get::<GatewayError>().is_some() {
-        return match is_given_up(head.extensions) && stand_in(job, now).is_some() {
-            true => Verdict::ServeStale,
-            false => Verdict::Discard(NoCacheReason::GatewayRefusal),
-        };
+    if let Some(refusal) = head.extensions.get::<GatewayError>() {
+        if is_given_up(head.extensions) && stand_in(job, now).is_some() {
+            return Verdict::ServeStale;
+        }
+        // Who refused may have left that to the cache, which alone knows what it has instead.
+        job.request.context.iter().for_each(|context| context.set_error(refusal.clone()));
+        return Verdict::Discard(NoCacheReason::GatewayRefusal);
     }
     let response =
         ResponseView { status: head.status, headers: head.headers, requested: job.started, responded: now };
@@ -168,7 +170,7 @@ fn released(job: &Job, mut motor: Motor, reason: NoCacheReason) -> After {
     job.core.counters.not_stored(reason);
     // The answer to a `HEAD` says nothing about those to others that share its key.
     if reason != NoCacheReason::GatewayRefusal && !job.lookup.as_get {
-        mark_pass(job, reason, job.core.clock.now());
+        mark_pass(job, reason);
     }
     After::Landed { landing: Landing::Released(reason), raw: motor.as_mut().raw(), own: None }
 }
@@ -198,7 +200,7 @@ fn freshened(
     let entry = Arc::new(Entry::new(meta, content));
     let stored = match plan {
         Ok(_) => keep(flight, &entry),
-        Err(reason) => outdated(job, *reason, now),
+        Err(reason) => outdated(job, *reason),
     };
     let how = How::Freshened { stored, status };
     // The 304 itself is of no use to anybody.
@@ -212,18 +214,19 @@ fn freshened(
 
 /// What is stored leaves where the service now forbids to keep it, or has another answer in its place. It stays where only
 /// this confirmation of it is not for others.
-fn outdated(job: &Job, reason: NoCacheReason, now: Timestamp) -> bool {
+fn outdated(job: &Job, reason: NoCacheReason) -> bool {
     job.core.counters.not_stored(reason);
     if reason == NoCacheReason::Contradicted {
         job.core.forget_answer(&job.key.primary, &job.request.headers(), job.started);
     } else if reason.is_about_the_resource() {
-        mark_pass(job, reason, now);
+        mark_pass(job, reason);
     }
     false
 }
 
-fn mark_pass(job: &Job, reason: NoCacheReason, now: Timestamp) {
-    job.core.mark_pass(&job.key.primary, &job.request.headers(), reason, now, job.lead.as_ref());
+fn mark_pass(job: &Job, reason: NoCacheReason) {
+    let why = (reason, job.started);
+    job.core.mark_pass(&job.key.primary, &job.request.headers(), why, job.lead.as_ref());
 }
 
 fn selection(job: &Job, plan: &StorePlan) -> Option<Selection> {

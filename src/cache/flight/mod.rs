@@ -351,11 +351,11 @@ impl Flight {
     /// an entry, the next ones do not wait for each other.
     #[cold]
     fn overflow(&self, reason: NoCacheReason) {
-        let Job { core, key, request, lead, .. } = &self.job;
+        let Job { core, key, request, lead, started, .. } = &self.job;
         core.flights.remove(self);
         core.counters.not_stored(reason);
         if reason == NoCacheReason::TooLarge {
-            core.mark_pass(&key.primary, &request.headers(), reason, core.clock.now(), lead.as_ref());
+            core.mark_pass(&key.primary, &request.headers(), (reason, *started), lead.as_ref());
         }
         if let Some(lead) = lead {
             lead.release();

@@ -202,6 +202,10 @@ where
         rider: Rider,
     ) -> Rider {
         let entry = rider.flight().job().entry.as_deref();
+        #[cfg(feature = "access-log")]
+        if entry.is_some() {
+            RequestContext::of(request.extensions()).inspect(|context| context.note_stand_in());
+        }
         layer.core.rules.prepare(request.headers_mut(), present, entry);
         rider.flight().start(Call::motor(source.call(request)));
         rider

@@ -200,9 +200,9 @@ impl Tier {
                 match judged {
                     Judged::Gone => return None,
                     Judged::Stale => {
-                        // When that was is not known: at the latest now.
-                        let entries = value.0.entries().iter();
-                        entries.for_each(|entry| entry.meta.purge_softly(now, Duration::ZERO));
+                        // When that was is not known: not before it was asked for.
+                        let metas = value.0.entries().iter().map(|entry| &entry.meta);
+                        metas.for_each(|meta| meta.purge_softly(now, meta.age(now)));
                     }
                     Judged::Good => {}
                 }
@@ -294,15 +294,13 @@ impl PurgeListener for Purger {
             let told = words::from_bytes(words);
             // What this cache has told has been in force since, and took nothing from the tier meanwhile.
             if let Some((_, purges)) = told.as_ref().filter(|(maker, _)| *maker != tier.maker) {
-                for purge in purges {
-                    core.purge(purge);
-                }
+                purges.iter().for_each(|purge| core.purge_heard(purge.clone()));
             }
             let known = told.is_some_and(|(_, purges)| tier.log().push(number, purges));
             // One of a newer version, or out of order: whatever it meant, it is gone.
             if !known {
                 tier.log().reset(number);
-                core.purge(&Purge::all());
+                core.purge_heard(Purge::all());
             }
         });
     }
@@ -314,7 +312,7 @@ impl PurgeListener for Purger {
     fn missed(&self, number: u64) {
         self.with(|core, tier| {
             tier.log().reset(number);
-            core.purge(&Purge::all());
+            core.purge_heard(Purge::all());
         });
     }
 }

@@ -332,3 +332,50 @@ fn a_change_waits_for_no_disk() {
     assert_eq!(third.ask("/c"), "first");
     assert!(["/a", "/b"].iter().all(|path| third.ask(path) != "first"));
 }
+
+/// While the rest is written, what an earlier run has stored can still be read.
+#[test]
+fn what_is_changed_while_the_file_is_being_closed_is_not_served() {
+    let place = Place::new("closing");
+    let rfc = |cache: CacheBuilder| cache.rfc9111(Rfc9111::new());
+    {
+        let file = place.open().unwrap();
+        let first = Cached::with(&file, "first", rfc);
+        ["/a", "/b"].iter().for_each(|path| drop(first.ask(path)));
+    }
+    let file = place.open().unwrap();
+    let second = Cached::with(&file, "second", rfc);
+    // The first thing that `close` does.
+    file.0.tasks.close();
+    assert_eq!(second.ask("/b"), "first", "it is there to be read");
+    assert_eq!(second.send("DELETE", "/a"), "second");
+    assert_eq!(second.ask("/a"), "second", "it was changed");
+}
+
+#[test]
+fn a_transaction_that_failed_takes_nothing_off_the_count_of_what_is_there() {
+    let place = Place::new("counted");
+    let bad = Bad::new(&place, false);
+    let cached = Cached::with(&bad.file, "first", |cache| cache.rfc9111(Rfc9111::new()));
+    ["/a", "/b"].iter().for_each(|path| drop(cached.ask(path)));
+    bad.file.flush().unwrap();
+    bad.fails.store(true, SeqCst);
+    cached.send("DELETE", "/a");
+    assert!(bad.file.flush().is_err());
+    bad.fails.store(false, SeqCst);
+    bad.clock.advance(Duration::from_secs(1));
+    bad.file.flush().unwrap();
+    let (left, bytes) = bad.file.cached().unwrap();
+    assert_eq!((left.len(), bad.file.0.engine.rows(0).committed()), (1, bytes));
+}
+
+#[test]
+fn stores_of_one_file_count_what_is_there_together() {
+    let place = Place::new("together");
+    let file = place.open().unwrap();
+    let [one, other] = ["one", "other"].map(|run| Cached::on(&file, run));
+    assert_eq!((one.ask("/a"), other.ask("/b")), ("one".into(), "other".into()));
+    file.flush().unwrap();
+    let (all, bytes) = file.cached().unwrap();
+    assert_eq!((all.len(), file.0.engine.rows(0).committed()), (2, bytes));
+}

@@ -478,15 +478,19 @@ fn told(calls: usize) -> (Vec<oneshot::Sender<()>>, Origin) {
 }
 
 /// With a `Cache-Control` for each.
-fn told_saying(calls: usize, control: fn(usize) -> &'static str) -> (Vec<oneshot::Sender<()>>, Origin) {
+fn told_saying(
+    calls: usize,
+    control: impl Fn(usize) -> &'static str + Send + Sync + 'static,
+) -> (Vec<oneshot::Sender<()>>, Origin) {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..calls).map(|_| oneshot::channel()).unzip();
     let receivers: Mutex<Vec<_>> = Mutex::new(receivers.into_iter().map(Some).collect());
     let origin = Origin::new(move |_, call| {
         let told: oneshot::Receiver<()> = receivers.lock().unwrap()[call - 1].take().unwrap();
+        let control = control(call);
         async move {
             told.await.map_err(|_| TestError::from("not told"))?;
             let answer = with(answer(format!("call {call}")), "surrogate-key", "all");
-            Ok(with(answer, "cache-control", control(call)))
+            Ok(with(answer, "cache-control", control))
         }
     });
     (senders, origin)
@@ -547,14 +551,18 @@ fn what_was_overtaken_replaces_nothing_newer_and_nothing_purged() {
 }
 
 /// Nobody waits for anybody while a key is hit-for-miss, or where calls are not shared: the newest answer stays all the
-/// same.
+/// same, whether the older one could be stored or forbids it.
 #[test]
 fn an_older_call_that_went_alone_replaces_nothing_newer() {
-    for (shares, is_rfc) in [(true, false), (false, false), (true, true), (false, true)] {
+    for ((shares, is_rfc), older) in [(true, false), (false, false), (true, true), (false, true)]
+        .into_iter()
+        .flat_map(|case| ["max-age=300", "no-store"].map(|older| (case, older)))
+    {
         run(async {
-            let (tell, origin) = told_saying(3, |call| if call == 1 { "no-store" } else { "max-age=300" });
+            let control = move |call| ["no-store", older, "max-age=300"][call - 1];
+            let (tell, origin) = told_saying(3, control);
             let (service, cache, clock) = cached(&origin, |cache| in_mode(cache, is_rfc).coalesce(shares));
-            let [first, older, newer]: [_; 3] = tell.try_into().unwrap();
+            let [first, before_it, newer]: [_; 3] = tell.try_into().unwrap();
             first.send(()).unwrap();
             assert_eq!(text(&service, "/").await, "call 1");
             let mut before = Box::pin(ask(&service, get("/")));
@@ -564,14 +572,12 @@ fn an_older_call_that_went_alone_replaces_nothing_newer() {
             assert!(poll_some(&mut after).await.is_pending());
             newer.send(()).unwrap();
             assert_eq!(said(after.await), "call 3");
-            older.send(()).unwrap();
+            before_it.send(()).unwrap();
             assert_eq!(said(before.await), "call 2");
-            assert_eq!(
-                (text(&service, "/").await, origin.calls()),
-                ("call 3".to_owned(), 3),
-                "{shares} {is_rfc}"
-            );
-            assert_eq!(cache.stats().not_stored(NoCacheReason::Superseded), 1);
+            let (next, calls) = (text(&service, "/").await, origin.calls());
+            assert_eq!((&*next, calls), ("call 3", 3), "{shares} {is_rfc} {older}");
+            let superseded = u64::from(older != "no-store");
+            assert_eq!(cache.stats().not_stored(NoCacheReason::Superseded), superseded);
         });
     }
 }

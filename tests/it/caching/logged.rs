@@ -7,10 +7,13 @@ use std::sync::Mutex;
 use tower::service_fn;
 use tower_gateway::{
     cache::{Cache, rfc::Rfc9111},
+    context::{RequestContext, RequestContextLayer},
     gateway::Gateway,
     observe::{AccessLog, AccessLogFormat, AccessLogLayer, IntegrationTimerLayer, LogApi, RequestEvent},
+    response::{Cause, GatewayError},
     route::{ApiMethod, CacheSettings, MethodSettings, Routes, UnauthorizedCacheControl},
     stage::{Deployment, Stage, Stages},
+    timeout::TimeoutLayer,
 };
 
 const FORMAT: &str = "$context.requestId $context.httpMethod $context.status $context.responseLength $context.cache.status $context.cache.reason $context.error.responseType $context.error.layer $context.integration.status";
@@ -121,4 +124,45 @@ fn what_a_refresh_comes_to_is_no_part_of_the_stale_answer_before_it() {
     });
     assert_eq!(calls.load(SeqCst), 2, "one of them refreshes");
     assert_eq!(*lines.lock().unwrap(), ["miss 200 0 backend-1 STREAMED", "stale - - - -"]);
+}
+
+/// Behind the cache, a timer of one's own gives the service up: the context has an error where the client gets one.
+#[test]
+fn what_is_served_in_place_of_a_service_that_was_given_up_is_no_error() {
+    let given_up = Some(Cause::IntegrationTimeout);
+    for (directive, status, cause) in [
+        ("stale-if-error=60", 200, None),
+        ("stale-while-revalidate=60", 200, None),
+        ("must-revalidate", 504, given_up),
+    ] {
+        run(async {
+            let manual = ManualClock::at_unix_seconds(1_795_331_880);
+            let cache = Cache::builder().rfc9111(Rfc9111::new()).clock(manual.clock()).build().unwrap();
+            let (kept, control) = (Arc::<Mutex<Vec<_>>>::default(), format!("max-age=1, {directive}"));
+            let contexts = Arc::clone(&kept);
+            let inner = service_fn(move |request: Request<Full<Bytes>>| {
+                let mut contexts = contexts.lock().unwrap();
+                contexts.push(RequestContext::of(request.extensions()).unwrap().clone());
+                let answers = contexts.len() == 1;
+                let answer = Response::builder().header("cache-control", &control);
+                let answer = answer.body(Full::<Bytes>::from("noon")).unwrap();
+                async move { if answers { Ok::<_, Infallible>(answer) } else { std::future::pending().await } }
+            });
+            let timed = TimeoutLayer::new(SECOND).clock(manual.clock()).layer(inner);
+            let service = RequestContextLayer::new().layer(CacheLayer::new(cache).layer(timed));
+            drop(service.clone().oneshot(get("/time")).await.unwrap());
+            manual.advance(2 * SECOND);
+            let asked = tokio::spawn(service.oneshot(get("/time")));
+            for _ in 0..2 {
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+                manual.advance(SECOND);
+            }
+            assert_eq!(asked.await.unwrap().unwrap().status(), status, "{directive}");
+            let contexts = kept.lock().unwrap();
+            assert_eq!(contexts.len(), 2);
+            assert_eq!(contexts[1].error().map(GatewayError::cause), cause, "{directive}");
+        });
+    }
 }

@@ -10,7 +10,10 @@ use http::{HeaderName, Method};
 use tokio::sync::Notify;
 use tower_gateway::{
     api_key::{ApiKey, ApiKeyLayer, ApiKeys},
-    cache::{CacheStatus, Purge},
+    cache::{
+        CacheStatus, CacheStore, CacheTier, KeepValue, MemoryCacheStore, Purge, StoreKey, StoreUsage,
+        StoredKey, StoredValue,
+    },
     context::PrincipalLayer,
     filter::Head,
     route::{ApiMethod, CacheKey, Routes},
@@ -317,6 +320,81 @@ async fn a_process_that_has_not_heard_of_a_purge_takes_nothing_out_of_the_tier()
     other.seat.deaf(true);
     one.cache.purge_everywhere(&Purge::all().path("/other"), SECOND).await.unwrap();
     assert_eq!(text(&other.service, "/a").await, "call 2", "the purge might have been about it");
+}
+
+/// A store that is slow to forget while somebody waits for it, and counts how often somebody does.
+#[derive(Debug)]
+struct SlowStore {
+    memory: MemoryCacheStore,
+    waits: Arc<AtomicUsize>,
+}
+
+impl CacheStore for SlowStore {
+    fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
+        self.memory.get(key)
+    }
+
+    fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
+        self.memory.insert(key, value)
+    }
+
+    fn remove(&self, key: StoreKey<'_>) {
+        self.memory.remove(key);
+    }
+
+    fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool) {
+        self.waits.fetch_add(1, SeqCst);
+        self.memory.retain(keep);
+    }
+
+    fn retain_behind(&self, keep: Arc<KeepValue>) {
+        self.memory.retain(&mut |key, value| keep(key, value));
+    }
+
+    fn usage(&self) -> StoreUsage {
+        self.memory.usage()
+    }
+}
+
+/// The fleet's own task hears of purges, and keeps this process alive beside that.
+#[tokio::test]
+async fn a_purge_that_is_heard_waits_for_no_store() {
+    let origin = Origin::counting();
+    let tier = SharedTier::new(tower_gateway::clock::Clock::system());
+    let (waits, memory) = (Arc::<AtomicUsize>::default(), MemoryCacheStore::new(1 << 20, 1 << 18).unwrap());
+    let slow = SlowStore { memory, waits: Arc::clone(&waits) };
+    let (one, other) =
+        (process(&tier, &origin, |cache| cache), process(&tier, &origin, |cache| cache.store(slow)));
+    assert_eq!(text(&other.service, "/a").await, "call 1");
+    settled().await;
+    one.cache.purge_everywhere(&Purge::all().path("/a"), SECOND).await.unwrap();
+    assert_eq!(text(&other.service, "/a").await, "call 2");
+    settled().await;
+    let nonsense = Bytes::from_static(b"of a newer version");
+    CacheTier::announce(&one.seat, nonsense).await.unwrap();
+    assert_eq!(text(&other.service, "/a").await, "call 3", "whatever it meant");
+    assert_eq!(waits.load(SeqCst), 0);
+}
+
+/// When it was is not told: not before the answer was asked for.
+#[tokio::test]
+async fn a_soft_purge_that_is_known_of_only_is_as_old_as_it_may_be() {
+    for (later, said) in [(30 * SECOND, "call 1"), (3_600 * SECOND, "call 2")] {
+        let clock = ManualClock::at_unix_seconds(1_795_331_880);
+        let tier = SharedTier::new(clock.clock());
+        let directives = "max-age=86400, stale-while-revalidate=60";
+        let origin =
+            Origin::sync(move |_, call| with(answer(format!("call {call}")), "cache-control", directives));
+        let rfc = tower_gateway::cache::rfc::Rfc9111::new;
+        let [one, other] =
+            [(); 2].map(|()| process(&tier, &origin, |cache| cache.rfc9111(rfc()).clock(clock.clock())));
+        assert_eq!(text(&one.service, "/a").await, "call 1");
+        settled().await;
+        one.cache.purge_everywhere(&Purge::all().softly(), SECOND).await.unwrap();
+        clock.advance(later);
+        assert_eq!(text(&other.service, "/a").await, said);
+        settled().await;
+    }
 }
 
 /// Two processes that have both answers, on a clock of their own.
