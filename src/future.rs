@@ -1,8 +1,8 @@
 //! The response futures of the layers: forward and touch up the answer, or answer at once, or wait before either.
 //!
-//! The future of the service inside has some hundred bytes. The compiler makes it in its place in ours, unless a value that
-//! must be dropped lives across the call: as it would have to be dropped if the call panics, the future is then made elsewhere
-//! and copied. So a layer drops what it needs no longer before it calls.
+//! The future of the service inside has some hundred bytes. The compiler makes it in its place in ours, unless a value
+//! that must be dropped lives across the call: as it would have to be dropped if the call panics, the future is then made
+//! elsewhere and copied. So a layer drops what it needs no longer before it calls.
 
 use http::Response;
 use pin_project_lite::pin_project;

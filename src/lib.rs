@@ -71,8 +71,8 @@
 //!
 //! # Layers stacked by hand
 //!
-//! A [`Gateway`](gateway::Gateway) has the order built in. Layers that you stack yourself stand in this one, from outside to
-//! inside; leave out what you do not need:
+//! A [`Gateway`](gateway::Gateway) has the order built in. Layers that you stack yourself stand in this one, from outside
+//! to inside; leave out what you do not need:
 //!
 //! `TraceLayer`, `SpanLayer`, `ObserveLayer` or `AccessLogLayer`, `GatewayResponseLayer`, `MutualTlsLayer`, `CorsLayer`,
 //! `FilterLayer`, `StageRouter`, `PayloadLimitLayer`, `ResourcePolicyLayer`, the authorizers (`SigV4AuthLayer`,
@@ -86,8 +86,8 @@
 //!   has nobody to charge.
 //! * A `CacheLayer` outside of a layer that refuses serves stored answers to callers whom that layer would refuse.
 //!
-//! What differs from a [`Gateway`](gateway::Gateway): here a `CorsLayer` answers preflights before a `FilterLayer` inside of
-//! it sees them, and a request that is refused for its body after it was charged stays charged.
+//! What differs from a [`Gateway`](gateway::Gateway): here a `CorsLayer` answers preflights before a `FilterLayer` inside
+//! of it sees them, and a request that is refused for its body after it was charged stays charged.
 //!
 //! ```
 //! # #[cfg(feature = "gateway")]

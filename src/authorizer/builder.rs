@@ -184,9 +184,9 @@ impl AuthorizerBuilder {
         self
     }
 
-    /// For how long after its TTL an answer that allows is still used while a call for a new one runs in a tokio task
-    /// of its own; where there is no tokio runtime the request waits for it. Default: 0, as on AWS. If the call fails the old
-    /// answer stays until this time is over; if it says `Unauthorized` it goes at once.
+    /// For how long after its TTL an answer that allows is still used while a call for a new one runs in a tokio task of
+    /// its own; where there is no tokio runtime the request waits for it. Default: 0, as on AWS. If the call fails the
+    /// old answer stays until this time is over; if it says `Unauthorized` it goes at once.
     pub fn stale_while_revalidate(mut self, period: Duration) -> Self {
         self.stale_while_revalidate = period;
         self
@@ -208,8 +208,8 @@ impl AuthorizerBuilder {
 
     /// What processes that share answers and revocations know identities by and encrypt answers with: the same 16 random
     /// bytes in all of them (see `redis::Fleet::share_authorizer`). It is a secret: who knows it can read and forge
-    /// answers where they are kept, and try tokens. Somebody who does not, and can write there, can put an old answer back to its
-    /// place, until its TTL and 60 s are over since its call. Default: random, and every process its own.
+    /// answers where they are kept, and try tokens. Somebody who does not, and can write there, can put an old answer
+    /// back to its place, until its TTL and 60 s are over since its call. Default: random, and every process its own.
     pub fn shared_secret(mut self, secret: [u8; 16]) -> Self {
         self.secret = Some(secret);
         self
@@ -250,9 +250,9 @@ impl AuthorizerBuilder {
     /// # Errors
     ///
     /// An empty name, an identity source of an unknown form, none where answers are cached, other than one header for
-    /// TOKEN, a validation expression that does not compile or belongs to no TOKEN authorizer, simple responses
-    /// without payload format 2.0, a TTL above 3600 s, a stale period or a negative TTL without a TTL, a timeout or capacity of 0; a
-    /// system without randomness.
+    /// TOKEN, a validation expression that does not compile or belongs to no TOKEN authorizer, simple responses without
+    /// payload format 2.0, a TTL above 3600 s, a stale period or a negative TTL without a TTL, a timeout or capacity of
+    /// 0; a system without randomness.
     pub fn build(self) -> Result<Authorizer, ConfigError> {
         let sources =
             self.sources.iter().map(|text| IdentitySource::parse(text)).collect::<Result<Vec<_>, _>>()?;

@@ -115,10 +115,10 @@ impl AuthorizerLayer {
     }
 
     /// A resource policy that decides together with the authorizers
-    /// ([`combine::lambda_authorizer`](crate::policy::combine::lambda_authorizer)): its explicit deny ends a request before the function is called, and its allow
-    /// counts where the authorizer's policy says nothing. Default: none; calls through a
-    /// [private](Ingress::private) entry are refused then. The ARNs that it is asked about are of the API that it is
-    /// attached to, whatever [`api`](Self::api) says. A gateway gives its own.
+    /// ([`combine::lambda_authorizer`](crate::policy::combine::lambda_authorizer)): its explicit deny ends a request
+    /// before the function is called, and its allow counts where the authorizer's policy says nothing. Default: none;
+    /// calls through a [private](Ingress::private) entry are refused then. The ARNs that it is asked about are of the API
+    /// that it is attached to, whatever [`api`](Self::api) says. A gateway gives its own.
     pub fn resource_policy(self, policy: &ResourcePolicy) -> Self {
         self.change(|config| config.resource_policy = Some(policy.clone()))
     }

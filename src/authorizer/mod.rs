@@ -40,14 +40,15 @@
 //! `ACCESS_DENIED` may show `$context.authorizer.*` of the caller that is denied.
 //!
 //! The cache is keyed by the values of the identity sources in order (all values of a repeated parameter, of which the
-//! function is told the last), by the stage, and by the authorizer. The key is 128 bits of SipHash with a secret drawn at the
-//! start; no token is kept. Method and path are **not** in the key: a policy that names only the method that was called first
-//! refuses the next one until the TTL is over ([`Authorizer::single_method_policies`]), and a function that looks at
-//! anything else than its identity sources decides for requests it has not seen. [`Authorizer`] is the handle that revokes,
-//! by principal, by identity, or all.
+//! function is told the last), by the stage, and by the authorizer. The key is 128 bits of SipHash with a secret drawn at
+//! the start; no token is kept. Method and path are **not** in the key: a policy that names only the method that was
+//! called first refuses the next one until the TTL is over ([`Authorizer::single_method_policies`]), and a function that
+//! looks at anything else than its identity sources decides for requests it has not seen. [`Authorizer`] is the handle
+//! that revokes, by principal, by identity, or all.
 //!
 //! Processes can share answers and revocations (`redis::Fleet::share_authorizer`): what the function has said to one is
-//! used by all, encrypted under a [secret](AuthorizerBuilder::shared_secret) of theirs, and a revocation in one holds in all.
+//! used by all, encrypted under a [secret](AuthorizerBuilder::shared_secret) of theirs, and a revocation in one holds in
+//! all.
 //!
 //! The function is a tower service: [`authorizer_fn`] makes one of an async closure, [`LambdaInvoke`] of an HTTP client
 //! and a Lambda function.

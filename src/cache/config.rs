@@ -91,8 +91,8 @@ impl CacheBuilder {
         self
     }
 
-    /// Longest body that is stored, in bytes. A longer one passes untouched. Default: 1,048,576, AWS's limit. Answers of one
-    /// URL for other values of the fields that `Vary` names share the room of two such; the oldest of them make room.
+    /// Longest body that is stored, in bytes. A longer one passes untouched. Default: 1,048,576, AWS's limit. Answers of
+    /// one URL for other values of the fields that `Vary` names share the room of two such; the oldest of them make room.
     #[must_use]
     pub fn entry_limit(mut self, bytes: usize) -> Self {
         self.limits.entry = bytes;
@@ -195,8 +195,9 @@ impl CacheBuilder {
     /// what the older one brings is stored if it comes first. Default: 5 s.
     ///
     /// Other times go by it. For half of it a request waits for a call of another process (see [`tier`](super::tier)),
-    /// and for the rest for one of its own process. For a twentieth of it a request waits to learn that a body of unknown length is not too
-    /// large to be shared. For twelve times as long, one reader of a body that is too large may hold up the others.
+    /// and for the rest for one of its own process. For a twentieth of it a request waits to learn that a body of unknown
+    /// length is not too large to be shared. For twelve times as long, one reader of a body that is too large may hold up
+    /// the others.
     #[must_use]
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.limits.wait = timeout;

@@ -29,10 +29,9 @@ const MOST_SHARDS: u64 = 64;
 const AVERAGE: u64 = 4096;
 
 impl MemoryCacheStore {
-    /// A store of `capacity` bytes for values of up to `largest` bytes (their weight, see
-    /// [`StoredValue::weight`]). As many shards as that allows, at most 64. Answers under one key, for other values of the
-    /// fields that `Vary` names, may weigh twice as much together, as far as they leave a quarter of a shard to others; what
-    /// is older makes room.
+    /// A store of `capacity` bytes for values of up to `largest` bytes (their weight, see [`StoredValue::weight`]). As
+    /// many shards as that allows, at most 64. Answers under one key, for other values of the fields that `Vary` names,
+    /// may weigh twice as much together, as far as they leave a quarter of a shard to others; what is older makes room.
     ///
     /// # Errors
     ///

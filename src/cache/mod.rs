@@ -116,10 +116,10 @@
 //!   caller (see [layers stacked by hand](crate#layers-stacked-by-hand)).
 //! * What the service reads from a request and the key does not have is shared: a `Forwarded` field, a language, the
 //!   scheme. Let the service say `Vary`, or declare it.
-//! * An answer without `Content-Length` may outgrow the limit. A client that waits for another one's call gets the head once
-//!   the body is complete, or 250 ms later; if the body has outgrown the limit by then, the client makes its own call. Where
-//!   readers share a body that outgrows it only later, the fastest waits for the slowest, which is cut off if it takes
-//!   nothing for a minute.
+//! * An answer without `Content-Length` may outgrow the limit. A client that waits for another one's call gets the head
+//!   once the body is complete, or 250 ms later; if the body has outgrown the limit by then, the client makes its own
+//!   call. Where readers share a body that outgrows it only later, the fastest waits for the slowest, which is cut off if
+//!   it takes nothing for a minute.
 //! * A body that is ready is read up to 64 KiB before its head is sent: most answers are complete by then.
 //!
 //! Several processes share their entries through a second tier ([`tier`], [`CacheBuilder::second_tier`]): one call for

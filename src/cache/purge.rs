@@ -129,9 +129,9 @@ impl Purge {
         self
     }
 
-    /// Entries whose declared header field ([`CacheKey::header`](crate::route::CacheKey::header)) has exactly this one value:
-    /// also a credential, by its text. To other processes the text travels in digest, and beside it as it is unless the field
-    /// is one of the usual credentials or [named](super::CacheBuilder::credential) as one.
+    /// Entries whose declared header field ([`CacheKey::header`](crate::route::CacheKey::header)) has exactly this one
+    /// value: also a credential, by its text. To other processes the text travels in digest, and beside it as it is
+    /// unless the field is one of the usual credentials or [named](super::CacheBuilder::credential) as one.
     #[must_use]
     pub fn header(mut self, name: &HeaderName, value: &HeaderValue) -> Self {
         let [clear, digest] = [false, true].map(|is_secret| header_part(name, value, is_secret));
@@ -167,10 +167,10 @@ impl Purge {
         self
     }
 
-    /// Entries become stale at this moment and are not dropped: the RFC 9111 mode may confirm them, or serve them while the
-    /// service fails, for as long as it would after they had expired. A process that takes such an entry out of a second tier
-    /// later does not know when the purge was, and counts from when the answer was asked for. In AWS mode a stale entry is
-    /// never served.
+    /// Entries become stale at this moment and are not dropped: the RFC 9111 mode may confirm them, or serve them while
+    /// the service fails, for as long as it would after they had expired. A process that takes such an entry out of a
+    /// second tier later does not know when the purge was, and counts from when the answer was asked for. In AWS mode a
+    /// stale entry is never served.
     #[must_use]
     pub fn softly(mut self) -> Self {
         self.softly = true;

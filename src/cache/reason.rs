@@ -14,7 +14,8 @@ pub enum CacheStatus {
     Revalidated,
     /// Answered by a call to the service that somebody else's request had begun.
     Collapsed,
-    /// The service was called while caching was on: for an answer that may be stored, or because nobody else's could be used.
+    /// The service was called while caching was on: for an answer that may be stored, or because nobody else's could be
+    /// used.
     Miss,
     /// The request or its answer is not for the cache.
     Bypass,

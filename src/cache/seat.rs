@@ -68,8 +68,8 @@ fn job(core: &Arc<Core>, request: RequestView<'_>, fetch: Fetch, started: Timest
     }
 }
 
-/// A client that may invalidate an entry has it go, whatever comes of the call. Where it was asked for the lead, the second tier
-/// has been told.
+/// A client that may invalidate an entry has it go, whatever comes of the call. Where it was asked for the lead, the
+/// second tier has been told.
 fn invalidate(core: &Core, fetch: &Fetch) {
     let key = fetch.key.primary.borrowed();
     match fetch.lead {

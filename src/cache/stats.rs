@@ -26,8 +26,8 @@ impl CacheStats {
         self.counts.not_stored[reason as usize]
     }
 
-    /// Answers from the cache (AWS: `CacheHitCount`): hits, stale ones, and those that shared somebody's call, also one that
-    /// confirmed what was stored.
+    /// Answers from the cache (AWS: `CacheHitCount`): hits, stale ones, and those that shared somebody's call, also one
+    /// that confirmed what was stored.
     pub fn hits(&self) -> u64 {
         self.sum_of(CacheStatus::is_hit)
     }

@@ -88,8 +88,8 @@ pub struct StoreUsage {
     pub capacity: u64,
     /// The weight of the largest value that is taken.
     pub largest: u64,
-    /// The same of a value of several answers: those to one request with other values of the fields that `Vary` names. Where
-    /// that is less than `largest`, as in a store that does not say, they have the room of one.
+    /// The same of a value of several answers: those to one request with other values of the fields that `Vary` names.
+    /// Where that is less than `largest`, as in a store that does not say, they have the room of one.
     pub largest_together: u64,
 }
 

@@ -9,7 +9,8 @@ use std::{
     },
 };
 
-/// The body is watched while the service works. Until then (0), nothing that is read after the charge can refuse the request.
+/// The body is watched while the service works. Until then (0), nothing that is read after the charge can refuse the
+/// request.
 const WATCHED: u8 = 1;
 /// It was refused, after the charge.
 const REFUSED: u8 = 2;

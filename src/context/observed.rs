@@ -121,7 +121,8 @@ impl RequestContext {
 
     /// The bytes of the request body that were read so far. What `Content-Length` announces is a client's word, and not
     /// in it: a body that nobody reads has 0. `None` for a request without a body, and for a body that nobody counts:
-    /// [`Gateway`](crate::gateway) does where somebody observes it, and so does a `PayloadLimitLayer` inside of an observer.
+    /// [`Gateway`](crate::gateway) does where somebody observes it, and so does a `PayloadLimitLayer` inside of an
+    /// observer.
     pub fn request_length(&self) -> Option<u64> {
         self.0.observed.request_received.load(Relaxed).checked_sub(1)
     }
@@ -209,8 +210,8 @@ impl RequestContext {
         self.0.observed.has_stand_in.load(Relaxed) || self.outer().is_some_and(Self::has_stand_in)
     }
 
-    /// A retry overwrites: the last attempt is what the client got. It is noted outside, too: whoever observes a retry around
-    /// a stage looks there.
+    /// A retry overwrites: the last attempt is what the client got. It is noted outside, too: whoever observes a retry
+    /// around a stage looks there.
     pub(crate) fn set_integration(&self, called_at: Timestamp, now: Timestamp, status: Option<StatusCode>) {
         if self.is_refresh() {
             return;

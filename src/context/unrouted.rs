@@ -29,7 +29,8 @@ impl RequestContext {
         matched.or_else(|| self.0.unrouted.get()?.scope.stage.as_ref())
     }
 
-    /// The resource that CORS settings go by: the route; for a preflight, and without a route, the path whatever the method.
+    /// The resource that CORS settings go by: the route; for a preflight, and without a route, the path whatever the
+    /// method.
     #[cfg(feature = "cors")]
     pub(crate) fn cors_resource_path(&self) -> Option<&str> {
         let by_path = self.0.unrouted.get().and_then(|unrouted| unrouted.resource.as_ref());

@@ -73,8 +73,8 @@ impl Cors {
         self
     }
 
-    /// `exposeHeaders`: headers of the answer that a page may read, or `*`. Default: none but those every page may
-    /// read, such as `Content-Type`. With credentials, `*` stands for the request ids, `RateLimit` and whatever the answer has
+    /// `exposeHeaders`: headers of the answer that a page may read, or `*`. Default: none but those every page may read,
+    /// such as `Content-Type`. With credentials, `*` stands for the request ids, `RateLimit` and whatever the answer has
     /// when CORS sees it: name what gateway responses and `explanation_id` add further outside.
     #[must_use]
     pub fn expose_headers(mut self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {

@@ -81,8 +81,8 @@ impl CorsLayer {
     ///
     /// # Errors
     ///
-    /// See [`Cors::build`]; a path that is not a template, configured twice, or not in `routes`. A gateway refuses one that no
-    /// deployment declares.
+    /// See [`Cors::build`]; a path that is not a template, configured twice, or not in `routes`. A gateway refuses one
+    /// that no deployment declares.
     pub fn resource(self, resource_path: &str, cors: Cors) -> Result<Self, ConfigError> {
         let policy = Arc::new(cors.compile()?);
         self.with_resource(resource_path, Some(policy))

@@ -28,9 +28,9 @@
 //! `Vary` of a preflight is `Origin, Access-Control-Request-Method, Access-Control-Request-Headers`; it is left out
 //! where `*` is allowed, since that answer is constant too.
 //!
-//! With credentials a browser takes `*` in a list for a name, so it is never sent. A configured `*` then becomes: the requested
-//! method; the requested header names, but `Authorization` only if it is listed (as in browsers without credentials); the
-//! names of the answer's own headers.
+//! With credentials a browser takes `*` in a list for a name, so it is never sent. A configured `*` then becomes: the
+//! requested method; the requested header names, but `Authorization` only if it is listed (as in browsers without
+//! credentials); the names of the answer's own headers.
 //!
 //! # Example
 //!

@@ -190,8 +190,9 @@ impl<C> GatewayBuilder<C> {
     }
 
     /// The clock of the context, the filter, the payload limit, the observers, the gateway responses and the timeout,
-    /// whatever clocks those were given. Keys, plans, cache, signatures, authorizers and tokens have clocks of their own, set
-    /// where they are built: a test gives one [`ManualClock`](crate::clock::ManualClock) to all. Default: the system's.
+    /// whatever clocks those were given. Keys, plans, cache, signatures, authorizers and tokens have clocks of their own,
+    /// set where they are built: a test gives one [`ManualClock`](crate::clock::ManualClock) to all. Default: the
+    /// system's.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.parts.context.clock = clock;
@@ -261,9 +262,9 @@ impl<C> GatewayBuilder<C> {
         self
     }
 
-    /// Which callers may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) decides together
-    /// with this policy. For methods with `AWS_IAM` the signature comes first, and the layer of [`sigv4`](Self::sigv4) judges
-    /// by this policy. Both are given it, and neither may have another. Default: none.
+    /// Which callers may call from where. Judged before the authorizer; an [`authorizer`](Self::authorizer) decides
+    /// together with this policy. For methods with `AWS_IAM` the signature comes first, and the layer of
+    /// [`sigv4`](Self::sigv4) judges by this policy. Both are given it, and neither may have another. Default: none.
     #[cfg(feature = "policy")]
     #[must_use]
     pub fn resource_policy(mut self, policy: ResourcePolicyLayer) -> Self {
@@ -315,8 +316,8 @@ impl<C> GatewayBuilder<C> {
     }
 
     /// API keys, read from `x-api-key` on methods that require one
-    /// ([`ApiMethod::api_key_required`](crate::route::ApiMethod::api_key_required)), and on no others: without such a method
-    /// nobody is asked for a key. Default: none.
+    /// ([`ApiMethod::api_key_required`](crate::route::ApiMethod::api_key_required)), and on no others: without such a
+    /// method nobody is asked for a key. Default: none.
     #[must_use]
     pub fn api_keys(self, keys: ApiKeys) -> Self {
         self.api_key(ApiKeyLayer::new(keys))
@@ -363,16 +364,16 @@ impl<C> GatewayBuilder<C> {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a
-    /// method that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a
-    /// method whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy
-    /// beside another one or another API of the layers of signatures or authorizers, or beside a layer of signatures that
-    /// only authenticates, keys from an authorizer that is not there, a part with a table of its own (`routes`), CORS of
-    /// a resource that no deployment declares, a cache key by principal of a method that has none, a plan or a
-    /// plan's method throttle for a stage that does not exist, a method throttle for a method that no deployment declares, a
-    /// plan with attached keys where no method requires a key. Plans that a state file or a fleet keeps are not held against
-    /// stages: theirs may be created yet. A principal that a layer around the gateway establishes is not known here: say it
-    /// again with [`principal`](Self::principal).
+    /// [`BuildError::Conflict`] names the two parts: plans but neither keys nor a choice of plan by principal, a method
+    /// that requires a key but no keys, both `stages` and `routes`, plans by principal without a principal, a method
+    /// whose authorization nobody serves, signatures asked of a method with another authorizer, a resource policy beside
+    /// another one or another API of the layers of signatures or authorizers, or beside a layer of signatures that only
+    /// authenticates, keys from an authorizer that is not there, a part with a table of its own (`routes`), CORS of a
+    /// resource that no deployment declares, a cache key by principal of a method that has none, a plan or a plan's
+    /// method throttle for a stage that does not exist, a method throttle for a method that no deployment declares, a
+    /// plan with attached keys where no method requires a key. Plans that a state file or a fleet keeps are not held
+    /// against stages: theirs may be created yet. A principal that a layer around the gateway establishes is not known
+    /// here: say it again with [`principal`](Self::principal).
     ///
     /// [`BuildError::Config`] names an `explanation_id` that is the HTTP server's.
     ///

@@ -19,13 +19,13 @@
 //! | 13 | cache | [`cache`](GatewayBuilder::cache) | 403 where a client may not invalidate, by setting; 504 for `only-if-cached` in the RFC 9111 mode; otherwise it answers |
 //! | 14 | integration timeout | on by default | 504 |
 //!
-//! The filter stands where AWS WAF does, before every access control. Whether a page may read the answer is decided before the
-//! filter is asked, so that its refusals have CORS headers; a preflight is answered once the filter has let it pass. The
-//! payload limit stands after the route because limits are per method.
+//! The filter stands where AWS WAF does, before every access control. Whether a page may read the answer is decided
+//! before the filter is asked, so that its refusals have CORS headers; a preflight is answered once the filter has let it
+//! pass. The payload limit stands after the route because limits are per method.
 //!
-//! What phases 3 to 12 refuse is charged nothing, and so is a request that phase 7 or 9 cuts off later for its body. What the
-//! cache or the timeout answers has been charged. A gateway inside another one does not learn of a body that the outer one
-//! refuses: what it has charged stays charged, so let the inner one have the smaller payload limit.
+//! What phases 3 to 12 refuse is charged nothing, and so is a request that phase 7 or 9 cuts off later for its body. What
+//! the cache or the timeout answers has been charged. A gateway inside another one does not learn of a body that the
+//! outer one refuses: what it has charged stays charged, so let the inner one have the smaller payload limit.
 //!
 //! What `cache` is called on becomes a [`Gateway<Cached>`](Cached); without it stays a `Gateway`, that is
 //! `Gateway<Uncached>`. Around a service `S` the one makes a [`CachedStack<S>`](CachedStack), the other a

@@ -10,9 +10,9 @@
 //!    case, is dropped.
 //! 3. A token that passed before, with keys that are still in force and within its own dates, passes step 4 at once.
 //! 4. Three segments of exact base64url; one JSON object as header, no name twice, no `crit` or `b64`; an `alg` that is
-//!    configured; a key by the token's `kid` that is for exactly this `alg`; its signature; claims that are one JSON object;
-//!    `iss`; `aud`, or `client_id` only where there is no `aud`; `token_use`; `exp`, which must be there, `nbf`, `iat`.
-//!    Keys and addresses of keys that the token itself carries (`jwk`, `jku`, `x5c`, `x5u`) are not read.
+//!    configured; a key by the token's `kid` that is for exactly this `alg`; its signature; claims that are one JSON
+//!    object; `iss`; `aud`, or `client_id` only where there is no `aud`; `token_use`; `exp`, which must be there, `nbf`,
+//!    `iat`. Keys and addresses of keys that the token itself carries (`jwk`, `jku`, `x5c`, `x5u`) are not read.
 //! 5. The method's scopes: one of them stands in `scope`, or in `scp` where there is no `scope`.
 //!
 //! | HTTP API ([`JwtAuthorizerLayer`]) | answer | `www-authenticate` |

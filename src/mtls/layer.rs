@@ -42,8 +42,8 @@ impl MutualTlsLayer {
     ///
     /// # Errors
     ///
-    /// A name that no request's host can be: with a port, a scheme, an empty label (a final dot makes one), a space, or a `*`
-    /// that is not the whole first label of several.
+    /// A name that no request's host can be: with a port, a scheme, an empty label (a final dot makes one), a space, or a
+    /// `*` that is not the whole first label of several.
     pub fn domains<T: AsRef<str>>(
         mut self,
         domains: impl IntoIterator<Item = T>,

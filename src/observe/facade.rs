@@ -34,7 +34,8 @@ const SOURCE_BUDGET: usize = 1_000;
 ///
 /// Labels come from the route table, the configuration and enumerations, never from what a client sent: what has no route
 /// is `other`. There is no budget beside that: at most a series for each declared method and status, and the recorder
-/// keeps those of methods that a later deployment has no more. [`PrometheusMetrics`](super::PrometheusMetrics) has a budget.
+/// keeps those of methods that a later deployment has no more. [`PrometheusMetrics`](super::PrometheusMetrics) has a
+/// budget.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FacadeMetrics;
 

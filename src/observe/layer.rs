@@ -52,8 +52,8 @@ pub trait Observer: Send + Sync + 'static {
         false
     }
 
-    /// Whether [`time_to_head`](RequestEvent::time_to_head) is to be measured, at the cost of reading the clock. Default: no;
-    /// for a function, yes.
+    /// Whether [`time_to_head`](RequestEvent::time_to_head) is to be measured, at the cost of reading the clock. Default:
+    /// no; for a function, yes.
     fn needs_time_to_head(&self) -> bool {
         false
     }

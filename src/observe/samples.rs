@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
-/// Gives figures when it is asked: at each scrape of a Prometheus page (`PrometheusMetricsBuilder::source`), or when they are
-/// published through the facade (`FacadeMetrics::publish`) or as an EMF line (`EmfLog::source`).
+/// Gives figures when it is asked: at each scrape of a Prometheus page (`PrometheusMetricsBuilder::source`), or when they
+/// are published through the facade (`FacadeMetrics::publish`) or as an EMF line (`EmfLog::source`).
 ///
 /// Any `Fn(&mut Samples)` is one. It must not block: read counters that are kept anyway.
 ///

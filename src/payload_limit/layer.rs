@@ -67,9 +67,9 @@ impl PayloadLimitLayer {
         self
     }
 
-    /// Largest total of the header fields in bytes: names, values, and four bytes for the `": "` and CRLF of each
-    /// line. Default: 20 480, what AWS documents for REST APIs (unconfirmed by a recording), and the same here for an HTTP
-    /// API, which on AWS has 10 240: set that where you want it. A limit above what the HTTP server accepts has no effect: the
+    /// Largest total of the header fields in bytes: names, values, and four bytes for the `": "` and CRLF of each line.
+    /// Default: 20 480, what AWS documents for REST APIs (unconfirmed by a recording), and the same here for an HTTP API,
+    /// which on AWS has 10 240: set that where you want it. A limit above what the HTTP server accepts has no effect: the
     /// server refuses first.
     #[must_use]
     pub fn header_limit(self, bytes: u64) -> Self {

@@ -15,8 +15,8 @@ pub struct AccessRequest<'a> {
 }
 
 impl<'a> AccessRequest<'a> {
-    /// May somebody take `action` (`execute-api:Invoke`) on `resource` (an ARN)? `keys` answers for the condition
-    /// keys; `&()` has none. The caller is [anonymous](RequestPrincipal::Anonymous) unless [`caller`](Self::caller) says who.
+    /// May somebody take `action` (`execute-api:Invoke`) on `resource` (an ARN)? `keys` answers for the condition keys;
+    /// `&()` has none. The caller is [anonymous](RequestPrincipal::Anonymous) unless [`caller`](Self::caller) says who.
     pub fn new(action: &'a str, resource: &'a str, keys: &'a dyn ConditionKeys) -> Self {
         Self { action, resource, spellings: [None; 2], caller: RequestPrincipal::Anonymous, keys }
     }

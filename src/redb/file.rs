@@ -240,8 +240,8 @@ impl StateFile {
     }
 
     /// Writes what waits, ends the writer and lets go of the file, so that it can be opened again. Changes that come
-    /// later are refused; purges that come later are in force for this process and not in the file. Units of quotas that this process still holds are then unknown to the next one: hand them
-    /// back first, as the [module docs](super) say.
+    /// later are refused; purges that come later are in force for this process and not in the file. Units of quotas that
+    /// this process still holds are then unknown to the next one: hand them back first, as the [module docs](super) say.
     pub fn close(&self) {
         self.0.close();
     }

@@ -4,11 +4,12 @@
 //! What happens to a request whose plan has limits:
 //!
 //! 1. *Quota.* A process takes units ahead, a *lease*, and spends them without asking. It gets what its waiting requests
-//!    need, and beyond that what its own pace asks for, at most half of its part of what is left. Near the end of the quota it
-//!    asks for each request. So exactly the limit is admitted, however many processes there are.
+//!    need, and beyond that what its own pace asks for, at most half of its part of what is left. Near the end of the
+//!    quota it asks for each request. So exactly the limit is admitted, however many processes there are.
 //! 2. If other processes hold the units that are missing they are told, and hand them back.
-//! 3. *Throttles* (plan, method, stage, account) are decided in one script and one round trip, by the server's time, together
-//!    or not at all, exactly as memory decides. A request that needs units and tokens asks for both in that one script.
+//! 3. *Throttles* (plan, method, stage, account) are decided in one script and one round trip, by the server's time,
+//!    together or not at all, exactly as memory decides. A request that needs units and tokens asks for both in that one
+//!    script.
 //! 4. What a dead process held counts as used when its lease ends. What a process does that is cut off, or whose server is
 //!    frozen or gone, says the [`FailurePolicy`](crate::store::FailurePolicy).
 //!
@@ -68,11 +69,11 @@
 //! its caller's deadline does nothing, so the server's clock may not be corrected by more than the deadline at a time
 //! without a few calls that fail.
 //!
-//! A **cluster** serves a prefix by one node, that of the prefix's slot: prefixes are what spreads over nodes. The URL may
-//! name any node that is up: when it answers `MOVED` the connection goes to the one that it names, within the same call, and
-//! back to the URL's when that is lost. What a slot has to wait for while it migrates (`ASK`, `TRYAGAIN`), and a cluster that
-//! is down (`CLUSTERDOWN`), are failures as of a server that is away. Over plain `redis://` the server that answers may name
-//! any host by `MOVED`, which then gets the password: use `rediss://`.
+//! A **cluster** serves a prefix by one node, that of the prefix's slot: prefixes are what spreads over nodes. The URL
+//! may name any node that is up: when it answers `MOVED` the connection goes to the one that it names, within the same
+//! call, and back to the URL's when that is lost. What a slot has to wait for while it migrates (`ASK`, `TRYAGAIN`), and
+//! a cluster that is down (`CLUSTERDOWN`), are failures as of a server that is away. Over plain `redis://` the server
+//! that answers may name any host by `MOVED`, which then gets the password: use `rediss://`.
 //!
 //! # Keys
 //!
@@ -90,9 +91,10 @@
 //! | `{prefix}:processes` | sorted set | each store of a process, by the millisecond until which it counts | 10 s from the last word | |
 //! | `{prefix}:news` | channel | recalls and changes of counters | | |
 //!
-//! What is kept of a deleted plan is looked for with `SCAN` and deleted in the background. A bucket of rate 0 is never full:
-//! it is forgotten ten years after its last change. The method buckets of a caller are forgotten together. Counts are exact up to 2^50 units; a larger limit counts as that. `examples/inspect_redis.rs` shows what is
-//! counted for a key.
+//! What is kept of a deleted plan is looked for with `SCAN` and deleted in the background. A bucket of rate 0 is never
+//! full: it is forgotten ten years after its last change. The method buckets of a caller are forgotten together. Counts
+//! are exact up to 2^50 units; a larger limit counts as that. `examples/inspect_redis.rs` shows what is counted for a
+//! key.
 
 mod buckets;
 mod connection;

@@ -14,8 +14,8 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// The listeners of a store, and the tasks that keep them in touch. They begin with the first call that is made on a runtime, and
-/// end with the store.
+/// The listeners of a store, and the tasks that keep them in touch. They begin with the first call that is made on a
+/// runtime, and end with the store.
 pub(super) struct Newsroom {
     redis: Redis,
     channel: String,

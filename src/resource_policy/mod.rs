@@ -20,8 +20,8 @@
 //! A call through a [private](crate::context::Ingress::private) entry is refused where no policy is attached: in `Gateway`,
 //! `SigV4AuthLayer` and `AuthorizerLayer`.
 //!
-//! The policy of an `AWS_IAM` method is judged by `SigV4AuthLayer`, which knows the caller: outside of a gateway, give it the
-//! same policy. What a refusal says and explains is a setting of each layer, and not of the policy.
+//! The policy of an `AWS_IAM` method is judged by `SigV4AuthLayer`, which knows the caller: outside of a gateway, give it
+//! the same policy. What a refusal says and explains is a setting of each layer, and not of the policy.
 //! [`ResourcePolicyLayer::phase`] replaces the table by one row for all requests.
 //!
 //! | refusal | answer | [`Cause`](crate::response::Cause) |

@@ -178,8 +178,8 @@ impl GatewayResponses {
     ///
     /// # Errors
     ///
-    /// A status, header, source or media type that is none; a `context.` name that is none of `$context`. In templates, what
-    /// has no value is left out.
+    /// A status, header, source or media type that is none; a `context.` name that is none of `$context`. In templates,
+    /// what has no value is left out.
     pub fn with(
         mut self,
         response_type: ResponseType,

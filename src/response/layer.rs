@@ -219,8 +219,8 @@ impl Config {
     }
 }
 
-/// Where CORS has decided on the origin, its fields stand: with one of them in other words, browsers would show the answer to
-/// nobody, or to somebody else. What the answer varies by already, it does still.
+/// Where CORS has decided on the origin, its fields stand: with one of them in other words, browsers would show the
+/// answer to nobody, or to somebody else. What the answer varies by already, it does still.
 fn add_configured(headers: &mut HeaderMap, configured: Vec<(HeaderName, HeaderValue)>) {
     let is_decided = headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN);
     for (name, value) in configured {

@@ -183,8 +183,8 @@ impl SigV4AuthBuilder {
 
     /// The API's resource policy, which decides together with the caller's identity policies: either must allow for a
     /// caller of the API's own account, both for others; a deny in any denies. Give the same to a
-    /// [`ResourcePolicyLayer`](crate::resource_policy), if there is one: it leaves `AWS_IAM` methods to this layer. A gateway
-    /// gives its own. Default: none.
+    /// [`ResourcePolicyLayer`](crate::resource_policy), if there is one: it leaves `AWS_IAM` methods to this layer. A
+    /// gateway gives its own. Default: none.
     #[must_use]
     pub fn resource_policy(mut self, policy: &ResourcePolicy) -> Self {
         let is_ours = self.permissions.as_ref().is_none_or(|permissions| permissions.api == *policy.api());
@@ -212,8 +212,8 @@ impl SigV4AuthBuilder {
         self.permissions("stage", |permissions| permissions.stage = stage.into())
     }
 
-    /// Whether refusals by policies carry an [`AccessDenial`](crate::policy::AccessDenial) for operators. It costs a look at
-    /// every statement, and allocates, on refusals only. Default: yes.
+    /// Whether refusals by policies carry an [`AccessDenial`](crate::policy::AccessDenial) for operators. It costs a look
+    /// at every statement, and allocates, on refusals only. Default: yes.
     #[must_use]
     pub fn explain_denials(self, explain: bool) -> Self {
         self.permissions("explain_denials", |permissions| permissions.explain = explain)
@@ -232,7 +232,8 @@ impl SigV4AuthBuilder {
         self.rules(|rules| rules.body_limit = bytes)
     }
 
-    /// Authorization and limits per method for a layer used alone: the table is matched where no `StageRouter` has matched before.
+    /// Authorization and limits per method for a layer used alone: the table is matched where no `StageRouter` has
+    /// matched before.
     #[must_use]
     pub fn routes(mut self, routes: &Routes) -> Self {
         self.routes = Some(routes.clone());
@@ -261,9 +262,9 @@ impl SigV4AuthBuilder {
         self.rules(|rules| rules.dot_segments = allow)
     }
 
-    /// Accepts each signature in an `Authorization` field once only, remembering `capacity` of them (about 80
-    /// bytes each; at least one) for as long as they would be accepted, twice the clock skew at most; with more, requests
-    /// are refused with 429. Presigned requests are meant to be used again and not remembered. Clients that send the same request
+    /// Accepts each signature in an `Authorization` field once only, remembering `capacity` of them (about 80 bytes each;
+    /// at least one) for as long as they would be accepted, twice the clock skew at most; with more, requests are refused
+    /// with 429. Presigned requests are meant to be used again and not remembered. Clients that send the same request
     /// twice within a second sign it alike, and are refused the second time. Default: off.
     #[must_use]
     pub fn refuse_replays(self, capacity: usize) -> Self {

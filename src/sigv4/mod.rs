@@ -46,8 +46,8 @@
 //! | signature used before; no room to remember it | 403, 429 | `SignatureReplayed`, `ReplayWindowFull` |
 //! | the store fails | 500 | `CredentialsUnavailable` |
 //!
-//! Operators find an [`AccessDenial`](crate::policy::AccessDenial) in the extensions of a refusal by policies: the statement
-//! that decided, and those that would have allowed but for one thing. An HTTP API
+//! Operators find an [`AccessDenial`](crate::policy::AccessDenial) in the extensions of a refusal by policies: the
+//! statement that decided, and those that would have allowed but for one thing. An HTTP API
 //! ([`ApiKind::Http`](crate::context::ApiKind)) answers all of the 403s with `{"message":"Forbidden"}`.
 //!
 //! # What is signed
@@ -55,22 +55,23 @@
 //! The path as received is normalised and encoded once more (`%20` is signed as `%2520`), S3's is not
 //! ([`SigV4Verifier::normalize_path`]). Parameters are decoded, encoded and sorted; `+` is itself and not a space. Signed
 //! fields are trimmed, runs of spaces become one, and fields of one name are joined by commas. The payload is the hash of
-//! the received body, whatever `X-Amz-Content-Sha256` says, unless [`SigV4Verifier::allow_unsigned_payload`] is set. Chunked
-//! (`STREAMING-...`) and asymmetric signatures (SigV4A) are not accepted. So what may be changed on the way without notice is
-//! what means the same: the case of an escape's digits in the query (not in the path), the order of parameters, spaces
-//! around signed values, and what separates the parameters of `Authorization`.
+//! the received body, whatever `X-Amz-Content-Sha256` says, unless [`SigV4Verifier::allow_unsigned_payload`] is set.
+//! Chunked (`STREAMING-...`) and asymmetric signatures (SigV4A) are not accepted. So what may be changed on the way
+//! without notice is what means the same: the case of an escape's digits in the query (not in the path), the order of
+//! parameters, spaces around signed values, and what separates the parameters of `Authorization`.
 //!
 //! Clients that sign otherwise are refused, as by AWS: `curl` before 8.3 does not sort parameters nor encode paths twice.
 //! [`SigV4Verifier::lenient`] lets a `+` that was signed as a space, and repeated slashes that were left in, pass.
 //!
 //! # Bodies that stream
 //!
-//! A method may ask for its bodies while they arrive ([`ApiMethod::stream_signed_payload`](crate::route::ApiMethod::stream_signed_payload)).
-//! That is **weaker**, and done only for requests that name the hash of their body in `X-Amz-Content-Sha256`: their signature
-//! is verified by that hash before the service is called, so the caller is known. The body is hashed on its way and its last
-//! frame held back. If the hash is another, the service gets an error in place of the last frame, and the client a 403 if no
-//! answer has begun; what the service has done with the frames before is its own affair. Requests that name no hash are
-//! collected as elsewhere. The length of a body that streams is for a [`PayloadLimitLayer`](crate::payload_limit) to limit.
+//! A method may ask for its bodies while they arrive
+//! ([`ApiMethod::stream_signed_payload`](crate::route::ApiMethod::stream_signed_payload)). That is **weaker**, and done
+//! only for requests that name the hash of their body in `X-Amz-Content-Sha256`: their signature is verified by that hash
+//! before the service is called, so the caller is known. The body is hashed on its way and its last frame held back. If
+//! the hash is another, the service gets an error in place of the last frame, and the client a 403 if no answer has
+//! begun; what the service has done with the frames before is its own affair. Requests that name no hash are collected as
+//! elsewhere. The length of a body that streams is for a [`PayloadLimitLayer`](crate::payload_limit) to limit.
 //!
 //! # Caveats
 //!

@@ -67,7 +67,8 @@ impl StagesBuilder {
     ///
     /// # Errors
     ///
-    /// A history of no deployment; two of a name, an unknown deployment or stage, an invalid name, variable, setting or mapping, or no stage.
+    /// A history of no deployment; two of a name, an unknown deployment or stage, an invalid name, variable, setting or
+    /// mapping, or no stage.
     pub fn build(self) -> Result<Stages, ConfigError> {
         if self.history_limit.0 == 0 {
             return Err(ConfigError::new("history limit", 0, "leaves no room for the deployment that runs"));

@@ -83,8 +83,8 @@ impl Stages {
     }
 }
 
-/// The resource of a preflight by the method it asks for, or by the path alone, whether or not it declares `OPTIONS`. By the
-/// path alone, too, that of a request whose method the resource does not declare: its refusal is the resource's.
+/// The resource of a preflight by the method it asks for, or by the path alone, whether or not it declares `OPTIONS`. By
+/// the path alone, too, that of a request whose method the resource does not declare: its refusal is the resource's.
 fn resource_of(
     requested: Option<&Method>,
     find: impl Fn(Option<&Method>) -> Option<MatchedRoute>,

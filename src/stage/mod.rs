@@ -11,9 +11,9 @@
 //!    `NormalizePathLayer` around it.
 //! 6. What is refused for its path or method belongs to its stage: logs, metrics and gateway responses know it.
 //!
-//! What was matched decides which credentials the layers inside ask for. So a layer that changes methods or rewrites paths
-//! by what a client says belongs outside of `StageRouter`: inside, a changed method, and a path that is not the end of the one
-//! that was matched, count as declared nowhere, and stay closed.
+//! What was matched decides which credentials the layers inside ask for. So a layer that changes methods or rewrites
+//! paths by what a client says belongs outside of `StageRouter`: inside, a changed method, and a path that is not the end
+//! of the one that was matched, count as declared nowhere, and stay closed.
 //!
 //! | refused | REST | HTTP API |
 //! |---|---|---|

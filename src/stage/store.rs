@@ -228,8 +228,9 @@ impl Stages {
         })
     }
 
-    /// Sets the settings of a method or of `*/*`. A bucket keeps its state when its numbers change. Settings of a method that
-    /// the deployment does not declare wait for one that does ([`unused_settings`](Self::unused_settings)), as on AWS.
+    /// Sets the settings of a method or of `*/*`. A bucket keeps its state when its numbers change. Settings of a method
+    /// that the deployment does not declare wait for one that does ([`unused_settings`](Self::unused_settings)), as on
+    /// AWS.
     ///
     /// # Errors
     ///
@@ -243,8 +244,8 @@ impl Stages {
         })
     }
 
-    /// Settings that apply to nothing at this moment, by stage and key as they were given: the stage's deployment declares no
-    /// such method, nor does its canary's.
+    /// Settings that apply to nothing at this moment, by stage and key as they were given: the stage's deployment
+    /// declares no such method, nor does its canary's.
     pub fn unused_settings(&self) -> Vec<(String, String)> {
         let (state, snapshot) = (self.state(), self.snapshot());
         let mut unused = Vec::new();

@@ -16,8 +16,8 @@ pub(crate) enum Next {
     Wait,
 }
 
-/// Asks until something is told (`Err`), and whether another process had to be waited for. The question says whether a claim
-/// is to be made in place of what is there. `None`: not within that time.
+/// Asks until something is told (`Err`), and whether another process had to be waited for. The question says whether a
+/// claim is to be made in place of what is there. `None`: not within that time.
 pub(crate) async fn until_told<T, F>(
     clock: &Clock,
     within: Duration,

@@ -75,8 +75,8 @@ impl StoreOptions {
     }
 
     /// How many processes share the limits, at least, for [`FailurePolicy::Degrade`]. Default: 1. If the store knew of
-    /// more when it last answered, those count; before its first answer nobody knows of any, and this decides. So say how many
-    /// there usually are.
+    /// more when it last answered, those count; before its first answer nobody knows of any, and this decides. So say how
+    /// many there usually are.
     #[must_use]
     pub fn processes(mut self, processes: u32) -> Self {
         self.processes = processes.max(1);

@@ -5,10 +5,11 @@
 //!    ([`ApiMethod::timeout`](crate::route::ApiMethod::timeout)), or the layer's. The deadline counts from there, which
 //!    is the call and what the service did without waiting. Waiting for readiness is not counted.
 //!
-//!    In `Gateway`, neither is the time for which the client, once the service is called, keeps it waiting for the request's
-//!    body: AWS has the whole body before it calls the integration. That time is bounded by the payload limit's
+//!    In `Gateway`, neither is the time for which the client, once the service is called, keeps it waiting for the
+//!    request's body: AWS has the whole body before it calls the integration. That time is bounded by the payload limit's
 //!    [`minimum_rate`](crate::payload_limit::PayloadLimitLayer::minimum_rate), and 300 s are the most, because here the
-//!    service is occupied meanwhile. Without a minimum rate, or with this layer used alone, it counts like any other time.
+//!    service is occupied meanwhile. Without a minimum rate, or with this layer used alone, it counts like any other
+//!    time.
 //! 3. When it rings, the service's future is dropped and the client gets `INTEGRATION_TIMEOUT`. An answer that is there
 //!    at that moment wins.
 //!    Inside of a cache that serves a stored answer instead, the request's context has no error.

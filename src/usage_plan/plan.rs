@@ -104,10 +104,10 @@ impl UsagePlan {
 
     /// A bucket per key for one method of one stage, in place of the plan's general throttle.
     ///
-    /// The method is a resource path and a verb, in any of AWS's spellings: `pets/GET`, `/pets/GET`, `~1pets/GET`,
-    /// and `//GET` of the root. The stage is `""` where requests have none (this layer used without a
-    /// `StageRouter`). It needs a route table, the router's or the layer's own, and the verb of a declared `ANY` may be
-    /// named; a method once. A `Gateway` is not built with a method that no deployment declares, and `Gateway::unused_method_throttles`
+    /// The method is a resource path and a verb, in any of AWS's spellings: `pets/GET`, `/pets/GET`, `~1pets/GET`, and
+    /// `//GET` of the root. The stage is `""` where requests have none (this layer used without a `StageRouter`). It
+    /// needs a route table, the router's or the layer's own, and the verb of a declared `ANY` may be named; a method
+    /// once. A `Gateway` is not built with a method that no deployment declares, and `Gateway::unused_method_throttles`
     /// lists what later edits left without one.
     #[must_use]
     pub fn method_throttle(mut self, stage: &str, method: &str, throttle: Throttle) -> Self {

@@ -21,7 +21,8 @@
 //! store in the process and as the model of one that is not. An ask is executed at one instant, in this order:
 //!
 //! 1. *Lapse*: each record whose `until` has come and that holds units: they are added to its use of the last day it
-//!    listed, and to `days` (`charged` stays), and `held` becomes 0. They are never lent again, so nothing is ever admitted twice.
+//!    listed, and to `days` (`charged` stays), and `held` becomes 0. They are never lent again, so nothing is ever
+//!    admitted twice.
 //! 2. *Find the record.* No counter: if the ask is `fresh`, make one, `charged` being what `days` says of the period's
 //!    days; otherwise answer [`Standing::Lost`]. No record: if the ask is `fresh`, make one; otherwise
 //!    [`Standing::Settled`]. A record with a `seq` that is not below the ask's: [`Standing::Stale`]. These three answers
@@ -34,8 +35,8 @@
 //! 5. *Recall.* If `need` was not granted and other live records hold units: tell their processes
 //!    ([`UsageListener::recalled`]).
 //!
-//! A record that holds nothing may be deleted after its `until` and [`KEPT_AFTER_END`] have passed; a counter after its period and
-//! `KEPT_AFTER_END` have. Both have at most so much time to live.
+//! A record that holds nothing may be deleted after its `until` and [`KEPT_AFTER_END`] have passed; a counter after its
+//! period and `KEPT_AFTER_END` have. Both have at most so much time to live.
 //!
 //! **Buckets** (throttles), if [`shares_throttles`](UsageStore::shares_throttles) says so. The arithmetic is that of
 //! [`bucket`](crate::throttle::bucket), exactly: one token is 10^18 units, [`Throttle::nano_rate`] units are added each
@@ -283,9 +284,10 @@ pub struct LeaseAsk {
     pub seq: u64,
     /// Nothing that this holder has asked of this counter was answered yet.
     pub fresh: bool,
-    /// All that this holder has used in the period, of each day that is not final: at least of the present one (of a period
-    /// that is over, of a day for which a cost became known late), in order, and at most two. What it says of a day takes the place of what it said of that day in the ask before, and of
-    /// a day that was not listed there it is a change, below zero where units were given back.
+    /// All that this holder has used in the period, of each day that is not final: at least of the present one (of a
+    /// period that is over, of a day for which a cost became known late), in order, and at most two. What it says of a
+    /// day takes the place of what it said of that day in the ask before, and of a day that was not listed there it is a
+    /// change, below zero where units were given back.
     pub used: Vec<DayUse>,
     /// Units that the holder keeps in hand; the rest of what it was granted is used or comes back.
     pub hold: u64,

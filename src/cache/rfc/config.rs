@@ -74,9 +74,10 @@ impl Rfc9111 {
         self
     }
 
-    /// For how long past its lifetime an answer that says nothing about it stands in for a service that fails: an
-    /// error, or 500, 502, 503, 504, or one that the gateway gives up. Never for one that forbids it (`must-revalidate`, `proxy-revalidate`,
-    /// `s-maxage`, `no-cache`). Default: 0, only where the answer or the request has `stale-if-error`.
+    /// For how long past its lifetime an answer that says nothing about it stands in for a service that fails: an error,
+    /// or 500, 502, 503, 504, or one that the gateway gives up. Never for one that forbids it (`must-revalidate`,
+    /// `proxy-revalidate`, `s-maxage`, `no-cache`). Default: 0, only where the answer or the request has
+    /// `stale-if-error`.
     pub fn stale_if_error(mut self, grace: Duration) -> Self {
         self.stale_if_error = u32::try_from(grace.as_secs()).unwrap_or(u32::MAX);
         self

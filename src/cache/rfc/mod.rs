@@ -32,8 +32,8 @@
 //!
 //!    Fields of the connection are not stored, nor those named by `private="..."` or `no-cache="..."`: only the client that
 //!    caused the answer gets these (and nobody does where they are trailers).
-//! 6. What is sent from the store carries its `Age`, and answers the client's own conditions (304) and byte ranges
-//!    (206, 416). Every answer carries `Cache-Status` (RFC 9211); `fwd` is `request` where something fresh was stored and the
+//! 6. What is sent from the store carries its `Age`, and answers the client's own conditions (304) and byte ranges (206,
+//!    416). Every answer carries `Cache-Status` (RFC 9211); `fwd` is `request` where something fresh was stored and the
 //!    request did not accept it.
 //!
 //! | the client gets | status, fields | body |

@@ -12,10 +12,10 @@
 //! 4. The answer, or the mark that it is not storable, goes into memory, and behind the request's back into the tier.
 //!
 //! An entry lives in the tier as long as it is fresh. What was read from the tier is compared with the whole key. Entries
-//! know which purges they have seen, so that a purge counts as soon as the tier has its number, whatever is still on its way.
-//! Until the purge has a number, the process that made it reads nothing that it may concern. A tier that is away is told of
-//! purges when it is back; a burst of them, or what has gathered meanwhile (256 of them, or 32 KiB), is told as a flush. A
-//! tier that does not answer costs its deadline, and the request goes on as without one.
+//! know which purges they have seen, so that a purge counts as soon as the tier has its number, whatever is still on its
+//! way. Until the purge has a number, the process that made it reads nothing that it may concern. A tier that is away is
+//! told of purges when it is back; a burst of them, or what has gathered meanwhile (256 of them, or 32 KiB), is told as a
+//! flush. A tier that does not answer costs its deadline, and the request goes on as without one.
 
 mod ask;
 mod envelope;

@@ -1,5 +1,5 @@
-//! Settings that a gateway would never read: tables of layers for use alone, CORS of resources that nobody declares, keys of
-//! a caller whom nobody names.
+//! Settings that a gateway would never read: tables of layers for use alone, CORS of resources that nobody declares, keys
+//! of a caller whom nobody names.
 
 use super::{BuildError, Parts};
 #[cfg(feature = "authorizer")]

@@ -19,17 +19,17 @@
 //! record by its id in a header field, so that a refused client can tell an operator which request it was; the answer says
 //! nothing of the reasons.
 //!
-//! The service refuses everybody with 403 until [`allow`](AdminService::allow) says whom to let in. Paths are looked at from
-//! where the service is mounted (`axum`'s `nest_service` takes the prefix away). The page carries its style and its script,
-//! and a `Content-Security-Policy` that names them by their hash and allows nothing else.
+//! The service refuses everybody with 403 until [`allow`](AdminService::allow) says whom to let in. Paths are looked at
+//! from where the service is mounted (`axum`'s `nest_service` takes the prefix away). The page carries its style and its
+//! script, and a `Content-Security-Policy` that names them by their hash and allows nothing else.
 //!
 //! `/limits/{key}` is there once the service was given [`usage_plans`](AdminService::usage_plans); with
 //! [`api_keys`](AdminService::api_keys) it knows keys in no plan and `enabled`, with [`stages`](AdminService::stages)
 //! `stageThrottles`. Escapes in the id are decoded (`a%2Fb`). The value of a key is never looked for.
 //!
-//! Where usage is shared, the store is asked ([`UsagePlans::shared_limits`](crate::usage_plan::UsagePlans::shared_limits)),
-//! for at most its deadline. Then the document has `"store": {"answered": true}`, or `false` with a `failure`, and every limit
-//! its `scope`:
+//! Where usage is shared, the store is asked
+//! ([`UsagePlans::shared_limits`](crate::usage_plan::UsagePlans::shared_limits)), for at most its deadline. Then the
+//! document has `"store": {"answered": true}`, or `false` with a `failure`, and every limit its `scope`:
 //!
 //! | `scope` | figures |
 //! |---|---|

@@ -77,8 +77,8 @@ impl EmfLog {
         self
     }
 
-    /// Whether detailed metrics of an HTTP API have one dimension `Route` (`GET /pets/{id}`, as declared) in place of `Method`
-    /// and `Resource`: AWS's pages have named both. Default: no.
+    /// Whether detailed metrics of an HTTP API have one dimension `Route` (`GET /pets/{id}`, as declared) in place of
+    /// `Method` and `Resource`: AWS's pages have named both. Default: no.
     #[must_use]
     pub fn by_route(mut self, by_route: bool) -> Self {
         self.extent.by_route = by_route;

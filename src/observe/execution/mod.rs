@@ -41,12 +41,12 @@
 //! | `Method completed with status: 200` | the client was told one |
 //! | `AWS Integration Endpoint RequestId : ..`, `X-ray Tracing ID : 1-..` | the answer, the trace has one |
 //!
-//! Ours, where no line of AWS is known: `Execution failed: LAYER refused with CAUSE`, `Execution failed due to an internal
-//! error` (a panic), `Client closed the connection before the end of the response`. Requests that wait for the same call of an
-//! authorizer show the same call; a cached answer has none.
+//! Ours, where no line of AWS is known: `Execution failed: LAYER refused with CAUSE`, `Execution failed due to an
+//! internal error` (a panic), `Client closed the connection before the end of the response`. Requests that wait for the
+//! same call of an authorizer show the same call; a cached answer has none.
 //!
-//! The values by which a method's authorizer decides (its identity sources, the field or parameter of a token) are masked in
-//! every line, whatever their names.
+//! The values by which a method's authorizer decides (its identity sources, the field or parameter of a token) are masked
+//! in every line, whatever their names.
 //!
 //! **What is not logged.** `Authorization`, cookies, keys, and every field, query parameter or path variable whose name
 //! says API key (access, authorization, subscription key), token, JWT, secret, credential, password or signature, in

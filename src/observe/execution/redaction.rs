@@ -39,8 +39,8 @@ impl Redaction {
         self.masks(name) || (name.contains('%') && self.masks(&decode_lossy(name, Plus::Literal)))
     }
 
-    /// `{k=v, k2=v2}`, as Java prints a map. Stops a little beyond `limit` bytes: the line is cut there. The context is that
-    /// of the request whose path the fields may repeat.
+    /// `{k=v, k2=v2}`, as Java prints a map. Stops a little beyond `limit` bytes: the line is cut there. The context is
+    /// that of the request whose path the fields may repeat.
     pub(super) fn headers(
         &self,
         headers: &HeaderMap,

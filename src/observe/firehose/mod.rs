@@ -1,8 +1,8 @@
 //! Access logs to an Amazon Data Firehose stream, in batches.
 //!
 //! [`FirehoseSink`] is a [`LogSink`](super::LogSink): a request copies its line into a buffer under a short lock and goes
-//! on. [`FirehoseDelivery`] sends what gathers there (`PutRecordBatch`) through any HTTP client that is a tower service; run
-//! it on the runtime of your choice.
+//! on. [`FirehoseDelivery`] sends what gathers there (`PutRecordBatch`) through any HTTP client that is a tower service;
+//! run it on the runtime of your choice.
 //!
 //! 1. A line is one record, with a line end: without one, entries run together in the files that Firehose writes
 //!    ([`FirehoseBuilder::line_ends`] switches it off). A record of more than 1,000 KiB is dropped and counted.

@@ -16,10 +16,10 @@
 //!
 //! AWS sends no `traceparent` to clients, and neither does this layer.
 //!
-//! Given to a gateway ([`GatewayBuilder::trace`](crate::gateway::GatewayBuilder::trace)) it decides once the stage is known,
-//! so that rules can name it, and a service around the gateway sees the client's headers as they came. What stands around
-//! the gateway then learns of the trace with the answer: a `SpanLayer` there has `trace_id` from then on, and its hook
-//! `around_new_span` knows no parent.
+//! Given to a gateway ([`GatewayBuilder::trace`](crate::gateway::GatewayBuilder::trace)) it decides once the stage is
+//! known, so that rules can name it, and a service around the gateway sees the client's headers as they came. What stands
+//! around the gateway then learns of the trace with the answer: a `SpanLayer` there has `trace_id` from then on, and its
+//! hook `around_new_span` knows no parent.
 //!
 //! `$context.xrayTraceId` is the trace id. [`XRayDaemon`] sends a segment of each request that an active layer records
 //! (feature `xray`), not of those that a client has recorded and a passive one hands on;

@@ -13,8 +13,8 @@ use std::sync::{
 /// decides.
 ///
 /// Of X-Ray's fields, attributes are not here. Service name and ARN tell stages and APIs apart that share their rules:
-/// which they are, a [`TraceLayer`](super::TraceLayer) learns from its [`api`](super::TraceLayer::api), and the stage where it
-/// is known when the layer decides, in a gateway or behind a `StageRouter`. What is not known matches `*` alone.
+/// which they are, a [`TraceLayer`](super::TraceLayer) learns from its [`api`](super::TraceLayer::api), and the stage
+/// where it is known when the layer decides, in a gateway or behind a `StageRouter`. What is not known matches `*` alone.
 ///
 /// AWS: "Configuring sampling rules" in the X-Ray developer guide.
 #[derive(Clone, Debug)]

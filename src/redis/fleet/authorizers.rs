@@ -29,12 +29,13 @@ impl Fleet {
     ///
     /// **Answers**, unless [`share_answers`](crate::authorizer::AuthorizerBuilder::share_answers) says no: what the
     /// function has said to one process need not be asked again by another, for as long as it is kept; the function is
-    /// called once, whichever process is asked first. What lies in Redis is the answer and not a verdict, encrypted, under
-    /// keyed digests: neither tokens nor principals nor policies can be read or forged there without the secret. An answer
-    /// takes its JSON and about 250 bytes, and lives no longer than its TTL; one that somebody puts back there later is
-    /// refused 60 s after that, so the clocks of the processes should not stand further apart than that. A Redis that is away
-    /// costs a request that would have called the function anyway at most the deadline, and after a few requests nothing. A
-    /// revoked answer is used by nobody, whether it was written before the revocation or by a call that had begun before it.
+    /// called once, whichever process is asked first. What lies in Redis is the answer and not a verdict, encrypted,
+    /// under keyed digests: neither tokens nor principals nor policies can be read or forged there without the secret. An
+    /// answer takes its JSON and about 250 bytes, and lives no longer than its TTL; one that somebody puts back there
+    /// later is refused 60 s after that, so the clocks of the processes should not stand further apart than that. A Redis
+    /// that is away costs a request that would have called the function anyway at most the deadline, and after a few
+    /// requests nothing. A revoked answer is used by nobody, whether it was written before the revocation or by a call
+    /// that had begun before it.
     ///
     /// **Fails closed**: while this process cannot have heard of every revocation, it uses no cached answer and asks the
     /// authorizer's function about each request; when it comes back, it first forgets what was revoked meanwhile, or

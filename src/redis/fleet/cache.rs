@@ -31,10 +31,10 @@ pub struct RedisCache {
 const DEFAULT_DEADLINE: Duration = Duration::from_millis(20);
 
 impl Fleet {
-    /// A second tier for a cache: caches of one name share their entries, and must mean the same by their keys. (The
-    /// host is part of a key that declares nothing: processes that clients reach by several hosts declare what counts.) An entry
-    /// takes its body, its fields and about 300 bytes; give Redis a `maxmemory` for them, in a database server of their
-    /// own if counters lie in this one, and a policy that evicts (`volatile-ttl`).
+    /// A second tier for a cache: caches of one name share their entries, and must mean the same by their keys. (The host
+    /// is part of a key that declares nothing: processes that clients reach by several hosts declare what counts.) An
+    /// entry takes its body, its fields and about 300 bytes; give Redis a `maxmemory` for them, in a database server of
+    /// their own if counters lie in this one, and a policy that evicts (`volatile-ttl`).
     pub fn cache(&self, name: &str) -> RedisCache {
         RedisCache { member: Arc::clone(&self.0), values: Values::new("cache", name, DEFAULT_DEADLINE) }
     }

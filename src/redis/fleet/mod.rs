@@ -5,7 +5,8 @@
 //! 1. says every second that it lives, and which number it has applied; the answer has the records that it lacks;
 //! 2. is told over a channel that there is a new one, and then asks at once: a message that is lost costs a second;
 //! 3. applies records in order, and says so. The process that made the change can wait for that
-//!    ([`Acknowledgement`](crate::store::Acknowledgement)): for the live ones, and not for one that has been silent for 3 s;
+//!    ([`Acknowledgement`](crate::store::Acknowledgement)): for the live ones, and not for one that has been silent for 3
+//!    s;
 //! 4. that has been away for longer than the log reaches (1,024 records), or finds that the server has lost its memory or
 //!    came back older than it was, begins anew: memories of stored answers and of authorizers are dropped, keys and plans
 //!    are read from Redis. What Redis has lost, or has in an older version than a process knows, the processes put back.
@@ -49,15 +50,15 @@
 //!
 //! A server that comes back *older* than it was (a snapshot, `everysec`, a replica that was behind) undoes nothing that a
 //! living process has taken note of: the first one to notice, by the mark of the last record that it knows or by a number
-//! that one of its own records was given, has all begin anew, and each puts back what it knows in a newer version. Answers
-//! of caches and authorizers that lie in it from before are used by nobody. It takes a second at most; a process that starts
-//! in that second may believe the old state for as long. One thing goes unnoticed: a change that Redis had answered and
-//! then lost before any process had heard of it, if another process's change has been given its number meanwhile. What no
-//! process knows any more is lost: run the server with `appendfsync always` and without asynchronous failover where that
-//! matters also when everything goes down at once.
+//! that one of its own records was given, has all begin anew, and each puts back what it knows in a newer version.
+//! Answers of caches and authorizers that lie in it from before are used by nobody. It takes a second at most; a process
+//! that starts in that second may believe the old state for as long. One thing goes unnoticed: a change that Redis had
+//! answered and then lost before any process had heard of it, if another process's change has been given its number
+//! meanwhile. What no process knows any more is lost: run the server with `appendfsync always` and without asynchronous
+//! failover where that matters also when everything goes down at once.
 //!
-//! Keys and plans expire like everything else. Their end moves away while any process lives, so a fleet loses them only when
-//! all of it has been down for 30 days; and a fleet that is given up leaves nothing behind.
+//! Keys and plans expire like everything else. Their end moves away while any process lives, so a fleet loses them only
+//! when all of it has been down for 30 days; and a fleet that is given up leaves nothing behind.
 //!
 //! ```
 //! use std::{error::Error, time::Duration};

@@ -1,9 +1,9 @@
 //! State that all processes hold whole and Redis keeps for new ones: fields of a hash, and who is told of them.
 //!
 //! A change that is made here counts here at once. It is written behind, in order, together with its record; until Redis
-//! has said its version, or that record comes back, what others say of the same field is passed over, since ours will count
-//! in the end, and taken afterwards if it is the newer one. So all processes come to the same, which is what Redis took last
-//! ([`Versions`]); and where Redis has forgotten it, whoever still knows it says it again.
+//! has said its version, or that record comes back, what others say of the same field is passed over, since ours will
+//! count in the end, and taken afterwards if it is the newer one. So all processes come to the same, which is what Redis
+//! took last ([`Versions`]); and where Redis has forgotten it, whoever still knows it says it again.
 
 use super::{
     listener::{Listener, Reloading},

@@ -334,7 +334,8 @@ impl Holding {
         self.statement(manner, self.flight.queue, 0, want)
     }
 
-    /// An ask after a refusal because others hold what is left: they hear of it, and what is in hand may be spent meanwhile.
+    /// An ask after a refusal because others hold what is left: they hear of it, and what is in hand may be spent
+    /// meanwhile.
     pub(in super::super) fn ask_for_refused(&mut self, manner: Manner, cost: u64) -> LeaseAsk {
         let least = cost.saturating_sub(self.hand.usable(manner.now));
         let need = self.flight.queue.max(least);
