@@ -84,6 +84,16 @@ impl ConfigError {
         }
     }
 
+    /// What the machine refused, and in its words why.
+    pub(crate) fn of_system(
+        location: impl Into<Cow<'static, str>>,
+        value: impl fmt::Display,
+        problem: impl Into<Cow<'static, str>>,
+        source: impl Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(location, value, problem).with_kind(ConfigErrorKind::System).with_source(source)
+    }
+
     pub(crate) fn with_kind(self, kind: ConfigErrorKind) -> Self {
         Self { kind, ..self }
     }

@@ -3,7 +3,7 @@
 //! Keyed, because the caches are indexed by what clients send; 128 bits, because whoever meets an entry is let in; one
 //! round per word and three at the end, as in `std`'s hasher, because nobody outside sees an output.
 
-use crate::error::{ConfigError, ConfigErrorKind};
+use crate::error::ConfigError;
 use std::hash::{BuildHasher, Hasher};
 
 /// A key of its own, drawn when it is made.
@@ -16,11 +16,8 @@ impl KeyedHash {
     /// `location` is the cache that the error names if the system has no randomness.
     pub(crate) fn random(location: &'static str) -> Result<Self, ConfigError> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|error| {
-            ConfigError::new(location, "", "no randomness for its key")
-                .with_kind(ConfigErrorKind::System)
-                .with_source(error)
-        })?;
+        getrandom::fill(&mut bytes)
+            .map_err(|error| ConfigError::of_system(location, "", "no randomness for its key", error))?;
         let key = u128::from_le_bytes(bytes);
         Ok(Self { key: [key as u64, (key >> 64) as u64] })
     }

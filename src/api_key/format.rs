@@ -1,6 +1,6 @@
 //! The form of key values: the limits, generation, and a form of your own that rejects garbage early.
 
-use crate::error::{ConfigError, ConfigErrorKind};
+use crate::error::ConfigError;
 
 /// Fewest characters of a key value.
 pub(super) const MIN_VALUE: usize = 20;
@@ -105,9 +105,7 @@ fn random_text(alphabet: &[u8], length: usize) -> Result<String, ConfigError> {
 }
 
 fn no_randomness(error: getrandom::Error) -> ConfigError {
-    ConfigError::new("API key", "", "the system gives no random bytes")
-        .with_kind(ConfigErrorKind::System)
-        .with_source(error)
+    ConfigError::of_system("API key", "", "the system gives no random bytes", error)
 }
 
 fn checksum(text: &[u8]) -> [u8; CHECKSUM] {

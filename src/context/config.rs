@@ -54,8 +54,7 @@ impl ContextConfig {
             return found.clone();
         }
         let context = self.create(request, None, (None, None));
-        request.extensions_mut().insert(context.clone());
-        context
+        put(request, context)
     }
 
     /// The same for layers whose settings count: they complete what is open.
@@ -64,8 +63,7 @@ impl ContextConfig {
             return self.complete_found(found, request);
         }
         let context = self.create(request, Some(self), (None, None));
-        request.extensions_mut().insert(context.clone());
-        context
+        put(request, context)
     }
 
     /// The same for a gateway, a new one with route and `Host` field, which have been looked at before. Inside of another
@@ -76,13 +74,17 @@ impl ContextConfig {
         request: &mut Request<B>,
         seen: impl FnOnce() -> (Option<MatchedRoute>, Option<HostText>),
     ) -> RequestContext {
-        let context = match request.extensions().get::<RequestContext>() {
-            Some(found) if found.is_staged() => self.nest(request, found.clone()),
-            Some(found) => return self.complete_found(found, request),
-            None => self.create(request, Some(self), seen()),
-        };
-        request.extensions_mut().insert(context.clone());
-        context
+        match request.extensions().get::<RequestContext>() {
+            Some(found) if found.is_staged() => {
+                let outer = found.clone();
+                self.nest(request, outer)
+            }
+            Some(found) => self.complete_found(found, request),
+            None => {
+                let context = self.create(request, Some(self), seen());
+                put(request, context)
+            }
+        }
     }
 
     /// [`find_or_create`](Self::find_or_create) for a stage: inside of another one it has a context of its own.
@@ -90,22 +92,21 @@ impl ContextConfig {
     pub(crate) fn find_or_nest<B>(&self, request: &mut Request<B>) -> RequestContext {
         match request.extensions().get::<RequestContext>() {
             Some(found) if found.is_staged() => {
-                let context = self.nest(request, found.clone());
-                request.extensions_mut().insert(context.clone());
-                context
+                let outer = found.clone();
+                self.nest(request, outer)
             }
             _ => self.find_or_create(request),
         }
     }
 
     #[cfg(feature = "stage")]
-    fn nest<B>(&self, request: &Request<B>, outer: RequestContext) -> RequestContext {
+    fn nest<B>(&self, request: &mut Request<B>, outer: RequestContext) -> RequestContext {
         let mut context = self.create(request, Some(self), (None, None));
         if let Some(inner) = Arc::get_mut(&mut context.0) {
             inner.continue_from(outer);
         }
         self.settle(&context, request.extensions(), request.headers());
-        context
+        put(request, context)
     }
 
     fn complete_found<B>(&self, found: &RequestContext, request: &Request<B>) -> RequestContext {
@@ -182,6 +183,12 @@ impl ContextConfig {
             body_fault: AtomicU64::new(0),
         }))
     }
+}
+
+/// Where the layers inside find it.
+fn put<B>(request: &mut Request<B>, context: RequestContext) -> RequestContext {
+    request.extensions_mut().insert(context.clone());
+    context
 }
 
 /// A slot that is written already, or open.

@@ -5,8 +5,9 @@ use super::{
     origin::Allowed,
     policy::{ALLOW_PRIVATE_NETWORK, Policy, TRUE, joined, push_item},
 };
+use crate::response::is_cors_field;
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderValue,
     header::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
         ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, VARY,
@@ -50,7 +51,7 @@ impl Expose {
             Self::Fixed(list) => Some(list.clone()),
             Self::Everything { besides } => {
                 let mut names = besides.clone();
-                let own = headers.keys().filter(|name| !is_cors_answer(name) && *name != "*");
+                let own = headers.keys().filter(|name| !is_cors_field(name) && *name != "*");
                 own.for_each(|name| push_item(&mut names, name.as_str()));
                 HeaderValue::try_from(names).ok()
             }
@@ -107,7 +108,7 @@ impl Found {
     fn among(headers: &HeaderMap) -> Self {
         let (mut cors_answer, mut varies) = (false, false);
         for name in headers.keys() {
-            cors_answer |= is_cors_answer(name);
+            cors_answer |= is_cors_field(name);
             varies |= *name == VARY;
         }
         let vary_on_origin = varies && headers.get_all(VARY).iter().any(covers_origin);
@@ -138,10 +139,6 @@ fn strip(headers: &mut HeaderMap) {
         headers.remove(name);
     }
     headers.remove(&ALLOW_PRIVATE_NETWORK);
-}
-
-fn is_cors_answer(name: &HeaderName) -> bool {
-    name.as_str().as_bytes().starts_with(b"access-control-")
 }
 
 /// Whether a `Vary` says `Origin`, or everything.

@@ -50,6 +50,15 @@ pub enum BuildError {
     },
 }
 
+/// Two parts that make no sense together: the answer of a check.
+pub(super) fn conflict(
+    part: impl Into<String>,
+    other: &'static str,
+    problem: &'static str,
+) -> Result<(), BuildError> {
+    Err(BuildError::Conflict { part: part.into(), other, problem })
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

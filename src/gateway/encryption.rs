@@ -1,6 +1,6 @@
 //! Cached values that are to be encrypted and cannot be: what is asked is known only where stages and cache meet.
 
-use super::{BuildError, Phases};
+use super::{BuildError, Phases, builder::conflict};
 use crate::route::MethodSettings;
 
 impl Phases {
@@ -11,11 +11,11 @@ impl Phases {
         match stages.find_map(|(stage, name)| {
             Some((stage.all_settings().find(|(_, own)| asks(own))?.0.to_owned(), name))
         }) {
-            Some((method, stage)) => Err(BuildError::Conflict {
-                part: format!("`data_encrypted` of `{method}` on stage `{stage}`"),
-                other: "cache",
-                problem: "the cache has no keys to encrypt with, and would store nothing",
-            }),
+            Some((method, stage)) => conflict(
+                format!("`data_encrypted` of `{method}` on stage `{stage}`"),
+                "cache",
+                "the cache has no keys to encrypt with, and would store nothing",
+            ),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! Stages and method throttles of plans that would never apply: what they name is known only where plans and stages meet.
 
-use super::{BuildError, Gateway, Phases};
+use super::{BuildError, Gateway, Phases, builder::conflict};
 use crate::{
     route::Routes,
     usage_plan::{NamedMethod, UsagePlanLayer},
@@ -24,11 +24,11 @@ impl Phases {
     fn check_plan_stages(&self) -> Result<(), BuildError> {
         let named = self.usage_plan.as_ref().map(|layer| layer.named_stages()).unwrap_or_default();
         match named.into_iter().find(|(_, stage)| self.stages.stage(stage).is_none()) {
-            Some((plan, stage)) => Err(BuildError::Conflict {
-                part: format!("stage `{stage}` of usage plan `{plan}`"),
-                other: "stages",
-                problem: "there is no such stage: the plan would never apply to it",
-            }),
+            Some((plan, stage)) => conflict(
+                format!("stage `{stage}` of usage plan `{plan}`"),
+                "stages",
+                "there is no such stage: the plan would never apply to it",
+            ),
             None => Ok(()),
         }
     }
@@ -41,11 +41,11 @@ impl Phases {
                 && tables.iter().any(|table| table.declares(&method.key))
         };
         match self.method_throttles().into_iter().find(|method| !is_known(method)) {
-            Some(method) => Err(BuildError::Conflict {
-                part: method.to_string(),
-                other: "stages",
-                problem: "there is no such stage, or no deployment declares the method: the throttle would never apply",
-            }),
+            Some(method) => conflict(
+                method.to_string(),
+                "stages",
+                "there is no such stage, or no deployment declares the method: the throttle would never apply",
+            ),
             None => Ok(()),
         }
     }

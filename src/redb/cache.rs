@@ -216,9 +216,18 @@ impl FileCacheStore {
 
     fn drop_row(&self, digest: Digest) {
         let rows = Arc::clone(&self.rows);
-        let work = move |transaction: &WriteTransaction| rows.take_out(transaction, &digest);
+        self.change_row(digest, 64, move |transaction| rows.take_out(transaction, &digest));
+    }
+
+    /// Soon, however much is waiting: what a purge has changed.
+    fn change_row(
+        &self,
+        digest: Digest,
+        weight: usize,
+        work: impl FnMut(&WriteTransaction) -> Result<(), Error> + Send + 'static,
+    ) {
         // Refused only by a file that is closed: nothing is kept any more.
-        let _closed = self.file.push(64, (Haste::Now, Full::Exceed), work, self.rows.owing(digest));
+        let _closed = self.file.push(weight, (Haste::Now, Full::Exceed), work, self.rows.owing(digest));
     }
 
     /// Entries that are in the file and not in memory, by what a function says of them.
@@ -251,8 +260,7 @@ impl FileCacheStore {
     fn write_again(&self, digest: Digest, bytes: Vec<u8>) {
         let rows = Arc::clone(&self.rows);
         let weight = bytes.len();
-        let work = move |transaction: &WriteTransaction| rows.put(transaction, &digest, &bytes);
-        let _closed = self.file.push(weight, (Haste::Now, Full::Exceed), work, self.rows.owing(digest));
+        self.change_row(digest, weight, move |transaction| rows.put(transaction, &digest, &bytes));
     }
 
     /// The file cannot be read, and what is to stay cannot be told from what is to go.

@@ -111,6 +111,23 @@ impl Due {
     }
 }
 
+/// What is to be done about those that do not simply stay.
+fn fates(
+    transaction: &WriteTransaction,
+    now: Timestamp,
+    keep: impl Fn(&[u8], &StoredValue) -> bool,
+) -> Result<Vec<(Digest, Fate)>, Error> {
+    let mut fates = Vec::new();
+    for row in transaction.open_table(CACHE)?.iter()? {
+        let (digest, bytes) = row?;
+        match Fate::of(bytes.value(), now, &keep) {
+            Fate::Stays => {}
+            fate => fates.push((*digest.value(), fate)),
+        }
+    }
+    Ok(fates)
+}
+
 impl Rows {
     /// What the disk has refused before: each transaction begins with it.
     pub(super) fn pay(&self, transaction: &WriteTransaction) -> Result<(), Error> {
@@ -146,26 +163,7 @@ impl Rows {
         self.committed.store(self.bytes.load(Relaxed), Relaxed);
         self.owed().in_payment = Due::default();
     }
-}
 
-/// What is to be done about those that do not simply stay.
-fn fates(
-    transaction: &WriteTransaction,
-    now: Timestamp,
-    keep: impl Fn(&[u8], &StoredValue) -> bool,
-) -> Result<Vec<(Digest, Fate)>, Error> {
-    let mut fates = Vec::new();
-    for row in transaction.open_table(CACHE)?.iter()? {
-        let (digest, bytes) = row?;
-        match Fate::of(bytes.value(), now, &keep) {
-            Fate::Stays => {}
-            fate => fates.push((*digest.value(), fate)),
-        }
-    }
-    Ok(fates)
-}
-
-impl Rows {
     pub(super) fn new(bytes: u64) -> Self {
         Self { committed: bytes.into(), ..Self::default() }
     }

@@ -219,6 +219,11 @@ impl Config {
     }
 }
 
+/// Whether a field is one of an answer's to CORS.
+pub(crate) fn is_cors_field(name: &HeaderName) -> bool {
+    name.as_str().starts_with("access-control-")
+}
+
 /// Where CORS has decided on the origin, its fields stand: with one of them in other words, browsers would show the
 /// answer to nobody, or to somebody else. What the answer varies by already, it does still.
 fn add_configured(headers: &mut HeaderMap, configured: Vec<(HeaderName, HeaderValue)>) {
@@ -226,7 +231,7 @@ fn add_configured(headers: &mut HeaderMap, configured: Vec<(HeaderName, HeaderVa
     for (name, value) in configured {
         if name == VARY {
             headers.append(name, value);
-        } else if !(is_decided && name.as_str().starts_with("access-control-")) {
+        } else if !(is_decided && is_cors_field(&name)) {
             headers.insert(name, value);
         }
     }

@@ -87,6 +87,8 @@ pub use error::{Cause, GatewayError};
 pub use layer::{Finish, GatewayResponseLayer, GatewayResponseService};
 pub use response_type::{ResponseType, UnknownResponseType};
 
+#[cfg(feature = "cors")]
+pub(crate) use layer::is_cors_field;
 #[cfg(feature = "usage-plan")]
 pub(crate) use layer::{RATELIMIT, RATELIMIT_POLICY};
 pub(crate) use remains::Remains;

@@ -1,15 +1,14 @@
 //! Parts that make no sense together.
 
-use super::{BuildError, Parts};
+use super::{BuildError, Parts, conflict};
 #[cfg(feature = "sigv4")]
 use crate::sigv4::SigV4AuthLayer;
 use crate::{api_key::ApiKeyLayer, route::ApiMethod, usage_plan::UsagePlanLayer};
 
 impl Parts {
     pub(super) fn check(&self) -> Result<(), BuildError> {
-        let conflict = |part: String, other, problem| Err(BuildError::Conflict { part, other, problem });
         if self.stages.is_some() && self.routes.is_some() {
-            return conflict("routes".into(), "stages", "stages bring their own routes in their deployments");
+            return conflict("routes", "stages", "stages bring their own routes in their deployments");
         }
         if let Some(method) = self.method_with_key().filter(|_| self.api_key.is_none()) {
             return conflict(
@@ -23,14 +22,14 @@ impl Parts {
         if self.api_key.as_ref().is_some_and(ApiKeyLayer::reads_authorizer) && !self.authorizers.gives_keys()
         {
             return conflict(
-                "api_key with ApiKeySource::Authorizer".into(),
+                "api_key with ApiKeySource::Authorizer",
                 "authorizer",
                 "keys come from the result of a Lambda-style authorizer, and there is none",
             );
         }
         let Some(plans) = &self.usage_plan else { return Ok(()) };
         if plans.is_by_principal() && self.principal.is_none() && self.authorizers.is_empty() {
-            return conflict("plan by principal".into(), "principal", "nothing establishes a principal");
+            return conflict("plan by principal", "principal", "nothing establishes a principal");
         }
         match plans.first_plan_id() {
             Some(plan) if self.api_key.is_none() && !plans.is_by_principal() => conflict(
@@ -48,18 +47,17 @@ impl Parts {
             self.api_key.as_ref().is_some_and(ApiKeyLayer::asks_always) || self.method_with_key().is_some();
         match plans.first_with_keys().filter(|_| !asks && !plans.is_by_principal() && !plans.are_plans_kept())
         {
-            Some(plan) => Err(BuildError::Conflict {
-                part: format!("usage plan `{plan}`"),
-                other: "routes or stages",
-                problem: "it has keys, and no method requires one (`ApiMethod::api_key_required`): none is ever asked for",
-            }),
+            Some(plan) => conflict(
+                format!("usage plan `{plan}`"),
+                "routes or stages",
+                "it has keys, and no method requires one (`ApiMethod::api_key_required`): none is ever asked for",
+            ),
             None => Ok(()),
         }
     }
 
     /// What methods are guarded by must be there, and judge by what guards the API.
     fn check_authorizers(&self) -> Result<(), BuildError> {
-        let conflict = |part: String, other, problem| Err(BuildError::Conflict { part, other, problem });
         let unserved = |method: &ApiMethod| !self.authorizers.serves(&method.authorization);
         if let Some(method) = self.first_method(unserved) {
             return conflict(

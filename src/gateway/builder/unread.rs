@@ -1,7 +1,7 @@
 //! Settings that a gateway would never read: tables of layers for use alone, CORS of resources that nobody declares, keys
 //! of a caller whom nobody names.
 
-use super::{BuildError, Parts};
+use super::{BuildError, Parts, conflict};
 #[cfg(feature = "authorizer")]
 use crate::authorizer::AuthorizerLayer;
 #[cfg(feature = "jwt")]
@@ -22,7 +22,6 @@ use crate::{
 
 impl Parts {
     pub(super) fn check_unread(&self) -> Result<(), BuildError> {
-        let conflict = |part: String, other, problem| Err(BuildError::Conflict { part, other, problem });
         if let Some(part) = self.with_own_table() {
             return conflict(
                 format!("{part} with routes"),

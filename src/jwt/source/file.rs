@@ -1,7 +1,7 @@
 //! A file of keys, read again when it changes.
 
 use crate::{
-    ConfigError, ConfigErrorKind,
+    ConfigError,
     clock::Timestamp,
     jwt::{jwk::Kind, jwk_set::JwkSet},
 };
@@ -42,10 +42,11 @@ impl WatchedFile {
     }
 
     pub(super) fn read(&self) -> Result<JwkSet, ConfigError> {
-        let wrong = |problem: &'static str| ConfigError::new("JWKS file", self.path.display(), problem);
+        let path = self.path.display();
         let text = fs::read_to_string(&self.path)
-            .map_err(|error| wrong("cannot be read").with_kind(ConfigErrorKind::System).with_source(error))?;
-        JwkSet::parse(&text, self.kind).ok_or_else(|| wrong("not a JSON object with an array `keys`"))
+            .map_err(|error| ConfigError::of_system("JWKS file", &path, "cannot be read", error))?;
+        JwkSet::parse(&text, self.kind)
+            .ok_or_else(|| ConfigError::new("JWKS file", &path, "not a JSON object with an array `keys`"))
     }
 
     /// The new keys, if it is time to look and there are any. One request looks, the others go on.

@@ -1,7 +1,7 @@
 //! The ready client of the feature `jwks-http`.
 
 use super::JwksClient;
-use crate::{ConfigError, ConfigErrorKind};
+use crate::ConfigError;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 
@@ -16,11 +16,7 @@ impl JwksClient {
         // Named, so that a second TLS library elsewhere in the program cannot make the choice ambiguous.
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::aws_lc_rs::default_provider())
-            .map_err(|error| {
-                ConfigError::new("HTTPS client", "", "no TLS")
-                    .with_kind(ConfigErrorKind::System)
-                    .with_source(error)
-            })?
+            .map_err(|error| ConfigError::of_system("HTTPS client", "", "no TLS", error))?
             .https_or_http()
             .enable_http1()
             .build();

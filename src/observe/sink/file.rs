@@ -1,6 +1,6 @@
 //! A file that starts anew when it is full.
 
-use crate::error::{ConfigError, ConfigErrorKind};
+use crate::error::ConfigError;
 use std::{
     ffi::OsString,
     fmt::Display,
@@ -38,9 +38,7 @@ impl RotatingFile {
         }
         let opened = open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (size, file) = opened.map_err(|error| {
-            ConfigError::new("access log file", path.display(), "cannot be opened")
-                .with_kind(ConfigErrorKind::System)
-                .with_source(error)
+            ConfigError::of_system("access log file", path.display(), "cannot be opened", error)
         })?;
         Ok(Self { path, max_bytes, keep, file, size })
     }

@@ -3,7 +3,7 @@
 use super::{listener::Listener, record::Record, scripts::Scripts, state::State};
 use crate::{
     clock::Clock,
-    error::{ConfigError, ConfigErrorKind},
+    error::ConfigError,
     redis::{
         Redis, RedisError,
         race::{before, sleep, within},
@@ -74,17 +74,11 @@ impl Fleet {
     ///
     /// There is no tokio runtime, or the system has no randomness for the process's name.
     pub fn join(redis: &Redis) -> Result<Self, ConfigError> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|error| {
-            ConfigError::new("fleet", "", "needs a tokio runtime")
-                .with_kind(ConfigErrorKind::System)
-                .with_source(error)
-        })?;
+        let runtime = tokio::runtime::Handle::try_current()
+            .map_err(|error| ConfigError::of_system("fleet", "", "needs a tokio runtime", error))?;
         let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|error| {
-            ConfigError::new("fleet", "", "no randomness for a name")
-                .with_kind(ConfigErrorKind::System)
-                .with_source(error)
-        })?;
+        getrandom::fill(&mut random)
+            .map_err(|error| ConfigError::of_system("fleet", "", "no randomness for a name", error))?;
         let id = format!("{}-{:016x}", std::process::id(), u64::from_le_bytes(random));
         let name = |part| redis.names().name("fleet", &[part]);
         let member = Arc::new(Member {

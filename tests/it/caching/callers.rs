@@ -102,7 +102,7 @@ fn what_an_authorizer_went_by_lies_in_keys_as_a_digest_and_is_purged_by_its_text
     run(async {
         let [token, plain] = ["x-token", "x-plain"].map(HeaderName::from_static);
         let seen = Arc::<Mutex<Vec<u8>>>::default();
-        let store = Spy(MemoryCacheStore::new(1 << 22, 1 << 20).unwrap(), Arc::clone(&seen));
+        let store = Spy { memory: MemoryCacheStore::new(1 << 22, 1 << 20).unwrap(), seen: Arc::clone(&seen) };
         let origin = me();
         let key = CacheKey::new().header(token.clone()).header(plain.clone());
         let (cached, cache, _) = cached(&origin, |cache| cache.store(store).key(key));

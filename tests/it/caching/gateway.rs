@@ -296,20 +296,26 @@ fn an_unsafe_method_behind_a_stage_invalidates_whoever_asks() {
     });
 }
 
+/// Asks `/prod/time` behind a cache, of a service whose answers say which call they are of and may be kept for a minute.
+fn through_releases(stages: &Stages) -> impl AsyncFn(&str) -> String {
+    let origin = Origin::sync(|_, call| with(answer(format!("call {call}")), "cache-control", "max-age=60"));
+    let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
+    let router = StageRouter::new(stages.clone()).layer(CacheLayer::new(cache).layer(origin));
+    async move |method: &str| {
+        let answer = router.clone().oneshot(request(method, "/prod/time", &[])).await.unwrap().into_body();
+        String::from_utf8(answer.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    }
+}
+
 /// Nobody chooses which release answers next.
 #[test]
 fn an_unsafe_method_through_one_release_invalidates_both() {
     run(async {
         let stages = with_canary(false, "v1");
-        let origin =
-            Origin::sync(|_, call| with(answer(format!("call {call}")), "cache-control", "max-age=60"));
-        let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
-        let router = StageRouter::new(stages.clone()).layer(CacheLayer::new(cache).layer(origin.clone()));
+        let ask = through_releases(&stages);
         let send = async |method: &str, percent: f64| {
             stages.set_canary("prod", CanarySettings::new("v1", percent)).unwrap();
-            let answer =
-                router.clone().oneshot(request(method, "/prod/time", &[])).await.unwrap().into_body();
-            String::from_utf8(answer.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+            ask(method).await
         };
         for (method, percent, body) in [
             ("GET", 100.0, "call 1"),
@@ -444,15 +450,7 @@ fn a_stale_answer_stands_in_for_a_service_that_the_gateway_gives_up() {
 fn a_change_between_two_canaries_is_seen_by_the_second() {
     run(async {
         let stages = with_canary(false, "v1");
-        let origin =
-            Origin::sync(|_, call| with(answer(format!("call {call}")), "cache-control", "max-age=60"));
-        let cache = Cache::builder().rfc9111(Rfc9111::new()).build().unwrap();
-        let router = StageRouter::new(stages.clone()).layer(CacheLayer::new(cache).layer(origin.clone()));
-        let send = async |method: &str| {
-            let answer =
-                router.clone().oneshot(request(method, "/prod/time", &[])).await.unwrap().into_body();
-            String::from_utf8(answer.collect().await.unwrap().to_bytes().to_vec()).unwrap()
-        };
+        let send = through_releases(&stages);
         assert_eq!([send("GET").await, send("GET").await], ["call 1", "call 1"]);
         stages.remove_canary("prod").unwrap();
         assert_eq!(send("POST").await, "call 2");

@@ -253,28 +253,17 @@ fn verified_api_keys_are_kept_apart_and_cover_their_header() {
 
 /// Shows the keys that it is given.
 #[derive(Debug)]
-pub struct Spy(pub MemoryCacheStore, pub Arc<Mutex<Vec<u8>>>);
+pub struct Spy {
+    pub memory: MemoryCacheStore,
+    pub seen: Arc<Mutex<Vec<u8>>>,
+}
 
 impl CacheStore for Spy {
-    fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
-        self.0.get(key)
-    }
+    as_memory!(get, remove, retain, usage);
 
     fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
-        self.1.lock().unwrap().extend_from_slice(key.borrowed().bytes());
-        self.0.insert(key, value)
-    }
-
-    fn remove(&self, key: StoreKey<'_>) {
-        self.0.remove(key);
-    }
-
-    fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool) {
-        self.0.retain(keep);
-    }
-
-    fn usage(&self) -> StoreUsage {
-        self.0.usage()
+        self.seen.lock().unwrap().extend_from_slice(key.borrowed().bytes());
+        self.memory.insert(key, value)
     }
 }
 
@@ -293,7 +282,7 @@ fn credentials_lie_in_keys_as_digests_and_are_purged_by_their_text() {
     run(async {
         let (own, plain) = (HeaderName::from_static("x-own"), HeaderName::from_static("x-plain"));
         let seen = Arc::default();
-        let store = Spy(MemoryCacheStore::new(1 << 22, 1 << 20).unwrap(), Arc::clone(&seen));
+        let store = Spy { memory: MemoryCacheStore::new(1 << 22, 1 << 20).unwrap(), seen: Arc::clone(&seen) };
         let key = CacheKey::new().header(own.clone()).header(plain.clone());
         let (service, cache, _) = cached(&me(), |cache| cache.store(store).credential(own.clone()).key(key));
         let mark = "here-is-the-value-of-a-field";

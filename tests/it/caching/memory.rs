@@ -245,24 +245,12 @@ fn who_waits_for_an_answer_that_makes_room_goes_alone() {
 
 /// A store of one's own that only says how much it has.
 #[derive(Debug)]
-struct Terse(MemoryCacheStore);
+struct Terse {
+    memory: MemoryCacheStore,
+}
 
 impl CacheStore for Terse {
-    fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
-        self.0.get(key)
-    }
-
-    fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
-        self.0.insert(key, value)
-    }
-
-    fn remove(&self, key: StoreKey<'_>) {
-        self.0.remove(key);
-    }
-
-    fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool) {
-        self.0.retain(keep);
-    }
+    as_memory!(get, insert, remove, retain);
 
     fn usage(&self) -> StoreUsage {
         StoreUsage::default()
@@ -273,7 +261,7 @@ impl CacheStore for Terse {
 fn a_store_that_does_not_say_its_capacity_gets_what_streams() {
     run(async {
         let origin = Origin::sync(|request, _| pieces(&request));
-        let store = Terse(MemoryCacheStore::new(16 << 20, 2 << 20).unwrap());
+        let store = Terse { memory: MemoryCacheStore::new(16 << 20, 2 << 20).unwrap() };
         let (service, cache, _) = cached(&origin, |cache| cache.store(store));
         for uri in ["/small", "/large", "/small", "/large"] {
             ask(&service, get(uri)).await;

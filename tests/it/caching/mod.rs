@@ -1,6 +1,36 @@
 //! The cache: what is shared and with whom, one call per key, and nothing left behind.
 #![allow(unreachable_pub, reason = "what the modules of this promise share")]
 
+/// What a store of a test does as the one in memory that it has in its field `memory`.
+macro_rules! as_memory {
+    ($($method:ident),*) => { $(as_memory!(@ $method);)* };
+    (@ get) => {
+        fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
+            self.memory.get(key)
+        }
+    };
+    (@ insert) => {
+        fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
+            self.memory.insert(key, value)
+        }
+    };
+    (@ remove) => {
+        fn remove(&self, key: StoreKey<'_>) {
+            self.memory.remove(key);
+        }
+    };
+    (@ retain) => {
+        fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool) {
+            self.memory.retain(keep);
+        }
+    };
+    (@ usage) => {
+        fn usage(&self) -> StoreUsage {
+            self.memory.usage()
+        }
+    };
+}
+
 mod aws;
 #[cfg(all(feature = "authorizer", feature = "jwt", feature = "mtls"))]
 mod callers;

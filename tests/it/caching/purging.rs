@@ -331,15 +331,13 @@ fn encrypted_entries_are_served_until_their_key_is_retired() {
 /// Has everything purged by another thread just before something is put in, and waits for that for a while.
 #[derive(Debug)]
 struct Purged {
-    inner: MemoryCacheStore,
+    memory: MemoryCacheStore,
     cache: Arc<OnceLock<Cache>>,
     came_too_late: Arc<AtomicBool>,
 }
 
 impl CacheStore for Purged {
-    fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
-        self.inner.get(key)
-    }
+    as_memory!(get, remove, retain, usage);
 
     fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
         if let Some(cache) = self.cache.get().cloned() {
@@ -352,19 +350,7 @@ impl CacheStore for Purged {
             let is_over = purged.recv_timeout(Duration::from_millis(300)).is_ok();
             self.came_too_late.fetch_or(is_over, SeqCst);
         }
-        self.inner.insert(key, value)
-    }
-
-    fn remove(&self, key: StoreKey<'_>) {
-        self.inner.remove(key);
-    }
-
-    fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool) {
-        self.inner.retain(keep);
-    }
-
-    fn usage(&self) -> StoreUsage {
-        self.inner.usage()
+        self.memory.insert(key, value)
     }
 }
 
@@ -373,8 +359,8 @@ fn nothing_is_put_in_after_its_purge_is_over() {
     run(async {
         let handle = Arc::<OnceLock<Cache>>::default();
         let came_too_late = Arc::<AtomicBool>::default();
-        let inner = MemoryCacheStore::new(1 << 22, 1 << 20).unwrap();
-        let store = Purged { inner, cache: Arc::clone(&handle), came_too_late: Arc::clone(&came_too_late) };
+        let memory = MemoryCacheStore::new(1 << 22, 1 << 20).unwrap();
+        let store = Purged { memory, cache: Arc::clone(&handle), came_too_late: Arc::clone(&came_too_late) };
         let (service, cache, _) = cached(&Origin::counting(), |cache| cache.store(store));
         handle.set(cache).unwrap();
         assert_eq!(text(&service, "/").await, "call 1");

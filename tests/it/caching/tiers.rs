@@ -330,17 +330,7 @@ struct SlowStore {
 }
 
 impl CacheStore for SlowStore {
-    fn get(&self, key: StoreKey<'_>) -> Option<StoredValue> {
-        self.memory.get(key)
-    }
-
-    fn insert(&self, key: &StoredKey, value: StoredValue) -> bool {
-        self.memory.insert(key, value)
-    }
-
-    fn remove(&self, key: StoreKey<'_>) {
-        self.memory.remove(key);
-    }
+    as_memory!(get, insert, remove, usage);
 
     fn retain(&self, keep: &mut dyn FnMut(&[u8], &StoredValue) -> bool) {
         self.waits.fetch_add(1, SeqCst);
@@ -349,10 +339,6 @@ impl CacheStore for SlowStore {
 
     fn retain_behind(&self, keep: Arc<KeepValue>) {
         self.memory.retain(&mut |key, value| keep(key, value));
-    }
-
-    fn usage(&self) -> StoreUsage {
-        self.memory.usage()
     }
 }
 
